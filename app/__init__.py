@@ -1,0 +1,28 @@
+"""Matchstream, a real-time trade clearing and analytics engine: the Faust app; `faust -A app worker` starts here."""
+
+import sys
+from pathlib import Path
+
+import faust
+import faust.transport.drivers.aiokafka as kafka_driver
+
+# Faust takes the working directory off sys.path before it imports our modules, and the other packages live there.
+if (_root := str(Path(__file__).parents[1])) not in sys.path:
+    sys.path.append(_root)
+
+from app.settings import load
+from app.streaming.consumer import BatchConsumer
+from app.streaming.recovery import OrderedTableManager
+from app.topology import MODULES
+
+settings, _faust_settings = load()
+
+kafka_driver.Transport.Consumer = BatchConsumer
+app = faust.App(
+    f"matchstream-{settings.role}",
+    origin="app",
+    autodiscover=MODULES[settings.role],
+    consumer_group_instance_id=f"{settings.role}-{settings.slot}",
+    TableManager=OrderedTableManager,
+    **_faust_settings,
+)

@@ -1,0 +1,388 @@
+"""The commands of the `orders` topic: JSON shapes, and their conversion to the core's commands.
+
+Prices and quantities are decimal strings, times int milliseconds since the epoch, the key of the record is the
+instrument. `genesis` is the first record of each partition and no command (exactness.md, I14).
+"""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from app.matching import commands as core
+from app.matching.commands import NOT_REPRESENTABLE
+from app.matching.words import OrderType, SelfTradePrevention, Side, TimeInForce
+from app.models import identity
+from app.models.decimals import LARGEST_UNITS, InvalidDecimal, Scale, shortest, units
+
+# `$` also matches before a final newline, hence the look-ahead; every JSON Schema dialect reads it alike.
+_PATTERN = r"^[A-Za-z0-9._:-]{1,64}$(?!\n)"
+Identifier = Annotated[
+    str,
+    Meta(pattern=_PATTERN, max_length=64, description="1 to 64 of A-Z a-z 0-9 . _ : -"),
+]
+DecimalText = Annotated[str, Meta(max_length=21, description="at most 12 digits, a point, at most 8 digits")]
+OrderIdText = Annotated[str, Meta(min_length=36, max_length=36, description="an order id, UUID text")]
+TimeMs = Annotated[
+    int,
+    Meta(ge=0, le=253_402_300_799_999, description="milliseconds since 1970-01-01 UTC"),
+]
+PositiveInt = Annotated[int, Meta(ge=1, le=10_000_000)]
+
+
+class UndecodableCommand(ValueError):
+    """The record is no command: not JSON, not this shape, or a number that is no plain decimal."""
+
+
+class _Command(
+    Struct,
+    tag_field="command",
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    frozen=True,
+):
+    instrument: Identifier
+
+
+class PlaceOrder(_Command, tag="place"):
+    client_id: Identifier
+    client_order_id: Identifier
+    side: Side
+    type: OrderType
+    quantity: DecimalText
+    price: DecimalText | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    stop_price: DecimalText | None = None
+    display_quantity: DecimalText | None = None
+    expire_time: TimeMs | None = None
+    post_only: bool = False
+    self_trade_prevention: SelfTradePrevention | None = None
+    deadline: TimeMs | None = None
+
+
+class CancelOrder(_Command, tag="cancel"):
+    order_id: OrderIdText
+    command_id: Identifier
+    client_id: Identifier | None = None
+
+
+class AmendOrder(_Command, tag="amend"):
+    order_id: OrderIdText
+    command_id: Identifier
+    client_id: Identifier | None = None
+    price: DecimalText | None = None
+    quantity: DecimalText | None = None
+
+
+class ReduceOrder(_Command, tag="reduce"):
+    order_id: OrderIdText
+    command_id: Identifier
+    quantity: DecimalText
+    client_id: Identifier | None = None
+
+
+class ReplaceOrder(_Command, tag="replace"):
+    """Cancel `order_id` and place the rest as a new order of the same client."""
+
+    order_id: OrderIdText
+    command_id: Identifier
+    client_id: Identifier
+    client_order_id: Identifier
+    side: Side
+    type: OrderType
+    quantity: DecimalText
+    price: DecimalText | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    stop_price: DecimalText | None = None
+    display_quantity: DecimalText | None = None
+    expire_time: TimeMs | None = None
+    post_only: bool = False
+    self_trade_prevention: SelfTradePrevention | None = None
+    deadline: TimeMs | None = None
+
+
+class MassCancelOrders(_Command, tag="mass_cancel"):
+    command_id: Identifier
+    client_id: Identifier | None = None
+    side: Side | None = None
+
+
+class ListInstrument(_Command, tag="list"):
+    command_id: Identifier
+    base_asset: Identifier
+    quote_asset: Identifier
+    tick_size: DecimalText
+    lot_size: DecimalText
+    min_price: DecimalText | UnsetType = UNSET
+    max_price: DecimalText | UnsetType = UNSET
+    min_quantity: DecimalText | UnsetType = UNSET
+    max_quantity: DecimalText | UnsetType = UNSET
+    max_fills: PositiveInt = 1_000
+    max_open_orders: PositiveInt = 100_000
+    max_open_orders_per_client: PositiveInt = 10_000
+    self_trade_prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
+    id_window_count: PositiveInt = 100_000
+    id_window_ms: TimeMs = 86_400_000
+
+
+class HaltInstrument(_Command, tag="halt"):
+    command_id: Identifier
+
+
+class ResumeInstrument(_Command, tag="resume"):
+    command_id: Identifier
+
+
+class SnapshotBook(_Command, tag="snapshot"):
+    command_id: Identifier
+
+
+class SetEngineVersion(_Command, tag="engine_version"):
+    command_id: Identifier
+    version: PositiveInt
+
+
+class PassTime(_Command, tag="tick"):
+    """Its own time is the record's timestamp."""
+
+
+class Genesis(Struct, tag_field="command", tag="genesis", forbid_unknown_fields=True, frozen=True):
+    """The first record of each `orders` partition: which log this is."""
+
+    log_id: Annotated[str, Meta(min_length=36, max_length=36)]
+
+
+CommandMessage = (
+    PlaceOrder
+    | CancelOrder
+    | AmendOrder
+    | ReduceOrder
+    | ReplaceOrder
+    | MassCancelOrders
+    | ListInstrument
+    | HaltInstrument
+    | ResumeInstrument
+    | SnapshotBook
+    | SetEngineVersion
+    | PassTime
+)
+
+_decode = msgspec.json.Decoder(CommandMessage | Genesis).decode
+encode_command = msgspec.json.Encoder().encode
+
+
+def decode_command(value: bytes | None) -> CommandMessage | Genesis:
+    """A record's value as a message; raises UndecodableCommand."""
+    try:
+        return _decode(value or b"")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UndecodableCommand(str(error)) from error
+
+
+def to_core(message: CommandMessage, scale: Scale | None) -> core.Command:
+    """The message in the core's terms. Only `list` does without the scale; raises UndecodableCommand."""
+    try:
+        if isinstance(message, ListInstrument):
+            return _list(message)
+        assert scale is not None, "a listed instrument has a scale"
+        return _CONVERSIONS[type(message)](message, scale)
+    except InvalidDecimal as error:
+        raise UndecodableCommand(str(error)) from error
+
+
+def scale_of(listing: core.Listing) -> Scale:
+    """The conversion between text and this market's ticks and lots."""
+    return Scale(listing.tick_size, listing.lot_size)
+
+
+def _place(m: "PlaceOrder | ReplaceOrder", scale: Scale) -> core.Place:
+    # A price on a market or stop order says nothing (requirements.md, A1), so it is no part of the order.
+    price = None if m.type in (OrderType.MARKET, OrderType.STOP) else m.price
+    return core.Place(
+        identity.order_id(m.client_id, m.instrument, m.client_order_id),
+        identity.fingerprint(
+            m.side.value,
+            m.type.value,
+            m.time_in_force.value,
+            units(m.quantity),
+            _optional_units(price),
+            _optional_units(m.stop_price),
+            _optional_units(m.display_quantity),
+            m.expire_time,
+            m.post_only,
+            m.self_trade_prevention and m.self_trade_prevention.value,
+            m.deadline,
+        ),
+        m.client_id,
+        m.client_order_id,
+        m.side,
+        m.type,
+        _lots(m.quantity, scale),
+        _optional_ticks(price, scale),
+        m.time_in_force,
+        _optional_ticks(m.stop_price, scale),
+        None if m.display_quantity is None else _lots(m.display_quantity, scale),
+        m.expire_time,
+        m.post_only,
+        m.self_trade_prevention,
+        m.deadline,
+    )
+
+
+def _cancel(m: CancelOrder, scale: Scale) -> core.Cancel:
+    return core.Cancel(
+        _id(m, m.client_id),
+        identity.fingerprint("cancel", m.order_id),
+        _order(m),
+        m.client_id,
+    )
+
+
+def _amend(m: AmendOrder, scale: Scale) -> core.Amend:
+    said = identity.fingerprint("amend", m.order_id, _optional_units(m.price), _optional_units(m.quantity))
+    quantity = None if m.quantity is None else _lots(m.quantity, scale)
+    return core.Amend(
+        _id(m, m.client_id),
+        said,
+        _order(m),
+        m.client_id,
+        _optional_ticks(m.price, scale),
+        quantity,
+    )
+
+
+def _reduce(m: ReduceOrder, scale: Scale) -> core.Reduce:
+    said = identity.fingerprint("reduce", m.order_id, units(m.quantity))
+    return core.Reduce(_id(m, m.client_id), said, _order(m), _lots(m.quantity, scale), m.client_id)
+
+
+def _replace(m: ReplaceOrder, scale: Scale) -> core.Replace:
+    new = _place(m, scale)
+    said = identity.fingerprint("replace", m.order_id, new.order_id.hex(), new.fingerprint)
+    return core.Replace(_id(m, m.client_id), said, _order(m), new, m.client_id)
+
+
+def _mass_cancel(m: MassCancelOrders, scale: Scale) -> core.MassCancel:
+    said = identity.fingerprint("mass_cancel", m.client_id, m.side and m.side.value)
+    return core.MassCancel(_id(m, m.client_id), said, m.client_id, m.side)
+
+
+def _list(m: ListInstrument) -> core.List:
+    tick, lot = units(m.tick_size), units(m.lot_size)
+    if not tick or not lot:
+        raise UndecodableCommand("tick_size and lot_size must be positive")
+    scale, defaults = Scale(tick, lot), core.Listing._field_defaults
+    listing = core.Listing(
+        m.instrument,
+        m.base_asset,
+        m.quote_asset,
+        tick,
+        lot,
+        _limit(m.min_price, scale.ticks, defaults["min_price"], tick),
+        _limit(m.max_price, scale.ticks, defaults["max_price"], tick),
+        _limit(m.min_quantity, scale.lots, defaults["min_quantity"], lot),
+        _limit(m.max_quantity, scale.lots, defaults["max_quantity"], lot),
+        m.max_fills,
+        m.max_open_orders,
+        m.max_open_orders_per_client,
+        m.self_trade_prevention,
+        m.id_window_count,
+        m.id_window_ms,
+    )
+    return core.List(_id(m, None), identity.fingerprint("list", *listing), listing)
+
+
+def list_message(listing: core.Listing, command_id: str) -> ListInstrument:
+    """The `list` command that gives a market these rules."""
+    scale = scale_of(listing)
+    return ListInstrument(
+        instrument=listing.instrument,
+        command_id=command_id,
+        base_asset=listing.base_asset,
+        quote_asset=listing.quote_asset,
+        tick_size=shortest(listing.tick_size),
+        lot_size=shortest(listing.lot_size),
+        min_price=scale.price(listing.min_price),
+        max_price=scale.price(listing.max_price),
+        min_quantity=scale.quantity(listing.min_quantity),
+        max_quantity=scale.quantity(listing.max_quantity),
+        max_fills=listing.max_fills,
+        max_open_orders=listing.max_open_orders,
+        max_open_orders_per_client=listing.max_open_orders_per_client,
+        self_trade_prevention=listing.self_trade_prevention,
+        id_window_count=listing.id_window_count,
+        id_window_ms=listing.id_window_ms,
+    )
+
+
+def _halt(m: HaltInstrument, scale: Scale) -> core.Halt:
+    return core.Halt(_id(m, None), identity.fingerprint("halt"))
+
+
+def _resume(m: ResumeInstrument, scale: Scale) -> core.Resume:
+    return core.Resume(_id(m, None), identity.fingerprint("resume"))
+
+
+def _snapshot(m: SnapshotBook, scale: Scale) -> core.Snapshot:
+    return core.Snapshot(_id(m, None), identity.fingerprint("snapshot"))
+
+
+def _engine_version(m: SetEngineVersion, scale: Scale) -> core.EngineVersion:
+    return core.EngineVersion(_id(m, None), identity.fingerprint("engine_version", m.version), m.version)
+
+
+def _tick(m: PassTime, scale: Scale) -> core.Tick:
+    return core.Tick()
+
+
+_CONVERSIONS = {
+    PlaceOrder: _place,
+    CancelOrder: _cancel,
+    AmendOrder: _amend,
+    ReduceOrder: _reduce,
+    ReplaceOrder: _replace,
+    MassCancelOrders: _mass_cancel,
+    HaltInstrument: _halt,
+    ResumeInstrument: _resume,
+    SnapshotBook: _snapshot,
+    SetEngineVersion: _engine_version,
+    PassTime: _tick,
+}
+
+
+def _id(message: CommandMessage, client_id: str | None) -> bytes:
+    assert not isinstance(message, PlaceOrder | PassTime), "their identity is not a command id"
+    return identity.command_id(client_id, message.instrument, message.command_id)
+
+
+def _order(message: "CancelOrder | AmendOrder | ReduceOrder | ReplaceOrder") -> bytes:
+    try:
+        return identity.id_bytes(message.order_id)
+    except ValueError as error:
+        raise UndecodableCommand(f"not an order id: {message.order_id!r}") from error
+
+
+def _lots(quantity: str, scale: Scale) -> int:
+    lots = scale.lots(quantity)
+    return NOT_REPRESENTABLE if lots is None else lots
+
+
+def _optional_ticks(price: str | None, scale: Scale) -> int | None:
+    if price is None:
+        return None
+    ticks = scale.ticks(price)
+    return NOT_REPRESENTABLE if ticks is None else ticks
+
+
+def _optional_units(decimal: str | None) -> int | None:
+    return None if decimal is None else units(decimal)
+
+
+def _limit(given: str | UnsetType, whole: Callable[[str], int | None], default: int, size: int) -> int:
+    if given is UNSET:
+        return min(default, LARGEST_UNITS // size)
+    limit = whole(given)
+    if not limit:
+        raise UndecodableCommand(f"a limit must be a positive whole number of ticks or lots: {given}")
+    return limit

@@ -1,0 +1,90 @@
+"""Decimal text outside, ints inside: exact conversion between them, never through a float.
+
+Between text and ticks or lots stands the *unit*, 10^-8 of an asset, in which every allowed decimal is an int.
+"""
+
+import re
+
+UNITS_PER_ONE = 10**8
+UNIT_DIGITS = 8
+LARGEST_UNITS = 10**20 - 1  # 999999999999.99999999
+# Checked before any arithmetic: other spellings ("1e9", "٣", " 1", "1_0") would be read by int() or Decimal().
+_DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,8})?", re.ASCII)
+_CACHE_LIMIT = 65_536
+
+
+class InvalidDecimal(ValueError):
+    """The text is no plain decimal of at most 12 digits before and 8 after the point."""
+
+
+def units(text: str) -> int:
+    """The decimal as an int of 10^-8; raises InvalidDecimal."""
+    if _DECIMAL.fullmatch(text) is None:
+        raise InvalidDecimal(f"not a decimal of at most 12 digits before and 8 after the point: {text[:32]!r}")
+    whole, _, fraction = text.partition(".")
+    return int(whole) * UNITS_PER_ONE + int(fraction.ljust(UNIT_DIGITS, "0"))
+
+
+def text(value: int, decimals: int) -> str:
+    """Units as text with a fixed number of decimals; digits beyond them must be zero."""
+    whole, fraction = divmod(value, UNITS_PER_ONE)
+    return f"{whole}.{fraction:08d}"[: -UNIT_DIGITS + decimals or None] if decimals else str(whole)
+
+
+def shortest(value: int) -> str:
+    """Units as text without trailing zeros: 0.01, 1, 1.5."""
+    return text(value, decimals_of(value))
+
+
+def decimals_of(value: int) -> int:
+    """How many decimals these units need: 0 for 10^8, 2 for 10^6 (0.01)."""
+    decimals = UNIT_DIGITS
+    while decimals and value % 10 == 0:
+        value //= 10
+        decimals -= 1
+    return decimals
+
+
+class Scale:
+    """Ticks and lots of one instrument, to and from text. Sizes are in units."""
+
+    def __init__(self, tick_size: int, lot_size: int) -> None:
+        assert tick_size > 0 and lot_size > 0
+        self.tick_size, self.lot_size = tick_size, lot_size
+        self.price_decimals, self.quantity_decimals = (
+            decimals_of(tick_size),
+            decimals_of(lot_size),
+        )
+        self._prices: dict[int, str] = {}
+        self._quantities: dict[int, str] = {}
+
+    def price(self, ticks: int) -> str:
+        """A price in ticks as text with the decimals of the tick size."""
+        found = self._prices.get(ticks)
+        return found or self._remember(self._prices, ticks, ticks * self.tick_size, self.price_decimals)
+
+    def quantity(self, lots: int) -> str:
+        """A quantity in lots as text with the decimals of the lot size."""
+        found = self._quantities.get(lots)
+        return found or self._remember(self._quantities, lots, lots * self.lot_size, self.quantity_decimals)
+
+    def ticks(self, price: str) -> int | None:
+        """Text as ticks; None when it is no whole number of them. Raises InvalidDecimal."""
+        ticks, rest = divmod(units(price), self.tick_size)
+        return None if rest else ticks
+
+    def lots(self, quantity: str) -> int | None:
+        """Text as lots; None when it is no whole number of them. Raises InvalidDecimal."""
+        lots, rest = divmod(units(quantity), self.lot_size)
+        return None if rest else lots
+
+    def average_price(self, notional: int, lots: int) -> str:
+        """notional (ticks x lots) / lots as text with eight decimals, rounded half up."""
+        return text((2 * notional * self.tick_size + lots) // (2 * lots), UNIT_DIGITS)
+
+    @staticmethod
+    def _remember(cache: dict[int, str], key: int, value: int, decimals: int) -> str:
+        if len(cache) >= _CACHE_LIMIT:
+            cache.clear()
+        cache[key] = text(value, decimals)
+        return cache[key]

@@ -1,0 +1,61 @@
+"""All settings: what faust.conf.py says, overridden by the environment, checked at start.
+
+Faust's own settings keep Faust's names and meaning; ours are the fields of `Settings`. An unknown name in the file is
+refused, because Faust would ignore it silently.
+"""
+
+import os
+import runpy
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import faust
+from pydantic import BaseModel, ConfigDict, Field
+
+Role = Literal["matching", "gateway", "recording"]
+ROLES: tuple[Role, ...] = ("matching", "recording", "gateway")
+DEFAULT_FILE = Path(__file__).parents[1] / "faust.conf.py"
+
+
+class UnknownSetting(ValueError):
+    """faust.conf.py has a name that neither Faust nor Matchstream knows."""
+
+
+class Settings(BaseModel):
+    """Our settings. Each may be given in faust.conf.py or, in capitals, in the environment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Role = "matching"
+    """What this process does (app/topology.py). One role per process, so that a stalled sink cannot stop matching."""
+
+    slot: int = Field(default=0, ge=0, le=999)
+    """Which of the role's processes this is: its place in the consumer group, its data folder and its web port."""
+
+    database_url: str = "postgresql://postgres@127.0.0.1:5432/matchstream"
+    """Postgres: history, ledger and the sink's own position."""
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """Valkey or Redis: seen idempotency keys. Away, everything goes on; the engine decides duplicates."""
+
+    order_log: Literal["all", "rejected", "off"] = "rejected"
+    """Which orders the gateway writes to its order log; `all` costs more than matching them."""
+
+
+def load(file: Path | None = None) -> tuple[Settings, dict[str, Any]]:
+    """Our settings and Faust's, from the file and the environment; raises UnknownSetting, pydantic's errors."""
+    path = file or Path(os.environ.get("FAUST_CONF", DEFAULT_FILE))
+    given = {name: value for name, value in runpy.run_path(str(path)).items() if not name.startswith("_")}
+    unknown = sorted(set(given) - set(faust.Settings.SETTINGS) - set(Settings.model_fields))
+    if unknown:
+        raise UnknownSetting(f"{path.name} has settings that nobody knows: {', '.join(unknown)}")
+    ours = {name: given.pop(name) for name in Settings.model_fields if name in given}
+    ours |= {name: os.environ[name.upper()] for name in Settings.model_fields if name.upper() in os.environ}
+    return Settings(**ours), given
+
+
+def broker_address(broker: Any) -> str:
+    """Faust's broker setting (kafka://host:port, or several) as the bootstrap servers of a plain client."""
+    urls = broker if isinstance(broker, list | tuple) else str(broker).split(";")
+    return ",".join(urlsplit(str(url)).netloc for url in urls)

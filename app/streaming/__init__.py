@@ -1,0 +1,4 @@
+"""How we use Faust's stream machinery: fetched batches as messages, own start positions, ordered recovery, fail-stop.
+
+These are the only changes we make to Faust, all through its extension points; reference: exactness.md.
+"""

@@ -1,0 +1,158 @@
+"""Every topic: its name, key, message, who writes it and who reads it; and how the topics are made and checked."""
+
+import asyncio
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from app.models.commands import Genesis, encode_command
+
+UNLIMITED = "-1"
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+
+
+class WrongTopic(RuntimeError):
+    """A topic exists with settings under which exactness cannot hold; the message says which and what to do."""
+
+
+@dataclass(frozen=True)
+class TopicSpec:
+    """A topic of ours. The key of every record is the instrument, partition by murmur2 of the key."""
+
+    name: str
+    message: str
+    written_by: str
+    read_by: str
+    config: dict[str, str] = field(default_factory=dict)
+
+
+ORDERS = TopicSpec(
+    name="orders",
+    message="app.models.commands: a command; the first record of each partition is `genesis`",
+    written_by="gateways and any other producer",
+    read_by="matching",
+    config={
+        "cleanup.policy": "delete",
+        "retention.ms": UNLIMITED,
+        "retention.bytes": UNLIMITED,
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(1024 * 1024),
+    },
+)
+EXECUTIONS = TopicSpec(
+    name="executions",
+    message="app.models.reports.ExecutionReport, seq dense per instrument",
+    written_by="matching",
+    read_by="recording, gateway, analytics, audit, anyone",
+    config={
+        "cleanup.policy": "delete",
+        "retention.ms": UNLIMITED,
+        "retention.bytes": UNLIMITED,
+        "max.message.bytes": str(MAX_MESSAGE_BYTES),
+    },
+)
+TRADES = TopicSpec(
+    name="trades",
+    message="app.models.reports.PublicTrade, seq dense per instrument",
+    written_by="matching",
+    read_by="anyone",
+    config={
+        "cleanup.policy": "delete",
+        "retention.ms": UNLIMITED,
+        "retention.bytes": UNLIMITED,
+        "max.message.bytes": str(MAX_MESSAGE_BYTES),
+    },
+)
+TOPICS = (ORDERS, EXECUTIONS, TRADES)
+
+
+async def create(broker: str, partitions: int, replication_factor: int = 1) -> None:
+    """Create what is missing, check what is there, and begin each `orders` partition with its genesis record.
+
+    `broker` is host:port. Raises WrongTopic for topics that exist with other settings or partition counts.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+    await admin.start()
+    try:
+        wanted = [NewTopic(t.name, partitions, replication_factor, topic_configs=t.config) for t in TOPICS]
+        response = await admin.create_topics(wanted)
+        for name, code, *_ in response.topic_errors:
+            if code and code != TopicAlreadyExistsError.errno:
+                raise for_code(code)(f"topic {name}")
+        await check(admin, partitions)
+    finally:
+        await admin.close()
+    await _write_genesis(broker, partitions)
+
+
+async def check(admin: AIOKafkaAdminClient, partitions: int) -> None:
+    """Raise WrongTopic unless every topic has the settings that it needs."""
+    described = {topic["topic"]: topic for topic in await admin.describe_topics([t.name for t in TOPICS])}
+    for spec in TOPICS:
+        count = len(described[spec.name]["partitions"])
+        if count != partitions:
+            raise WrongTopic(
+                f"topic {spec.name} has {count} partitions, the setting topic_partitions says {partitions}: "
+                "the number is fixed when the topics are created, set it back"
+            )
+    resources = [ConfigResource(ConfigResourceType.TOPIC, t.name) for t in TOPICS]
+    for response in await admin.describe_configs(resources):
+        for _code, _message, _type, name, entries in response.resources:
+            found = {entry[0]: entry[1] for entry in entries}
+            for key, value in _spec(name).config.items():
+                if found.get(key) != value:
+                    raise WrongTopic(f"topic {name} has {key}={found.get(key)}, it must be {value}")
+
+
+async def log_ids(broker: str, partitions: int) -> dict[int, str]:
+    """The log id of each `orders` partition; a partition without a genesis record is absent."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        assigned = [TopicPartition(ORDERS.name, p) for p in range(partitions)]
+        consumer.assign(assigned)
+        ends = await consumer.end_offsets(assigned)
+        found: dict[int, str] = {}
+        for tp in assigned:
+            if ends[tp]:
+                consumer.assign([tp])
+                consumer.seek(tp, 0)
+                found[tp.partition] = _log_id(await asyncio.wait_for(consumer.getone(tp), timeout=30))
+        return found
+    finally:
+        await consumer.stop()
+
+
+def _log_id(record: object) -> str:
+    from app.models.commands import UndecodableCommand, decode_command
+
+    value = getattr(record, "value", None)
+    try:
+        message = decode_command(value)
+    except UndecodableCommand:
+        message = None
+    if not isinstance(message, Genesis):
+        raise WrongTopic("the first record of an orders partition is not its genesis: the topic is not ours")
+    return message.log_id
+
+
+async def _write_genesis(broker: str, partitions: int) -> None:
+    missing = set(range(partitions)) - set(await log_ids(broker, partitions))
+    if not missing:
+        return
+    producer = AIOKafkaProducer(bootstrap_servers=broker, enable_idempotence=True, acks="all")
+    await producer.start()
+    try:
+        for partition in sorted(missing):
+            value = encode_command(Genesis(log_id=str(uuid4())))
+            await producer.send_and_wait(ORDERS.name, value, partition=partition)
+    finally:
+        await producer.stop()
+
+
+def _spec(name: str) -> TopicSpec:
+    return next(spec for spec in TOPICS if spec.name == name)

@@ -1,0 +1,10 @@
+"""The pipeline on one page: role -> modules, in the order a message meets them."""
+
+from app.settings import Role
+
+# Explicit modules, not packages: Faust skips a package whose module fails to import, and starts without it.
+MODULES: dict[Role, tuple[str, ...]] = {
+    "gateway": ("web.server", "app.commands"),
+    "matching": ("agents.matching", "web.worker", "app.commands"),
+    "recording": ("agents.recording", "web.worker", "app.commands"),
+}
