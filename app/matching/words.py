@@ -67,6 +67,7 @@ class Reason(StrEnum):
 
     # The record itself is no command of a listed instrument (reported under `_partition-<p>`).
     MALFORMED_COMMAND = "malformed_command"
+    KEY_MISMATCH = "key_mismatch"
     WRONG_PARTITION = "wrong_partition"
     UNKNOWN_INSTRUMENT = "unknown_instrument"
 

@@ -1,0 +1,85 @@
+"""One partition of the market: records of the `orders` log in, execution reports out; no I/O, no clock.
+
+The matching agent, `replay` and `verify` all run this. What a record is (a command of a listed instrument, or one that
+belongs to nobody) is decided here, what a command does in app/matching.
+"""
+
+from aiokafka.partitioner import murmur2
+
+from app.matching.book import Book
+from app.matching.commands import Moment
+from app.matching.events import Report, split
+from app.matching.rejections import Rejections
+from app.matching.words import Reason
+from app.models.commands import (
+    CommandMessage,
+    Genesis,
+    ListInstrument,
+    UndecodableCommand,
+    decode_command,
+    scale_of,
+    to_core,
+)
+from app.models.decimals import Scale
+from app.models.reports import ExecutionReport, PublicTrade, public_trades, report_message
+
+
+def partition_of(instrument: str, partitions: int) -> int:
+    """The partition of an instrument's records: Kafka's default partitioner, murmur2 of the key."""
+    return int((murmur2(instrument.encode()) & 0x7FFFFFFF) % partitions)
+
+
+class Outcome:
+    """What one record gave: the report in its parts, and its trades, as they go to the topics."""
+
+    __slots__ = ("instrument", "reports", "trades")
+
+    def __init__(self, report: Report, scale: Scale | None) -> None:
+        self.instrument = report.instrument
+        self.reports: list[ExecutionReport] = [report_message(part, scale) for part in split(report)]
+        self.trades: list[PublicTrade] = public_trades(report, scale) if scale and report.trades else []
+
+
+class Partition:
+    """The books of one partition of `orders`, and the reserved instrument for what belongs to none of them."""
+
+    def __init__(self, number: int, partitions: int) -> None:
+        self.number, self.partitions = number, partitions
+        self.books: dict[str, Book] = {}
+        self.rejections = Rejections(number)
+        self._scales: dict[str, Scale] = {}
+
+    def apply(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> Outcome | None:
+        """Carry out one record; None for the genesis record."""
+        at = Moment(offset, timestamp_ms)
+        try:
+            message = decode_command(value)
+            if isinstance(message, Genesis):
+                return None
+            return self._command(message, key, value or b"", at)
+        except UndecodableCommand:
+            return self._reject(Reason.MALFORMED_COMMAND, value, at)
+
+    def _command(self, message: CommandMessage, key: bytes | None, value: bytes, at: Moment) -> Outcome:
+        instrument = message.instrument
+        book = self.books.get(instrument)
+        if key != instrument.encode():
+            return self._reject(Reason.KEY_MISMATCH, value, at)
+        if book is None:
+            # A listed instrument's partition was right when it was listed.
+            if partition_of(instrument, self.partitions) != self.number:
+                return self._reject(Reason.WRONG_PARTITION, value, at)
+            if not isinstance(message, ListInstrument):
+                return self._reject(Reason.UNKNOWN_INSTRUMENT, value, at)
+        command = to_core(message, self._scales.get(instrument))
+        if book is None:
+            book = self.books[instrument] = Book(instrument)
+        report = book.apply(command, at)
+        book.check_cheap(report)
+        if instrument not in self._scales:
+            assert book.listing is not None, "the first command of a book lists it"
+            self._scales[instrument] = scale_of(book.listing)
+        return Outcome(report, self._scales[instrument])
+
+    def _reject(self, reason: Reason, value: bytes | None, at: Moment) -> Outcome:
+        return Outcome(self.rejections.reject(reason, value or b"", at), None)

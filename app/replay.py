@@ -1,0 +1,55 @@
+"""`python -m app replay FILE`: a log of commands in, its execution reports out, through the same engine, without Kafka.
+
+A line is a command as in the `orders` topic; it may carry `offset` (else the line's number from 1) and `time` in
+milliseconds (else one more than the line before). A line on standard output is a report as in `executions`.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+import msgspec
+
+from app.engine import Partition
+from app.models.reports import encode
+
+FIRST_TIME_MS = 1
+
+decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+decode_int = msgspec.json.Decoder(int).decode
+decode_text = msgspec.json.Decoder(str).decode
+encode_fields = msgspec.json.Encoder().encode
+
+
+def replay(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Report lines for command lines. Blank lines are passed over; a line that is no command gets its rejection."""
+    partition, time = Partition(0, partitions=1), FIRST_TIME_MS - 1
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        key, value, offset, time = _record(line, number, time + 1)
+        outcome = partition.apply(offset, time, key, value)
+        if outcome is not None:
+            yield from (encode(report) for report in outcome.reports)
+
+
+def run(path: str, output: BinaryIO | None = None) -> None:
+    """Replay a file, or standard input for `-`."""
+    write = (output or sys.stdout.buffer).write
+    source = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: SIM115 - closed below
+    with source:
+        for report in replay(source):
+            write(report + b"\n")
+    (output or sys.stdout.buffer).flush()
+
+
+def _record(line: bytes, number: int, next_time: int) -> tuple[bytes | None, bytes, int, int]:
+    """(key, value, offset, time) of the log record that a line stands for; other fields stay as they are written."""
+    try:
+        fields = decode_fields(line)
+        offset, time = fields.pop("offset", None), fields.pop("time", None)
+        position = decode_int(offset) if offset else number, decode_int(time) if time else next_time
+        key = decode_text(fields["instrument"]).encode() if "instrument" in fields else None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None, line.rstrip(b"\n"), number, next_time
+    return key, encode_fields(fields) if offset or time else line.rstrip(b"\n"), *position
