@@ -6,6 +6,7 @@ milliseconds (else one more than the line before). A line on standard output is 
 
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
@@ -36,7 +37,7 @@ def replay(lines: Iterable[bytes]) -> Iterator[bytes]:
 def run(path: str, output: BinaryIO | None = None) -> None:
     """Replay a file, or standard input for `-`."""
     write = (output or sys.stdout.buffer).write
-    source = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: SIM115 - closed below
+    source = sys.stdin.buffer if path == "-" else Path(path).open("rb")
     with source:
         for report in replay(source):
             write(report + b"\n")

@@ -272,6 +272,8 @@ def _list(m: ListInstrument) -> core.List:
     tick, lot = units(m.tick_size), units(m.lot_size)
     if not tick or not lot:
         raise UndecodableCommand("tick_size and lot_size must be positive")
+    if m.instrument.startswith("_"):
+        raise UndecodableCommand("names that begin with _ are reserved")
     scale, defaults = Scale(tick, lot), core.Listing._field_defaults
     listing = core.Listing(
         m.instrument,

@@ -1,0 +1,159 @@
+"""Commands as JSON and in the core's terms (app/models/commands.py)."""
+
+import json
+from typing import Any
+
+import pytest
+
+from app.matching import commands as core
+from app.matching.words import OrderType, Side, TimeInForce
+from app.models import identity
+from app.models.commands import (
+    Genesis,
+    ListInstrument,
+    UndecodableCommand,
+    decode_command,
+    encode_command,
+    list_message,
+    to_core,
+)
+from app.models.decimals import Scale, units
+
+SCALE = Scale(tick_size=units("0.01"), lot_size=units("0.001"))
+PLACE = {
+    "command": "place",
+    "instrument": "BTC-USD",
+    "client_id": "alice",
+    "client_order_id": "k1",
+    "side": "buy",
+    "type": "limit",
+    "price": "70000.10",
+    "quantity": "1.5",
+}
+ORDER_ID = identity.id_text(identity.order_id("alice", "BTC-USD", "k1"))
+
+
+def decoded(**fields: Any) -> core.Command:
+    message = decode_command(json.dumps(fields).encode())
+    assert not isinstance(message, Genesis)
+    return to_core(message, SCALE)
+
+
+def test_an_order_is_converted_to_ticks_and_lots() -> None:
+    """Decimal strings outside, ints inside; the id is that of client, instrument and key."""
+    order = decoded(**PLACE)
+
+    assert isinstance(order, core.Place)
+    assert (order.price, order.quantity) == (7_000_010, 1_500)
+    assert (order.side, order.type, order.time_in_force) == (Side.BUY, OrderType.LIMIT, TimeInForce.GTC)
+    assert order.order_id == order.command_id == identity.order_id("alice", "BTC-USD", "k1")
+
+
+def test_the_same_order_in_other_spellings_has_the_same_fingerprint() -> None:
+    """`1.5` and `1.500`, defaults given or left out; another quantity is another order."""
+    spellings = [{}, {"quantity": "1.500"}, {"price": "70000.1"}, {"time_in_force": "GTC"}, {"post_only": False}]
+    prints = {decoded(**PLACE | change).fingerprint for change in spellings}
+
+    assert len(prints) == 1
+    assert decoded(**PLACE | {"quantity": "1.6"}).fingerprint not in prints
+
+
+def test_a_price_on_a_market_order_is_ignored() -> None:
+    """The reference's clients always send one (requirements.md, A1)."""
+    with_price, without = decoded(**PLACE | {"type": "market"}), decoded(**PLACE | {"type": "market", "price": None})
+
+    assert with_price == without
+    assert with_price.price is None
+
+
+def test_off_tick_and_off_lot_are_passed_on_for_the_book_to_refuse() -> None:
+    """A "no" is the book's, with a reason, and it consumes the key."""
+    order = decoded(**PLACE | {"price": "70000.001", "quantity": "0.0001"})
+
+    assert (order.price, order.quantity) == (core.NOT_REPRESENTABLE, core.NOT_REPRESENTABLE)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"",
+        b"null",
+        b"[]",
+        b"{",
+        b"\xff\xfe",
+        b'"text"',
+        b"{" * 100_000,
+        json.dumps(PLACE | {"command": "dance"}).encode(),
+        json.dumps(PLACE | {"quantity": 1.5}).encode(),
+        json.dumps(PLACE | {"quantity": "1e5"}).encode(),
+        json.dumps(PLACE | {"quantity": "-1"}).encode(),
+        json.dumps(PLACE | {"price": "NaN"}).encode(),
+        json.dumps(PLACE | {"side": "BUY"}).encode(),
+        json.dumps(PLACE | {"client_id": "a b"}).encode(),
+        json.dumps(PLACE | {"client_id": "a\n"}).encode(),
+        json.dumps(PLACE | {"client_id": "x" * 65}).encode(),
+        json.dumps(PLACE | {"surprise": 1}).encode(),
+        json.dumps({k: v for k, v in PLACE.items() if k != "client_order_id"}).encode(),
+        json.dumps({"command": "cancel", "instrument": "BTC-USD", "command_id": "c", "order_id": "x" * 36}).encode(),
+        json.dumps(PLACE | {"command": "list"}).encode(),
+    ],
+)
+def test_what_is_no_command_is_undecodable(value: bytes | None) -> None:
+    """One exception for all of it; the engine reports it under the partition's reserved instrument."""
+    with pytest.raises(UndecodableCommand):
+        message = decode_command(value)
+        assert not isinstance(message, Genesis)
+        to_core(message, SCALE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tick_size": "0"},
+        {"lot_size": "0"},
+        {"min_price": "0.005"},
+        {"max_quantity": "0"},
+        {"instrument": "_partition-1"},
+        {"max_fills": 0},
+    ],
+)
+def test_impossible_rules_of_a_market_are_undecodable(change: dict[str, Any]) -> None:
+    """Sizes are positive, limits whole ticks or lots, names beginning with `_` are ours."""
+    listing = {"command": "list", "instrument": "X-Y", "command_id": "l", "base_asset": "X", "quote_asset": "Y"}
+    with pytest.raises(UndecodableCommand):
+        decoded(**listing | {"tick_size": "0.01", "lot_size": "1"} | change)
+
+
+def test_a_listing_survives_its_message() -> None:
+    """What a book knows of its market can be said again, limits and all."""
+    listing = core.Listing("X-Y", "X", "Y", units("25"), units("0.001"), 2, 1_000, 3, 4_000, 5, 6, 7)
+    message = list_message(listing, "l1")
+
+    assert isinstance(message, ListInstrument)
+    command = to_core(decode_command(encode_command(message)), None)
+    assert isinstance(command, core.List)
+    assert command.listing == listing
+
+
+@pytest.mark.parametrize(
+    ("fields", "type_"),
+    [
+        ({"command": "cancel", "order_id": ORDER_ID, "command_id": "c"}, core.Cancel),
+        ({"command": "amend", "order_id": ORDER_ID, "command_id": "c", "price": "1"}, core.Amend),
+        ({"command": "reduce", "order_id": ORDER_ID, "command_id": "c", "quantity": "1"}, core.Reduce),
+        (PLACE | {"command": "replace", "order_id": ORDER_ID, "command_id": "c"}, core.Replace),
+        ({"command": "mass_cancel", "command_id": "c", "client_id": "alice"}, core.MassCancel),
+        ({"command": "halt", "command_id": "c"}, core.Halt),
+        ({"command": "resume", "command_id": "c"}, core.Resume),
+        ({"command": "snapshot", "command_id": "c"}, core.Snapshot),
+        ({"command": "engine_version", "command_id": "c", "version": 1}, core.EngineVersion),
+        ({"command": "tick"}, core.Tick),
+    ],
+)
+def test_every_command_has_its_shape(fields: dict[str, Any], type_: type) -> None:
+    """Each word of the wire becomes its command; the word is the core's."""
+    command = decoded(**{"instrument": "BTC-USD"} | fields)
+
+    assert isinstance(command, type_)
+    assert core.COMMAND_WORDS[type_] == fields["command"]
