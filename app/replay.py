@@ -36,12 +36,11 @@ def replay(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 def run(path: str, output: BinaryIO | None = None) -> None:
     """Replay a file, or standard input for `-`."""
-    write = (output or sys.stdout.buffer).write
-    source = sys.stdin.buffer if path == "-" else Path(path).open("rb")
-    with source:
+    out = output or sys.stdout.buffer
+    with sys.stdin.buffer if path == "-" else Path(path).open("rb") as source:
         for report in replay(source):
-            write(report + b"\n")
-    (output or sys.stdout.buffer).flush()
+            out.write(report + b"\n")
+    out.flush()
 
 
 def _record(line: bytes, number: int, next_time: int) -> tuple[bytes | None, bytes, int, int]:

@@ -5,7 +5,7 @@ instrument. `genesis` is the first record of each partition and no command (exac
 """
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -45,7 +45,7 @@ class _Command(
     instrument: Identifier
 
 
-class PlaceOrder(_Command, tag="place"):
+class PlaceOrder(_Command, tag="place", frozen=True):
     client_id: Identifier
     client_order_id: Identifier
     side: Side
@@ -61,13 +61,13 @@ class PlaceOrder(_Command, tag="place"):
     deadline: TimeMs | None = None
 
 
-class CancelOrder(_Command, tag="cancel"):
+class CancelOrder(_Command, tag="cancel", frozen=True):
     order_id: OrderIdText
     command_id: Identifier
     client_id: Identifier | None = None
 
 
-class AmendOrder(_Command, tag="amend"):
+class AmendOrder(_Command, tag="amend", frozen=True):
     order_id: OrderIdText
     command_id: Identifier
     client_id: Identifier | None = None
@@ -75,14 +75,14 @@ class AmendOrder(_Command, tag="amend"):
     quantity: DecimalText | None = None
 
 
-class ReduceOrder(_Command, tag="reduce"):
+class ReduceOrder(_Command, tag="reduce", frozen=True):
     order_id: OrderIdText
     command_id: Identifier
     quantity: DecimalText
     client_id: Identifier | None = None
 
 
-class ReplaceOrder(_Command, tag="replace"):
+class ReplaceOrder(_Command, tag="replace", frozen=True):
     """Cancel `order_id` and place the rest as a new order of the same client."""
 
     order_id: OrderIdText
@@ -102,13 +102,13 @@ class ReplaceOrder(_Command, tag="replace"):
     deadline: TimeMs | None = None
 
 
-class MassCancelOrders(_Command, tag="mass_cancel"):
+class MassCancelOrders(_Command, tag="mass_cancel", frozen=True):
     command_id: Identifier
     client_id: Identifier | None = None
     side: Side | None = None
 
 
-class ListInstrument(_Command, tag="list"):
+class ListInstrument(_Command, tag="list", frozen=True):
     command_id: Identifier
     base_asset: Identifier
     quote_asset: Identifier
@@ -126,24 +126,24 @@ class ListInstrument(_Command, tag="list"):
     id_window_ms: TimeMs = 86_400_000
 
 
-class HaltInstrument(_Command, tag="halt"):
+class HaltInstrument(_Command, tag="halt", frozen=True):
     command_id: Identifier
 
 
-class ResumeInstrument(_Command, tag="resume"):
+class ResumeInstrument(_Command, tag="resume", frozen=True):
     command_id: Identifier
 
 
-class SnapshotBook(_Command, tag="snapshot"):
+class SnapshotBook(_Command, tag="snapshot", frozen=True):
     command_id: Identifier
 
 
-class SetEngineVersion(_Command, tag="engine_version"):
+class SetEngineVersion(_Command, tag="engine_version", frozen=True):
     command_id: Identifier
     version: PositiveInt
 
 
-class PassTime(_Command, tag="tick"):
+class PassTime(_Command, tag="tick", frozen=True):
     """Its own time is the record's timestamp."""
 
 
@@ -168,7 +168,8 @@ CommandMessage = (
     | PassTime
 )
 
-_decode = msgspec.json.Decoder(CommandMessage | Genesis).decode
+_decoder: msgspec.json.Decoder[CommandMessage | Genesis] = msgspec.json.Decoder(CommandMessage | Genesis)
+_decode = _decoder.decode
 encode_command = msgspec.json.Encoder().encode
 
 
@@ -338,7 +339,7 @@ def _tick(m: PassTime, scale: Scale) -> core.Tick:
     return core.Tick()
 
 
-_CONVERSIONS = {
+_CONVERSIONS: dict[type, Callable[[Any, Scale], core.Command]] = {
     PlaceOrder: _place,
     CancelOrder: _cancel,
     AmendOrder: _amend,

@@ -3,9 +3,9 @@
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import NoReturn, ParamSpec
+from typing import Any, NoReturn, ParamSpec
 
 EXIT_CODE = 70  # EX_SOFTWARE; the supervisor starts the process again
 
@@ -22,7 +22,7 @@ def end_process(reason: str, error: BaseException | None = None) -> NoReturn:
     os._exit(EXIT_CODE)
 
 
-def fail_stop(function: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
+def fail_stop(function: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, Coroutine[Any, Any, None]]:
     """An agent or task whose exceptions end the process: Faust would acknowledge the event and go on."""
 
     @wraps(function)

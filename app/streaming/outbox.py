@@ -78,7 +78,7 @@ class _Line:
         self._filled = asyncio.Event()
         self._appended = self._acknowledged = 0
         self._progress = asyncio.Condition()
-        self.sender = asyncio.create_task(fail_stop(self._send_all)())
+        self.sender: asyncio.Task[None] = asyncio.create_task(fail_stop(self._send_all)())
 
     def append(self, key: bytes, value: bytes) -> None:
         self._waiting.append((key, value))

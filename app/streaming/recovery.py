@@ -37,6 +37,8 @@ class OrderedRecovery(Recovery):
 class OrderedTableManager(TableManager):
     """Faust's table manager with that recovery."""
 
+    _recovery: Any = None
+
     @property
     def recovery(self) -> Any:
         if self._recovery is None:
