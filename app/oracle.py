@@ -133,6 +133,7 @@ class Oracle:
         self._records: list[_Record] = []  # index: the record's count
         self._counts: dict[bytes, int] = {}  # key -> count of its latest record
         self._live_from = 0
+        self._shown: _Levels = {}  # after the last command
         self._touched: list[_Order] = []  # by the command at hand
         self._trades: list[Trade] = []
 
@@ -146,7 +147,6 @@ class Oracle:
         """Carry out one command; the report is whole, `parts` says how many seqs it takes."""
         if self._listing is None and not (isinstance(command, List) and self._is_valid(command.listing)):
             raise ValueError("the first command must be a valid List")
-        before = self._levels()
         self.time_ms = max(self.time_ms, at.time_ms)
         self._touched, self._trades = [], []
         self._expire()
@@ -155,7 +155,8 @@ class Oracle:
         seq = self.seq + 1
         states = [order.state(seq) for order in self._touched]
         whole = isinstance(command, Snapshot) and outcome == Outcome.ACCEPTED
-        levels = _level_changes(before, self._levels(), whole)
+        before, self._shown = self._shown, self._levels()
+        levels = _level_changes(before, self._shown, whole)
         parts = parts_of(len(states) + len(self._trades) + len(levels))
         self.seq += parts
         self.orders.update((state.order_id, state) for state in states)
