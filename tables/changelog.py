@@ -1,0 +1,199 @@
+"""What a changelog partition holds: snapshots `X@o`, chunks `X@o/i`, id blocks `X#k`, manifests `_manifest@floor`.
+
+All but the manifest are immutable: a key carries the offset or number that its value is a function of, so whoever
+writes it, and whenever, writes the same bytes (exactness.md, I5). `interpret` turns the latest value of each key into
+what a worker starts from, or says what is missing.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import Meta, Struct
+
+MANIFEST = "_manifest"
+_KEY = re.compile(rb"(?P<name>[^@#/]+)(@(?P<offset>\d+)(/(?P<chunk>\d+))?|#(?P<block>\d+))")
+Offset = Annotated[int, Meta(ge=0)]
+
+
+class Damaged(RuntimeError):
+    """Durable state that a manifest or snapshot promises is not there, or is not ours; the message says what to do."""
+
+
+class Named(NamedTuple):
+    """The newest acknowledged snapshot of a subject, and where in `executions` to begin reading above it."""
+
+    offset: int
+    seq: int
+    executions: int
+
+
+class Manifest(Struct, frozen=True):
+    """`floor` is the lowest offset of `orders` that no snapshot covers; `named` gives [offset, seq, executions]."""
+
+    floor: Offset
+    log_id: str
+    named: dict[str, tuple[Offset, Offset, Offset]]
+
+
+class Fence(NamedTuple):
+    """Ends asked in this order: a report below `executions` is of a command below `orders`."""
+
+    executions: int
+    orders: int
+
+
+class Key(NamedTuple):
+    """A changelog key, taken apart."""
+
+    name: str
+    offset: int | None
+    chunk: int | None
+    block: int | None
+
+
+class Loaded(NamedTuple):
+    """What a worker starts from. `states` and `blocks` are decoded by the caller's codec, `keys` are all live keys."""
+
+    floor: int
+    named: dict[str, Named]
+    states: dict[str, Any]
+    blocks: dict[str, dict[int, Any]]
+    keys: frozenset[bytes]
+    fence: Fence
+
+
+class Codec(NamedTuple):
+    """How a table's values are read. `state` raises ValueError for anything but a whole, undamaged snapshot of the log.
+
+    state(head, chunk) -> object with offset, seq, first_block and end_block, where chunk(i) is chunk i's value or None;
+    block(value) -> the block's content.
+    """
+
+    state: Callable[[bytes, Callable[[int], bytes | None]], Any]
+    block: Callable[[bytes], Any]
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_manifest = msgspec.json.Decoder(Manifest).decode
+
+
+def snapshot_key(name: str, offset: int, chunk: int | None = None) -> bytes:
+    return f"{name}@{offset}".encode() if chunk is None else f"{name}@{offset}/{chunk}".encode()
+
+
+def block_key(name: str, number: int) -> bytes:
+    return f"{name}#{number}".encode()
+
+
+def manifest_key(floor: int) -> bytes:
+    return f"{MANIFEST}@{floor}".encode()
+
+
+def manifest_value(floor: int, log_id: str, named: Mapping[str, Named]) -> bytes:
+    return _encode(
+        Manifest(floor, log_id, {name: (n.offset, n.seq, n.executions) for name, n in sorted(named.items())})
+    )
+
+
+def parse(key: bytes) -> Key | None:
+    """The key taken apart; None when it is none of ours."""
+    match = _KEY.fullmatch(key)
+    if match is None:
+        return None
+    number = {part: int(text) if (text := match[part]) is not None else None for part in ("offset", "chunk", "block")}
+    return Key(match["name"].decode(), **number)
+
+
+def fold(records: Iterable[tuple[bytes, bytes | None]], latest: dict[bytes, bytes]) -> None:
+    """Take records into the latest value per key, as compaction does."""
+    for key, value in records:
+        if value is None:
+            latest.pop(key, None)
+        else:
+            latest[key] = value
+
+
+def interpret(latest: Mapping[bytes, bytes], codec: Codec, log_id: str, fence: Fence) -> Loaded:
+    """What a worker starts from: the greatest manifest's floor, and of each subject the newest valid snapshot.
+
+    Raises Damaged when less is there than the manifest or a snapshot promises (exactness.md, I11).
+    """
+    floor, named = _newest_manifest(latest, log_id)
+    states = _newest_states(latest, codec)
+    for name, promised in named.items():
+        if name not in states or states[name].offset < promised.offset:
+            raise Damaged(f"the manifest at {floor} names {name}@{promised.offset}, which is not in the changelog")
+    blocks = {name: _blocks(latest, codec, name, state) for name, state in states.items()}
+    start = {name: named[name].executions if name in named else 0 for name in states}
+    loaded = {name: Named(state.offset, state.seq, start[name]) for name, state in states.items()}
+    return Loaded(floor, loaded, states, blocks, frozenset(latest), fence)
+
+
+def obsolete(
+    keys: Iterable[bytes], floor: int, named: Mapping[str, Named], first: Mapping[str, int]
+) -> Iterator[bytes]:
+    """The keys that lie below what is named: never one above, which may be on its way from another owner."""
+    for text in keys:
+        key = parse(text)
+        if key is None:
+            continue
+        if key.name == MANIFEST:
+            dead = key.offset is not None and key.offset < floor
+        elif key.block is not None:
+            dead = key.block < first.get(key.name, 0)
+        else:
+            dead = key.offset is not None and key.name in named and key.offset < named[key.name].offset
+        if dead:
+            yield text
+
+
+def _newest_manifest(latest: Mapping[bytes, bytes], log_id: str) -> tuple[int, dict[str, Named]]:
+    keys = [(key.offset, text) for text in latest if (key := parse(text)) and key.name == MANIFEST]
+    if not keys:
+        return 0, {}
+    _, newest = max(keys, key=lambda pair: pair[0] or 0)
+    try:
+        manifest = _decode_manifest(latest[newest])
+    except msgspec.MsgspecError as error:
+        raise Damaged(f"the manifest {newest.decode()} cannot be read: {error}") from error
+    if manifest.log_id != log_id:
+        raise Damaged(f"the changelog belongs to the orders log {manifest.log_id}, this is {log_id}")
+    return manifest.floor, {name: Named(*three) for name, three in manifest.named.items()}
+
+
+def _newest_states(latest: Mapping[bytes, bytes], codec: Codec) -> dict[str, Any]:
+    heads: dict[str, list[int]] = {}
+    for text in latest:
+        key = parse(text)
+        if key and key.name != MANIFEST and key.offset is not None and key.chunk is None:
+            heads.setdefault(key.name, []).append(key.offset)
+    states = {
+        name: _newest_valid(latest, codec, name, sorted(offsets, reverse=True)) for name, offsets in heads.items()
+    }
+    return {name: state for name, state in states.items() if state is not None}
+
+
+def _newest_valid(latest: Mapping[bytes, bytes], codec: Codec, name: str, offsets: list[int]) -> Any:
+    for offset in offsets:
+        try:
+            return codec.state(latest[snapshot_key(name, offset)], partial(_chunk, latest, name, offset))
+        except ValueError:
+            continue
+    return None
+
+
+def _chunk(latest: Mapping[bytes, bytes], name: str, offset: int, number: int) -> bytes | None:
+    return latest.get(snapshot_key(name, offset, number))
+
+
+def _blocks(latest: Mapping[bytes, bytes], codec: Codec, name: str, state: Any) -> dict[int, Any]:
+    found: dict[int, Any] = {}
+    for number in range(state.first_block, state.end_block):
+        value = latest.get(block_key(name, number))
+        if value is None:
+            raise Damaged(f"{name}@{state.offset} needs the id block {name}#{number}, which is not in the changelog")
+        found[number] = codec.block(value)
+    return found
