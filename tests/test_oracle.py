@@ -696,6 +696,40 @@ def test_the_checks_of_an_order_in_their_order(terms: dict[str, Any], reason: Re
     assert venue.cancel("a").reason == (Reason.TOO_LATE_TO_CANCEL if reason else None)
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"quantity": 0}, Reason.INCORRECT_QUANTITY),
+        ({"quantity": 1, "price": 0}, Reason.INCORRECT_QUANTITY),
+        ({"quantity": 101}, Reason.INCORRECT_QUANTITY),
+        ({"price": NOT_REPRESENTABLE}, Reason.INVALID_PRICE_INCREMENT),
+        ({"price": 49}, Reason.PRICE_BAND),
+        ({"price": 151}, Reason.PRICE_BAND),
+        ({"price": 50, "quantity": 100}, None),
+    ],
+)
+def test_the_checks_of_an_amend(change: dict[str, int], reason: Reason | None) -> None:
+    """R11: quantities 2..100, prices 50..150; a refused amend changes nothing."""
+    venue = Venue(min_quantity=2, max_quantity=100, min_price=50, max_price=150)
+    venue.place("a", BUY, 10, 100)
+    report = venue.amend("a", **change)
+    assert (report.reason, len(report.orders)) == (reason, 0 if reason else 1)
+    assert venue.replace("zz", order("b", BUY, 10, 100)).reason == Reason.UNKNOWN_ORDER
+
+
+def test_open_orders_are_listed_in_the_order_of_execution() -> None:
+    """Bids from the highest, asks from the lowest, each level's queue, then stops by number."""
+    venue = Venue()
+    for label, side, price in (("b", BUY, 99), ("a", BUY, 100), ("d", SELL, 102), ("c", SELL, 101), ("e", SELL, 102)):
+        venue.place(label, side, 2, price)
+    venue.send(stop("g", BUY, 1, 200))
+    venue.send(stop("f", BUY, 1, 150))
+    venue.amend("d", quantity=3)
+    listed = venue.oracle.open_orders_list()
+    assert [word(state.order_id) for state in listed] == ["a", "b", "c", "e", "d", "g", "f"]
+    assert {(state.terms, state.last_price) for state in listed} == {(None, None)}
+
+
 def test_only_live_orders_of_the_client_can_be_canceled() -> None:
     """R11: another's is unknown, a finished one too late."""
     venue = Venue()
