@@ -7,8 +7,7 @@ import faust
 import faust.transport.drivers.aiokafka as kafka_driver
 
 # Faust takes the working directory off sys.path before it imports our modules, and the other packages live there.
-if (_root := str(Path(__file__).parents[1])) not in sys.path:
-    sys.path.append(_root)
+sys.path.append(str(Path(__file__).parents[1]))
 
 from app.settings import load
 from app.streaming.consumer import BatchConsumer

@@ -92,7 +92,7 @@ class LevelChange(Struct, frozen=True):
 class ExecutionReport(Struct, omit_defaults=True, frozen=True):
     """The outcome of one command, or a part of it (`part` of `parts`).
 
-    `seq` is dense per instrument. `offset` is the command's in the partition of `orders` with the same number. A
+    `command_id` is absent for orders: theirs is the order id. `seq` is dense per instrument. `offset` is the command's in the partition of `orders` with the same number. A
     reader applies a report iff its seq is the last one's + 1.
     """
 
@@ -152,7 +152,7 @@ def report_message(report: core.Report, scale: Scale | None) -> ExecutionReport:
         report.engine_version,
         report.command,
         report.outcome,
-        id_text(report.command_id) if report.command_id else None,
+        id_text(report.command_id) if report.command_id and report.command_id != report.order_id else None,
         report.reason,
         id_text(report.order_id) if report.order_id else None,
         report.original_seq,
