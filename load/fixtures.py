@@ -1,0 +1,83 @@
+"""Requests of the generator as files: as they go to HTTP, or as the commands of the `orders` topic for `replay`."""
+
+import base64
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from app.matching.words import OrderType, Side, TimeInForce
+from app.models.commands import CancelOrder, CommandMessage, ListInstrument, PlaceOrder, encode_command
+from load.generator import requests
+from load.profiles import Mix, Profile
+from load.request import Request
+
+_encode = msgspec.json.Encoder().encode
+
+
+def write(file: Path, profile: Profile, seed: int, count: int, mix: Mix, as_commands: bool = False) -> int:
+    """Write `count` requests, a JSON line each, or the commands that they become; returns the number of lines."""
+    asked = islice(requests(profile, seed, mix), count)
+    lines = command_lines(profile, asked) if as_commands else (_encode(as_json(each)) for each in asked)
+    with file.open("wb") as out:
+        return sum(1 for line in lines if out.write(line + b"\n"))
+
+
+def as_json(asked: Request) -> dict[str, object]:
+    """A request as a fixture: the body as text if it is text, else as `body_base64`."""
+    fields: dict[str, object] = {name: value for name, value in asked._asdict().items() if value not in (None, False)}
+    try:
+        fields["body"] = asked.body.decode()
+    except UnicodeDecodeError:
+        del fields["body"]
+        fields["body_base64"] = base64.b64encode(asked.body).decode()
+    return fields
+
+
+def command_lines(profile: Profile, asked: Iterable[Request]) -> Iterator[bytes]:
+    """The markets of the profile, then each request that a gateway would let through."""
+    yield from (encode_command(listing(instrument)) for instrument in profile.instruments)
+    instruments: dict[str, str] = {}
+    for each in asked:
+        command = command_of(each, instruments)
+        if command is not None:
+            yield encode_command(command)
+
+
+def listing(instrument: str) -> ListInstrument:
+    """A market in which every price and quantity of the profiles is valid."""
+    base, quote = instrument.split("-")
+    return ListInstrument(instrument, f"list-{instrument}", base, quote, tick_size="0.01", lot_size="0.01")
+
+
+def command_of(asked: Request, instruments: dict[str, str]) -> CommandMessage | None:
+    """What a gateway makes of a request, None for one that it must refuse.
+
+    `instruments` remembers the instrument of each order id, for the cancels that follow.
+    """
+    if asked.must_refuse or asked.order_id is None or asked.key is None:
+        return None
+    if not asked.places:
+        instrument = instruments.get(asked.order_id)
+        return CancelOrder(instrument, asked.order_id, asked.key) if instrument else None
+    said = said_by(asked)
+    instruments[asked.order_id] = said["instrument"]
+    return PlaceOrder(
+        said["instrument"],
+        said["client_id"],
+        asked.key,
+        Side(said["side"].lower()),
+        OrderType(said["type"].lower()),
+        said["quantity"],
+        said.get("price"),
+        TimeInForce(said.get("time_in_force", "GTC")),
+    )
+
+
+def said_by(asked: Request) -> dict[str, Any]:
+    """The fields of an order's body, numbers as the text that was sent; raises ValueError."""
+    said: dict[str, Any] = json.loads(asked.body, parse_float=str, parse_int=str)
+    return said

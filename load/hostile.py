@@ -1,0 +1,104 @@
+"""Requests that must be refused: one of each kind of nonsense that a public entry meets."""
+
+from collections.abc import Callable
+from random import Random
+
+from app.models import identity
+from load.request import ORDERS_PATH, Kind, Request
+
+TOO_LONG = 65
+OVER_BODY_LIMIT = 70_000
+GOOD = '{"client_id":"mallory","instrument":"BTC-USD","side":"buy","type":"limit","price":"70000.00","quantity":"1.00"}'
+
+
+def _body(body: str | bytes) -> Callable[[str], Request]:
+    """An order with this body under a key of its own; if it were accepted, this is the order it would make."""
+    raw = body.encode() if isinstance(body, str) else body
+
+    def make(key: str) -> Request:
+        made = identity.id_text(identity.order_id("mallory", "BTC-USD", key))
+        return Request(Kind.HOSTILE, "POST", ORDERS_PATH, raw, key, made, must_refuse=True)
+
+    return make
+
+
+def _instead(old: str, new: str) -> Callable[[str], Request]:
+    assert old in GOOD
+    return _body(GOOD.replace(old, new))
+
+
+def _without_key(key: str) -> Request:
+    return _body(GOOD)(key)._replace(key=None, order_id=None)
+
+
+def _as_text(key: str) -> Request:
+    return _body(GOOD)(key)._replace(content_type="text/plain")
+
+
+def _key_with_spaces(key: str) -> Request:
+    return _body(GOOD)(key)._replace(key=f"{key} {key}", order_id=None)
+
+
+def _elsewhere(method: str, path: str) -> Callable[[str], Request]:
+    return lambda key: Request(Kind.HOSTILE, method, path, b"", key, must_refuse=True)
+
+
+def _unlisted(key: str) -> Request:
+    """A gateway that does not know all instruments yet may leave it to the engine."""
+    body = GOOD.replace("BTC-USD", "NO-SUCH")
+    return _body(body)(key)._replace(order_id=None, must_refuse=False)
+
+
+def _cancel_of_nothing(key: str) -> Request:
+    """With matching away a cancel is durable (202) before anyone knows that there is no such order."""
+    order_id = identity.id_text(identity.order_id("mallory", "BTC-USD", key))
+    return Request(Kind.HOSTILE, "POST", f"{ORDERS_PATH}/{order_id}/cancel", b"", key)
+
+
+HOSTILE: dict[str, Callable[[str], Request]] = {
+    "broken JSON": _body(GOOD[:40]),
+    "not an object": _body('["buy"]'),
+    "null": _body("null"),
+    "empty": _body(""),
+    "not UTF-8": _body(GOOD.replace("mallory", "mall\udcff").encode("utf-8", "surrogateescape")),
+    "negative quantity": _instead('"1.00"', '"-1.00"'),
+    "quantity zero": _instead('"1.00"', '"0.00"'),
+    "quantity true": _instead('"1.00"', "true"),
+    "quantity as a list": _instead('"1.00"', "[1]"),
+    "enormous exponent": _instead('"1.00"', '"1E+1000000"'),
+    "enormous number": _instead('"1.00"', "1e400"),
+    "NaN": _instead('"1.00"', "NaN"),
+    "Arabic digits": _instead('"1.00"', '"\u0661"'),
+    "nine decimals": _instead('"70000.00"', '"70000.000000001"'),
+    "negative price": _instead('"70000.00"', '"-70000.00"'),
+    "limit without a price": _instead(',"price":"70000.00"', ""),
+    "unknown side": _instead('"buy"', '"hold"'),
+    "unknown type": _instead('"limit"', '"wish"'),
+    "no instrument": _instead('"instrument":"BTC-USD",', ""),
+    "unlisted instrument": _unlisted,
+    "reserved instrument": _instead('"BTC-USD"', '"_partition-0"'),
+    "unknown field": _instead('"side"', '"admin":true,"side"'),
+    "client id too long": _instead("mallory", "m" * TOO_LONG),
+    "client id with a line break": _instead("mallory", "mal\\nlory"),
+    "deep nesting": _body('{"client_id":' + "[" * 2_000 + "]" * 2_000 + "}"),
+    "body too large": _instead("mallory", "m" * OVER_BODY_LIMIT),
+    "no key": _without_key,
+    "key with spaces": _key_with_spaces,
+    "body as text": _as_text,
+    "unknown path": _elsewhere("POST", "/api/v1/nothing"),
+    "unknown verb for orders": _elsewhere("PUT", ORDERS_PATH),
+    "cancel of an id that is none": _elsewhere("POST", f"{ORDERS_PATH}/not-an-id/cancel"),
+    "cancel of an order that never was": _cancel_of_nothing,
+}
+NAMES = tuple(HOSTILE)
+
+
+def hostile(random: Random, key: str) -> Request:
+    """One of them, under this key."""
+    return HOSTILE[NAMES[random.randrange(len(NAMES))]](key)
+
+
+def other_body(earlier: Request) -> Request:
+    """The earlier order's key with another quantity: refused if its key is remembered, and never a second order."""
+    body = earlier.body.replace(b'"quantity":"', b'"quantity":"1').replace(b'"quantity": ', b'"quantity": 1')
+    return earlier._replace(kind=Kind.HOSTILE, body=body)

@@ -1,0 +1,81 @@
+"""One HTTP request to the venue as plain data: what is sent, and which order an acceptance would be about."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from app.models import identity
+
+ORDERS_PATH = "/api/v1/orders"
+JSON = "application/json"
+
+
+class Kind(StrEnum):
+    """Why a request is in the stream."""
+
+    LIMIT = "limit"
+    MARKET = "market"
+    CANCEL = "cancel"
+    REPEAT = "repeat"
+    HOSTILE = "hostile"
+
+
+class Request(NamedTuple):
+    """`order_id` is the order that a 2xx is about, `must_refuse` says that only a 4xx is right, whatever happens."""
+
+    kind: Kind
+    method: str
+    path: str
+    body: bytes = b""
+    key: str | None = None
+    order_id: str | None = None
+    content_type: str = JSON
+    must_refuse: bool = False
+
+    @property
+    def places(self) -> bool:
+        """Whether an acceptance makes an order."""
+        return self.method == "POST" and self.path == ORDERS_PATH and self.order_id is not None
+
+
+class Terms(NamedTuple):
+    """A new order as a client says it; decimals are text, `price` is None for a market order."""
+
+    client_id: str
+    instrument: str
+    side: str
+    type: str
+    quantity: str
+    price: str | None = None
+    time_in_force: str | None = None
+
+
+def place(kind: Kind, terms: Terms, key: str, shouted: bool = False) -> Request:
+    """Ask for a new order; `shouted` is the reference's other spelling: words in capitals, numbers as numbers."""
+    body = _shouted(terms) if shouted else _plain(terms)
+    order_id = identity.id_text(identity.order_id(terms.client_id, terms.instrument, key))
+    return Request(kind, "POST", ORDERS_PATH, body.encode(), key, order_id)
+
+
+def cancel(order_id: str, key: str) -> Request:
+    """Ask to take an order out of the book."""
+    return Request(Kind.CANCEL, "POST", f"{ORDERS_PATH}/{order_id}/cancel", b"", key, order_id)
+
+
+def _plain(t: Terms) -> str:
+    price = "" if t.price is None else f',"price":"{t.price}"'
+    return (
+        f'{{"client_id":"{t.client_id}","instrument":"{t.instrument}","side":"{t.side}","type":"{t.type}"'
+        f',"quantity":"{t.quantity}"{price}{_time_in_force(t)}}}'
+    )
+
+
+def _shouted(t: Terms) -> str:
+    price = "" if t.price is None else f', "price": {t.price}'
+    return (
+        f'{{"client_id": "{t.client_id}", "instrument": "{t.instrument}", "side": "{t.side.upper()}"'
+        f', "type": "{t.type.upper()}", "quantity": {t.quantity}{price}{_time_in_force(t)}}}'
+    )
+
+
+def _time_in_force(t: Terms) -> str:
+    return "" if t.time_in_force is None else f',"time_in_force":"{t.time_in_force}"'
