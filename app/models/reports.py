@@ -92,7 +92,8 @@ class LevelChange(Struct, frozen=True):
 class ExecutionReport(Struct, omit_defaults=True, frozen=True):
     """The outcome of one command, or a part of it (`part` of `parts`).
 
-    `command_id` is absent for orders: theirs is the order id. `seq` is dense per instrument. `offset` is the command's in the partition of `orders` with the same number. A
+    `command_id` is absent for orders: theirs is the order id.
+    `seq` is dense per instrument. `offset` is the command's in the partition of `orders` with the same number. A
     reader applies a report iff its seq is the last one's + 1.
     """
 
