@@ -1,0 +1,1 @@
+"""The schema's versions: Alembic revisions of plain SQL. `app.postgres.migrate` applies them."""

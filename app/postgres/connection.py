@@ -1,0 +1,65 @@
+"""Connections: how one is opened, what bounds each statement, and which errors mean that Postgres is away."""
+
+import asyncio
+from typing import Any
+
+import aiopg
+import psycopg2
+
+CONNECT_TIMEOUT_S = 5.0
+# An answer that is not there by then is an outage for whoever waits.
+APPLICATION_NAME = "matchstream"
+
+
+class Unanswered(Exception):
+    """Postgres ended the statement: its time was over, or an operator canceled it."""
+
+
+# What waiting may cure: no server, a dropped connection, a lock or a disk that is full.
+AWAY = (psycopg2.OperationalError, psycopg2.InterfaceError, Unanswered, TimeoutError, OSError)
+
+
+async def connect(database_url: str, **settings: str) -> aiopg.Connection:
+    """A connection whose session has these Postgres settings; raises one of AWAY."""
+    connection = await aiopg.connect(database_url, timeout=CONNECT_TIMEOUT_S, **OPTIONS)
+    try:
+        await configure(connection, **settings)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def configure(connection: aiopg.Connection, **settings: str) -> None:
+    """Give an open connection these Postgres settings."""
+    names = ", ".join(["set_config(%s, %s, false)"] * len(settings))
+    await execute(connection, f"SELECT {names}", [part for item in settings.items() for part in item])
+
+
+async def execute(
+    connection: aiopg.Connection, statement: str, parameters: Any = None, timeout_s: float | None = None
+) -> aiopg.Cursor:
+    """Run one statement, or several without parameters; raises one of AWAY, or psycopg2's error for a mistake."""
+    cursor = await connection.cursor(timeout=timeout_s)
+    try:
+        await cursor.execute(statement, parameters)
+    except asyncio.CancelledError as error:
+        # aiopg raises this for a statement that Postgres canceled; a task that was canceled is told apart.
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise Unanswered("Postgres canceled the statement") from error
+    return cursor
+
+
+# aiopg would look up types that we do not use; a dead network is noticed by the kernel.
+OPTIONS: dict[str, Any] = {
+    "enable_json": False,
+    "enable_hstore": False,
+    "enable_uuid": False,
+    "application_name": APPLICATION_NAME,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}

@@ -1,0 +1,201 @@
+"""History: orders, trades and rejections as they are recorded, in the shapes of the API (design: api.md).
+
+Answers are plain dicts: decimals are text with the decimals they were reported with, times RFC 3339 in UTC with
+milliseconds. An answer takes at most ANSWER_TIMEOUT_S; after that, and when Postgres is away, HistoryUnavailable.
+"""
+
+import asyncio
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import aiopg
+
+from app.postgres.connection import AWAY, OPTIONS, configure, execute
+from app.postgres.cursors import Place, cursor_of, place_of
+from app.postgres.shapes import (
+    INSTRUMENT,
+    ORDER,
+    ORDER_EVENT,
+    REJECTION,
+    SNAPSHOT,
+    TRADE,
+    Fields,
+    answer,
+    select,
+)
+
+ANSWER_TIMEOUT_S = 2.0
+# Later than we stop waiting: it frees the server, and is not what the caller meets.
+STATEMENT_TIMEOUT_MS = 3_000
+MAX_CONNECTIONS = 8
+MAX_LIMIT = 1_000
+
+Row = dict[str, Any]
+
+
+class HistoryUnavailable(RuntimeError):
+    """Postgres is away or took too long; nothing is known about what was asked."""
+
+
+class Page(NamedTuple):
+    """Rows newest first, and the cursor of those that follow; None when these are the last."""
+
+    rows: list[Row]
+    next_cursor: str | None
+
+
+class History:
+    """What Postgres knows. Costs nothing until it is asked; Postgres may come and go."""
+
+    def __init__(self, database_url: str) -> None:
+        self._database_url = database_url
+        self._pool: aiopg.Pool | None = None
+
+    async def close(self) -> None:
+        """Give the connections back; what is running is broken off."""
+        if self._pool is not None:
+            self._pool.terminate()
+            await self._pool.wait_closed()
+            self._pool = None
+
+    async def order(self, order_id: str) -> Row | None:
+        """The order of this id, the latest one if its key was used again."""
+        if not _is_id(order_id):
+            return None
+        query = f"SELECT {select(ORDER)} FROM orders WHERE order_id = %s ORDER BY accepting_seq DESC LIMIT 1"
+        rows = await self._rows(query, [order_id])
+        return answer(ORDER, rows[0]) if rows else None
+
+    async def order_events(self, order_id: str, after_seq: int = 0, limit: int = MAX_LIMIT) -> list[Row]:
+        """The changes of an order after this seq, oldest first."""
+        if not _is_id(order_id):
+            return []
+        query = f"SELECT {select(ORDER_EVENT)} FROM order_events WHERE order_id = %s AND seq > %s ORDER BY seq LIMIT %s"
+        return [answer(ORDER_EVENT, row) for row in await self._rows(query, [order_id, after_seq, _limit(limit)])]
+
+    async def orders(
+        self,
+        *,
+        client_id: str | None = None,
+        instrument: str | None = None,
+        status: str | None = None,
+        limit: int = 10,
+        page: int = 1,
+        cursor: str | None = None,
+    ) -> Page:
+        """Orders newest first: the page with this number (from 1), or what follows a cursor ("" to begin).
+
+        Raises InvalidCursor.
+        """
+        conditions = {"client_id": client_id, "instrument": instrument, "status": status}
+        given = {column: value for column, value in conditions.items() if value is not None}
+        # Of one instrument the seq tells the order of acceptance, and the primary key has it.
+        by_seq = instrument is not None and client_id is None
+        newest = _Newest("orders", ORDER, "created_at", "accepting_seq", by_seq)
+        return await self._page(newest, given, _limit(limit), page, cursor)
+
+    async def trades(
+        self, *, instrument: str | None = None, limit: int = 50, page: int = 1, cursor: str | None = None
+    ) -> Page:
+        """Trades newest first, as for `orders`. Raises InvalidCursor."""
+        given = {} if instrument is None else {"instrument": instrument}
+        newest = _Newest("trades", TRADE, "executed_at", "seq", instrument is not None)
+        return await self._page(newest, given, _limit(limit), page, cursor)
+
+    async def rejection(self, order_id: str) -> Row | None:
+        """Why a place command never reached a market: the latest one that would have had this order id."""
+        if not _is_id(order_id):
+            return None
+        query = f"SELECT {select(REJECTION)} FROM rejections WHERE order_id = %s ORDER BY time DESC, seq DESC LIMIT 1"
+        rows = await self._rows(query, [order_id])
+        return answer(REJECTION, rows[0]) if rows else None
+
+    async def instruments(self) -> list[Row]:
+        """The fields of each `list` command in force, with market_status, seq and updated_at; by name."""
+        rows = await self._rows(f"SELECT {select(INSTRUMENT)} FROM instruments ORDER BY instrument", [])
+        answers = [answer(INSTRUMENT, row) for row in rows]
+        return [{**row.pop("listing"), **row} for row in answers]
+
+    async def snapshots(self, *, instrument: str | None = None, limit: int = 10) -> list[Row]:
+        """Complete book snapshots, newest first; a level is {side, price, quantity, orders}, best first."""
+        where = "complete" if instrument is None else "complete AND instrument = %s"
+        query = f"SELECT {select(SNAPSHOT)} FROM book_snapshots WHERE {where} ORDER BY time DESC, seq DESC LIMIT %s"
+        parameters = [instrument, _limit(limit)] if instrument is not None else [_limit(limit)]
+        return [answer(SNAPSHOT, row) for row in await self._rows(query, parameters)]
+
+    async def _page(self, newest: "_Newest", given: Row, limit: int, page: int, cursor: str | None) -> Page:
+        after = place_of(cursor) if cursor else None
+        skipped = 0 if cursor is not None else (max(page, 1) - 1) * limit
+        query, parameters = newest.query(given, after, limit + 1, skipped)
+        rows = await self._rows(query, parameters)
+        answers = [answer(newest.fields, row) for row in rows[:limit]]
+        if len(rows) <= limit:
+            return Page(answers, None)
+        last = answers[-1]
+        return Page(answers, cursor_of(Place(last[newest.time], last["instrument"], rows[limit - 1][-1])))
+
+    async def _rows(self, query: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                return await self._ask(query, parameters)
+        except AWAY as error:
+            raise HistoryUnavailable(f"no answer from Postgres: {error}") from error
+
+    async def _ask(self, query: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
+        if self._pool is None:
+            self._pool = await aiopg.create_pool(
+                self._database_url,
+                minsize=0,
+                maxsize=MAX_CONNECTIONS,
+                timeout=ANSWER_TIMEOUT_S,
+                on_connect=_read_only,
+                **OPTIONS,
+            )
+        # A pooled connection may be one to a server that has gone since: then another, until one is new.
+        for _ in range(MAX_CONNECTIONS):
+            async with self._pool.acquire() as connection:
+                try:
+                    return await (await execute(connection, query, parameters)).fetchall()
+                except AWAY:
+                    if not connection.closed:
+                        raise
+        raise ConnectionError("every connection was lost")
+
+
+class _Newest(NamedTuple):
+    """A table read newest first, by time and within equal times by instrument and seq."""
+
+    table: str
+    fields: Fields
+    time: str
+    seq: str
+    by_seq: bool
+
+    def query(self, given: Row, after: Place | None, limit: int, skipped: int) -> tuple[str, list[Any]]:
+        """The SELECT and its parameters; its last column is the row's seq."""
+        key = (self.seq,) if self.by_seq else (self.time, "instrument", self.seq)
+        conditions, parameters = [f"{column} = %s" for column in given], list(given.values())
+        if after is not None:
+            conditions.append(f"({', '.join(key)}) < ({', '.join(['%s'] * len(key))})")
+            parameters += [after.seq] if self.by_seq else list(after)
+        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+        order = ", ".join(f"{column} DESC" for column in key)
+        query = f"SELECT {select(self.fields, self.seq)} FROM {self.table} {where}ORDER BY {order} LIMIT %s OFFSET %s"
+        return query, [*parameters, limit, skipped]
+
+
+async def _read_only(connection: aiopg.Connection) -> None:
+    await configure(
+        connection, statement_timeout=str(STATEMENT_TIMEOUT_MS), default_transaction_read_only="on", TimeZone="UTC"
+    )
+
+
+def _limit(wanted: int) -> int:
+    return min(max(wanted, 1), MAX_LIMIT)
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text.lower()
+    except ValueError:
+        return False

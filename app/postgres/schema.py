@@ -1,0 +1,53 @@
+"""Bringing a database to the newest schema, and making the database if there is none."""
+
+from pathlib import Path
+
+import psycopg2
+from alembic import command
+from alembic.config import Config
+from psycopg2 import sql
+from psycopg2.extensions import make_dsn, parse_dsn
+from sqlalchemy import create_engine, pool, text
+
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
+MAINTENANCE_DATABASE = "postgres"
+CONNECT_TIMEOUT_S = 10
+# Any number of our own: whoever holds it migrates, others wait and then find nothing to do.
+_LOCK = 0x4D41544348
+
+
+def migrate(database_url: str) -> None:
+    """Create the database of this URL if it is missing and apply the revisions it lacks.
+
+    Several callers at once are safe. Raises psycopg2.OperationalError when the server cannot be reached, sqlalchemy's
+    errors when a revision fails; a failed revision leaves nothing behind.
+    """
+    _create_database(database_url)
+    engine = create_engine("postgresql+psycopg2://", creator=lambda: _connect(database_url), poolclass=pool.NullPool)
+    with engine.connect() as connection:
+        connection.execute(text(f"SELECT pg_advisory_lock({_LOCK})"))
+        connection.commit()
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(MIGRATIONS))
+        command.upgrade(config, "head")
+        connection.commit()
+    engine.dispose()
+
+
+def _create_database(database_url: str) -> None:
+    database = str(parse_dsn(database_url).get("dbname") or MAINTENANCE_DATABASE)
+    connection = _connect(make_dsn(database_url, dbname=MAINTENANCE_DATABASE))
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,))
+            if cursor.fetchone() is None:
+                cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
+    except psycopg2.errors.DuplicateDatabase:
+        pass  # another process was first
+    finally:
+        connection.close()
+
+
+def _connect(dsn: str) -> psycopg2.extensions.connection:
+    return psycopg2.connect(dsn, connect_timeout=CONNECT_TIMEOUT_S)

@@ -1,0 +1,66 @@
+"""How rows become the API's words: for each answer its fields, in order, and the SQL that gives each of them."""
+
+from typing import Any
+
+Fields = dict[str, str]
+
+
+def _time(column: str) -> str:
+    return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
+
+
+def _text(*columns: str) -> Fields:
+    """Numbers and ids as text: a NUMERIC keeps its decimals."""
+    return {column: f"{column}::text" for column in columns}
+
+
+def _as_is(*columns: str) -> Fields:
+    return {column: column for column in columns}
+
+
+ORDER: Fields = {
+    **_text("order_id"),
+    **_as_is("client_order_id", "client_id", "instrument", "side", "type", "time_in_force"),
+    **_text("price", "stop_price", "quantity", "filled_quantity", "remaining_quantity", "avg_price"),
+    **_as_is("status", "reason", "post_only"),
+    **_text("display_quantity"),
+    "expire_time": _time("expire_time"),
+    **_as_is("self_trade_prevention", "seq"),
+    "created_at": _time("created_at"),
+    "updated_at": _time("updated_at"),
+}
+ORDER_EVENT: Fields = {
+    **_text("order_id"),
+    **_as_is("instrument", "seq"),
+    "time": _time("time"),
+    **_as_is("status", "reason"),
+    **_text("price", "quantity", "filled_quantity", "remaining_quantity", "avg_price"),
+    **_text("last_price", "last_quantity"),
+    **_as_is("liquidity", "triggered"),
+}
+TRADE: Fields = {
+    **_as_is("trade_id", "instrument"),
+    **_text("price", "quantity", "buy_order_id", "sell_order_id"),
+    **_as_is("aggressor_side", "seq"),
+    "executed_at": _time("executed_at"),
+}
+REJECTION: Fields = {
+    **_text("order_id"),
+    **_as_is("instrument", "seq", "reason", "raw"),
+    "time": _time("time"),
+}
+INSTRUMENT: Fields = {
+    **_as_is("listing", "market_status", "seq"),
+    "updated_at": _time("updated_at"),
+}
+SNAPSHOT: Fields = {**_as_is("instrument", "seq"), "time": _time("time"), **_as_is("levels")}
+
+
+def select(fields: Fields, *more: str) -> str:
+    """The list of a SELECT that `answer` understands."""
+    return ", ".join([*fields.values(), *more])
+
+
+def answer(fields: Fields, row: tuple[Any, ...]) -> dict[str, Any]:
+    """A row as a dict; columns beyond the fields are left out."""
+    return dict(zip(fields, row, strict=False))
