@@ -71,7 +71,7 @@ class NaivePartition:
 
     def __init__(self, number: int, partitions: int) -> None:
         self.number, self.partitions = number, partitions
-        self._books: dict[str, tuple[Oracle, Scale]] = {}
+        self.books: dict[str, tuple[Oracle, Scale]] = {}
         self._rejections = OracleRejections(number)
 
     def apply(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> _NaiveResult | None:
@@ -89,7 +89,7 @@ class NaivePartition:
         message = decode_command(value)
         if isinstance(message, Genesis):
             return None, None
-        reason, listed = None, self._books.get(message.instrument)
+        reason, listed = None, self.books.get(message.instrument)
         if key != message.instrument.encode():
             reason = Reason.KEY_MISMATCH
         elif (murmur2(key) & 0x7FFFFFFF) % self.partitions != self.number:
@@ -102,6 +102,6 @@ class NaivePartition:
         if listed is None:
             oracle = Oracle(message.instrument)
             report = oracle.apply(command, at)  # raises before it is kept, if the listing is invalid
-            self._books[message.instrument] = oracle, scale_of(oracle.listing)
-            return report, self._books[message.instrument][1]
+            self.books[message.instrument] = oracle, scale_of(oracle.listing)
+            return report, self.books[message.instrument][1]
         return listed[0].apply(command, at), listed[1]

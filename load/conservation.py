@@ -1,0 +1,127 @@
+"""Nothing from nothing (O6): what the effective topics say must add up by itself, whatever the engine thinks."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from heapq import heappop, heappush
+
+from app.models.decimals import UNIT_DIGITS, text, units
+from app.models.reports import ExecutionReport, OrderChange, TradeReport
+
+OPEN = ("new", "partially_filled")
+
+
+class _Fills:
+    """What one order has traded: quantity in units, notional in units of units."""
+
+    __slots__ = ("notional", "quantity")
+
+    def __init__(self) -> None:
+        self.quantity = self.notional = 0
+
+
+def conservation(reports: Iterable[ExecutionReport]) -> Iterator[str]:
+    """Each report that does not add up, in the order of the topic. Reports of an instrument must be in order."""
+    fills: dict[str, _Fills] = defaultdict(_Fills)
+    books: dict[str, _Book] = defaultdict(_Book)
+    for report in reports:
+        name = f"{report.instrument} seq {report.seq}"
+        # In a report of several parts the order states come before the trades that explain them.
+        book = books[report.instrument]
+        book.orders.extend(report.orders)
+        for trade in report.trades:
+            yield from (f"{name}: trade {trade.trade_id} {said}" for said in _trade(trade, fills))
+        book.change(report)
+        if report.part < report.parts:
+            continue
+        for order in book.orders:
+            yield from (f"{name}: order {order.order_id} {said}" for said in _order(order, fills[order.order_id]))
+        book.orders.clear()
+        if book.is_crossed():
+            bid, ask = text(-book.bids[0], UNIT_DIGITS), text(book.asks[0], UNIT_DIGITS)
+            yield f"{name}: the book is crossed, bid {bid}, ask {ask}"
+    for instrument, book in books.items():
+        yield from (f"{instrument}, final book: {said}" for said in book.complaints())
+
+
+def _trade(trade: TradeReport, fills: dict[str, _Fills]) -> Iterator[str]:
+    price, quantity = units(trade.price), units(trade.quantity)
+    if not quantity:
+        yield "has quantity zero"
+    if trade.buy_order_id == trade.sell_order_id:
+        yield f"is of the order {trade.buy_order_id} with itself"
+    for order_id in (trade.buy_order_id, trade.sell_order_id):
+        fills[order_id].quantity += quantity
+        fills[order_id].notional += price * quantity
+
+
+def _order(order: OrderChange, fills: _Fills) -> Iterator[str]:
+    filled, remaining = units(order.filled_quantity), units(order.remaining_quantity)
+    if units(order.quantity) != filled + remaining:
+        yield f"is of {order.quantity}, but {order.filled_quantity} + {order.remaining_quantity}"
+    if filled != fills.quantity:
+        yield f"is filled {order.filled_quantity}, its trades add up to {text(fills.quantity, UNIT_DIGITS)}"
+    elif filled:
+        average = text((2 * fills.notional + filled) // (2 * filled), UNIT_DIGITS)
+        if order.avg_price != average:
+            yield f"has the average price {order.avg_price}, its trades give {average}"
+    if (order.status.value == "filled") != (not remaining and order.status.value != "rejected"):
+        yield f"is {order.status.value} with {order.remaining_quantity} remaining"
+
+
+class _Book:
+    """Levels and open orders of one instrument, from its reports; prices and quantities in units."""
+
+    def __init__(self) -> None:
+        self.levels: dict[tuple[str, int], tuple[int, int]] = {}
+        self.open: dict[str, tuple[str, int, int] | None] = {}  # order -> (side, price, remaining) if it rests
+        self.sides: dict[str, tuple[str, bool, bool]] = {}  # order -> (side, is a stop, is an iceberg)
+        self.bids: list[int] = []  # heaps of prices, bids negated, with leftovers of levels that are gone
+        self.asks: list[int] = []
+        self.orders: list[OrderChange] = []  # of the parts so far
+
+    def change(self, report: ExecutionReport) -> None:
+        for level in report.levels:
+            side, price = level.side.value, units(level.price)
+            if level.orders and (side, price) not in self.levels:
+                heappush(self.bids if side == "buy" else self.asks, -price if side == "buy" else price)
+            if level.orders:
+                self.levels[side, price] = units(level.quantity), level.orders
+            else:
+                self.levels.pop((side, price), None)
+        for order in report.orders:
+            if order.terms is not None:
+                is_stop = order.terms.stop_price is not None
+                self.sides[order.order_id] = order.terms.side.value, is_stop, order.terms.display_quantity is not None
+            self._rest(order)
+
+    def is_crossed(self) -> bool:
+        while self.bids and ("buy", -self.bids[0]) not in self.levels:
+            heappop(self.bids)
+        while self.asks and ("sell", self.asks[0]) not in self.levels:
+            heappop(self.asks)
+        return bool(self.bids and self.asks) and -self.bids[0] >= self.asks[0]
+
+    def complaints(self) -> Iterator[str]:
+        """Each level that is not the sum of the open orders at its price; icebergs show less than they have."""
+        sums: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0, 0])
+        for order_id, resting in self.open.items():
+            if resting is not None:
+                there = sums[resting[0], resting[1]]
+                there[0] += resting[2]
+                there[1] += 1
+                there[2] += self.sides[order_id][2]
+        for (side, price), (quantity, orders) in self.levels.items():
+            total, orders_there, icebergs = sums.pop((side, price), [0, 0, 0])
+            if orders != orders_there or (quantity > total if icebergs else quantity != total):
+                at, shown, right = (text(value, UNIT_DIGITS) for value in (price, quantity, total))
+                yield f"{side} {at} shows {shown} in {orders}, its open orders are {right} in {orders_there}"
+        for side, price in sums:
+            yield f"{side} {text(price, UNIT_DIGITS)} has open orders and no level"
+
+    def _rest(self, order: OrderChange) -> None:
+        side, is_stop, _ = self.sides.get(order.order_id, ("", False, False))
+        waits = is_stop and not order.triggered
+        if order.status.value in OPEN and not waits and order.price is not None:
+            self.open[order.order_id] = side, units(order.price), units(order.remaining_quantity)
+        else:
+            self.open.pop(order.order_id, None)
