@@ -2,6 +2,19 @@
 
 from app.postgres.cursors import InvalidCursor
 from app.postgres.history import History, HistoryUnavailable, Page
+from app.postgres.recorder import Recorder, UnexpectedRecords
 from app.postgres.schema import migrate
+from app.postgres.sink import AnotherInstallation, PositionMoved, Sink
 
-__all__ = ["History", "HistoryUnavailable", "InvalidCursor", "Page", "migrate"]
+__all__ = [
+    "AnotherInstallation",
+    "History",
+    "HistoryUnavailable",
+    "InvalidCursor",
+    "Page",
+    "PositionMoved",
+    "Recorder",
+    "Sink",
+    "UnexpectedRecords",
+    "migrate",
+]

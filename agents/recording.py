@@ -1,0 +1,55 @@
+"""Executions in, Postgres out: every report recorded once, with the position it stands at in the same transaction."""
+
+import asyncio
+from typing import Any
+
+from app import app, settings
+from app.postgres import AnotherInstallation, PositionMoved, Recorder, Sink
+from app.settings import broker_address
+from app.streaming.batches import batches
+from app.streaming.consumer import start_reading_at
+from app.streaming.failstop import end_process, fail_stop
+from app.topics import EXECUTIONS, WrongTopic, log_ids
+
+# Less than Faust waits for a seek (broker_request_timeout), which it would then leave undone.
+LONGEST_START_S = 60.0
+
+recorder = Recorder(Sink(settings.database_url, EXECUTIONS.name))
+executions = app.topic(EXECUTIONS.name, key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes)
+
+
+async def where_recorded(assigned: frozenset[int]) -> dict[int, int]:
+    """The positions that Postgres has, which must be positions in this log (exactness.md, I9 and I14)."""
+    try:
+        async with asyncio.timeout(LONGEST_START_S):
+            known = await log_ids(broker_address(app.conf.broker), app.conf.topic_partitions)
+            if unmarked := sorted(assigned - set(known)):
+                raise WrongTopic(f"the partitions {unmarked} of orders have no genesis record")
+            return await recorder.start({partition: known[partition] for partition in sorted(assigned)})
+    except (AnotherInstallation, WrongTopic) as error:
+        end_process(str(error))
+    except TimeoutError:
+        end_process(f"Postgres or Kafka gave no position for {LONGEST_START_S:.0f} s")
+    except Exception as error:
+        end_process("reading the positions failed", error)
+
+
+start_reading_at(EXECUTIONS.name, where_recorded)
+
+
+@app.agent(executions)
+@fail_stop
+async def record_executions(stream: Any) -> None:
+    """Carry reports to the recorder, which acknowledges what is committed."""
+    async for batch in batches(stream):
+        await recorder.append(batch.partition, batch.records, batch.acknowledge)
+
+
+@app.task
+@fail_stop
+async def write_records() -> None:
+    """Write what gathers, while the agent gathers more."""
+    try:
+        await recorder.run()
+    except PositionMoved as error:
+        end_process(str(error))

@@ -1,0 +1,53 @@
+"""Many rows in one statement: each column goes as one array literal, which Postgres unnests.
+
+Measured with 15 columns: unnest of literals 4 us a row, VALUES 8 us, json_to_recordset 5.5 us; aiopg has no COPY.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+NULL = "NULL"  # how a missing value is written, except in quoted columns, which have none
+
+
+class Columns(NamedTuple):
+    """The columns of a table that a statement writes, with their types.
+
+    `quoted` are those whose text somebody chose, so that it may read NULL or hold a comma.
+    """
+
+    table: str
+    types: dict[str, str]
+    quoted: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> str:
+        """The columns as SQL lists them."""
+        return ", ".join(self.types)
+
+    def unnest(self) -> str:
+        """The FROM item `given`, which turns the arrays back into rows."""
+        arrays = ", ".join(f"%s::{type_}[]" for type_ in self.types.values())
+        return f"unnest({arrays}) AS given({self.names})"
+
+    def insert(self, on_conflict: str) -> str:
+        """INSERT of all rows with this conflict clause."""
+        return f"INSERT INTO {self.table} ({self.names}) SELECT * FROM {self.unnest()} ON CONFLICT {on_conflict}"
+
+    def arrays(self, rows: Sequence[Sequence[str]]) -> list[str]:
+        """The parameters: one array literal for each column."""
+        columns = zip(self.types, zip(*rows, strict=True), strict=True)
+        return [(_quoted if name in self.quoted else _plain)(column) for name, column in columns]
+
+
+def _quoted(column: Sequence[str]) -> str:
+    body = '","'.join(column)
+    if body.count('"') != 2 * (len(column) - 1) or "\\" in body:
+        raise ValueError("an identifier in a report has a quote or a backslash")
+    return '{"' + body + '"}'
+
+
+def _plain(column: Sequence[str]) -> str:
+    body = ",".join(column)
+    if body.count(",") != len(column) - 1 or '"' in body or "{" in body or "\\" in body:
+        raise ValueError("a number or a word in a report is none")
+    return "{" + body + "}"

@@ -1,0 +1,133 @@
+"""The recorder: takes fetched records, keeps each report once, and has the sink write what has gathered.
+
+While one transaction runs the next gathers, so a backlog makes large transactions and a quiet hour small ones.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from app.models.reports import decode_report
+from app.postgres.rows import Rows
+from app.postgres.sink import Run, Sink
+from app.progress import Progress, Verdict
+
+MAX_REPORTS = 4_000  # in one transaction; the batch that reaches it is the last
+MAX_BYTES = 16 * 1024 * 1024
+LINGER_S = 0.02  # a transaction costs as much as a hundred reports, so a few are worth waiting for
+GAP_ALARM_S = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+class UnexpectedRecords(RuntimeError):
+    """Records that do not follow what was taken in before: of another partition, or from before the position."""
+
+
+class _Gathering:
+    """What has been taken in and is not being written yet."""
+
+    def __init__(self) -> None:
+        self.moves: dict[int, tuple[int, int]] = {}
+        self.rows = Rows()
+        self.last_seqs: dict[str, tuple[int, int]] = {}
+        self.reports = self.bytes = 0
+        self.acknowledgements: list[Callable[[], None]] = []
+
+    @property
+    def is_full(self) -> bool:
+        return self.reports >= MAX_REPORTS or self.bytes >= MAX_BYTES
+
+
+class Recorder:
+    """Everything between the topic and the sink. `run` must be running for anything to be written."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._next_offsets: dict[int, int] = {}
+        self._progress: dict[int, Progress] = {}
+        self._gathering = _Gathering()
+        self._changed = asyncio.Condition()
+        self._watched: set[str] = set()
+        self.reports = self.transactions = 0
+        """Reports and transactions written since the start."""
+
+    async def start(self, log_ids: dict[int, str]) -> dict[int, int]:
+        """Begin the partitions whose log ids are given; answers the offset at which to read each.
+
+        Raises AnotherInstallation. Waits while Postgres is away.
+        """
+        positions = await self._sink.positions(log_ids)
+        self._progress = {partition: Progress(position.last_seqs) for partition, position in positions.items()}
+        self._next_offsets = {partition: position.next_offset for partition, position in positions.items()}
+        return dict(self._next_offsets)
+
+    async def append(self, partition: int, records: Iterable[Any], acknowledge: Callable[[], None]) -> None:
+        """Take in fetched records; `acknowledge` is called once they are written. Waits while there is no room.
+
+        Raises UnexpectedRecords, and msgspec's errors for a record that is no report.
+        """
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._gathering.is_full)
+            self._take(partition, records)
+            self._gathering.acknowledgements.append(acknowledge)
+            self._changed.notify_all()
+
+    async def run(self) -> None:
+        """Write what gathers, for ever; raises what the sink raises."""
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: bool(self._gathering.acknowledgements))
+                if not self._gathering.is_full:
+                    await self._linger()
+                gathered, self._gathering = self._gathering, _Gathering()
+                self._changed.notify_all()
+            await self._sink.write(Run(gathered.moves, gathered.rows, gathered.last_seqs))
+            self.reports += gathered.reports
+            self.transactions += 1
+            for acknowledge in gathered.acknowledgements:
+                acknowledge()
+
+    async def _linger(self) -> None:
+        try:
+            async with asyncio.timeout(LINGER_S):
+                await self._changed.wait_for(lambda: self._gathering.is_full)
+        except TimeoutError:
+            pass
+
+    def _take(self, partition: int, records: Iterable[Any]) -> None:
+        if partition not in self._progress:
+            raise UnexpectedRecords(f"partition {partition} was never begun")
+        gathering, progress = self._gathering, self._progress[partition]
+        begin = expected = self._next_offsets[partition]
+        for record in records:
+            # A higher offset is a hole in the topic, which the consumer has confirmed.
+            if record.offset < expected:
+                raise UnexpectedRecords(f"partition {partition}: {record.offset} came, {expected} was next")
+            expected = record.offset + 1
+            gathering.reports += 1
+            gathering.bytes += len(record.value)
+            report = decode_report(record.value)
+            verdict = progress.accept(report.instrument, report.seq)
+            if verdict is Verdict.NEXT:
+                gathering.rows.add(report)
+                gathering.last_seqs[report.instrument] = partition, report.seq
+            elif verdict is Verdict.GAP:
+                self._watch(progress, report.instrument)
+        self._next_offsets[partition] = expected
+        gathering.moves[partition] = gathering.moves.get(partition, (begin, begin))[0], expected
+
+    def _watch(self, progress: Progress, instrument: str) -> None:
+        """A gap closes when its reports are sent again; one that stays is for people to see."""
+        if instrument not in self._watched:
+            self._watched.add(instrument)
+            asyncio.get_running_loop().call_later(GAP_ALARM_S, self._alarm, progress, instrument)
+
+    def _alarm(self, progress: Progress, instrument: str) -> None:
+        self._watched.discard(instrument)
+        if instrument in progress.missing:
+            _log.error(
+                "%s: report %s is missing, later ones are not recorded", instrument, progress.missing[instrument]
+            )
+            self._watch(progress, instrument)

@@ -1,0 +1,169 @@
+"""The sink: writes runs of reports exactly once, each in one transaction with its position (exactness.md, I9, I14).
+
+Postgres away: it waits and tries again for as long as it takes. A position that somebody else moved, or a log that is
+not the one recorded here, raises: the process ends and begins again from what is recorded.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeVar
+
+import aiopg
+
+from app.postgres.connection import AWAY, connect, execute
+from app.postgres.rows import Rows
+from app.postgres.statements import UPDATE_ORDERS, statements
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+STATEMENT_TIMEOUT_S = 60.0
+SESSION = {
+    "TimeZone": "UTC",
+    # A sink that is stopped in the middle of a transaction must not hold its locks.
+    "idle_in_transaction_session_timeout": "30s",
+    "lock_timeout": "20s",
+}
+READ_POSITIONS = "SELECT partition, next_offset, log_id FROM sink_progress WHERE topic = %s AND partition = ANY(%s)"
+BEGIN_PARTITION = """
+INSERT INTO sink_progress (topic, partition, next_offset, log_id) VALUES (%s, %s, 0, %s) ON CONFLICT DO NOTHING
+"""
+READ_PROGRESS = "SELECT instrument, last_seq FROM instrument_progress WHERE partition = %s"
+MOVE_POSITIONS = """
+UPDATE sink_progress SET next_offset = given.to_offset
+FROM unnest(%s::integer[], %s::bigint[], %s::bigint[]) AS given(partition, from_offset, to_offset)
+WHERE sink_progress.topic = %s AND sink_progress.partition = given.partition
+    AND sink_progress.next_offset = given.from_offset
+"""
+MOVE_PROGRESS = """
+INSERT INTO instrument_progress (instrument, partition, last_seq)
+SELECT * FROM unnest(%s::text[], %s::integer[], %s::bigint[])
+ON CONFLICT (instrument) DO UPDATE SET last_seq = excluded.last_seq
+WHERE instrument_progress.last_seq < excluded.last_seq
+"""
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class AnotherInstallation(RuntimeError):
+    """The database belongs to another log, or the log to another database."""
+
+
+class PositionMoved(RuntimeError):
+    """Another sink records this partition."""
+
+
+class Position(NamedTuple):
+    """Where recording of a partition goes on, and the last seq recorded of each of its instruments."""
+
+    next_offset: int
+    last_seqs: dict[str, int]
+
+
+class Run(NamedTuple):
+    """Consecutive records of one or more partitions, and what they leave."""
+
+    moves: dict[int, tuple[int, int]]
+    """Partition -> the offsets [from, to) of its records."""
+    rows: Rows
+    last_seqs: dict[str, tuple[int, int]]
+    """Instrument -> its partition, and the seq of its last report."""
+
+
+class Sink:
+    """One connection, one transaction at a time."""
+
+    def __init__(self, database_url: str, topic: str) -> None:
+        self._database_url, self._topic = database_url, topic
+        self._connection: aiopg.Connection | None = None
+        self._away = False
+
+    async def close(self) -> None:
+        """Break off what is running; nothing of it is recorded unless its COMMIT had arrived."""
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+    async def positions(self, log_ids: dict[int, str]) -> dict[int, Position]:
+        """Where to go on, for each partition of which the log id is given; a new partition begins at 0.
+
+        Raises AnotherInstallation.
+        """
+        return await self._patiently(lambda connection: self._positions(connection, log_ids))
+
+    async def write(self, run: Run) -> None:
+        """Record a run: when this returns it is there, once. Raises PositionMoved."""
+        tries = 0
+
+        async def attempt(connection: aiopg.Connection) -> None:
+            nonlocal tries
+            tries += 1
+            # After a lost COMMIT nobody knows whether it happened; the position does.
+            if tries == 1 or not await self._is_written(connection, run):
+                await self._transaction(connection, run)
+
+        await self._patiently(attempt)
+
+    async def _positions(self, connection: aiopg.Connection, log_ids: dict[int, str]) -> dict[int, Position]:
+        for partition, log_id in log_ids.items():
+            await execute(connection, BEGIN_PARTITION, [self._topic, partition, log_id])
+        cursor = await execute(connection, READ_POSITIONS, [self._topic, list(log_ids)])
+        found: dict[int, Position] = {}
+        for partition, next_offset, log_id in await cursor.fetchall():
+            if log_id != log_ids[partition]:
+                raise AnotherInstallation(
+                    f"the database has recorded another log than this one (partition {partition}): "
+                    "it holds the data of another installation"
+                )
+            progress = await (await execute(connection, READ_PROGRESS, [partition])).fetchall()
+            found[partition] = Position(next_offset, dict(progress))
+        return found
+
+    async def _is_written(self, connection: aiopg.Connection, run: Run) -> bool:
+        cursor = await execute(connection, READ_POSITIONS, [self._topic, list(run.moves)])
+        found = {partition: next_offset for partition, next_offset, _ in await cursor.fetchall()}
+        return found == {partition: to_offset for partition, (_, to_offset) in run.moves.items()}
+
+    async def _transaction(self, connection: aiopg.Connection, run: Run) -> None:
+        await execute(connection, "BEGIN")
+        await self._move_positions(connection, run.moves)
+        for statement, parameters in statements(run.rows):
+            cursor = await execute(connection, statement, parameters, STATEMENT_TIMEOUT_S)
+            if statement is UPDATE_ORDERS and cursor.rowcount < len(run.rows.changed):
+                missing = len(run.rows.changed) - cursor.rowcount
+                _log.error("%s orders changed that are not in the database, or are finished there", missing)
+        if run.last_seqs:
+            partitions, seqs = zip(*run.last_seqs.values(), strict=True)
+            await execute(connection, MOVE_PROGRESS, [list(run.last_seqs), list(partitions), list(seqs)])
+        await execute(connection, "COMMIT")
+
+    async def _move_positions(self, connection: aiopg.Connection, moves: dict[int, tuple[int, int]]) -> None:
+        froms, tos = zip(*moves.values(), strict=True)
+        cursor = await execute(connection, MOVE_POSITIONS, [list(moves), list(froms), list(tos), self._topic])
+        if cursor.rowcount != len(moves):
+            await execute(connection, "ROLLBACK")
+            raise PositionMoved(f"the recorded positions are not {moves} any more: another sink records here")
+
+    async def _patiently(self, action: Callable[[aiopg.Connection], Awaitable[T]]) -> T:
+        """Do this, again on a new connection whenever Postgres was away."""
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                if self._connection is None:
+                    self._connection = await connect(self._database_url, **SESSION)
+                result = await action(self._connection)
+            except AWAY as error:
+                self._lost(error)
+                await self.close()
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+            else:
+                if self._away:
+                    self._away = False
+                    _log.warning("Postgres is back, recording goes on")
+                return result
+
+    def _lost(self, error: BaseException) -> None:
+        if not self._away:
+            self._away = True
+            _log.warning("Postgres is away, recording waits: %s", str(error).strip() or type(error).__name__)

@@ -1,0 +1,36 @@
+"""How far a reader of reports has come, per instrument: each report is applied once (exactness.md, I10). Pure."""
+
+from enum import Enum
+
+
+class Verdict(Enum):
+    """What a report is to this reader: the next one, one that it has applied, or one whose predecessor is missing."""
+
+    NEXT = "next"
+    DUPLICATE = "duplicate"
+    GAP = "gap"
+
+
+class Progress:
+    """The seq of the last report applied, for each instrument."""
+
+    def __init__(self, last_seqs: dict[str, int] | None = None) -> None:
+        self.last_seqs = dict(last_seqs or {})
+        self.missing: dict[str, int] = {}
+        """Instruments with an open gap, and the first seq that is missing there."""
+        self.duplicates = self.gaps = 0
+
+    def accept(self, instrument: str, seq: int) -> Verdict:
+        """Whether to apply this report; NEXT moves on. What lies beyond a gap will be sent again after its cure."""
+        last = self.last_seqs.get(instrument, 0)
+        if seq == last + 1:
+            self.last_seqs[instrument] = seq
+            if self.missing and self.missing.get(instrument) == seq:
+                del self.missing[instrument]
+            return Verdict.NEXT
+        if seq <= last:
+            self.duplicates += 1
+            return Verdict.DUPLICATE
+        self.gaps += 1
+        self.missing.setdefault(instrument, last + 1)
+        return Verdict.GAP
