@@ -1,0 +1,84 @@
+"""`python -m app replay`: command lines in, report lines out (app/replay.py)."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from app.replay import replay
+
+ROOT = Path(__file__).parents[1]
+LIST = {
+    "command": "list",
+    "instrument": "BTC-USD",
+    "command_id": "l1",
+    "base_asset": "BTC",
+    "quote_asset": "USD",
+    "tick_size": "0.01",
+    "lot_size": "0.1",
+}
+SELL = {
+    "command": "place",
+    "instrument": "BTC-USD",
+    "client_id": "alice",
+    "client_order_id": "s1",
+    "side": "sell",
+    "type": "limit",
+    "price": "100",
+    "quantity": "2",
+}
+BUY = SELL | {"client_id": "bob", "client_order_id": "b1", "side": "buy", "quantity": "0.5"}
+
+
+def lines(*commands: Any) -> list[bytes]:
+    return [json.dumps(command).encode() + b"\n" for command in commands]
+
+
+def replayed(*commands: Any) -> list[dict[str, Any]]:
+    return [json.loads(report) for report in replay(lines(*commands))]
+
+
+def test_two_orders_that_meet_give_a_trade() -> None:
+    """Offsets are line numbers from 1, times one millisecond apart, numbers have the instrument's decimals."""
+    listed, rested, traded = replayed(LIST, SELL, BUY)
+
+    assert (listed["seq"], listed["offset"], listed["market_status"]) == (1, 1, "open")
+    assert (rested["orders"][0]["status"], rested["orders"][0]["remaining_quantity"]) == ("new", "2.0")
+    assert traded["time"] - rested["time"] == 1
+    (trade,) = traded["trades"]
+    assert (trade["price"], trade["quantity"], trade["buy_client_id"]) == ("100.00", "0.5", "bob")
+    assert {"side": "sell", "price": "100.00", "quantity": "1.5", "orders": 1} in traded["levels"]
+
+
+def test_offset_and_time_may_be_given() -> None:
+    """The line after goes on from the time given."""
+    _, second, third = replayed(LIST, SELL | {"offset": 70, "time": 5_000}, BUY)
+
+    assert (second["offset"], second["time"], third["offset"], third["time"]) == (70, 5_000, 3, 5_001)
+
+
+def test_a_line_that_is_no_command_is_reported_and_the_next_goes_on() -> None:
+    """As in the topic: under the partition's reserved instrument, with its beginning."""
+    given = [*lines(LIST), b"nonsense\n", b'{"instrument": 7}\n', b"\n", *lines(BUY | {"instrument": "NO-NE"}, SELL)]
+    reports = [json.loads(report) for report in replay(given)]
+
+    reasons = [report.get("reason") for report in reports]
+    assert reasons == [None, "malformed_command", "malformed_command", "unknown_instrument", None]
+    assert reports[1]["instrument"] == "_partition-0"
+    assert reports[1]["raw"] == "nonsense"
+
+
+def test_equal_input_gives_equal_bytes_in_any_process() -> None:
+    """Whatever the hash seed: reports are a function of the log."""
+    text = b"".join(lines(LIST, SELL, BUY))
+    command = [sys.executable, "-m", "app", "replay", "-"]
+    outputs = {
+        subprocess.run(
+            command, cwd=ROOT, input=text, env={"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("0", "1")
+    }
+
+    assert outputs == {b"".join(report + b"\n" for report in replay(io.BytesIO(text)))}
