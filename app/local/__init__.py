@@ -1,0 +1,1 @@
+"""The three servers and the launcher for development, demo and tests; the application itself never imports this."""

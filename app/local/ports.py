@@ -1,0 +1,77 @@
+"""Which port each part listens on: the usual one if free, else a free one; remembered in the data folder."""
+
+import json
+import random
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HOST = "127.0.0.1"
+FILE = "ports.json"
+
+USUAL = {"kafka": 9092, "kafka-controller": 9093, "postgres": 5432, "valkey": 6379}
+USUAL_OF_ROLE = {"gateway": 8080, "matching": 8100, "recording": 8200, "analytics": 8300, "audit": 8400}
+"""The web port of a role's slot 0; slot n has the n-th after it."""
+
+FREE_PORTS = range(20_000, 32_000)
+"""Below the range from which Linux takes ports for outgoing connections, so that a restart finds its port free."""
+
+
+class BusyPort(RuntimeError):
+    """A port that must be this one is taken; the message says whose it is and what to do."""
+
+
+@dataclass
+class Ports:
+    """The ports of one data folder. `usual=False`: free ones only, for tests beside a running venue."""
+
+    folder: Path
+    usual: bool = True
+    _remembered: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        file = self.folder / FILE
+        if file.exists():
+            self._remembered = json.loads(file.read_text())
+
+    def get(self, name: str, wanted: int | None = None) -> int:
+        """The port of a part (`kafka`, `matching-1`). Raises BusyPort if a wanted or remembered one is taken."""
+        port = wanted or self._remembered.get(name)
+        if port is None:
+            port = self._choose(name)
+        elif not is_free(port):
+            raise BusyPort(self._busy(name, port, bool(wanted)))
+        self._remembered[name] = port
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / FILE).write_text(json.dumps(self._remembered, indent=2) + "\n")
+        return port
+
+    def _choose(self, name: str) -> int:
+        usual = usual_port(name)
+        taken = set(self._remembered.values())
+        if self.usual and usual and usual not in taken and is_free(usual):
+            return usual
+        return next(p for p in iter(lambda: random.choice(FREE_PORTS), None) if p not in taken and is_free(p))
+
+    def _busy(self, name: str, port: int, wanted: bool) -> str:
+        remedy = "choose another with --port" if wanted else f"delete {self.folder / FILE} to have new ports chosen"
+        return f"Port {port} ({name}) is used by another program: stop that program, or {remedy}."
+
+
+def usual_port(name: str) -> int | None:
+    """The port where people expect this part."""
+    role, _, slot = name.partition("-")
+    if role in USUAL_OF_ROLE:
+        return USUAL_OF_ROLE[role] + int(slot or 0)
+    return USUAL.get(name)
+
+
+def is_free(port: int) -> bool:
+    """Whether we could listen on it now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True

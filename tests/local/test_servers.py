@@ -1,0 +1,72 @@
+"""The three servers: they answer, keep their data and leave nothing behind."""
+
+from pathlib import Path
+
+import psycopg2
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from redis.asyncio import Redis
+
+from app.local.ports import Ports
+from app.local.servers import Servers, running_servers
+
+
+async def test_each_server_of_the_session_answers_its_client(servers: Servers, database_url: str) -> None:
+    """A client of each kind connects to the address that the servers give."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers.broker)
+    await admin.start()
+    assert len((await admin.describe_cluster())["brokers"]) == 1
+    await admin.close()
+    connection = psycopg2.connect(database_url)
+    assert connection.server_version // 10_000 == 18
+    connection.close()
+    async with Redis.from_url(servers.redis_url) as redis:
+        assert (await redis.info("server"))["valkey_version"].startswith("9.")
+
+
+async def test_the_data_survive_a_restart_on_the_same_ports(tmp_path: Path) -> None:
+    """What was written before a stop is read after the next start, at the same addresses."""
+    async with running_servers(tmp_path) as before:
+        await _write_everywhere(before)
+    async with running_servers(tmp_path) as after:
+        assert after.env == before.env
+        consumer = AIOKafkaConsumer("kept", bootstrap_servers=after.broker, auto_offset_reset="earliest")
+        await consumer.start()
+        assert (await consumer.getone()).value == b"record"
+        await consumer.stop()
+        connection = psycopg2.connect(after.database_url)
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SELECT word FROM kept")
+            assert cursor.fetchone() == ("row",)
+        connection.close()
+        async with Redis.from_url(after.redis_url) as redis:
+            assert await redis.get("kept") == b"value"
+
+
+async def test_after_a_stop_no_process_and_no_listener_is_left(tmp_path: Path) -> None:
+    """The processes are gone and their ports are free for others."""
+    async with running_servers(tmp_path) as servers:
+        identities = [process.identity for process in servers.processes.values()]
+        assert all(identity and identity.find() for identity in identities)
+    assert not any(identity and identity.find() for identity in identities)
+    again = Ports(tmp_path)  # raises BusyPort if one is taken
+    assert again.get("kafka") == servers.kafka_port
+    assert again.get("postgres") == servers.postgres_port
+
+
+async def _write_everywhere(servers: Servers) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers.broker)
+    await admin.start()
+    await admin.create_topics([NewTopic("kept", 1, 1)])
+    await admin.close()
+    producer = AIOKafkaProducer(bootstrap_servers=servers.broker, acks="all")
+    await producer.start()
+    await producer.send_and_wait("kept", b"record")
+    await producer.stop()
+    connection = psycopg2.connect(servers.database_url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE kept (word text)")
+        cursor.execute("INSERT INTO kept VALUES ('row')")
+    connection.close()
+    async with Redis.from_url(servers.redis_url) as redis:
+        await redis.set("kept", "value")
