@@ -1,0 +1,37 @@
+"""Open orders by when their turn comes: an expiry time, or a stop price."""
+
+from heapq import heapify, heappop, heappush
+
+from app.matching.orders import Order
+
+# A heap may hold this many finished orders beside as many as it has open ones before they are thrown out.
+SLACK = 64
+
+
+class Agenda:
+    """Orders by a key, lowest first, then by number. Orders that have ended are passed over when their turn comes."""
+
+    __slots__ = ("_entries", "_limit")
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[int, int, Order]] = []
+        self._limit = SLACK
+
+    def add(self, key: int, order: Order) -> None:
+        heappush(self._entries, (key, order.seq, order))
+        if len(self._entries) > self._limit:
+            self._entries = [entry for entry in self._entries if entry[2].status is None]
+            heapify(self._entries)
+            self._limit = 2 * len(self._entries) + SLACK
+
+    def first_key(self) -> int | None:
+        """The key of the first open order, None if there is none."""
+        entries = self._entries
+        while entries and entries[0][2].status is not None:
+            heappop(entries)
+        return entries[0][0] if entries else None
+
+    def pop_until(self, key: int) -> Order | None:
+        """Take out the first open order whose key is at most this one."""
+        first = self.first_key()
+        return heappop(self._entries)[2] if first is not None and first <= key else None

@@ -1,0 +1,380 @@
+"""The order book of one instrument: commands in, one report for each out, everything else a consequence."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from app.matching import sanity, states
+from app.matching.commands import (
+    COMMAND_WORDS,
+    Amend,
+    Cancel,
+    Command,
+    EngineVersion,
+    Halt,
+    List,
+    Listing,
+    MassCancel,
+    Moment,
+    Place,
+    Reduce,
+    Replace,
+    Resume,
+    Snapshot,
+    Tick,
+)
+from app.matching.events import Level, Report, parts_of
+from app.matching.identities import Block, Identities
+from app.matching.journal import Journal, refused_state
+from app.matching.open_orders import OpenOrders
+from app.matching.orders import Order, terms_of
+from app.matching.rules import (
+    ENGINE_VERSIONS,
+    is_valid_listing,
+    refusal_of_amend,
+    refusal_of_listing,
+    refusal_of_place,
+)
+from app.matching.states import BookState
+from app.matching.taking import take
+from app.matching.words import MarketStatus, Outcome, Reason, Status
+
+_new = tuple.__new__  # a NamedTuple's own constructor takes twice as long
+_ACCEPTED, _REJECTED, _DUPLICATE = Outcome.ACCEPTED, Outcome.REJECTED, Outcome.DUPLICATE
+
+
+class Book:
+    """One instrument's market. The first command must be a valid `List`.
+
+    Its state is a function of the commands and moments it was given: `seq` is that of the last report (the last part's,
+    if it had several), `trade_seq` the last trade's, `offset` the last command's, `time_ms` the largest time seen.
+    """
+
+    def __init__(self, instrument: str) -> None:
+        self.instrument = instrument
+        self._listing = _UNLISTED
+        self.seq = 0
+        self.offset = -1
+        self.time_ms = 0
+        self.engine_version = 1
+        self.halted = False
+        self.orders = OpenOrders()
+        self.identities = Identities()
+        self.journal = Journal()
+        self._handlers: dict[type, Callable[[Any], Report]] = {
+            Place: self._place,
+            Cancel: self._cancel,
+            Amend: self._amend,
+            Reduce: self._reduce,
+            Replace: self._replace,
+            MassCancel: self._mass_cancel,
+            List: self._list,
+            Halt: self._halt,
+            Resume: self._resume,
+            Snapshot: self._snapshot,
+            EngineVersion: self._engine_version,
+            Tick: self._tick,
+        }
+
+    # Commands
+
+    def apply(self, command: Command, at: Moment) -> Report:
+        """Carry out one command; the report says all that it changed. ValueError: the first is no valid `List`."""
+        if self._listing is _UNLISTED:
+            self._require_listing(command)
+        offset, time_ms = at
+        self.offset = offset
+        if time_ms > self.time_ms:
+            self.time_ms = time_ms
+        else:
+            time_ms = self.time_ms
+        orders, identities = self.orders, self.identities
+        if orders.expiry_ms is not None and orders.expiry_ms <= time_ms:
+            self._expire(time_ms)
+        identities.advance(time_ms)
+        if not isinstance(command, Tick):
+            key, said = command[0], command[1]
+            record = identities.find(key)
+            if record is not None:
+                return self._repeat(command, said == record[1], record[3])
+            order = orders.by_id.get(key)
+            if order is not None:
+                return self._repeat(command, said == order.fingerprint, order.seq)
+            identities.add(key, said, self.seq + 1, time_ms)
+        return self._handlers[type(command)](command)
+
+    def _repeat(self, command: Command, says_the_same: bool, seq: int) -> Report:
+        """The key was seen before (R15): nothing happens."""
+        if says_the_same:
+            return self._report(command, _DUPLICATE, None, seq)
+        return self._report(command, _REJECTED, Reason.DUPLICATE_ORDER)
+
+    def _place(self, place: Place) -> Report:
+        listing = self._listing
+        reason = refusal_of_place(place, listing, self.halted, self.time_ms, self.orders)
+        if reason is not None:
+            return self._report(place, _REJECTED, reason, placed=place)
+        self._enter(self._accept(place))
+        return self._report(place, _ACCEPTED, placed=place)
+
+    def _cancel(self, cancel: Cancel) -> Report:
+        order = self._target(cancel)
+        if isinstance(order, Reason):
+            return self._report(cancel, _REJECTED, order)
+        self.orders.end(order, Status.CANCELED, Reason.CANCELED_BY_CLIENT)
+        self.journal.touch(order)
+        return self._report(cancel, _ACCEPTED)
+
+    def _reduce(self, reduce: Reduce) -> Report:
+        order = self._target(reduce)
+        if isinstance(order, Reason):
+            return self._report(reduce, _REJECTED, order)
+        if reduce.quantity <= 0:
+            return self._report(reduce, _REJECTED, Reason.INCORRECT_QUANTITY)
+        self._shrink(order, order.remaining - reduce.quantity)
+        return self._report(reduce, _ACCEPTED)
+
+    def _amend(self, amend: Amend) -> Report:
+        order = self._target(amend)
+        reason = order if isinstance(order, Reason) else None
+        if isinstance(order, Order):
+            reason = refusal_of_amend(amend, order, self._listing, self.halted, self.orders)
+        if reason is not None or isinstance(order, Reason):
+            return self._report(amend, _REJECTED, reason)
+        remaining = order.remaining if amend.quantity is None else amend.quantity - order.filled
+        price = order.price if amend.price is None else amend.price
+        if order.waits:
+            order.remaining, order.price = remaining, price
+            self.journal.touch(order)
+        elif remaining <= 0 or (price == order.price and remaining <= order.remaining):
+            self._shrink(order, remaining)
+        else:
+            self.orders.leave_queue(order)
+            order.remaining, order.price = remaining, price
+            self._enter(order)
+        return self._report(amend, _ACCEPTED)
+
+    def _replace(self, replace: Replace) -> Report:
+        new = replace.new
+        if self.identities.find(new.order_id) or new.order_id in self.orders.by_id:
+            return self._report(replace, _REJECTED, Reason.DUPLICATE_ORDER)
+        order = self._target(replace)
+        if isinstance(order, Reason):
+            return self._report(replace, _REJECTED, order)
+        if new.client_id != order.client_id:
+            return self._report(replace, _REJECTED, Reason.UNKNOWN_ORDER)
+        reason = refusal_of_place(new, self._listing, self.halted, self.time_ms, self.orders, order)
+        if reason is not None:
+            return self._report(replace, _REJECTED, reason)
+        self.identities.add(new.order_id, new.fingerprint, self.seq + 1, self.time_ms)
+        self.orders.end(order, Status.CANCELED, Reason.REPLACED)
+        self.journal.touch(order)
+        self._enter(self._accept(new))
+        return self._report(replace, _ACCEPTED, placed=new)
+
+    def _mass_cancel(self, command: MassCancel) -> Report:
+        client_id, side = command.client_id, command.side
+        for order in list(self.orders.by_id.values()):
+            if (client_id is None or order.client_id == client_id) and (side is None or order.side is side):
+                self.orders.end(order, Status.CANCELED, Reason.MASS_CANCELED)
+                self.journal.touch(order)
+        return self._report(command, _ACCEPTED)
+
+    def _list(self, command: List) -> Report:
+        reason = refusal_of_listing(command.listing, self._listing)
+        if reason is not None:
+            return self._report(command, _REJECTED, reason)
+        self._set_listing(command.listing)
+        return self._report(command, _ACCEPTED)._replace(listing=command.listing, market_status=self.market_status)
+
+    def _halt(self, command: Halt) -> Report:
+        self.halted = True
+        return self._report(command, _ACCEPTED)._replace(market_status=self.market_status)
+
+    def _resume(self, command: Resume) -> Report:
+        self.halted = False
+        return self._report(command, _ACCEPTED)._replace(market_status=self.market_status)
+
+    def _snapshot(self, command: Snapshot) -> Report:
+        return self._report(command, _ACCEPTED, levels=[*self.orders.bids.all_levels(), *self.orders.asks.all_levels()])
+
+    def _engine_version(self, command: EngineVersion) -> Report:
+        if command.version not in ENGINE_VERSIONS:
+            return self._report(command, _REJECTED, Reason.UNSUPPORTED_ENGINE_VERSION)
+        self.engine_version = command.version
+        return self._report(command, _ACCEPTED)
+
+    def _tick(self, command: Tick) -> Report:
+        return self._report(command, _ACCEPTED)
+
+    # Steps
+
+    def _require_listing(self, command: Command) -> None:
+        if not isinstance(command, List) or not is_valid_listing(command.listing):
+            raise ValueError(f"{self.instrument}: the first command of a book must be a valid list")
+        if command.listing.instrument != self.instrument:
+            raise ValueError(f"{self.instrument}: cannot be listed as {command.listing.instrument}")
+        self._set_listing(command.listing)
+
+    def _set_listing(self, listing: Listing) -> None:
+        self._listing = listing
+        self.identities.set_window(listing.id_window_count, listing.id_window_ms)
+
+    def _expire(self, time_ms: int) -> None:
+        """What has expired goes before anything else is done (R10)."""
+        while (order := self.orders.next_expired(time_ms)) is not None:
+            self.orders.end(order, Status.EXPIRED, Reason.EXPIRE_TIME_REACHED)
+            self.journal.touch(order)
+
+    def _target(self, command: Cancel | Amend | Reduce | Replace) -> Order | Reason:
+        """The open order that a command names, or why there is none for it."""
+        order = self.orders.by_id.get(command.order_id)
+        if order is None:
+            return Reason.TOO_LATE_TO_CANCEL if self.identities.find(command.order_id) else Reason.UNKNOWN_ORDER
+        if command.client_id is not None and command.client_id != order.client_id:
+            return Reason.UNKNOWN_ORDER
+        return order
+
+    def _accept(self, place: Place) -> Order:
+        terms = terms_of(place, self._listing.self_trade_prevention)
+        return Order(
+            place.order_id, place.fingerprint, self.seq + 1, place.client_id, terms, place.price, place.quantity
+        )
+
+    def _enter(self, order: Order) -> None:
+        """The order does all that it can; then the stops that it triggered do, each to its end (R9)."""
+        orders, journal = self.orders, self.journal
+        journal.touch(order)
+        journal.fills_left = self._listing.max_fills
+        if order.waits:
+            orders.admit(order)
+            orders.wait(order)
+        else:
+            take(order, orders, journal)
+            if not journal.trades:
+                return
+        while (stop := orders.next_triggered(journal.last_price)) is not None:
+            journal.touch(stop)
+            stop.triggered = True
+            take(stop, orders, journal)
+
+    def _shrink(self, order: Order, remaining: int) -> None:
+        """Less of the order stays open; nothing of it ends it (R6)."""
+        self.journal.touch(order)
+        if remaining > 0:
+            self.orders.shrink(order, remaining)
+        else:
+            self.orders.end(order, Status.CANCELED, Reason.CANCELED_BY_CLIENT)
+
+    def _report(
+        self,
+        command: Command,
+        outcome: Outcome,
+        reason: Reason | None = None,
+        original_seq: int | None = None,
+        placed: Place | None = None,
+        levels: list[Level] | None = None,
+    ) -> Report:
+        """What the command did. `placed` is the new order in it, accepted or refused, if it is to be reported."""
+        journal, kind = self.journal, type(command)
+        seq = self.seq + 1
+        orders = journal.states(seq, placed)
+        if reason is not None and placed is not None:
+            orders.append(refused_state(placed, reason))
+        trades = journal.take_trades()
+        if levels is None:
+            levels = self.orders.bids.changes() + self.orders.asks.changes()
+        parts = parts_of(len(orders) + len(trades) + len(levels))
+        self.seq += parts
+        subject = _SUBJECT.get(kind)
+        return _new(
+            Report,
+            (
+                self.instrument,
+                seq,
+                self.offset,
+                self.time_ms,
+                self.engine_version,
+                COMMAND_WORDS[kind],
+                None if isinstance(command, Tick) else command[0],
+                outcome,
+                reason,
+                None if subject is None else command[subject],
+                original_seq,
+                orders,
+                trades,
+                levels,
+                None,
+                None,
+                None,
+                1,
+                parts,
+            ),
+        )
+
+    # Questions
+
+    @property
+    def listing(self) -> Listing | None:
+        """The rules in force; None before the first command."""
+        return None if self._listing is _UNLISTED else self._listing
+
+    @property
+    def market_status(self) -> MarketStatus:
+        return MarketStatus.HALTED if self.halted else MarketStatus.OPEN
+
+    @property
+    def trade_seq(self) -> int:
+        return self.journal.trade_seq
+
+    @property
+    def open_orders(self) -> int:
+        """How many orders rest or wait."""
+        return len(self.orders.by_id)
+
+    @property
+    def next_expiry_ms(self) -> int | None:
+        """The earliest expiry time of an open order."""
+        return self.orders.next_expiry_ms()
+
+    @property
+    def best_bid(self) -> int | None:
+        return self.orders.bids.best_price
+
+    @property
+    def best_ask(self) -> int | None:
+        return self.orders.asks.best_price
+
+    def depth(self, levels: int) -> tuple[list[Level], list[Level]]:
+        """The best levels of bids and asks, best first, as they are displayed."""
+        return self.orders.bids.depth(levels), self.orders.asks.depth(levels)
+
+    # State
+
+    def state(self) -> BookState:
+        """All that the book will ever base a report on, in canonical form; complete id blocks apart (`id_block`)."""
+        return states.freeze(self)
+
+    def id_block(self, number: int) -> Block:
+        """A block of id records: those from `state().first_block` up to `end_block` are complete and kept apart."""
+        return self.identities.block(number)
+
+    @classmethod
+    def restore(cls, state: BookState, blocks: Mapping[int, Block]) -> "Book":
+        """The book that had this state; `blocks` has the complete id blocks from first_block up to end_block."""
+        book = cls(state.instrument)
+        book._set_listing(state.listing)
+        states.thaw(book, state, blocks)
+        return book
+
+    def check(self) -> None:
+        """Assert every invariant (exactness.md, I13) at a cost that grows with the book; for tests."""
+        sanity.check(self)
+
+    def check_cheap(self, report: Report) -> None:
+        """Assert after a command, and before its report is sent, what costs next to nothing."""
+        sanity.check_cheap(self, report)
+
+
+# Where in a command the id stands of the order that it names.
+_SUBJECT = {Place: 0, Cancel: 2, Amend: 2, Reduce: 2, Replace: 2}
+_UNLISTED = Listing("", "", "", 0, 0)

@@ -1,0 +1,97 @@
+"""The open orders of a book: those that rest, by side and price, and the stops that wait; by id and by client."""
+
+from app.matching.agenda import Agenda
+from app.matching.ladder import Ladder
+from app.matching.orders import Order
+from app.matching.words import Reason, Side, Status
+
+
+class OpenOrders:
+    """Every open order is in `by_id` (by number), and either in a queue of a ladder or in the stops' agenda."""
+
+    __slots__ = ("_expiries", "_stops", "asks", "bids", "by_id", "clients", "expiry_ms")
+
+    def __init__(self) -> None:
+        self.by_id: dict[bytes, Order] = {}
+        self.clients: dict[str, int] = {}  # open orders of each client that has any
+        self.bids = Ladder(Side.BUY)
+        self.asks = Ladder(Side.SELL)
+        self.expiry_ms: int | None = None  # not later than the first expiry
+        self._expiries = Agenda()
+        self._stops = {Side.BUY: Agenda(), Side.SELL: Agenda()}
+
+    def admit(self, order: Order) -> None:
+        """A new order is open from here on."""
+        self.by_id[order.order_id] = order
+        clients, client_id = self.clients, order.client_id
+        clients[client_id] = clients.get(client_id, 0) + 1
+        expiry_ms = order.terms[5]
+        if expiry_ms is not None:
+            self._expiries.add(expiry_ms, order)
+            if self.expiry_ms is None or expiry_ms < self.expiry_ms:
+                self.expiry_ms = expiry_ms
+
+    def rest(self, order: Order, shown: int) -> None:
+        """Put the order at the back of the queue at its price, showing so much."""
+        assert order.price is not None, "an order without a price never rests"
+        order.shown = shown
+        (self.bids if order.side is Side.BUY else self.asks).queue_at(order.price).append(order)
+
+    def wait(self, order: Order) -> None:
+        """Put a stop order among those that wait for their price (R9)."""
+        assert order.terms.stop_price is not None, "only a stop order waits"
+        # Buys by lowest, sells by highest stop price.
+        nearness = order.terms.stop_price if order.side is Side.BUY else -order.terms.stop_price
+        self._stops[order.side].add(nearness, order)
+
+    def leave_queue(self, order: Order) -> None:
+        """Take a resting order out of its queue; it is still open."""
+        queue = order.queue
+        if queue is not None:
+            (self.bids if order.side is Side.BUY else self.asks).leave(order, queue)
+
+    def shrink(self, order: Order, remaining: int) -> None:
+        """Less of an open order remains; it keeps its place, and what an iceberg hides goes first (R6, R8)."""
+        order.remaining = remaining
+        queue = order.queue
+        if queue is not None and order.shown > remaining:
+            (self.bids if order.side is Side.BUY else self.asks).note(queue)
+            queue.quantity -= order.shown - remaining
+            order.shown = remaining
+
+    def end(self, order: Order, status: Status, reason: Reason | None) -> None:
+        """The open order has come to its end."""
+        order.status = status
+        order.reason = reason
+        queue = order.queue
+        if queue is not None:
+            (self.bids if order.side is Side.BUY else self.asks).leave(order, queue)
+        self.forget(order)
+
+    def forget(self, order: Order) -> None:
+        """An ended order that is in no queue is no longer ours."""
+        del self.by_id[order.order_id]
+        clients, client_id = self.clients, order.client_id
+        left = clients[client_id] - 1
+        if left:
+            clients[client_id] = left
+        else:
+            del clients[client_id]
+
+    def next_expired(self, time_ms: int) -> Order | None:
+        """The next order that has expired: by expiry time, then number."""
+        order = self._expiries.pop_until(time_ms)
+        if order is None:
+            self.expiry_ms = self._expiries.first_key()
+        return order
+
+    def next_expiry_ms(self) -> int | None:
+        """The earliest expiry time of an open order."""
+        self.expiry_ms = self._expiries.first_key()
+        return self.expiry_ms
+
+    def next_triggered(self, last_price: int | None) -> Order | None:
+        """Take out the next stop order whose condition holds: buys before sells, nearest first, then by number (R9)."""
+        if last_price is None:
+            return None
+        return self._stops[Side.BUY].pop_until(last_price) or self._stops[Side.SELL].pop_until(-last_price)

@@ -1,0 +1,55 @@
+"""The reserved instrument `_partition-<p>`: records of a partition that are no command of a listed instrument."""
+
+from typing import NamedTuple
+
+from app.matching.commands import Moment
+from app.matching.events import Report
+from app.matching.words import Outcome, Reason
+
+MAX_RAW_BYTES = 1024
+
+
+class RejectionsState(NamedTuple):
+    """All there is to remember."""
+
+    instrument: str
+    offset: int
+    time_ms: int
+    seq: int
+
+
+class Rejections:
+    """Reports what belongs to nobody, with a dense seq of its own."""
+
+    def __init__(self, partition: int) -> None:
+        self.instrument = f"_partition-{partition}"
+        self.offset = -1
+        self.time_ms = 0
+        self.seq = 0
+
+    def reject(self, reason: Reason, raw: bytes, at: Moment) -> Report:
+        """Report a record; `raw` is its beginning, as text, with what is not UTF-8 replaced."""
+        self.offset = at.offset
+        self.time_ms = max(self.time_ms, at.time_ms)
+        self.seq += 1
+        return Report(
+            self.instrument,
+            self.seq,
+            at.offset,
+            self.time_ms,
+            1,
+            "unknown",
+            None,
+            Outcome.REJECTED,
+            reason,
+            raw=raw[:MAX_RAW_BYTES].decode("utf-8", "replace"),
+        )
+
+    def state(self) -> RejectionsState:
+        return RejectionsState(self.instrument, self.offset, self.time_ms, self.seq)
+
+    @classmethod
+    def restore(cls, state: RejectionsState) -> "Rejections":
+        rejections = cls(int(state.instrument.removeprefix("_partition-")))
+        _, rejections.offset, rejections.time_ms, rejections.seq = state
+        return rejections

@@ -1,0 +1,116 @@
+"""Why a command is refused: every check, in the order of precedence (matching.md, "Order of checks").
+
+Identity (R15) comes before all of these and is the book's own business. A refusal has no effect (R11).
+"""
+
+from app.matching.commands import Amend, Listing, Place
+from app.matching.open_orders import OpenOrders
+from app.matching.orders import Order
+from app.matching.words import OrderType, Reason, Side, TimeInForce
+
+ENGINE_VERSIONS = frozenset({1})
+
+_LIMIT, _MARKET, _STOP_LIMIT = OrderType.LIMIT, OrderType.MARKET, OrderType.STOP_LIMIT
+_GTC, _GTD = TimeInForce.GTC, TimeInForce.GTD
+
+
+def refusal_of_place(
+    place: Place, listing: Listing, halted: bool, time_ms: int, orders: OpenOrders, replaced: Order | None = None
+) -> Reason | None:
+    """The first check that a new order fails, as if the order it replaces were gone."""
+    if halted:
+        return Reason.MARKET_CLOSED
+    if _is_unsupported(place):
+        return Reason.UNSUPPORTED_ORDER
+    quantity, display = place.quantity, place.display_quantity
+    if not listing.min_quantity <= quantity <= listing.max_quantity or (
+        display is not None and not 1 <= display <= quantity
+    ):
+        return Reason.INCORRECT_QUANTITY
+    for price in (place.price, place.stop_price):
+        if price is not None and price <= 0:
+            return Reason.INVALID_PRICE_INCREMENT
+    for price in (place.price, place.stop_price):
+        if price is not None and not listing.min_price <= price <= listing.max_price:
+            return Reason.PRICE_BAND
+    if place.deadline_ms is not None and time_ms > place.deadline_ms:
+        return Reason.STALE_ORDER
+    if place.expire_time_ms is not None and place.expire_time_ms <= time_ms:
+        return Reason.STALE_ORDER
+    if _could_stay_open(place) and _are_too_many(place.client_id, listing, orders, replaced):
+        return Reason.TOO_MANY_ORDERS
+    if place.post_only and _would_take(place.side, place.price, orders, replaced):
+        return Reason.POST_ONLY_WOULD_TAKE
+    return None
+
+
+def refusal_of_amend(amend: Amend, order: Order, listing: Listing, halted: bool, orders: OpenOrders) -> Reason | None:
+    """The first check that new terms of an open order fail."""
+    price, quantity = amend.price, amend.quantity
+    if halted:
+        return Reason.MARKET_CLOSED
+    if price is not None and order.price is None:
+        return Reason.UNSUPPORTED_ORDER
+    if quantity is not None and not listing.min_quantity <= quantity <= listing.max_quantity:
+        return Reason.INCORRECT_QUANTITY
+    if price is None:
+        return None
+    if price <= 0:
+        return Reason.INVALID_PRICE_INCREMENT
+    if not listing.min_price <= price <= listing.max_price:
+        return Reason.PRICE_BAND
+    if order.terms.post_only and _would_take(order.side, price, orders, None):
+        return Reason.POST_ONLY_WOULD_TAKE
+    return None
+
+
+def refusal_of_listing(new: Listing, old: Listing) -> Reason | None:
+    """A market may change its limits, never what its numbers mean."""
+    same = new[:5] == old[:5]  # instrument, assets, tick and lot size
+    return None if same and is_valid_listing(new) else Reason.UNSUPPORTED_ORDER
+
+
+def is_valid_listing(listing: Listing) -> bool:
+    """Whether a market can be run by these rules. The first command of a book must bring one."""
+    return (
+        min(listing.tick_size, listing.lot_size, listing.max_fills) >= 1
+        and 1 <= listing.min_price <= listing.max_price
+        and 1 <= listing.min_quantity <= listing.max_quantity
+        and min(listing.max_open_orders, listing.max_open_orders_per_client) >= 0
+        and min(listing.id_window_count, listing.id_window_ms) >= 0
+    )
+
+
+def _is_unsupported(place: Place) -> bool:
+    """Fields that the type or time in force lacks, or has no use for."""
+    type_, force = place.type, place.time_in_force
+    has_limit = type_ is _LIMIT or type_ is _STOP_LIMIT
+    is_stop = not (type_ is _LIMIT or type_ is _MARKET)
+    rests_at_once = type_ is _LIMIT and (force is _GTC or force is _GTD)
+    return (
+        (place.price is not None) != has_limit
+        or (place.stop_price is not None) != is_stop
+        or (place.expire_time_ms is not None) != (force is _GTD)
+        or (type_ is _MARKET and force is _GTD)
+        or (not rests_at_once and (place.post_only or place.display_quantity is not None))
+    )
+
+
+def _could_stay_open(place: Place) -> bool:
+    if place.type is _LIMIT:
+        return place.time_in_force is _GTC or place.time_in_force is _GTD
+    return place.type is not _MARKET
+
+
+def _are_too_many(client_id: str, listing: Listing, orders: OpenOrders, replaced: Order | None) -> bool:
+    gone = 0 if replaced is None else 1
+    return (
+        len(orders.by_id) - gone >= listing.max_open_orders
+        or orders.clients.get(client_id, 0) - gone >= listing.max_open_orders_per_client
+    )
+
+
+def _would_take(side: Side, price: int | None, orders: OpenOrders, replaced: Order | None) -> bool:
+    opposite = orders.asks if side is Side.BUY else orders.bids
+    best = opposite.best if replaced is None else opposite.best_without(replaced)
+    return price is not None and best <= price * opposite.sign

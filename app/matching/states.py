@@ -1,0 +1,154 @@
+"""A book's state as plain values: canonical (equal histories give equal states) and enough to go on from."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from app.matching.commands import Listing
+from app.matching.identities import BLOCK, Block
+from app.matching.ladder import Ladder
+from app.matching.orders import PLAIN, Order, Terms
+from app.matching.words import OrderType, SelfTradePrevention, Side, TimeInForce
+
+if TYPE_CHECKING:
+    from app.matching.book import Book
+
+
+class OpenOrder(NamedTuple):
+    """An open order: with its accepting seq and fingerprint it answers repeats of its key by itself (I12)."""
+
+    order_id: bytes
+    fingerprint: int
+    seq: int
+    client_id: str
+    price: int | None
+    remaining: int
+    filled: int
+    notional: int
+    shown: int
+    triggered: bool
+    side: Side
+    type: OrderType
+    time_in_force: TimeInForce
+    stop_price: int | None
+    display_quantity: int | None
+    expire_time_ms: int | None
+    post_only: bool
+    mode: SelfTradePrevention
+
+
+class BookState(NamedTuple):
+    """Everything but the complete id blocks. `bids` and `asks` are best first, in each queue by place; stops by seq.
+
+    `ids` are the records of the unfinished block, live or not: with `live_from` and `total` they follow from the log.
+    """
+
+    instrument: str
+    offset: int
+    time_ms: int
+    seq: int
+    engine_version: int
+    halted: bool
+    trade_seq: int
+    last_price: int | None
+    listing: Listing
+    live_from: int
+    total: int
+    ids: Block
+    bids: tuple[OpenOrder, ...]
+    asks: tuple[OpenOrder, ...]
+    stops: tuple[OpenOrder, ...]
+
+    @property
+    def first_block(self) -> int:
+        """The first complete id block that is needed beside this state."""
+        return self.live_from // BLOCK
+
+    @property
+    def end_block(self) -> int:
+        """The one after the last."""
+        return self.total // BLOCK
+
+
+def freeze(book: "Book") -> BookState:
+    """The state of a book that is listed."""
+    listing, identities = book.listing, book.identities
+    assert listing is not None, "a book without a listing has no state"
+    return BookState(
+        book.instrument,
+        book.offset,
+        book.time_ms,
+        book.seq,
+        book.engine_version,
+        book.halted,
+        book.journal.trade_seq,
+        book.journal.last_price,
+        listing,
+        identities.live_from,
+        identities.total,
+        identities.block(identities.total // BLOCK),
+        _resting(book.orders.bids),
+        _resting(book.orders.asks),
+        tuple(_open_order(order) for order in book.orders.by_id.values() if order.queue is None),
+    )
+
+
+def thaw(book: "Book", state: BookState, blocks: Mapping[int, Block]) -> None:
+    """Give a new book this state."""
+    book.offset, book.time_ms, book.seq = state.offset, state.time_ms, state.seq
+    book.engine_version, book.halted = state.engine_version, state.halted
+    book.journal.trade_seq, book.journal.last_price = state.trade_seq, state.last_price
+    book.identities.restore(state.live_from, state.total, {**blocks, state.end_block: state.ids})
+    places = [_order(value) for value in (*state.bids, *state.asks, *state.stops)]
+    for order in sorted(places, key=lambda order: order.seq):
+        book.orders.admit(order)
+    for order in places:
+        if order.waits:
+            book.orders.wait(order)
+        else:
+            book.orders.rest(order, order.shown)
+    for ladder in (book.orders.bids, book.orders.asks):
+        ladder.before.clear()
+
+
+def _resting(ladder: Ladder) -> tuple[OpenOrder, ...]:
+    orders: list[OpenOrder] = []
+    for rank in sorted(ladder.queues):
+        order = ladder.queues[rank].first
+        while order is not None:
+            orders.append(_open_order(order))
+            order = order.later
+    return tuple(orders)
+
+
+def _open_order(order: Order) -> OpenOrder:
+    terms = order.terms
+    return OpenOrder(
+        order.order_id,
+        order.fingerprint,
+        order.seq,
+        order.client_id,
+        order.price,
+        order.remaining,
+        order.filled,
+        order.notional,
+        order.shown,
+        order.triggered,
+        *terms,
+    )
+
+
+def _order(value: OpenOrder) -> Order:
+    terms = Terms(*value[10:])
+    shared = PLAIN[terms.side, terms.mode]
+    order = Order(
+        value.order_id,
+        value.fingerprint,
+        value.seq,
+        value.client_id,
+        shared if terms == shared else terms,
+        value.price,
+        value.remaining,
+    )
+    order.filled, order.notional = value.filled, value.notional
+    order.shown, order.triggered = value.shown, value.triggered
+    return order

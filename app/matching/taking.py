@@ -1,0 +1,171 @@
+"""What happens when an order meets the other side: fills, self-trade prevention, and what becomes of the rest."""
+
+from collections import deque
+
+from app.matching.events import Trade
+from app.matching.journal import Journal
+from app.matching.ladder import NO_LIMIT, Ladder
+from app.matching.open_orders import OpenOrders
+from app.matching.orders import Order, Queue
+from app.matching.words import Liquidity, Reason, SelfTradePrevention, Side, Status, TimeInForce
+
+_new = tuple.__new__  # a NamedTuple's own constructor takes twice as long
+_MAKER, _TAKER, _FILLED = Liquidity.MAKER, Liquidity.TAKER, Status.FILLED
+_NONE = SelfTradePrevention.NONE
+
+
+def take(taker: Order, orders: OpenOrders, journal: Journal) -> None:
+    """Trade until the order is filled, ended or meets no price; then rest or expire what is left (R1-R5, R7)."""
+    opposite = orders.asks if taker.side is Side.BUY else orders.bids
+    limit = NO_LIMIT - 1 if taker.price is None else taker.price * opposite.sign
+    if opposite.best <= limit:
+        if taker.terms.time_in_force is TimeInForce.FOK and not _can_fill(taker, opposite, limit, journal.fills_left):
+            taker.end(Status.EXPIRED, Reason.FOK_NOT_FILLED)
+        else:
+            _match(taker, opposite, limit, orders, journal)
+    _settle(taker, orders)
+
+
+def _match(taker: Order, opposite: Ladder, limit: int, orders: OpenOrders, journal: Journal) -> None:
+    trades = len(journal.trades)
+    while taker.remaining and taker.status is None and opposite.best <= limit:
+        if not journal.fills_left:
+            taker.end(Status.EXPIRED, Reason.MAX_FILLS)
+            break
+        queue = opposite.queues[opposite.best]
+        opposite.note(queue)
+        _match_queue(taker, queue, orders, journal)
+        if not queue.orders:
+            opposite.drop(queue)
+    if len(journal.trades) > trades:
+        last = journal.trades[-1]
+        journal.touched[taker] = (last.price, last.quantity, _TAKER)
+        journal.last_price = last.price
+
+
+def _match_queue(taker: Order, queue: Queue, orders: OpenOrders, journal: Journal) -> None:
+    """Trade with the orders at one price, earliest first; the caller drops the queue when it is empty."""
+    prevents = taker.terms.mode is not _NONE
+    touched, client_id = journal.touched, taker.client_id
+    while taker.remaining and journal.fills_left and (maker := queue.first) is not None:
+        if prevents and maker.client_id == client_id:
+            _prevent(taker, maker, queue, orders, journal)
+            if taker.status is not None:
+                return
+            continue
+        quantity = _fill(taker, maker, queue, journal)
+        touched[maker] = (queue.price, quantity, _MAKER)
+        if not maker.remaining:
+            maker.status = _FILLED
+            queue.remove(maker)
+            orders.forget(maker)
+        elif not maker.shown:
+            queue.remove(maker)
+            maker.shown = maker.slice()
+            queue.append(maker)
+
+
+def _fill(taker: Order, maker: Order, queue: Queue, journal: Journal) -> int:
+    """One trade at the maker's price, for no more than it shows (R2, R8)."""
+    price, quantity = queue.price, maker.shown
+    if taker.remaining < quantity:
+        quantity = taker.remaining
+    notional = price * quantity
+    taker.remaining -= quantity
+    taker.filled += quantity
+    taker.notional += notional
+    maker.remaining -= quantity
+    maker.filled += quantity
+    maker.notional += notional
+    maker.shown -= quantity
+    queue.quantity -= quantity
+    journal.fills_left -= 1
+    journal.trade_seq += 1
+    journal.trades.append(
+        _new(
+            Trade,
+            (
+                journal.trade_seq,
+                price,
+                quantity,
+                maker.order_id,
+                taker.order_id,
+                maker.client_id,
+                taker.client_id,
+                taker.side,
+            ),
+        )
+    )
+    return quantity
+
+
+def _prevent(taker: Order, maker: Order, queue: Queue, orders: OpenOrders, journal: Journal) -> None:
+    """Two orders of one client have met: the taker's mode decides which of them ends (R7)."""
+    mode = taker.terms.mode
+    ends_taker = mode in (SelfTradePrevention.CANCEL_NEWEST, SelfTradePrevention.CANCEL_BOTH)
+    ends_maker = mode in (SelfTradePrevention.CANCEL_OLDEST, SelfTradePrevention.CANCEL_BOTH)
+    if mode is SelfTradePrevention.DECREMENT_AND_CANCEL:
+        difference = taker.remaining - maker.remaining
+        ends_taker, ends_maker = difference <= 0, difference >= 0
+        if difference > 0:
+            taker.remaining = difference
+        elif difference < 0:
+            orders.shrink(maker, -difference)
+        journal.touch(maker)
+    if ends_maker:
+        journal.touch(maker)
+        queue.remove(maker)
+        maker.end(Status.CANCELED, Reason.SELF_TRADE_PREVENTED)
+        orders.forget(maker)
+    if ends_taker:
+        taker.end(Status.CANCELED, Reason.SELF_TRADE_PREVENTED)
+
+
+def _can_fill(taker: Order, opposite: Ladder, limit: int, fills_left: int) -> bool:
+    """Whether matching would fill all of the order (R4)."""
+    left, mode = taker.remaining, taker.terms.mode
+    for queue in opposite.best_first():
+        if queue.rank > limit:
+            return False
+        maker, again = queue.first, deque[tuple[Order, int]]()
+        while maker is not None or again:
+            if maker is not None:
+                order, shown, remaining = maker, maker.shown, maker.remaining
+                maker = maker.later
+            else:
+                order, remaining = again.popleft()
+                shown = min(order.terms.display_quantity or remaining, remaining)
+            if order.client_id == taker.client_id and mode is not _NONE:
+                if mode is not SelfTradePrevention.CANCEL_OLDEST:
+                    return False
+                continue
+            if not fills_left:
+                return False
+            fills_left -= 1
+            if left <= shown:
+                return True
+            left -= shown
+            if remaining > shown:
+                again.append((order, remaining - shown))
+    return False
+
+
+def _settle(taker: Order, orders: OpenOrders) -> None:
+    """Fill, rest or expire what is left of an order that has done its taking."""
+    is_open = taker.order_id in orders.by_id
+    if taker.status is None:
+        if not taker.remaining:
+            taker.status = _FILLED
+        elif taker.terms.time_in_force is TimeInForce.FOK:
+            taker.end(Status.EXPIRED, Reason.FOK_NOT_FILLED)
+        elif taker.price is None:
+            taker.end(Status.EXPIRED, Reason.INSUFFICIENT_LIQUIDITY)
+        elif taker.terms.time_in_force is TimeInForce.IOC:
+            taker.end(Status.EXPIRED, Reason.IOC_REMAINDER)
+        else:
+            orders.rest(taker, taker.slice())
+            if not is_open:
+                orders.admit(taker)
+            return
+    if is_open:
+        orders.forget(taker)
