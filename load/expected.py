@@ -24,8 +24,11 @@ class LogRecord(NamedTuple):
 
 
 class _Result(Protocol):
-    reports: list[ExecutionReport]
-    trades: list[PublicTrade]
+    @property
+    def reports(self) -> list[ExecutionReport]: ...
+
+    @property
+    def trades(self) -> list[PublicTrade]: ...
 
 
 class Engine(Protocol):

@@ -1,0 +1,131 @@
+"""The command line of `python -m load`: run (the default), check, fixtures."""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+
+import uvloop
+
+from app.settings import broker_address
+from app.settings import load as load_settings
+from load import fixtures, ledger
+from load.client import NotReady
+from load.collect import NotQuiet
+from load.ledger import Ledger
+from load.openloop import CONNECTIONS
+from load.profiles import MIXED, PLAIN, PROFILES
+from load.run import QUIET_TIMEOUT_S, Plan, Venue, check, run
+
+GATEWAY = "http://127.0.0.1:8080"
+WRONG = 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code 0, or 1 if the venue was found wrong."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["fixtures"]:
+        return _fixtures(given[1:])
+    if given[:1] == ["check"]:
+        return _check(given[1:])
+    return _run(given)
+
+
+def _run(given: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m load",
+        description="Put load on a venue, on schedule; latencies count from when a request was due. "
+        "Also: `python -m load check`, `python -m load fixtures`.",
+    )
+    _stream_options(parser)
+    _venue_options(parser)
+    parser.add_argument("--rate", type=float, default=1_000, help="requests a second")
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--connections", type=int, default=CONNECTIONS, help="kept alive, one request each at a time")
+    parser.add_argument("--tag", help="keys begin with it; default: the time, so that every run makes new orders")
+    parser.add_argument("--check", action="store_true", help="judge everything afterwards")
+    parser.add_argument("--ledger", type=Path, help="write what was asked and answered to this file")
+    options = parser.parse_args(given)
+    plan = Plan(
+        options.profile,
+        options.rate,
+        options.seconds,
+        options.seed,
+        options.tag or f"t{int(time.time()):x}",
+        PLAIN if options.plain else MIXED,
+        options.connections,
+        options.check,
+        options.oracle,
+    )
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            report = runner.run(run(plan, _venue(options)))
+    except NotReady as error:
+        print(error, file=sys.stderr)
+        return WRONG
+    if options.ledger:
+        report.ledger.write(options.ledger)
+    print(report.as_text())
+    _write_json(options.json, report.as_json())
+    return 0 if report.is_right else WRONG
+
+
+def _check(given: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m load check", description="Judge a running venue: topics, Postgres, books, and a ledger."
+    )
+    _venue_options(parser)
+    parser.add_argument("--ledger", type=Path, help="what a run wrote with --ledger")
+    options = parser.parse_args(given)
+    entries = ledger.read(options.ledger) if options.ledger else Ledger()
+    try:
+        verdict = asyncio.run(check(_venue(options), entries, options.oracle, options.timeout))
+    except NotQuiet as error:
+        print(error, file=sys.stderr)
+        return WRONG
+    print(verdict.as_text())
+    _write_json(options.json, verdict.as_json())
+    return 0 if verdict.is_right else WRONG
+
+
+def _fixtures(given: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m load fixtures",
+        description="Write generated requests to a file, a JSON line each.",
+    )
+    _stream_options(parser)
+    parser.add_argument("--count", type=int, default=100_000)
+    parser.add_argument("--commands", action="store_true", help="as commands for `python -m app replay` instead")
+    parser.add_argument("file", type=Path)
+    options = parser.parse_args(given)
+    mix = PLAIN if options.plain else MIXED
+    lines = fixtures.write(options.file, PROFILES[options.profile], options.seed, options.count, mix, options.commands)
+    print(f"{lines:,} lines in {options.file}")
+    return 0
+
+
+def _stream_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", choices=sorted(PROFILES), default="reference")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed, the same requests")
+    parser.add_argument("--plain", action="store_true", help="new orders only: no cancels, repeats, hostile requests")
+
+
+def _venue_options(parser: argparse.ArgumentParser) -> None:
+    ours, faust = load_settings()
+    parser.add_argument("--url", default=GATEWAY, help="a gateway")
+    parser.add_argument("--broker", default=broker_address(faust["broker"]), help="Kafka, host:port")
+    parser.add_argument("--database", default=ours.database_url, help="Postgres")
+    parser.add_argument("--oracle", action="store_true", help="check against the naive engine: slow and independent")
+    parser.add_argument("--timeout", type=float, default=QUIET_TIMEOUT_S, help="seconds for the venue to be quiet")
+    parser.add_argument("--json", type=Path, help="write the result to this file too")
+
+
+def _venue(options: argparse.Namespace) -> Venue:
+    return Venue(options.url.rstrip("/"), options.broker, options.database)
+
+
+def _write_json(file: Path | None, content: object) -> None:
+    if file is not None:
+        file.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,135 @@
+"""One load run from start to report: requests on schedule, trades listened to, a line a second, the verdict."""
+
+import asyncio
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psutil
+
+from app.engine import Partition
+from load.checker import Verdict, judge
+from load.client import Client
+from load.collect import NotQuiet, collect, until_quiet
+from load.expected import NaivePartition
+from load.generator import requests
+from load.ledger import Ledger
+from load.listener import TradeListener
+from load.openloop import CONNECTIONS, OpenLoop
+from load.profiles import MIXED, PROFILES, Mix
+from load.report import Report, cpu_s
+
+READY_TIMEOUT_S = 10.0
+LINE_EVERY_S = 1.0
+LISTEN_TIMEOUT_S = 5.0
+LAST_TRADES_S = 1.0
+QUIET_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run. Without `check` nothing is judged but the answers themselves."""
+
+    profile: str = "reference"
+    rate: float = 1_000.0
+    seconds: float = 60.0
+    seed: int = 1
+    tag: str = ""
+    mix: Mix = MIXED
+    connections: int = CONNECTIONS
+    check: bool = False
+    naive: bool = False
+
+
+@dataclass(frozen=True)
+class Venue:
+    """Where it is: base URL of a gateway, Kafka's host:port, Postgres' URL."""
+
+    url: str
+    broker: str
+    database_url: str
+
+
+async def run(plan: Plan, venue: Venue, live: bool = True) -> Report:
+    """Put the load on, wait for the rest, judge if that was asked for; raises NotReady if nobody is there."""
+    async with Client(venue.url) as client:
+        await client.until_ready(READY_TIMEOUT_S)
+    stream = requests(PROFILES[plan.profile], plan.seed, plan.mix, plan.tag)
+    loop = OpenLoop(venue.url, stream, plan.rate, plan.seconds, plan.connections, seed=plan.seed)
+    listener = TradeListener(venue.url, loop.due)
+    tasks = [asyncio.create_task(listener.run())]
+    with suppress(TimeoutError):
+        await asyncio.wait_for(listener.listening.wait(), LISTEN_TIMEOUT_S)
+    if live:
+        tasks.append(asyncio.create_task(_live(loop, listener)))
+    cpu, started = cpu_s(), time.monotonic()
+    try:
+        await loop.run()
+        took, cpu = time.monotonic() - started, cpu_s() - cpu
+        await asyncio.sleep(LAST_TRADES_S)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    report = _report(plan, loop, listener, took, cpu)
+    if plan.check:
+        await _judge(report, venue, plan.naive)
+    return report
+
+
+async def check(venue: Venue, ledger: Ledger, naive: bool = False, timeout_s: float = QUIET_TIMEOUT_S) -> Verdict:
+    """Wait until the venue is quiet, then judge all of it; raises NotQuiet."""
+    await until_quiet(venue.broker, venue.database_url, timeout_s)
+    evidence = await collect(venue.broker, venue.database_url, venue.url, ledger)
+    if naive:
+        return await asyncio.to_thread(judge, evidence, NaivePartition, "naive")
+    return await asyncio.to_thread(judge, evidence, Partition, "fast")
+
+
+async def _judge(report: Report, venue: Venue, naive: bool) -> None:
+    try:
+        report.quiet_s = await until_quiet(venue.broker, venue.database_url, QUIET_TIMEOUT_S)
+        report.verdict = await check(venue, report.ledger, naive)
+    except NotQuiet as error:
+        report.problem = str(error)
+
+
+async def _live(loop: OpenLoop, listener: TradeListener) -> None:
+    """A line a second on standard error, over itself on a terminal."""
+    end, last, busy = "\r" if sys.stderr.isatty() else "\n", 0, psutil.cpu_percent()
+    while True:
+        await asyncio.sleep(LINE_EVERY_S)
+        sent, busy = loop.sent, psutil.cpu_percent()
+        outcomes = " ".join(f"{outcome} {count:,}" for outcome, count in loop.ledger.outcomes().items())
+        waits = f"p50 {loop.accepted.percentile_ms(50):.1f} p99 {loop.accepted.percentile_ms(99):.1f} ms"
+        line = f"sent {sent:,} ({sent - last:,}/s) open {loop.open:,} {outcomes} | {waits}"
+        print(f"{line} | trades {listener.trades:,} | CPU {busy:.0f} %  ", end=end, file=sys.stderr, flush=True)
+        last = sent
+
+
+def _report(plan: Plan, loop: OpenLoop, listener: TradeListener, took_s: float, cpu_s: float) -> Report:
+    stream = {
+        "trades": listener.trades,
+        "connects": listener.connects,
+        "failures": listener.failures,
+        "gaps": listener.gaps,
+        "repeats": listener.repeats,
+    }
+    return Report(
+        plan.profile,
+        plan.seed,
+        plan.tag or f"s{plan.seed}",
+        plan.rate,
+        plan.seconds,
+        plan.connections,
+        loop.sent,
+        loop.repeats,
+        took_s,
+        cpu_s,
+        loop.ledger,
+        dict(loop.statuses),
+        loop.accepted.as_json(),
+        listener.latency.as_json(),
+        stream,
+    )
