@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from load.openloop import CONNECTIONS
 from load.profiles import MIXED, PLAIN, PROFILES
 from load.run import QUIET_TIMEOUT_S, Plan, Venue, check, run
 
+UP = Path(".matchstream/up.json")  # what the local launcher writes
 GATEWAY = "http://127.0.0.1:8080"
 WRONG = 1
 
@@ -113,13 +115,24 @@ def _stream_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _venue_options(parser: argparse.ArgumentParser) -> None:
-    ours, faust = load_settings()
-    parser.add_argument("--url", default=GATEWAY, help="a gateway")
-    parser.add_argument("--broker", default=broker_address(faust["broker"]), help="Kafka, host:port")
-    parser.add_argument("--database", default=ours.database_url, help="Postgres")
+    found = _addresses()
+    parser.add_argument("--url", default=found.url, help=f"a gateway (default {found.url})")
+    parser.add_argument("--broker", default=found.broker, help=f"Kafka, host:port (default {found.broker})")
+    parser.add_argument("--database", default=found.database_url, help="Postgres")
     parser.add_argument("--oracle", action="store_true", help="check against the naive engine: slow and independent")
     parser.add_argument("--timeout", type=float, default=QUIET_TIMEOUT_S, help="seconds for the venue to be quiet")
     parser.add_argument("--json", type=Path, help="write the result to this file too")
+
+
+def _addresses() -> Venue:
+    """Where the venue is: the environment, else the local one that is up, else the settings."""
+    ours, faust = load_settings()
+    found = {"BROKER_URL": faust["broker"], "DATABASE_URL": ours.database_url, "gateway": GATEWAY}
+    if UP.is_file():
+        found |= json.loads(UP.read_text())["addresses"]
+    found |= {name: os.environ[name] for name in found if name in os.environ}
+    url = os.environ.get("MATCHSTREAM_URL", found["gateway"])
+    return Venue(url, broker_address(found["BROKER_URL"]), found["DATABASE_URL"])
 
 
 def _venue(options: argparse.Namespace) -> Venue:
