@@ -4,12 +4,16 @@ The matching agent, `replay` and `verify` all run this. What a record is (a comm
 belongs to nobody) is decided here, what a command does in app/matching.
 """
 
+from collections.abc import Mapping
+
 from aiokafka.partitioner import murmur2
 
 from app.matching.book import Book
-from app.matching.commands import Moment
+from app.matching.commands import List, Moment
 from app.matching.events import Report, split
-from app.matching.rejections import Rejections
+from app.matching.identities import Block
+from app.matching.rejections import Rejections, RejectionsState
+from app.matching.rules import is_valid_listing
 from app.matching.words import Reason
 from app.models.commands import (
     CommandMessage,
@@ -22,6 +26,7 @@ from app.models.commands import (
 )
 from app.models.decimals import Scale
 from app.models.reports import ExecutionReport, PublicTrade, public_trades, report_message
+from app.models.snapshots import State
 
 
 def partition_of(instrument: str, partitions: int) -> int:
@@ -49,8 +54,16 @@ class Partition:
         self.rejections = Rejections(number)
         self._scales: dict[str, Scale] = {}
 
+    def restore(self, state: State, blocks: Mapping[int, Block]) -> None:
+        """Give the instrument of this state the book, or the place among the rejections, that it had."""
+        if isinstance(state, RejectionsState):
+            self.rejections = Rejections.restore(state)
+        else:
+            self.books[state.instrument] = Book.restore(state, blocks)
+            self._scales[state.instrument] = scale_of(state.listing)
+
     def apply(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> Outcome | None:
-        """Carry out one record; None for the genesis record."""
+        """Carry out one record; None for the genesis record and for what a restored state covers."""
         at = Moment(offset, timestamp_ms)
         try:
             message = decode_command(value)
@@ -60,26 +73,37 @@ class Partition:
         except UndecodableCommand:
             return self._reject(Reason.MALFORMED_COMMAND, value, at)
 
-    def _command(self, message: CommandMessage, key: bytes | None, value: bytes, at: Moment) -> Outcome:
+    def _command(self, message: CommandMessage, key: bytes | None, value: bytes, at: Moment) -> Outcome | None:
         instrument = message.instrument
-        book = self.books.get(instrument)
         if key != instrument.encode():
             return self._reject(Reason.KEY_MISMATCH, value, at)
-        if book is None:
-            # A listed instrument's partition was right when it was listed.
-            if partition_of(instrument, self.partitions) != self.number:
-                return self._reject(Reason.WRONG_PARTITION, value, at)
-            if not isinstance(message, ListInstrument):
-                return self._reject(Reason.UNKNOWN_INSTRUMENT, value, at)
-        command = to_core(message, self._scales.get(instrument))
-        if book is None:
-            book = self.books[instrument] = Book(instrument)
+        book = self.books.get(instrument)
+        if book is None or at.offset < book.listed_offset:
+            return self._first_command(message, value, at)
+        scale = self._scales[instrument]
+        command = to_core(message, scale)  # before anything else: what cannot be converted is not the book's
+        if at.offset <= book.offset:
+            return None
         report = book.apply(command, at)
         book.check_cheap(report)
-        if instrument not in self._scales:
-            assert book.listing is not None, "the first command of a book lists it"
-            self._scales[instrument] = scale_of(book.listing)
-        return Outcome(report, self._scales[instrument])
+        return Outcome(report, scale)
 
-    def _reject(self, reason: Reason, value: bytes | None, at: Moment) -> Outcome:
+    def _first_command(self, message: CommandMessage, value: bytes, at: Moment) -> Outcome | None:
+        """A command of an instrument that is not listed yet, at this offset."""
+        instrument = message.instrument
+        if partition_of(instrument, self.partitions) != self.number:
+            return self._reject(Reason.WRONG_PARTITION, value, at)
+        if not isinstance(message, ListInstrument):
+            return self._reject(Reason.UNKNOWN_INSTRUMENT, value, at)
+        command = to_core(message, None)
+        assert isinstance(command, List), "a list message is a list command"
+        if not is_valid_listing(command.listing):
+            return self._reject(Reason.MALFORMED_COMMAND, value, at)
+        book = self.books[instrument] = Book(instrument)
+        scale = self._scales[instrument] = scale_of(command.listing)
+        return Outcome(book.apply(command, at), scale)
+
+    def _reject(self, reason: Reason, value: bytes | None, at: Moment) -> Outcome | None:
+        if at.offset <= self.rejections.offset:
+            return None
         return Outcome(self.rejections.reject(reason, value or b"", at), None)

@@ -54,6 +54,7 @@ class Book:
         self._listing = _UNLISTED
         self.seq = 0
         self.offset = -1
+        self.listed_offset = -1
         self.time_ms = 0
         self.engine_version = 1
         self.halted = False
@@ -81,6 +82,7 @@ class Book:
         """Carry out one command; the report says all that it changed. ValueError: the first is no valid `List`."""
         if self._listing is _UNLISTED:
             self._require_listing(command)
+            self.listed_offset = at.offset
         offset, time_ms = at
         self.offset = offset
         if time_ms > self.time_ms:

@@ -17,6 +17,15 @@ class RejectionsState(NamedTuple):
     time_ms: int
     seq: int
 
+    @property
+    def first_block(self) -> int:
+        """As of a BookState: here there are no ids."""
+        return 0
+
+    @property
+    def end_block(self) -> int:
+        return 0
+
 
 class Rejections:
     """Reports what belongs to nobody, with a dense seq of its own."""

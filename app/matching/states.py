@@ -37,13 +37,14 @@ class OpenOrder(NamedTuple):
 
 
 class BookState(NamedTuple):
-    """Everything but the complete id blocks. `bids` and `asks` are best first, in each queue by place; stops by seq.
+    """Everything but the complete id blocks. Before `listed_offset` the instrument was unknown. `bids` and `asks` are best first, in each queue by place; stops by seq.
 
     `ids` are the records of the unfinished block, live or not: with `live_from` and `total` they follow from the log.
     """
 
     instrument: str
     offset: int
+    listed_offset: int
     time_ms: int
     seq: int
     engine_version: int
@@ -76,6 +77,7 @@ def freeze(book: "Book") -> BookState:
     return BookState(
         book.instrument,
         book.offset,
+        book.listed_offset,
         book.time_ms,
         book.seq,
         book.engine_version,
@@ -94,7 +96,8 @@ def freeze(book: "Book") -> BookState:
 
 def thaw(book: "Book", state: BookState, blocks: Mapping[int, Block]) -> None:
     """Give a new book this state."""
-    book.offset, book.time_ms, book.seq = state.offset, state.time_ms, state.seq
+    book.offset, book.listed_offset = state.offset, state.listed_offset
+    book.time_ms, book.seq = state.time_ms, state.seq
     book.engine_version, book.halted = state.engine_version, state.halted
     book.journal.trade_seq, book.journal.last_price = state.trade_seq, state.last_price
     book.identities.restore(state.live_from, state.total, {**blocks, state.end_block: state.ids})
