@@ -5,7 +5,7 @@ milliseconds (else one more than the line before). A line on standard output is 
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,6 +32,15 @@ def replay(lines: Iterable[bytes]) -> Iterator[bytes]:
         outcome = partition.apply(offset, time, key, value)
         if outcome is not None:
             yield from (encode(report) for report in outcome.reports)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run `python -m app replay FILE`; the exit code."""
+    if len(arguments) != 1:
+        print("usage: python -m app replay FILE (- for standard input)", file=sys.stderr)
+        return 2
+    run(arguments[0])
+    return 0
 
 
 def run(path: str, output: BinaryIO | None = None) -> None:

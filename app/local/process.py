@@ -106,9 +106,10 @@ class Process:
 
     async def kill(self) -> None:
         """SIGKILL, and return when it is gone."""
+        child = self._child  # a supervisor may have replaced it when the wait is over
         self.send(signal.SIGKILL)
-        if self._child is not None:
-            await self._child.wait()
+        if child is not None:
+            await child.wait()
 
 
 def identity_of(pid: int) -> Identity | None:

@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable
 
 from app.local import kafka, postgres
 from app.local.ports import HOST
+from app.local.problems import CannotStart
 from app.local.process import Process
 
 POLL_S = 0.05
 ANSWER_TIMEOUT_S = 2.0
 
 
-class NotReady(RuntimeError):
+class NotReady(CannotStart):
     """A server ended or stayed silent; the message names its log."""
 
 
@@ -26,10 +27,10 @@ async def wait_ready(process: Process, probe: Probe, timeout_s: float) -> None:
         async with asyncio.timeout(timeout_s):
             while not await probe():
                 if not process.running:
-                    raise NotReady(f"{name} ended at its start (exit code {process.exit_code}): see {log}")
+                    raise NotReady(f"{name} ended at its start (exit code {process.exit_code}): see {log}.")
                 await asyncio.sleep(POLL_S)
             return
-    raise NotReady(f"{name} did not answer within {timeout_s:.0f} s: see {log}")
+    raise NotReady(f"{name} did not answer within {timeout_s:.0f} s: see {log}.")
 
 
 async def kafka_answers(port: int) -> bool:

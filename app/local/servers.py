@@ -29,6 +29,8 @@ class Servers:
 
     folder: Path
     ports: Ports
+    say: Callable[[str], None] = lambda line: None
+    """Hears how far Kafka's first download is."""
 
     def __post_init__(self) -> None:
         self.folder = self.folder.resolve()
@@ -63,7 +65,7 @@ class Servers:
     def each(self) -> tuple[Server, ...]:
         """The servers, in the order in which their names are printed."""
         folder = self.folder
-        prepare_kafka = partial(kafka.prepare, folder / "kafka", self.kafka_port, self.controller_port)
+        prepare_kafka = partial(kafka.prepare, folder / "kafka", self.kafka_port, self.controller_port, self.say)
         prepare_postgres = partial(postgres.prepare, folder / "postgres", self.postgres_port)
         prepare_valkey = partial(valkey.prepare, folder / "valkey", self.valkey_port)
         return (

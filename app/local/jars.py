@@ -1,0 +1,83 @@
+"""Kafka's jar files, pinned in requirements/kafka.txt: downloaded once by jgo, checked, and kept in the user's cache.
+
+`python app/local/jars.py` downloads them and needs jgo only, so that `make` can run it beside pip; `… lock` resolves
+the coordinates anew and writes the pins.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+VERSION = "4.2.0"
+COORDINATES = f"org.apache.kafka:kafka_2.13:{VERSION}+org.slf4j:slf4j-reload4j:1.7.36"
+PINS = Path(__file__).parents[2] / "requirements" / "kafka.txt"
+DOWNLOADS_AT_ONCE = 8
+
+
+class NoJars(RuntimeError):
+    """The first download did not succeed; the message is a sentence for the user."""
+
+
+def class_path(say: Callable[[str], None] = print) -> list[Path]:
+    """The jars; the first call on a machine downloads them, later ones need no network. Raises NoJars."""
+    pins = dict(line.split(" sha256:") for line in PINS.read_text().splitlines() if not line.startswith("#"))
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matchstream"
+    folder = cache / f"kafka-{VERSION}-{hashlib.sha256(PINS.read_bytes()).hexdigest()[:12]}"
+    if not folder.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with (cache / "lock").open("w") as lock:  # two first starts at once would write the same files
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                _download_all(pins, folder, say)
+    return sorted(folder.glob("*/**/*.jar"))
+
+
+def _download_all(pins: dict[str, str], folder: Path, say: Callable[[str], None]) -> None:
+    """Into a folder beside it, which gets its name only when it is complete."""
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    say(f"downloading Apache Kafka {VERSION} (45 MB, at the first start only)")
+    try:
+        with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
+            files = pool.map(lambda coordinate: _download(coordinate, part), pins)
+            for count, (coordinate, file) in enumerate(zip(pins, files, strict=True), start=1):
+                if hashlib.sha256(file.read_bytes()).hexdigest() != pins[coordinate]:
+                    raise NoJars(f"{coordinate} is not the file that {PINS.name} pins: it was not used.")
+                if count % 10 == 0 or count == len(pins):
+                    say(f"downloading Apache Kafka {VERSION}: {count} of {len(pins)} files")
+    except (OSError, RuntimeError) as error:
+        raise NoJars(f"Kafka could not be downloaded ({error}): check the network and start again.") from error
+    part.rename(folder)
+
+
+def _download(coordinate: str, repository: Path) -> Path:
+    from jgo.constants import MAVEN_CENTRAL_URL
+    from jgo.maven import MavenContext
+
+    group, name, version = coordinate.split(":")
+    maven = MavenContext(repo_cache=repository, remote_repos={"central": MAVEN_CENTRAL_URL})
+    file = maven.project(group, name).at_version(version).artifact().resolve()
+    return Path(file)
+
+
+def _lock() -> None:
+    """Write the pins of everything that the coordinates need today."""
+    import jgo
+
+    lines = ["# Kafka's jar files. Written by `make lock`."]
+    for artifact in sorted(jgo.resolve(COORDINATES), key=lambda a: (a.groupId, a.artifactId)):
+        digest = hashlib.sha256(Path(artifact.resolve()).read_bytes()).hexdigest()
+        lines.append(f"{artifact.groupId}:{artifact.artifactId}:{artifact.version} sha256:{digest}")
+    PINS.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["lock"]:
+        _lock()
+    else:
+        class_path()

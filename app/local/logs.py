@@ -1,0 +1,54 @@
+"""Shows on the terminal what the workers write to their log files, each line with the worker's name."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+POLL_S = 0.2
+NAME_WIDTH = 12
+COLOURS = (36, 33, 35, 32, 34, 31)
+"""Terminal codes: cyan, yellow, magenta, green, blue, red."""
+
+
+class Terminal:
+    """Prints our own lines and those of the followed files; coloured only on a terminal."""
+
+    def __init__(self) -> None:
+        self._colours = sys.stdout.isatty()
+        self._followed: dict[str, Path] = {}
+        self._read: dict[str, int] = {}
+
+    def say(self, line: str) -> None:
+        """A line of the launcher itself."""
+        self._print("matchstream", line, 1)
+
+    def follow(self, name: str, log: Path) -> None:
+        """From now on show what is appended to this file."""
+        self._followed[name] = log
+        self._read[name] = log.stat().st_size if log.exists() else 0
+
+    async def show(self) -> None:
+        """Show new lines until cancelled."""
+        while True:
+            for index, name in enumerate(self._followed):
+                self._show_new(name, COLOURS[index % len(COLOURS)])
+            await asyncio.sleep(POLL_S)
+
+    def _show_new(self, name: str, colour: int) -> None:
+        log = self._followed[name]
+        size = log.stat().st_size if log.exists() else 0
+        if size < self._read[name]:  # it was rotated
+            self._read[name] = 0
+        if size == self._read[name]:
+            return
+        with log.open("rb") as file:
+            file.seek(self._read[name])
+            whole, _, _ = file.read().rpartition(b"\n")
+        self._read[name] += len(whole) + 1 if whole else 0
+        for line in whole.decode(errors="replace").splitlines():
+            self._print(name, line, colour)
+
+    def _print(self, name: str, line: str, colour: int) -> None:
+        prefix = f"{name:<{NAME_WIDTH}} |"
+        prefix = f"\x1b[{colour}m{prefix}\x1b[0m" if self._colours else prefix
+        print(prefix, line, flush=True)

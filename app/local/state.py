@@ -1,0 +1,88 @@
+"""What a data folder remembers about the venue that runs in it: the lock, and `up.json` for the CLI, tests and demo."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from app.local.problems import CannotStart
+from app.local.process import Identity, Process, identity_of
+
+STATE = "up.json"
+LOCK = "up.lock"
+
+
+class AlreadyUp(CannotStart):
+    """Another launcher has this data folder."""
+
+
+class ForeignFolder(CannotStart):
+    """A folder with something else in it: nothing there is ours to use or to remove."""
+
+
+@dataclass(frozen=True)
+class State:
+    """The content of up.json."""
+
+    launcher: Identity
+    addresses: dict[str, str]
+    processes: dict[str, Identity]
+    ports: dict[str, int]
+    ready: bool
+
+
+def acquire(folder: Path) -> IO[str]:
+    """Make the folder if need be and take its lock, which the kernel frees with this process. Raises AlreadyUp."""
+    if folder.is_dir() and any(folder.iterdir()) and not is_ours(folder):
+        raise ForeignFolder(f"{folder} has other files in it: choose another folder with --data.")
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = (folder / LOCK).open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise AlreadyUp(f"Matchstream already runs in {folder}: `python -m app down` stops it.") from None
+    return lock
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a venue has been started in this folder before."""
+    return (folder / LOCK).exists()
+
+
+def is_up(folder: Path) -> bool:
+    """Whether a launcher runs in this folder now."""
+    if not is_ours(folder):
+        return False
+    try:
+        acquire(folder).close()
+    except AlreadyUp:
+        return True
+    return False
+
+
+def write(
+    folder: Path, addresses: Mapping[str, str], processes: Iterable[Process], ports: Mapping[str, int], ready: bool
+) -> None:
+    """Replace up.json in one step."""
+    launcher = identity_of(os.getpid())
+    assert launcher is not None
+    identities = {p.command.name: p.identity for p in processes if p.identity}
+    state = State(launcher, dict(addresses), identities, dict(ports), ready)
+    new = folder / f"{STATE}.new"
+    new.write_text(json.dumps(asdict(state), indent=2) + "\n")
+    new.replace(folder / STATE)
+
+
+def read(folder: Path) -> State | None:
+    """The state that the last launcher wrote; None if there is none, or it cannot be read."""
+    try:
+        fields: dict[str, Any] = json.loads((folder / STATE).read_text())
+        fields["launcher"] = Identity(**fields["launcher"])
+        fields["processes"] = {name: Identity(**identity) for name, identity in fields["processes"].items()}
+        return State(**fields)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None

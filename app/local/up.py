@@ -1,0 +1,198 @@
+"""`python -m app up`: a venue until Ctrl-C; `down` stops it from elsewhere, `clean` removes its data."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from app.local import state
+from app.local.logs import Terminal
+from app.local.ports import Ports
+from app.local.problems import CannotStart
+from app.local.process import stop_left
+from app.local.venue import ONE_OF_EACH, Venue
+from app.settings import ROLES
+
+DEFAULT_FOLDER = Path(".matchstream")
+NEEDED_BYTES = 2 * 1024**3
+DOWN_TIMEOUT_S = 90.0
+
+
+class FullDisk(CannotStart):
+    """Too little room for the servers' data."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run `up` with these arguments; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m app up", description="Start a venue on this machine.")
+    parser.add_argument("--data", type=Path, default=DEFAULT_FOLDER, help="data folder (default: %(default)s)")
+    parser.add_argument("--port", type=int, help="the gateway's port (default: 8080 if free)")
+    parser.add_argument("--workers", type=_workers, action="append", default=[], metavar="ROLE=N")
+    parser.add_argument("--no-workers", action="store_true", help="servers, topics, schema and instruments only")
+    options = parser.parse_args(arguments)
+    workers = {} if options.no_workers else {**ONE_OF_EACH, **dict(options.workers)}
+    asyncio.run(_up(options.data.resolve(), workers, options.port))
+    return 0
+
+
+def down(arguments: Sequence[str]) -> int:
+    """Stop the venue of a data folder, whoever started it."""
+    folder = _folder("down", "Stop the venue that runs in a data folder.", arguments)
+    known = state.read(folder)
+    if not state.is_up(folder):
+        left = stop_left([*known.processes.values()]) if known else 0
+        print(f"Stopped {left} processes of a killed venue." if left else f"Nothing runs in {folder}.")
+        return 0
+    launcher = known.launcher.find() if known else None
+    if launcher is None:
+        print(f"A venue is starting or stopping in {folder}: try again in some seconds.", file=sys.stderr)
+        return 1
+    launcher.send_signal(signal.SIGTERM)
+    give_up = time.monotonic() + DOWN_TIMEOUT_S
+    while state.is_up(folder):
+        if time.monotonic() > give_up:
+            print(f"The venue in {folder} (pid {launcher.pid}) does not stop.", file=sys.stderr)
+            return 1
+        time.sleep(0.1)
+    print("Stopped.")
+    return 0
+
+
+def clean(arguments: Sequence[str]) -> int:
+    """Remove a data folder in which nothing runs."""
+    folder = _folder("clean", "Remove all data of a venue that does not run.", arguments)
+    if not folder.exists():
+        print(f"There is no {folder}.")
+        return 0
+    try:
+        if not state.is_ours(folder):
+            raise state.ForeignFolder(f"{folder} is no data folder of Matchstream, it is left alone.")
+        with state.acquire(folder):
+            if known := state.read(folder):
+                stop_left([*known.processes.values()])
+            shutil.rmtree(folder)
+    except CannotStart as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    print(f"Removed {folder}.")
+    return 0
+
+
+async def _up(folder: Path, workers: dict[str, int], port: int | None) -> NoReturn:
+    code = await _exit_code(folder, workers, port)
+    sys.stdout.flush()
+    os._exit(code)  # everything is stopped, and a thread that still downloads would keep us for long
+
+
+async def _exit_code(folder: Path, workers: dict[str, int], port: int | None) -> int:
+    terminal = Terminal()
+    stop, at_once = _stop_signals()
+    try:
+        with state.acquire(folder):
+            check_space(folder)
+            _stop_left(folder, terminal)
+            ports = Ports(folder)
+            ports.get("gateway-0", port)
+            venue = Venue(folder, workers, ports=ports, say=terminal.say)
+            return await _run(venue, terminal, stop, at_once)
+    except CannotStart as problem:
+        print(problem, file=sys.stderr)
+        return 1
+
+
+async def _run(venue: Venue, terminal: Terminal, stop: asyncio.Event, at_once: asyncio.Event) -> int:
+    for worker in venue.workers:
+        terminal.follow(worker.name, venue.log(worker.name))
+    showing = asyncio.create_task(terminal.show())
+    try:
+        started = asyncio.create_task(_start(venue, terminal))
+        if await _first_of(started, stop):
+            await stop.wait()
+    finally:
+        terminal.say("stopping (Ctrl-C again: at once)")
+        stopping = asyncio.create_task(venue.stop())
+        if not await _first_of(stopping, at_once):
+            await venue.kill_all()
+        showing.cancel()
+    terminal.say("stopped")
+    return 0
+
+
+async def _start(venue: Venue, terminal: Terminal) -> None:
+    began = time.monotonic()
+    terminal.say(f"starting Kafka, Postgres and Valkey in {venue.folder}")
+    await venue.start()
+    terminal.say(f"ready after {time.monotonic() - began:.1f} s")
+    for line in greeting(venue):
+        terminal.say(line)
+
+
+def greeting(venue: Venue) -> list[str]:
+    """The addresses, and a first order to try."""
+    lines = [f"{name:<13} {address}" for name, address in venue.servers.env.items()]
+    lines += [f"{worker.name:<13} {venue.web_url(worker.role, worker.slot)}" for worker in venue.workers]
+    lines += [f"logs          {venue.folder / 'logs'}"]
+    if any(worker.role == "gateway" for worker in venue.workers):
+        order = '{"client_id":"me","instrument":"BTC-USD","side":"buy","type":"limit","price":"70000","quantity":"1"}'
+        lines += [f"curl -i {venue.url}/api/v1/orders -H 'Idempotency-Key: first' -d '{order}'"]
+    return lines
+
+
+def check_space(folder: Path, needed_bytes: int = NEEDED_BYTES) -> None:
+    """Raise FullDisk unless the folder's disk has that much left."""
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        raise FullDisk(f"{folder} has {free / 1e9:.1f} GB left, {needed_bytes / 1e9:.1f} GB are needed: make room.")
+
+
+def _stop_left(folder: Path, terminal: Terminal) -> None:
+    known = state.read(folder)
+    if known and (left := stop_left([*known.processes.values()])):
+        terminal.say(f"stopped {left} processes that a killed launcher had left")
+
+
+async def _first_of(task: asyncio.Task[None], event: asyncio.Event) -> bool:
+    """Whether the task ended before the event came; if not, it is cancelled. Raises what the task raised."""
+    came = asyncio.create_task(event.wait())
+    await asyncio.wait({task, came}, return_when=asyncio.FIRST_COMPLETED)
+    came.cancel()
+    if task.done():
+        task.result()
+        return True
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError, CannotStart):
+        await task
+    return False
+
+
+def _stop_signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """Events for the first and the second wish to stop."""
+    stop, at_once = asyncio.Event(), asyncio.Event()
+
+    def wished() -> None:
+        (at_once if stop.is_set() else stop).set()
+
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(signal_number, wished)
+    return stop, at_once
+
+
+def _workers(text: str) -> tuple[str, int]:
+    role, _, count = text.partition("=")
+    if role not in ROLES or not count.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not ROLE=N with a role of {', '.join(ROLES)}")
+    return role, int(count)
+
+
+def _folder(command: str, description: str, arguments: Sequence[str]) -> Path:
+    parser = argparse.ArgumentParser(prog=f"python -m app {command}", description=description)
+    parser.add_argument("--data", type=Path, default=DEFAULT_FOLDER, help="data folder (default: %(default)s)")
+    folder: Path = parser.parse_args(arguments).data
+    return folder.resolve()

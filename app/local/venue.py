@@ -1,0 +1,194 @@
+"""A whole venue on this machine: the servers and one process per worker, for the launcher, the demo and the tests."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+import aiohttp
+
+from app.local import state
+from app.local.ports import HOST, Ports
+from app.local.problems import CannotStart
+from app.local.process import Command, Process
+from app.local.servers import Servers
+from app.local.supervisor import Supervisor
+from app.settings import ROLES
+from app.setup import prepare
+
+ROOT = Path(__file__).parents[2]
+ONE_OF_EACH: Mapping[str, int] = dict.fromkeys(ROLES, 1)
+WORKER_STOP_TIMEOUT_S = 15.0
+READY_TIMEOUT_S = 60.0
+POLL_S = 0.1
+FIRST_TO_STOP = "gateway"
+"""It takes orders: it stops taking them before those behind it go away."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One Faust process: its role, and which of that role's processes it is."""
+
+    role: str
+    slot: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.role}-{self.slot}"
+
+
+class Venue:
+    """Servers and workers of one data folder. `supervised`: what dies is started again, servers included."""
+
+    def __init__(
+        self,
+        folder: Path,
+        workers: Mapping[str, int] = ONE_OF_EACH,
+        *,
+        ports: Ports | None = None,
+        supervised: bool = True,
+        env: Mapping[str, str] | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.folder = folder.resolve()
+        self.ports = ports or Ports(self.folder, usual=False)
+        self.workers = [Worker(role, slot) for role, count in workers.items() for slot in range(count)]
+        self.servers = Servers(self.folder, self.ports, say)
+        self.processes: dict[str, Process] = {}
+        """The workers' processes by name, `matching-0`."""
+        self._supervisor = Supervisor(say, self._remember) if supervised else None
+        self._env = dict(env or {})
+        self._ready = False
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What a program needs in its environment to find this venue."""
+        return self.servers.env | {"MATCHSTREAM_URL": self.url} | self._env
+
+    @property
+    def url(self) -> str:
+        """The first gateway."""
+        return self.web_url("gateway")
+
+    def web_url(self, role: str, slot: int = 0) -> str:
+        """The web server of a worker: a gateway's API, another's health and metrics."""
+        return f"http://{HOST}:{self.ports.get(f'{role}-{slot}')}"
+
+    async def start(self) -> None:
+        """Start servers, make topics, schema and instruments, start the workers; return when all are ready."""
+        await self.start_servers()
+        await prepare(self.servers.broker, self.servers.database_url)
+        await asyncio.gather(*(self.start_worker(worker.role, worker.slot) for worker in self.workers))
+        await asyncio.gather(*(self.wait_ready(worker.role, worker.slot) for worker in self.workers))
+        self._ready = True
+        self._remember()
+
+    async def start_servers(self) -> None:
+        """Start the servers only."""
+        await self.servers.start()
+        for process in self.servers.processes.values():
+            self._watch(process)
+
+    async def start_worker(self, role: str, slot: int = 0, env: Mapping[str, str] | None = None) -> Process:
+        """Start one worker, perhaps with more environment (`FAILPOINT`), without waiting until it is ready."""
+        name = Worker(role, slot).name
+        process = self.processes[name] = Process(self._command(role, slot, env or {}), self.log(name))
+        await process.start()
+        self._watch(process)
+        return process
+
+    async def wait_ready(self, role: str, slot: int = 0) -> None:
+        """Return once the worker's /readyz answers 200; raises CannotStart when it stays silent."""
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await _until_ready(f"{self.web_url(role, slot)}/readyz")
+        except TimeoutError:
+            log = self.log(Worker(role, slot).name)
+            raise CannotStart(f"{role} {slot} was not ready within {READY_TIMEOUT_S:.0f} s: see {log}.") from None
+
+    async def kill(self, role: str, slot: int = 0) -> None:
+        """SIGKILL for a worker or a server (`kafka`); return when it is gone. Supervised, it is started again."""
+        await self.process(role, slot).kill()
+
+    async def stop_worker(self, role: str, slot: int = 0) -> None:
+        """Stop one worker gracefully; it stays stopped."""
+        process = self.process(role, slot)
+        if self._supervisor:
+            await self._supervisor.release(process)
+        await process.stop()
+
+    def process(self, role: str, slot: int = 0) -> Process:
+        """The process of a worker or a server."""
+        return self.servers.processes.get(role) or self.processes[Worker(role, slot).name]
+
+    def log(self, name: str) -> Path:
+        """The log file of `kafka`, `matching-0` …"""
+        return self.folder / "logs" / f"{name}.log"
+
+    async def stop(self) -> None:
+        """Gateways first, then the other workers, then the servers; nothing is left."""
+        if self._supervisor:
+            await self._supervisor.release()
+        first = [process for name, process in self.processes.items() if name.startswith(FIRST_TO_STOP)]
+        await asyncio.gather(*(process.stop() for process in first))
+        await asyncio.gather(*(process.stop() for process in self.processes.values()))
+        await self.servers.stop()
+        (self.folder / state.STATE).unlink(missing_ok=True)
+
+    async def kill_all(self) -> None:
+        """SIGKILL for everything at once, as if the machine lost power; what is on disk stays as it is."""
+        if self._supervisor:
+            await self._supervisor.release()
+        every = [*self.processes.values(), *self.servers.processes.values()]
+        await asyncio.gather(*(process.kill() for process in every))
+
+    def _command(self, role: str, slot: int, env: Mapping[str, str]) -> Command:
+        name = Worker(role, slot).name
+        argv = [sys.executable, "-m", "faust", "-A", "app", "worker", "-l", "info"]
+        of_worker = {
+            "ROLE": role,
+            "SLOT": str(slot),
+            "WEB_PORT": str(self.ports.get(name)),
+            "APP_DATADIR": str(self.folder / "workers" / name),
+            "PYTHONUNBUFFERED": "1",
+        }
+        everything = {**os.environ, **self.env, **of_worker, **env}
+        return Command(name, argv, cwd=ROOT, env=everything, stop_timeout_s=WORKER_STOP_TIMEOUT_S)
+
+    def _watch(self, process: Process) -> None:
+        if self._supervisor:
+            self._supervisor.watch(process)
+        self._remember()
+
+    def _remember(self) -> None:
+        addresses = self.servers.env | {"gateway": self.url}
+        processes = [*self.servers.processes.values(), *self.processes.values()]
+        state.write(self.folder, addresses, processes, self.ports.claimed, self._ready)
+
+
+async def _until_ready(url: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        while True:
+            with contextlib.suppress(aiohttp.ClientError):
+                async with session.get(url) as response:
+                    if response.status == HTTPStatus.OK:
+                        return
+            await asyncio.sleep(POLL_S)
+
+
+@asynccontextmanager
+async def running_venue(
+    folder: Path, workers: Mapping[str, int] = ONE_OF_EACH, supervised: bool = True
+) -> AsyncIterator[Venue]:
+    """A venue on free ports with its data in `folder`, ready for orders, for a test or a tool."""
+    venue = Venue(folder, workers, supervised=supervised)
+    try:
+        await venue.start()
+        yield venue
+    finally:
+        await venue.stop()

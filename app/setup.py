@@ -1,0 +1,29 @@
+"""What a venue needs before its first order: topics, schema, listed instruments. Run as often as you like."""
+
+import asyncio
+from collections.abc import Sequence
+
+from app import app, settings
+from app.instruments import list_defaults
+from app.postgres import migrate
+from app.settings import broker_address
+from app.topics import create
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prepare the servers of the settings, which must be up; the exit code."""
+    if arguments:
+        print("usage: python -m app setup")
+        return 2
+    broker = broker_address(app.conf.broker)
+    asyncio.run(prepare(broker, settings.database_url))
+    print(f"topics in {broker}, schema and instruments are there")
+    return 0
+
+
+async def prepare(broker: str, database_url: str) -> None:
+    """Make what is missing and check what is there. `broker` is host:port; raises app.topics.WrongTopic."""
+    schema = asyncio.create_task(asyncio.to_thread(migrate, database_url))
+    await create(broker, app.conf.topic_partitions, app.conf.topic_replication_factor)
+    await list_defaults(broker)
+    await schema

@@ -1,0 +1,81 @@
+"""The supervisor starts again what dies, and lets go what it is told to."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+from app.local.process import Command, Process, plain_environment, stop_left
+from app.local.supervisor import LONGEST_PAUSE_S, STEADY_AFTER_S, Backoff, Supervisor
+
+
+def test_pauses_double_up_to_the_longest_and_a_steady_life_forgives() -> None:
+    """The first restart is immediate; ten seconds is the longest pause; thirty steady seconds start over."""
+    backoff = Backoff()
+    assert [backoff.pause(lived_s=1) for _ in range(8)] == [0, 0.5, 1, 2, 4, 8, LONGEST_PAUSE_S, LONGEST_PAUSE_S]
+    assert backoff.pause(lived_s=STEADY_AFTER_S) == 0
+    assert backoff.pause(lived_s=1) == 0.5
+
+
+async def test_a_killed_process_is_started_again_with_a_new_identity(tmp_path: Path) -> None:
+    """What died is replaced, and whoever keeps the list of pids hears of it."""
+    changed, lines = asyncio.Event(), list[str]()
+    process = await started(tmp_path, "sleep", "100")
+    before = process.identity
+    supervisor = Supervisor(lines.append, changed.set)
+    supervisor.watch(process)
+    await process.kill()
+    await changed.wait()
+    await supervisor.release()
+    assert process.running and process.identity != before
+    assert lines == [f"sleeper ended (signal 9), starting it again now: see {process.log}"]
+    await process.stop()
+    assert not process.running
+
+
+async def test_a_released_process_stays_dead(tmp_path: Path) -> None:
+    """A stop must not be answered with a start."""
+    process = await started(tmp_path, "sleep", "100")
+    supervisor = Supervisor(lambda line: None, lambda: None)
+    supervisor.watch(process)
+    await supervisor.release(process)
+    await process.kill()
+    assert process.exit_code == -signal.SIGKILL
+
+
+async def test_a_process_that_ignores_the_stop_is_killed_when_its_time_is_over(tmp_path: Path) -> None:
+    """Nothing may keep a stop waiting for ever."""
+    script = "trap '' TERM; echo deaf; while :; do sleep 0.1; done"
+    process = await started(tmp_path, "sh", "-c", script, stop_timeout_s=0.2)
+    await appearance_of(b"deaf", process.log)
+    await process.stop()
+    assert process.exit_code == -signal.SIGKILL
+
+
+async def test_a_process_is_known_by_pid_and_start_time(tmp_path: Path) -> None:
+    """A pid that the system gave to another program is not ours to end."""
+    process = await started(tmp_path, "sleep", "100")
+    assert process.identity is not None
+    stranger = type(process.identity)(process.identity.pid, process.identity.started - 1)
+    assert stop_left([stranger]) == 0 and process.running
+    assert await asyncio.to_thread(stop_left, [process.identity]) == 1
+    assert await process.wait() == -signal.SIGTERM
+
+
+async def started(folder: Path, program: str, *arguments: str, stop_timeout_s: float = 10) -> Process:
+    """A running process of that program."""
+    argv = [f"/bin/{program}", *arguments]
+    command = Command("sleeper", argv, cwd=folder, env=plain_environment(), stop_timeout_s=stop_timeout_s)
+    process = Process(command, folder / "sleeper.log")
+    await process.start()
+    return process
+
+
+async def appearance_of(text: bytes, log: Path) -> None:
+    """Return once the log has this text."""
+
+    def there() -> bool:
+        return text in log.read_bytes()
+
+    async with asyncio.timeout(20):
+        while not there():  # noqa: ASYNC110 - a file tells nobody when it grows
+            await asyncio.sleep(0.01)
