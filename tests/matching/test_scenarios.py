@@ -1,0 +1,81 @@
+"""The scenarios of tests/matching/scenarios, on the book and on the naive engine, as written and mirrored."""
+
+from typing import Any
+
+import pytest
+
+from app.matching.book import Book
+from app.matching.events import Level, Report
+from app.matching.words import Outcome, Side
+from app.oracle import Oracle
+from tests.matching.scenario import LISTING, Play, Scenario, scenarios
+
+ALL = list(scenarios())
+MIRRORABLE = [scenario for scenario in ALL if not scenario.one_way]
+
+
+def name_of(scenario: Scenario) -> str:
+    return f"{scenario.file}: {scenario.claim}"
+
+
+class Reader:
+    """Follows the displayed book by reports alone, as any consumer does."""
+
+    def __init__(self) -> None:
+        self.levels: dict[tuple[Side, int], Level] = {}
+
+    def follow(self, report: Report) -> None:
+        for level in report.levels:
+            self.levels[level.side, level.price] = level
+            if not level.orders:
+                del self.levels[level.side, level.price]
+
+    def depth(self) -> tuple[list[Level], list[Level]]:
+        bids = [level for (side, _), level in self.levels.items() if side is Side.BUY]
+        asks = [level for (side, _), level in self.levels.items() if side is Side.SELL]
+        return sorted(bids, key=lambda level: -level.price), sorted(asks, key=lambda level: level.price)
+
+
+def run(scenario: Scenario, engine: Any, mirrored: bool) -> None:
+    play, reader = Play(mirrored), Reader()
+    engine.apply(*play.listing())
+    for line in scenario.lines:
+        if line.command == "book":
+            said = play.tell_depth(*reader.depth())
+        else:
+            report = engine.apply(*play.read(line.command))
+            reader.follow(report)
+            if isinstance(engine, Book):
+                engine.check()
+                engine.check_cheap(report)
+                assert engine.depth(1_000) == reader.depth()
+            if line.expected is None:
+                assert report.outcome is Outcome.ACCEPTED and not report.trades, f"line {line.number}: {line.command}"
+                continue
+            said = play.tell(report)
+        assert said == line.expected, f"{scenario.file}.txt, line {line.number}: {line.command}"
+
+
+@pytest.mark.parametrize("scenario", ALL, ids=name_of)
+def test_the_book_does_what_the_scenario_says(scenario: Scenario) -> None:
+    """Each line of the scenario, on the real book, with its invariants checked after each."""
+    run(scenario, Book(LISTING.instrument), mirrored=False)
+
+
+@pytest.mark.parametrize("scenario", MIRRORABLE, ids=name_of)
+def test_the_book_does_the_same_with_buyers_and_sellers_exchanged(scenario: Scenario) -> None:
+    """The mirror image of the scenario: neither side has an advantage."""
+    run(scenario, Book(LISTING.instrument), mirrored=True)
+
+
+@pytest.mark.parametrize("scenario", ALL, ids=name_of)
+def test_the_naive_engine_does_what_the_scenario_says(scenario: Scenario) -> None:
+    """The scenarios are also what the oracle is held to."""
+    run(scenario, Oracle(LISTING.instrument), mirrored=False)
+
+
+def test_there_are_enough_scenarios() -> None:
+    """A parser that loses scenarios would leave the rules untested."""
+    assert len(ALL) >= 150
+    assert len({name_of(scenario) for scenario in ALL}) == len(ALL)
+    assert all(scenario.lines for scenario in ALL)
