@@ -244,7 +244,7 @@ class Reader:
 class Worker:
     """A matching process that has been assigned the partition."""
 
-    checkpoint_class: type[Checkpoint] = Checkpoint
+    fail_stop = True
 
     def __init__(self, world: "World") -> None:
         self.world, self.broker, self.rng = world, world.broker, world.rng
@@ -283,7 +283,7 @@ class Worker:
 
     def step(self) -> None:
         loading = self.checkpoint is None
-        if self.failed:
+        if self.failed and self.fail_stop:
             self.world.bury(self)
             return
         if self.checkpoint and self._position() < self.broker.orders_end and (not self.task or self.rng.random() < 0.4):
@@ -391,6 +391,7 @@ class World:
     }
 
     checkpoint_class: type[Checkpoint] = Checkpoint
+    worker_class: type[Worker] = Worker
 
     def __init__(self, seed: int) -> None:
         self.rng, self.met = random.Random(seed), Counter[str]()
@@ -415,8 +416,11 @@ class World:
             for action in self.rng.choices([*weights], [*weights.values()], k=self.rng.randint(80, 320)):
                 self.act(action)
             self._finish()
+            self._check_gateways()
         except Stopped:
             self.met["stopped by real damage"] += 1
+        finally:
+            self._end_tasks()
         self._check_history()
         return self.met
 
@@ -448,7 +452,7 @@ class World:
         if self.owner:
             self.owner.step()
         else:
-            self.owner = Worker(self)
+            self.owner = self.worker_class(self)
             self.channels += [self.owner.executions, self.owner.changelog]
 
     def _displace(self) -> None:
@@ -497,7 +501,7 @@ class World:
                 self.met["a late manifest"] += 1
 
     def _failed(self, writer: Worker, request: Request, channel: Channel) -> None:
-        writer.failed = True
+        writer.failed, request.done = True, not writer.fail_stop
         if self.rng.random() < 0.5:  # a timeout: the record is there, the writer does not know
             channel.append(request.record)
 
@@ -540,7 +544,6 @@ class World:
             partition = self.owner.partition
             self.bury(self.owner)
         self._compare(partition)
-        self._check_gateways()
 
     def _drain(self) -> None:
         for _ in range(5_000):
@@ -558,8 +561,14 @@ class World:
             if self.broker.last_seq[name] != len(self.reference.outputs[name]):
                 raise Violation("output lost", name, self.broker.last_seq[name])
 
+    def _end_tasks(self) -> None:
+        for process in [*self.gateways, *self.zombies, *filter(None, [self.owner])]:
+            if process.task:
+                process.task.close()
+
     def _check_gateways(self) -> None:
-        for gateway in [*self.gateways, Gateway(self)]:
+        self.gateways.append(Gateway(self))
+        for gateway in self.gateways:
             while gateway.task or gateway.position < len(self.broker.executions):
                 gateway.step()
             for name, outputs in self.reference.outputs.items():
@@ -574,9 +583,17 @@ class World:
             if value is None:
                 self.met["tombstones"] += 1
             elif key.name == "_manifest":
+                self.met["manifests"] += 1
                 self._check_manifest(value)
-            elif self.reference.changelog.get(text) != value:
-                raise Violation("record differs", text, value)
+            elif key.block is not None:
+                self.met["id blocks"] += 1
+                self._check_record(text, value)
+            else:
+                self._check_record(text, value)
+
+    def _check_record(self, text: bytes, value: bytes) -> None:
+        if self.reference.changelog.get(text) != value:
+            raise Violation("record differs", text, value)
 
     def _check_manifest(self, value: bytes) -> None:
         for name, (offset, seq, executions) in json.loads(value)["named"].items():

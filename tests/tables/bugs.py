@@ -1,0 +1,166 @@
+"""Seeded bugs of the recovery protocol: each breaks one rule, and the schedules must see it."""
+
+from typing import Any
+
+from app.engine import Partition
+from tables.books import Subjects
+from tables.changelog import Fence, Loaded, Named, fold, interpret, manifest_key, manifest_value, obsolete
+from tables.checkpoint import Checkpoint
+from tests.tables.world import CODEC, LOG_ID, Reader, Worker, World
+
+
+class SnapshotsBeforeOutputs(Checkpoint):
+    """T and S swapped: a snapshot may cover reports that never reach Kafka."""
+
+    STAGES = ("id_blocks", "snapshots", "outputs", "manifest", "tombstones", "position_hint")
+
+
+class ManifestBeforeSnapshots(Checkpoint):
+    """M before S: a manifest promises what may never be written."""
+
+    STAGES = ("outputs", "id_blocks", "manifest", "snapshots", "tombstones", "position_hint")
+
+
+class BlocksAfterSnapshots(Checkpoint):
+    """I after S: a snapshot may need an id block that was never written."""
+
+    STAGES = ("outputs", "snapshots", "id_blocks", "manifest", "tombstones", "position_hint")
+
+
+class BlocksSkipped(Checkpoint):
+    """Ids that left the snapshot are nowhere."""
+
+    STAGES = ("outputs", "snapshots", "manifest", "tombstones", "position_hint")
+
+
+class TombstonesBeforeManifest(Checkpoint):
+    """The old snapshot goes while the manifest still names it."""
+
+    STAGES = ("outputs", "id_blocks", "tombstones", "snapshots", "manifest", "position_hint")
+
+
+class OneOutputUnacknowledged(Checkpoint):
+    """An acknowledgement is dropped: outputs are not waited for."""
+
+    async def outputs(self, plan: Any) -> None:
+        pass
+
+
+class ReadsFromItsOwnEnd(Checkpoint):
+    """The manifest says to read `executions` from its end now: an older owner's reports may be missing below."""
+
+    def _plan(self, chosen: list[str]) -> Any:
+        plan = super()._plan(chosen)
+        end = len(self.ports.broker.executions)  # type: ignore[attr-defined]
+        named = {name: Named(n.offset, n.seq, end) for name, n in plan.named.items()}
+        manifest = (plan.manifest[0], manifest_value(plan.floor, LOG_ID, named))
+        return plan._replace(named=named, manifest=manifest)
+
+
+class FloorIsThePosition(Checkpoint):
+    """The manifest's floor passes over events that no snapshot covers."""
+
+    def _plan(self, chosen: list[str]) -> Any:
+        plan = super()._plan(chosen)
+        manifest = (manifest_key(self.position), manifest_value(self.position, LOG_ID, plan.named))
+        return plan._replace(floor=self.position, manifest=manifest)
+
+
+class SweepsEverything(Checkpoint):
+    """Tombstones for records above the named snapshot too: they may be another owner's, on their way."""
+
+    async def tombstones(self, plan: Any) -> None:
+        await super().tombstones(plan)
+        kept = {key for key, value in plan.snapshots + plan.blocks} | {plan.manifest[0]}
+        strangers = self.loaded.keys - kept - set(obsolete(self.loaded.keys, plan.floor, plan.named, plan.first_blocks))
+        await self._write([(key, None) for key in sorted(strangers) if b"@" in key and b"_manifest" not in key])
+
+
+class NoFailStop(Worker):
+    """After a failed send the process goes on as if it had been acknowledged."""
+
+    fail_stop = False
+
+
+class EndAskedOnce(World):
+    """The loader reads to the end it asked for first, while others write and the cleaner runs."""
+
+    async def load(self, reader: Reader) -> Loaded:
+        fence = Fence(*await reader.ends())
+        latest: dict[bytes, bytes] = {}
+        position, end = 0, await reader.end()
+        while position < end:
+            records, position = await reader.read(position, end)
+            fold(records, latest)
+        return interpret(latest, CODEC, LOG_ID, fence)
+
+
+class StaleDiskTrusted(World):
+    """A worker starts from what the last one had in memory, as a local RocksDB would show it."""
+
+    disk: Partition | None = None
+
+    async def load(self, reader: Reader) -> Loaded:
+        loaded = await super().load(reader)
+        if self.owner and self.disk:
+            frozen = {name: subject.freeze() for name, subject in Subjects(self.disk, LOG_ID).items()}
+            states = {name: f.state for name, f in frozen.items() if f.offset >= 0}
+            blocks = {
+                name: {k: frozen[name].id_block(k) for k in range(state.first_block, state.end_block)}
+                for name, state in states.items()
+            }
+            loaded = loaded._replace(states=loaded.states | states, blocks=loaded.blocks | blocks)
+        return loaded
+
+    def bury(self, worker: Worker) -> None:
+        if worker.checkpoint:
+            self.disk = worker.partition
+        super().bury(worker)
+
+
+class TimeOfThePartition(Worker):
+    """An instrument's time is the largest of the whole partition: it depends on where reading began."""
+
+    latest = 0
+
+    def _match(self) -> None:
+        assert self.checkpoint
+        record = self.broker.orders[self.checkpoint.position]
+        self.latest = max(self.latest, record.timestamp)
+        own, record.timestamp = record.timestamp, self.latest
+        try:
+            super()._match()
+        finally:
+            record.timestamp = own
+
+
+class EvictsByCadence(Worker):
+    """Ids count while memory still has them, not by the window: when memory forgets depends on the process."""
+
+    def _match(self) -> None:
+        super()._match()
+        for book in self.partition.books.values():
+            kept = book.identities.first_block * 4
+            book.identities.live_from = min(book.identities.live_from, kept)
+
+
+CHECKPOINT_BUGS: tuple[type[Checkpoint], ...] = (
+    SnapshotsBeforeOutputs,
+    ManifestBeforeSnapshots,
+    BlocksAfterSnapshots,
+    BlocksSkipped,
+    TombstonesBeforeManifest,
+    OneOutputUnacknowledged,
+    ReadsFromItsOwnEnd,
+    FloorIsThePosition,
+    SweepsEverything,
+)
+WORKER_BUGS: tuple[type[Worker], ...] = (NoFailStop, TimeOfThePartition, EvictsByCadence)
+WORLD_BUGS: tuple[type[World], ...] = (EndAskedOnce, StaleDiskTrusted)
+
+
+def worlds() -> dict[str, type[World]]:
+    """A world for each bug, by its name."""
+    found: dict[str, type[World]] = {bug.__name__: bug for bug in WORLD_BUGS}
+    found |= {bug.__name__: type(bug.__name__, (World,), {"checkpoint_class": bug}) for bug in CHECKPOINT_BUGS}
+    return found | {bug.__name__: type(bug.__name__, (World,), {"worker_class": bug}) for bug in WORKER_BUGS}
