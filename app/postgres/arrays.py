@@ -29,9 +29,9 @@ class Columns(NamedTuple):
         arrays = ", ".join(f"%s::{type_}[]" for type_ in self.types.values())
         return f"unnest({arrays}) AS given({self.names})"
 
-    def insert(self, on_conflict: str) -> str:
-        """INSERT of all rows with this conflict clause."""
-        return f"INSERT INTO {self.table} ({self.names}) SELECT * FROM {self.unnest()} ON CONFLICT {on_conflict}"
+    def insert(self) -> str:
+        """INSERT of all rows."""
+        return f"INSERT INTO {self.table} ({self.names}) SELECT * FROM {self.unnest()}"
 
     def arrays(self, rows: Sequence[Sequence[str]]) -> list[str]:
         """The parameters: one array literal for each column."""

@@ -11,6 +11,7 @@ from typing import Any
 from app.models.reports import decode_report
 from app.postgres.rows import Rows
 from app.postgres.sink import Run, Sink
+from app.postgres.statements import Statement, statements
 from app.progress import Progress, Verdict
 
 MAX_REPORTS = 4_000  # in one transaction; the batch that reaches it is the last
@@ -76,18 +77,33 @@ class Recorder:
 
     async def run(self) -> None:
         """Write what gathers, for ever; raises what the sink raises."""
-        while True:
-            async with self._changed:
-                await self._changed.wait_for(lambda: bool(self._gathering.acknowledgements))
-                if not self._gathering.is_full:
-                    await self._linger()
-                gathered, self._gathering = self._gathering, _Gathering()
-                self._changed.notify_all()
-            await self._sink.write(Run(gathered.moves, gathered.rows, gathered.last_seqs))
-            self.reports += gathered.reports
-            self.transactions += 1
-            for acknowledge in gathered.acknowledgements:
-                acknowledge()
+        writing: asyncio.Task[None] | None = None
+        try:
+            while True:
+                gathered = await self._take_over()
+                run = await _prepare(gathered)  # while the one before is on its way
+                if writing is not None:
+                    await writing
+                writing = asyncio.create_task(self._write(run, gathered))
+        finally:
+            if writing is not None:
+                writing.cancel()
+
+    async def _take_over(self) -> _Gathering:
+        async with self._changed:
+            await self._changed.wait_for(lambda: bool(self._gathering.acknowledgements))
+            if not self._gathering.is_full:
+                await self._linger()
+            gathered, self._gathering = self._gathering, _Gathering()
+            self._changed.notify_all()
+            return gathered
+
+    async def _write(self, run: Run, gathered: _Gathering) -> None:
+        await self._sink.write(run)
+        self.reports += gathered.reports
+        self.transactions += 1
+        for acknowledge in gathered.acknowledgements:
+            acknowledge()
 
     async def _linger(self) -> None:
         try:
@@ -131,3 +147,11 @@ class Recorder:
                 "%s: report %s is missing, later ones are not recorded", instrument, progress.missing[instrument]
             )
             self._watch(progress, instrument)
+
+
+async def _prepare(gathered: _Gathering) -> Run:
+    built: list[Statement] = []
+    for statement in statements(gathered.rows):
+        built.append(statement)
+        await asyncio.sleep(0)  # each takes milliseconds, in which Postgres may have answered
+    return Run(gathered.moves, built, gathered.last_seqs)

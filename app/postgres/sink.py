@@ -7,13 +7,14 @@ not the one recorded here, raises: the process ends and begins again from what i
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from itertools import chain
 from typing import NamedTuple, TypeVar
 
 import aiopg
+import psycopg2
 
 from app.postgres.connection import AWAY, connect, execute
-from app.postgres.rows import Rows
-from app.postgres.statements import UPDATE_ORDERS, statements
+from app.postgres.statements import Statement
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 STATEMENT_TIMEOUT_S = 60.0
@@ -22,6 +23,10 @@ SESSION = {
     # A sink that is stopped in the middle of a transaction must not hold its locks.
     "idle_in_transaction_session_timeout": "30s",
     "lock_timeout": "20s",
+    "work_mem": "32MB",
+    # Rows are found by key, one by one; before its first ANALYZE a table looks small enough to be read through.
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
 }
 READ_POSITIONS = "SELECT partition, next_offset, log_id FROM sink_progress WHERE topic = %s AND partition = ANY(%s)"
 BEGIN_PARTITION = """
@@ -29,11 +34,16 @@ INSERT INTO sink_progress (topic, partition, next_offset, log_id) VALUES (%s, %s
 """
 READ_PROGRESS = "SELECT instrument, last_seq FROM instrument_progress WHERE partition = %s"
 MOVE_POSITIONS = """
-UPDATE sink_progress SET next_offset = given.to_offset
-FROM unnest(%s::integer[], %s::bigint[], %s::bigint[]) AS given(partition, from_offset, to_offset)
-WHERE sink_progress.topic = %s AND sink_progress.partition = given.partition
-    AND sink_progress.next_offset = given.from_offset
+WITH moved AS (
+    UPDATE sink_progress SET next_offset = given.to_offset
+    FROM unnest(%s::integer[], %s::bigint[], %s::bigint[]) AS given(partition, from_offset, to_offset)
+    WHERE sink_progress.topic = %s AND sink_progress.partition = given.partition
+        AND sink_progress.next_offset = given.from_offset
+    RETURNING 1
+)
+SELECT require_moved(count(*), %s) FROM moved
 """
+MOVED_CODE = "MS001"  # raised by require_moved
 MOVE_PROGRESS = """
 INSERT INTO instrument_progress (instrument, partition, last_seq)
 SELECT * FROM unnest(%s::text[], %s::integer[], %s::bigint[])
@@ -65,7 +75,7 @@ class Run(NamedTuple):
 
     moves: dict[int, tuple[int, int]]
     """Partition -> the offsets [from, to) of its records."""
-    rows: Rows
+    statements: list[Statement]
     last_seqs: dict[str, tuple[int, int]]
     """Instrument -> its partition, and the seq of its last report."""
 
@@ -125,24 +135,15 @@ class Sink:
         return found == {partition: to_offset for partition, (_, to_offset) in run.moves.items()}
 
     async def _transaction(self, connection: aiopg.Connection, run: Run) -> None:
-        await execute(connection, "BEGIN")
-        await self._move_positions(connection, run.moves)
-        for statement, parameters in statements(run.rows):
-            cursor = await execute(connection, statement, parameters, STATEMENT_TIMEOUT_S)
-            if statement is UPDATE_ORDERS and cursor.rowcount < len(run.rows.changed):
-                missing = len(run.rows.changed) - cursor.rowcount
-                _log.error("%s orders changed that are not in the database, or are finished there", missing)
-        if run.last_seqs:
-            partitions, seqs = zip(*run.last_seqs.values(), strict=True)
-            await execute(connection, MOVE_PROGRESS, [list(run.last_seqs), list(partitions), list(seqs)])
+        """Two messages: Postgres works through all statements without a pause, in which we prepare the next run."""
+        texts, parameters = zip(*_moves(run, self._topic), *run.statements, strict=True)
+        try:
+            await execute(connection, "; ".join(["BEGIN", *texts]), list(chain(*parameters)), STATEMENT_TIMEOUT_S)
+        except psycopg2.DatabaseError as error:
+            if error.pgcode == MOVED_CODE:
+                raise PositionMoved(f"another sink records these partitions: {error.diag.message_primary}") from error
+            raise
         await execute(connection, "COMMIT")
-
-    async def _move_positions(self, connection: aiopg.Connection, moves: dict[int, tuple[int, int]]) -> None:
-        froms, tos = zip(*moves.values(), strict=True)
-        cursor = await execute(connection, MOVE_POSITIONS, [list(moves), list(froms), list(tos), self._topic])
-        if cursor.rowcount != len(moves):
-            await execute(connection, "ROLLBACK")
-            raise PositionMoved(f"the recorded positions are not {moves} any more: another sink records here")
 
     async def _patiently(self, action: Callable[[aiopg.Connection], Awaitable[T]]) -> T:
         """Do this, again on a new connection whenever Postgres was away."""
@@ -167,3 +168,12 @@ class Sink:
         if not self._away:
             self._away = True
             _log.warning("Postgres is away, recording waits: %s", str(error).strip() or type(error).__name__)
+
+
+def _moves(run: Run, topic: str) -> list[Statement]:
+    froms, tos = zip(*run.moves.values(), strict=True)
+    moves: list[Statement] = [(MOVE_POSITIONS, [list(run.moves), list(froms), list(tos), topic, len(run.moves)])]
+    if run.last_seqs:
+        partitions, seqs = zip(*run.last_seqs.values(), strict=True)
+        moves.append((MOVE_PROGRESS, [list(run.last_seqs), list(partitions), list(seqs)]))
+    return moves

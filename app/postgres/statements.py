@@ -99,20 +99,21 @@ TRADES = Columns(
     frozenset({"instrument", "trade_id", "buy_client_id", "sell_client_id"}),
 )
 _MOVING = [column for column in CHANGES.types if column != "order_id"]
-INSERT_EVENTS = EVENTS.insert("DO NOTHING")
-INSERT_TRADES = TRADES.insert("DO NOTHING")
-# A conflict means that an operator has this log recorded again: nothing goes back to an earlier state.
-INSERT_ORDERS = ORDERS.insert(
-    "(instrument, accepting_seq) DO UPDATE SET "
-    + ", ".join(f"{column} = excluded.{column}" for column in _MOVING)
-    + " WHERE orders.seq < excluded.seq"
-)
-# An order of the same id that began earlier is finished, so the open one is meant.
+# Without ON CONFLICT: a row that is there already was recorded outside the position's transaction, and that must show.
+INSERT_EVENTS = EVENTS.insert()
+INSERT_TRADES = TRADES.insert()
+INSERT_ORDERS = ORDERS.insert()
+# The latest order of each id. Asked for in this way, Postgres finds each by its key whatever it knows of the table:
+# a plain join was seen to read all open orders for every change until the table's first ANALYZE.
 UPDATE_ORDERS = (
     "UPDATE orders SET "
     + ", ".join(f"{column} = given.{column}" for column in _MOVING)
-    + f" FROM {CHANGES.unnest()} WHERE orders.order_id = given.order_id AND orders.seq < given.seq"
-    + " AND orders.status IN ('new', 'partially_filled')"
+    + f""" FROM {CHANGES.unnest()}, LATERAL (
+    SELECT instrument, accepting_seq FROM orders AS same WHERE same.order_id = given.order_id
+    ORDER BY accepting_seq DESC LIMIT 1
+) AS latest
+WHERE (orders.instrument, orders.accepting_seq) = (latest.instrument, latest.accepting_seq)
+    AND orders.seq < given.seq"""
 )
 APPEND_SNAPSHOT = """
 INSERT INTO book_snapshots (instrument, first_seq, seq, time, levels, complete) VALUES (%s, %s, %s, %s, %s, %s)
@@ -122,7 +123,7 @@ WHERE book_snapshots.seq < excluded.seq
 """
 INSERT_REJECTION = """
 INSERT INTO rejections (instrument, seq, source_offset, time, reason, raw, order_id)
-VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+VALUES (%s, %s, %s, %s, %s, %s, %s)
 """
 LIST_INSTRUMENT = """
 INSERT INTO instruments (instrument, seq, base_asset, quote_asset, tick_size, lot_size, listing, market_status,
