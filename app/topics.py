@@ -13,6 +13,7 @@ from app.models.commands import Genesis, encode_command
 
 UNLIMITED = "-1"
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+SETTLED_TIMEOUT_S = 30.0
 
 
 class WrongTopic(RuntimeError):
@@ -21,7 +22,7 @@ class WrongTopic(RuntimeError):
 
 @dataclass(frozen=True)
 class TopicSpec:
-    """A topic of ours. The key of every record is the instrument, partition by murmur2 of the key."""
+    """A topic of ours. The key is the instrument, if `message` says nothing else, the partition murmur2 of it."""
 
     name: str
     message: str
@@ -67,7 +68,20 @@ TRADES = TopicSpec(
         "max.message.bytes": str(MAX_MESSAGE_BYTES),
     },
 )
-TOPICS = (ORDERS, EXECUTIONS, TRADES)
+BOOKS_CHANGELOG = TopicSpec(
+    name="matchstream-books-changelog",
+    message="tables/changelog.py: snapshots, id blocks and manifests of the books; the key is not the instrument",
+    written_by="matching",
+    read_by="matching, gateway",
+    config={
+        "cleanup.policy": "compact",
+        "segment.ms": str(10 * 60 * 1000),
+        "segment.bytes": str(64 * 1024 * 1024),
+        "min.compaction.lag.ms": str(60 * 60 * 1000),
+        "max.message.bytes": str(MAX_MESSAGE_BYTES),
+    },
+)
+TOPICS = (ORDERS, EXECUTIONS, TRADES, BOOKS_CHANGELOG)
 
 
 async def create(broker: str, partitions: int, replication_factor: int = 1) -> None:
@@ -83,6 +97,7 @@ async def create(broker: str, partitions: int, replication_factor: int = 1) -> N
         for name, code, *_ in response.topic_errors:
             if code and code != TopicAlreadyExistsError.errno:
                 raise for_code(code)(f"topic {name}")
+        await _settled(admin)
         await check(admin, partitions)
     finally:
         await admin.close()
@@ -138,6 +153,16 @@ def _log_id(record: object) -> str:
     if not isinstance(message, Genesis):
         raise WrongTopic("the first record of an orders partition is not its genesis: the topic is not ours")
     return message.log_id
+
+
+async def _settled(admin: AIOKafkaAdminClient) -> None:
+    """Return once the broker knows every new topic with a leader for each partition: it learns of them later."""
+    async with asyncio.timeout(SETTLED_TIMEOUT_S):
+        while True:
+            described = await admin.describe_topics([t.name for t in TOPICS])
+            if all(t["partitions"] and all(p["leader"] >= 0 for p in t["partitions"]) for t in described):
+                return
+            await asyncio.sleep(0.05)
 
 
 async def _write_genesis(broker: str, partitions: int) -> None:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 VERSION = "4.2.0"
 COORDINATES = f"org.apache.kafka:kafka_2.13:{VERSION}+org.slf4j:slf4j-reload4j:1.7.36"
@@ -31,10 +32,18 @@ def class_path(say: Callable[[str], None] = print) -> list[Path]:
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)
         with (cache / "lock").open("w") as lock:  # two first starts at once would write the same files
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _wait_for(lock, say)
             if not folder.exists():
                 _download_all(pins, folder, say)
     return sorted(folder.glob("*/**/*.jar"))
+
+
+def _wait_for(lock: IO[str], say: Callable[[str], None]) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say(f"waiting for another process that downloads Apache Kafka {VERSION}")
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def _download_all(pins: dict[str, str], folder: Path, say: Callable[[str], None]) -> None:

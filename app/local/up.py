@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -92,6 +93,7 @@ async def _up(folder: Path, workers: dict[str, int], port: int | None) -> NoRetu
 
 
 async def _exit_code(folder: Path, workers: dict[str, int], port: int | None) -> int:
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it retries what it complains of, as new topics settle
     terminal = Terminal()
     stop, at_once = _stop_signals()
     try:

@@ -90,6 +90,7 @@ class Venue:
 
     async def start_servers(self) -> None:
         """Start the servers only."""
+        self._remember()
         await self.servers.start()
         for process in self.servers.processes.values():
             self._watch(process)
