@@ -26,6 +26,9 @@ producer_acks = -1
 topic_allow_declare = False
 topic_disable_leader = True
 
+# Tables live in RocksDB; recovery does not depend on it (tables/store.py).
+store = "rocksdb://"
+
 # Loopback only, and none of Faust's own pages that show table data or statistics to anyone.
 web_bind = "127.0.0.1"
 web_host = "127.0.0.1"

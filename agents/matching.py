@@ -1,52 +1,86 @@
-"""Orders in, executions out: the only writer of `executions` and `trades`."""
+"""Orders in, executions out: the only writer of `executions`, `trades` and the books table."""
 
+import gc
+import time
 from typing import Any
 
-from app import app, settings
-from app.engine import Partition
+from app import app
+from app.models.commands import PassTime, encode_command
 from app.models.reports import encode
 from app.settings import broker_address
 from app.streaming.batches import Batch, batches
 from app.streaming.consumer import start_reading_at
+from app.streaming.failpoints import reach
 from app.streaming.failstop import fail_stop
 from app.streaming.outbox import Outbox, new_producer
-from app.topics import EXECUTIONS, ORDERS, TRADES
+from app.topics import EXECUTIONS, ORDERS, TRADES, log_ids
+from tables.kafka import KafkaLogs, new_reader
+from tables.owned import OwnedPartition
 
-partitions: dict[int, Partition] = {}
+TICK_INTERVAL_S = 1.0
+# Books are large and hold no cycles: Python's usual thresholds would look through them for nothing, time and again.
+GC_THRESHOLDS = (200_000, 50, 1_000)
+
 orders = app.topic(ORDERS.name, key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes)
+owned: dict[int, OwnedPartition] = {}
+outboxes: list[Outbox] = []
 
 
-async def from_the_beginning(assigned: frozenset[int]) -> dict[int, int]:
-    """Books are rebuilt from the whole log: exact, and as long as the log is."""
-    count = app.conf.topic_partitions
-    partitions.update({number: Partition(number, count) for number in assigned})
-    return dict.fromkeys(assigned, 0)
+async def load_books(assigned: frozenset[int]) -> dict[int, int]:
+    """Load the partitions that this worker owns from now on; where to read on in each of them."""
+    gc.set_threshold(*GC_THRESHOLDS)
+    broker, count = broker_address(app.conf.broker), app.conf.topic_partitions
+    producer, reader = new_producer(broker), new_reader(broker)
+    await producer.start()
+    await reader.start()
+    outboxes.append(Outbox(producer))
+    ids = await log_ids(broker, count)
+    for number in sorted(assigned):
+        logs = KafkaLogs(reader, number)
+        owned[number] = await OwnedPartition.load(number, count, logs, outboxes[0], ids[number])
+    gc.freeze()
+    return {number: partition.position for number, partition in owned.items()}
 
 
-start_reading_at(ORDERS.name, from_the_beginning)
+start_reading_at(ORDERS.name, load_books)
 
 
 @app.agent(orders)
 @fail_stop
 async def match_orders(stream: Any) -> None:
-    """Carry commands to the engine and its reports to the topics."""
-    producer = new_producer(broker_address(app.conf.broker))
-    await producer.start()
-    outbox = Outbox(producer)
+    """Carry commands to the engine and its reports to the topics; checkpoints follow by themselves."""
     async for batch in batches(stream):
-        publish(batch, outbox)
-        await outbox.room()
-        batch.acknowledge()
+        reach("fetched")
+        publish(batch, outboxes[0])
+        await outboxes[0].room()
 
 
 def publish(batch: Batch, outbox: Outbox) -> None:
     """Apply a batch and queue what it gave."""
-    partition = partitions[batch.partition]
-    for record in batch.records:
-        outcome = partition.apply(record.offset, record.timestamp, record.key, record.value)
-        if outcome is not None:
-            key = outcome.instrument.encode()
-            for report in outcome.reports:
-                outbox.append(EXECUTIONS.name, batch.partition, key, encode(report))
-            for trade in outcome.trades:
-                outbox.append(TRADES.name, batch.partition, key, encode(trade))
+    number = batch.partition
+    for outcome in owned[number].apply(batch):
+        reach("applied-before-send")
+        key = outcome.instrument.encode()
+        for report in outcome.reports:
+            outbox.append(EXECUTIONS.name, number, key, encode(report))
+        for trade in outcome.trades:
+            outbox.append(TRADES.name, number, key, encode(trade))
+
+
+@app.timer(TICK_INTERVAL_S)
+async def pass_time() -> None:
+    """In a quiet market nothing else would make an order expire (R10): its own time is the record's timestamp."""
+    now_ms = time.time_ns() // 1_000_000
+    for number, partition in owned.items():
+        for instrument, book in partition.partition.books.items():
+            expiry_ms = book.next_expiry_ms
+            if expiry_ms is not None and expiry_ms <= now_ms:
+                value = encode_command(PassTime(instrument=instrument))
+                outboxes[0].append(ORDERS.name, number, instrument.encode(), value)
+
+
+@app.on_before_shutdown.connect
+async def last_checkpoint(_app: Any, **_: Any) -> None:
+    """A graceful stop leaves nothing to replay."""
+    for partition in owned.values():
+        await partition.stop()

@@ -17,6 +17,11 @@ class Batch(NamedTuple):
     def next_offset(self) -> int:
         return int(self.records[-1].offset) + 1
 
+    def without_records(self) -> "Batch":
+        """To be acknowledged later: the records' memory is given back now."""
+        self.event.message.records = ()
+        return self._replace(records=())
+
     def acknowledge(self) -> None:
         """Let Faust commit up to here: a hint for lag displays, never a position to start from."""
         self.event.ack()

@@ -39,7 +39,7 @@ class Outbox:
         self._room.set()
         self.outstanding = 0
 
-    def append(self, topic: str, partition: int, key: bytes, value: bytes) -> None:
+    def append(self, topic: str, partition: int, key: bytes, value: bytes | None) -> None:
         """Queue a record; it is sent in the background."""
         line = self._lines.get((topic, partition))
         if line is None:
@@ -74,13 +74,13 @@ class _Line:
 
     def __init__(self, outbox: Outbox, topic: str, partition: int) -> None:
         self._outbox, self._topic, self._partition = outbox, topic, partition
-        self._waiting: deque[tuple[bytes, bytes]] = deque()
+        self._waiting: deque[tuple[bytes, bytes | None]] = deque()
         self._filled = asyncio.Event()
         self._appended = self._acknowledged = 0
         self._progress = asyncio.Condition()
         self.sender: asyncio.Task[None] = asyncio.create_task(fail_stop(self._send_all)())
 
-    def append(self, key: bytes, value: bytes) -> None:
+    def append(self, key: bytes, value: bytes | None) -> None:
         self._waiting.append((key, value))
         self._appended += 1
         self._outbox._count(+1)

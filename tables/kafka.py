@@ -1,0 +1,91 @@
+"""The logs around one partition, as the recovery protocol needs them: ends, a changelog reader, acknowledged writes."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from app.streaming.outbox import Outbox
+from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS
+from tables.changelog import Damaged
+from tables.checkpoint import Record
+
+READ_TIMEOUT_MS = 1_000
+MAX_EMPTY_READS = 30  # a log that promises records and gives none for half a minute is damaged
+
+
+def new_reader(broker: str) -> AIOKafkaConsumer:
+    """A consumer of no group. Errors and missing offsets raise."""
+    return AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False, auto_offset_reset="none")
+
+
+class KafkaLogs:
+    """tables.loader.LogReader over real topics; one consumer may serve several partitions in turn."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, partition: int) -> None:
+        self._consumer, self._partition = consumer, partition
+        self._changelog = TopicPartition(BOOKS_CHANGELOG.name, partition)
+
+    async def ends(self) -> tuple[int, int]:
+        """The end of `executions` and then, asked only after its answer, the end of `orders`."""
+        return await self._end_of(EXECUTIONS.name), await self._end_of(ORDERS.name)
+
+    async def end(self) -> int:
+        return await self._end_of(BOOKS_CHANGELOG.name)
+
+    async def bounds_of_orders(self) -> tuple[int, int]:
+        """First and end offset of the partition's orders."""
+        tp = TopicPartition(ORDERS.name, self._partition)
+        first = (await self._consumer.beginning_offsets([tp]))[tp]
+        return int(first), await self._end_of(ORDERS.name)
+
+    async def read(self, position: int, end: int) -> tuple[list[Record], int]:
+        """What is there from a position on; the position after it may lie beyond the end."""
+        consumer, tp = self._consumer, self._changelog
+        if tp not in consumer.assignment():
+            consumer.assign([tp])
+            first = (await consumer.beginning_offsets([tp]))[tp]
+            consumer.seek(tp, first)
+        for _ in range(MAX_EMPTY_READS):
+            records = (await consumer.getmany(tp, timeout_ms=READ_TIMEOUT_MS)).get(tp, [])
+            reached = await consumer.position(tp)
+            if records or reached >= end:
+                return [(record.key, record.value) for record in records], reached
+        raise Damaged(f"{tp.topic}/{tp.partition} ends at {end}, but nothing can be read after {position}")
+
+    async def _end_of(self, topic: str) -> int:
+        tp = TopicPartition(topic, self._partition)
+        return int((await self._consumer.end_offsets([tp]))[tp])
+
+
+class PartitionPorts:
+    """tables.checkpoint.Ports over the worker's outbox."""
+
+    def __init__(
+        self, partition: int, outbox: Outbox, logs: KafkaLogs, show: Callable[[int, list[Record]], None]
+    ) -> None:
+        self._partition, self._outbox, self._logs, self._show = partition, outbox, logs, show
+        self._held: deque[tuple[int, Any]] = deque()
+
+    async def ends(self) -> tuple[int, int]:
+        return await self._logs.ends()
+
+    async def outputs_acknowledged(self) -> None:
+        await self._outbox.flushed(self._partition)
+
+    async def write(self, records: list[Record]) -> None:
+        for key, value in records:
+            self._outbox.append(BOOKS_CHANGELOG.name, self._partition, key, value)
+        await self._outbox.flushed(self._partition)
+
+    def inspect(self, records: list[Record]) -> None:
+        self._show(self._partition, records)
+
+    def hold(self, batch: Any) -> None:
+        """Keep a batch unacknowledged until a checkpoint covers it."""
+        self._held.append((batch.next_offset, batch.without_records()))
+
+    def acknowledge_below(self, offset: int) -> None:
+        while self._held and self._held[0][0] <= offset:
+            self._held.popleft()[1].acknowledge()

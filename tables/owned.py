@@ -1,0 +1,95 @@
+"""A partition that this worker owns: its books, loaded exactly, and the checkpoints that keep them loadable."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+from app.engine import Outcome, Partition
+from app.streaming.batches import Batch
+from app.streaming.failpoints import reach
+from app.streaming.failstop import end_process, fail_stop
+from app.streaming.outbox import Outbox
+from tables.books import Subjects, codec
+from tables.changelog import Damaged
+from tables.checkpoint import Checkpoint
+from tables.kafka import KafkaLogs, PartitionPorts
+from tables.loader import load
+from tables.store import show
+
+DUE_CHECK_S = 0.1
+
+
+class _SoleOwner:
+    """This process ends when a partition is revoked (app/streaming/consumer.py), so it never outlives its ownership."""
+
+    def now(self) -> int:
+        return 0
+
+
+class OwnedPartition:
+    """Carries records to the engine and notes what a checkpoint has to cover."""
+
+    def __init__(self, partition: Partition, checkpoint: Checkpoint, ports: PartitionPorts) -> None:
+        self.partition, self.checkpoint, self._ports = partition, checkpoint, ports
+        self._running = asyncio.Lock()
+        self._task = asyncio.create_task(fail_stop(self._checkpoint_when_due)())
+
+    @classmethod
+    async def load(cls, number: int, partitions: int, logs: KafkaLogs, outbox: Outbox, log_id: str) -> "OwnedPartition":
+        """Books and position from the changelog; ends the process when durable state is damaged or not ours."""
+        partition = Partition(number, partitions)
+        try:
+            loaded = await load(logs, codec(log_id), log_id)
+            first, end = await logs.bounds_of_orders()
+            if not first <= loaded.floor <= end:
+                raise Damaged(f"orders/{number} has {first}..{end}, the manifest continues at {loaded.floor}")
+        except Damaged as damage:
+            end_process(f"state damaged, run `faust -A app rebuild`: {damage}")
+        subjects = Subjects(partition, log_id)
+        subjects.restore(loaded)
+        ports = PartitionPorts(number, outbox, logs, show)
+        show(
+            number,
+            [
+                record
+                for name, state in loaded.states.items()
+                for record in subjects[name].freeze().snapshot_records(name)
+            ],
+        )
+        checkpoint = Checkpoint(subjects, loaded, ports, _SoleOwner(), log_id, loaded.floor, reach)
+        reach("loaded")
+        return cls(partition, checkpoint, ports)
+
+    @property
+    def position(self) -> int:
+        """The offset to read next."""
+        return self.checkpoint.position
+
+    def apply(self, batch: Batch) -> Iterator[Outcome]:
+        """What each record gave; what a snapshot covers gives nothing."""
+        now_ms = time.monotonic_ns() // 1_000_000
+        checkpoint, partition = self.checkpoint, self.partition
+        for record in batch.records:
+            outcome = partition.apply(record.offset, record.timestamp, record.key, record.value)
+            checkpoint.position = record.offset + 1
+            if outcome is not None:
+                checkpoint.note(outcome.instrument, record.offset, now_ms)
+                yield outcome
+        self._ports.hold(batch)
+
+    async def stop(self) -> None:
+        """A last checkpoint of everything, so that the next start replays nothing."""
+        self._task.cancel()
+        reach("graceful-stop")
+        async with self._running:
+            if dirty := self.checkpoint.dirty():
+                await self.checkpoint.run(dirty)
+
+    async def _checkpoint_when_due(self) -> None:
+        # An idle partition never wakes the agent, so checkpoints have a task of their own.
+        while True:
+            await asyncio.sleep(DUE_CHECK_S)
+            due = self.checkpoint.due(time.monotonic_ns() // 1_000_000)
+            if due:
+                async with self._running:
+                    await self.checkpoint.run(due)
