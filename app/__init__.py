@@ -17,7 +17,16 @@ from app.topology import MODULES
 settings, _faust_settings = load()
 
 kafka_driver.Transport.Consumer = BatchConsumer
-app = faust.App(
+
+
+class Venue(faust.App):
+    """Faust's app, importing the modules of the role and no others (Faust would import all of `app`)."""
+
+    def _discovery_modules(self) -> list[str]:
+        return list(MODULES[settings.role])
+
+
+app = Venue(
     f"matchstream-{settings.role}",
     origin="app",
     autodiscover=MODULES[settings.role],

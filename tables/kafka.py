@@ -13,11 +13,18 @@ from tables.checkpoint import Record
 
 READ_TIMEOUT_MS = 1_000
 MAX_EMPTY_READS = 30  # a log that promises records and gives none for half a minute is damaged
+# Other requests of the same connection wait behind a fetch that waits for records.
+FETCH_MAX_WAIT_MS = 20
 
 
 def new_reader(broker: str) -> AIOKafkaConsumer:
     """A consumer of no group. Errors and missing offsets raise."""
-    return AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False, auto_offset_reset="none")
+    return AIOKafkaConsumer(
+        bootstrap_servers=broker,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+    )
 
 
 class KafkaLogs:
@@ -26,6 +33,10 @@ class KafkaLogs:
     def __init__(self, consumer: AIOKafkaConsumer, partition: int) -> None:
         self._consumer, self._partition = consumer, partition
         self._changelog = TopicPartition(BOOKS_CHANGELOG.name, partition)
+
+    def close(self) -> None:
+        """Read no more of the changelog; the ends can still be asked."""
+        self._consumer.unsubscribe()
 
     async def ends(self) -> tuple[int, int]:
         """The end of `executions` and then, asked only after its answer, the end of `orders`."""

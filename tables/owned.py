@@ -1,6 +1,7 @@
 """A partition that this worker owns: its books, loaded exactly, and the checkpoints that keep them loadable."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterator
 
@@ -17,6 +18,8 @@ from tables.loader import load
 from tables.store import show
 
 DUE_CHECK_S = 0.1
+
+_log = logging.getLogger(__name__)
 
 
 class _SoleOwner:
@@ -57,7 +60,9 @@ class OwnedPartition:
             ],
         )
         checkpoint = Checkpoint(subjects, loaded, ports, _SoleOwner(), log_id, loaded.floor, reach)
+        logs.close()
         reach("loaded")
+        _log.info("orders/%d: %d snapshots loaded, reading on at %d", number, len(loaded.states), loaded.floor)
         return cls(partition, checkpoint, ports)
 
     @property
