@@ -22,6 +22,9 @@ kafka_driver.Transport.Consumer = BatchConsumer
 class Venue(faust.App):
     """Faust's app, importing the modules of the role and no others (Faust would import all of `app`)."""
 
+    # A gateway has no agents: web server and producer are all it needs of Faust, and a consumer without topics fails.
+    producer_only = settings.role == "gateway"
+
     def _discovery_modules(self) -> list[str]:
         return list(MODULES[settings.role])
 

@@ -1,0 +1,61 @@
+"""The ten instruments of a fresh installation, and how they are listed: by `list` commands in the log."""
+
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaProducer
+
+from app.models.commands import ListInstrument, encode_command
+from app.topics import ORDERS
+
+
+class Market(NamedTuple):
+    """A market's name is base-quote; sizes are decimal text."""
+
+    base: str
+    quote: str
+    tick_size: str = "0.01"
+    lot_size: str = "0.0001"
+
+    @property
+    def instrument(self) -> str:
+        return f"{self.base}-{self.quote}"
+
+
+DEFAULTS = (
+    Market("BTC", "USD"),
+    Market("ETH", "USD"),
+    Market("SOL", "USD"),
+    Market("BNB", "USD"),
+    Market("XRP", "USD", tick_size="0.0001"),
+    Market("ADA", "USD", tick_size="0.0001"),
+    Market("DOGE", "USD", tick_size="0.00001"),
+    Market("DOT", "USD", tick_size="0.001"),
+    Market("MATIC", "USD", tick_size="0.0001"),
+    Market("LTC", "USD"),
+)
+
+
+def default_listings() -> list[ListInstrument]:
+    """The commands that list them; always the same, so that sending them again changes nothing (R15)."""
+    return [
+        ListInstrument(
+            instrument=market.instrument,
+            command_id="default-listing",
+            base_asset=market.base,
+            quote_asset=market.quote,
+            tick_size=market.tick_size,
+            lot_size=market.lot_size,
+        )
+        for market in DEFAULTS
+    ]
+
+
+async def list_defaults(broker: str) -> None:
+    """Send the commands; `broker` is host:port. Done when Kafka has them."""
+    producer = AIOKafkaProducer(bootstrap_servers=broker, enable_idempotence=True, acks="all")
+    await producer.start()
+    try:
+        for command in default_listings():
+            await producer.send_and_wait(ORDERS.name, encode_command(command), key=command.instrument.encode())
+    finally:
+        await producer.stop()

@@ -1,0 +1,31 @@
+"""Figures for Prometheus; their names and labels are part of the API (requirements.md, B11)."""
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+
+_BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+orders_received = Counter("orders_received_total", "Orders accepted by this gateway: Kafka has them.")
+orders_matched = Counter("orders_matched_total", "Orders that took part in a trade, as the feed saw it.")
+orders_rejected = Counter("orders_rejected_total", "Orders refused, by whom.", ["by"])
+order_latency = Histogram(
+    "order_latency_seconds",
+    "From the request to Kafka's acknowledgement, or to the report.",
+    ["stage"],
+    buckets=_BUCKETS,
+)
+orderbook_depth = Gauge("current_orderbook_depth", "Price levels in the book.", ["instrument", "side"])
+feed_lag = Gauge("feed_lag_reports", "Reports in `executions` that the feed has not applied.")
+feed_gaps = Counter("feed_gaps_total", "Reports that came before an earlier one.")
+websocket_clients = Gauge("websocket_clients", "Connected WebSocket clients.")
+websocket_dropped = Counter("websocket_dropped_total", "Clients closed because they read too slowly.")
+
+accepted_latency = order_latency.labels("accepted")
+matched_latency = order_latency.labels("matched")
+rejected_by_gateway = orders_rejected.labels("gateway")
+rejected_by_engine = orders_rejected.labels("engine")
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """All figures in Prometheus' text format."""
+    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

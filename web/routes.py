@@ -1,0 +1,24 @@
+"""What a route is, and how routes are served: with or without a trailing slash, errors as problems."""
+
+from typing import NamedTuple
+
+from aiohttp import web
+
+from web.problems import Handler, problems
+
+
+class Route(NamedTuple):
+    """A call of the API and what it is for."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+
+
+def add_routes(web_app: web.Application, routes: tuple[Route, ...]) -> None:
+    """Serve these routes."""
+    web_app.middlewares.append(problems)
+    for route in routes:
+        for path in (route.path, route.path + "/"):
+            web_app.router.add_route(route.method, path, route.handler)
