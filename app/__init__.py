@@ -1,7 +1,9 @@
 """Matchstream, a real-time trade clearing and analytics engine: the Faust app; `faust -A app worker` starts here."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import faust
 import faust.transport.drivers.aiokafka as kafka_driver
@@ -22,8 +24,20 @@ kafka_driver.Transport.Consumer = BatchConsumer
 class Venue(faust.App):
     """Faust's app, importing the modules of the role and no others (Faust would import all of `app`)."""
 
+    _beginnings: ClassVar[list[Callable[[], None]]] = []
+
     # A gateway has no agents: web server and producer are all it needs of Faust, and a consumer without topics fails.
     producer_only = settings.role == "gateway"
+
+    def at_worker_start(self, begin: Callable[[], None]) -> Callable[[], None]:
+        """Call this when a worker starts, before anything else does; Faust's signal for it comes in every command."""
+        self._beginnings.append(begin)
+        return begin
+
+    async def on_first_start(self) -> None:
+        for begin in self._beginnings:
+            begin()
+        await super().on_first_start()
 
     def _discovery_modules(self) -> list[str]:
         return list(MODULES[settings.role])

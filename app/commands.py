@@ -1,8 +1,10 @@
 """The command line beside Faust's own: `faust -A app book | place | cancel`, through the gateway like any client."""
 
 import json
+import os
+import sys
 from decimal import Decimal
-from typing import Any
+from typing import Any, NoReturn
 from uuid import uuid4
 
 import aiohttp
@@ -79,16 +81,24 @@ async def _call(method: str, url: str, path: str, **options: Any) -> tuple[int, 
             return response.status, json.loads(await response.text())
     except (TimeoutError, aiohttp.ClientError, ValueError) as error:
         reason = str(error) or type(error).__name__
-        raise click.ClickException(f"no answer from the gateway at {url}: {reason}. Is `make run` up?") from error
+        fail(f"no answer from the gateway at {url}: {reason}. Is `make run` up?")
 
 
 def _show(answer: tuple[int, Any], as_json: bool, text: Any) -> None:
     status, body = answer
     if status >= 400 and not as_json:
-        raise click.ClickException(f"{body.get('title', status)}: {body.get('detail', '')}".rstrip(": "))
+        fail(f"{body.get('title', status)}: {body.get('detail', '')}".rstrip(": "))
     click.echo(json.dumps(body, indent=2) if as_json else text(body))
     if status >= 400:
-        raise SystemExit(1)
+        fail("")
+
+
+def fail(message: str) -> NoReturn:
+    """End the command with exit code 1 and one sentence: Faust would log an exception with its traceback, twice."""
+    if message:
+        click.echo(f"Error: {message}", err=True)
+    sys.stdout.flush()
+    os._exit(1)
 
 
 def _ladder(book: dict[str, Any]) -> str:

@@ -45,8 +45,8 @@ books = app.Table(
 _slot_lock: Any = None
 
 
-@app.on_worker_init.connect
-def begin_clean(_app: Any, **_: Any) -> None:
+@app.at_worker_start
+def begin_clean() -> None:
     """Take the slot for this process, and forget what an earlier one left on its disk."""
     global _slot_lock
     folder = Path(app.conf.datadir)

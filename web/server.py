@@ -1,7 +1,5 @@
 """The gateway's web server: every route on one page."""
 
-from typing import Any
-
 from app import app
 from web import health, market, metrics, orders
 from web.gateway import run_gateway
@@ -26,8 +24,8 @@ ROUTES = (
 )
 
 
-@app.on_worker_init.connect
-def serve(_app: Any, **_: Any) -> None:
+@app.at_worker_start
+def serve() -> None:
     """Only a worker has a web server; the other commands of the command line do not make one."""
     web_app = app.web.web_app
     add_routes(web_app, ROUTES)

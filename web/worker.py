@@ -32,7 +32,7 @@ def _answer(body: Any, status: int) -> web.Response:
     return web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
 
 
-@app.on_worker_init.connect
-def serve(_app: Any, **_: Any) -> None:
+@app.at_worker_start
+def serve() -> None:
     """Only a worker has a web server."""
     add_routes(app.web.web_app, ROUTES)

@@ -37,7 +37,9 @@ class OpenOrder(NamedTuple):
 
 
 class BookState(NamedTuple):
-    """Everything but the complete id blocks. Before `listed_offset` the instrument was unknown. `bids` and `asks` are best first, in each queue by place; stops by seq.
+    """Everything but the complete id blocks. Before `listed_offset` the instrument was unknown.
+
+    `bids` and `asks` are best first, in each queue by place; stops by seq.
 
     `ids` are the records of the unfinished block, live or not: with `live_from` and `total` they follow from the log.
     """
