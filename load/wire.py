@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from load.request import Request
 
@@ -39,8 +40,7 @@ class Connection(asyncio.Protocol):
         self.closing = False  # the other side has said that this was its last answer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass
 
     def send(self, data: bytes, now_ns: int) -> None:
         assert self._transport is not None and not self.busy_since_ns
