@@ -1,0 +1,33 @@
+"""The recovery protocol over random schedules of faults, and the bugs that these must see (exactness.md, T1)."""
+
+import pytest
+
+from tests.tables.bugs import worlds
+from tests.tables.schedules import run_all
+from tests.tables.world import run_schedules
+
+SCHEDULES = 20_000
+FIRST_SEED = 1
+# Every bug was seen within the first 600; a schedule costs 5 ms.
+SCHEDULES_FOR_A_BUG = 1_000
+
+
+def test_no_schedule_of_faults_changes_what_is_durable() -> None:
+    """Kills, zombies, late and lost requests, compaction, real damage: the end is that of an undisturbed run."""
+    kinds, met, failure = run_all(FIRST_SEED, SCHEDULES)
+    rerun = "python -m tests.tables.schedules --schedules 1 --seed"
+
+    assert failure is None, f"{rerun} {failure[0]}: {failure[1]}"
+    assert not kinds
+    expected = ("manifests", "id blocks", "tombstones", "a late manifest", "stopped by real damage")
+    assert all(met[what] > 100 for what in expected), met
+
+
+@pytest.mark.parametrize("bug", sorted(worlds()))
+def test_the_schedules_see_a_seeded_bug(bug: str) -> None:
+    """A fault test that cannot fail proves nothing."""
+    for first in range(FIRST_SEED, FIRST_SEED + SCHEDULES_FOR_A_BUG, 50):
+        kinds, _, _ = run_schedules(first, 50, worlds()[bug])
+        if kinds:
+            return
+    pytest.fail(f"{bug} was not seen in {SCHEDULES_FOR_A_BUG} schedules")
