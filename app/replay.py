@@ -1,7 +1,8 @@
 """`python -m app replay FILE`: a log of commands in, its execution reports out, through the same engine, without Kafka.
 
-A line is a command as in the `orders` topic; it may carry `offset` (else the line's number from 1) and `time` in
-milliseconds (else one more than the line before). A line on standard output is a report as in `executions`.
+A line is a command as in the `orders` topic; it may carry `offset` (else the line's number from 1, or one more than
+the line before if that is larger) and `time` in milliseconds (else one more than the line before). Offsets ascend, as
+in a log. A line on standard output is a report as in `executions`.
 """
 
 import sys
@@ -22,13 +23,23 @@ decode_text = msgspec.json.Decoder(str).decode
 encode_fields = msgspec.json.Encoder().encode
 
 
+class OffsetGoesBack(ValueError):
+    """The lines are no log: an offset is not above the one before."""
+
+
 def replay(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Report lines for command lines. Blank lines are passed over; a line that is no command gets its rejection."""
-    partition, time = Partition(0, partitions=1), FIRST_TIME_MS - 1
+    """Report lines for command lines. Blank lines are passed over; a line that is no command gets its rejection.
+
+    Raises OffsetGoesBack.
+    """
+    partition, last, time = Partition(0, partitions=1), -1, FIRST_TIME_MS - 1
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        key, value, offset, time = _record(line, number, time + 1)
+        key, value, offset, time = _record(line, max(number, last + 1), time + 1)
+        if offset <= last:
+            raise OffsetGoesBack(f"line {number}: the offset {offset} is not above {last}, that of the line before")
+        last = offset
         outcome = partition.apply(offset, time, key, value)
         if outcome is not None:
             yield from (encode(report) for report in outcome.reports)
@@ -39,12 +50,16 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) != 1:
         print("usage: python -m app replay FILE (- for standard input)", file=sys.stderr)
         return 2
-    run(arguments[0])
+    try:
+        run(arguments[0])
+    except (OSError, OffsetGoesBack) as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 
 def run(path: str, output: BinaryIO | None = None) -> None:
-    """Replay a file, or standard input for `-`."""
+    """Replay a file, or standard input for `-`; raises OSError, OffsetGoesBack."""
     out = output or sys.stdout.buffer
     with sys.stdin.buffer if path == "-" else Path(path).open("rb") as source:
         for report in replay(source):
@@ -52,13 +67,13 @@ def run(path: str, output: BinaryIO | None = None) -> None:
     out.flush()
 
 
-def _record(line: bytes, number: int, next_time: int) -> tuple[bytes | None, bytes, int, int]:
+def _record(line: bytes, next_offset: int, next_time: int) -> tuple[bytes | None, bytes, int, int]:
     """(key, value, offset, time) of the log record that a line stands for; other fields stay as they are written."""
     try:
         fields = decode_fields(line)
         offset, time = fields.pop("offset", None), fields.pop("time", None)
-        position = decode_int(offset) if offset else number, decode_int(time) if time else next_time
+        position = decode_int(offset) if offset else next_offset, decode_int(time) if time else next_time
         key = decode_text(fields["instrument"]).encode() if "instrument" in fields else None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None, line.rstrip(b"\n"), number, next_time
+        return None, line.rstrip(b"\n"), next_offset, next_time
     return key, encode_fields(fields) if offset or time else line.rstrip(b"\n"), *position

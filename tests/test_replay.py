@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from app.replay import replay
+import pytest
+
+from app.replay import OffsetGoesBack, replay
 
 ROOT = Path(__file__).parents[1]
 LIST = {
@@ -56,7 +58,13 @@ def test_offset_and_time_may_be_given() -> None:
     """The line after goes on from the time given."""
     _, second, third = replayed(LIST, SELL | {"offset": 70, "time": 5_000}, BUY)
 
-    assert (second["offset"], second["time"], third["offset"], third["time"]) == (70, 5_000, 3, 5_001)
+    assert (second["offset"], second["time"], third["offset"], third["time"]) == (70, 5_000, 71, 5_001)
+
+
+def test_an_offset_that_goes_back_is_refused() -> None:
+    """The engine would take the line for one that it has seen."""
+    with pytest.raises(OffsetGoesBack, match="line 2"):
+        replayed(LIST | {"offset": 7}, SELL | {"offset": 7})
 
 
 def test_a_line_that_is_no_command_is_reported_and_the_next_goes_on() -> None:
