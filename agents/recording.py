@@ -13,6 +13,8 @@ from app.topics import EXECUTIONS, WrongTopic, log_ids
 
 # Less than Faust waits for a seek (broker_request_timeout), which it would then leave undone.
 LONGEST_START_S = 60.0
+# Nobody waits for a row: what gathers in this time shares a fetch and a transaction.
+PACE_S = 0.05
 
 recorder = Recorder(Sink(settings.database_url, EXECUTIONS.name))
 executions = app.topic(EXECUTIONS.name, key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes)
@@ -34,7 +36,7 @@ async def where_recorded(assigned: frozenset[int]) -> dict[int, int]:
         end_process("reading the positions failed", error)
 
 
-start_reading_at(EXECUTIONS.name, where_recorded)
+start_reading_at(EXECUTIONS.name, where_recorded, pace_s=PACE_S)
 
 
 @app.agent(executions)

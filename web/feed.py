@@ -19,7 +19,7 @@ from web.books import Market, RecentOrders
 from web.hub import Hub
 
 FETCH_MAX_WAIT_MS = 500
-GAP_ALARM_S = 5.0
+PACE_S = 0.001  # reports of this time share a fetch
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +89,7 @@ class Feed:
                 self._positions[tp] = self._start(tp)
             self._note_progress()
             while True:
+                await asyncio.sleep(PACE_S)
                 for tp, records in (await consumer.getmany(timeout_ms=1_000)).items():
                     for record in records:
                         self._apply(decode_report(record.value))

@@ -150,7 +150,7 @@ class Venue:
 
     def _command(self, role: str, slot: int, env: Mapping[str, str]) -> Command:
         name = Worker(role, slot).name
-        argv = [sys.executable, "-m", "faust", "-A", "app", "worker", "-l", "info"]
+        argv = [sys.executable, "-m", "faust", "--loop", "uvloop", "-A", "app", "worker", "-l", "info"]
         of_worker = {
             "ROLE": role,
             "SLOT": str(slot),

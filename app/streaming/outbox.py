@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 
 from app.streaming.failstop import end_process, fail_stop
 
+LINGER_S = 0.001  # what is appended meanwhile shares a request; a request costs Kafka more than ten records
 MAX_BATCH_BYTES = 1024 * 1024
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 MAX_OUTSTANDING = 20_000  # records appended and not yet acknowledged, over all partitions
@@ -94,6 +95,7 @@ class _Line:
     async def _send_all(self) -> None:
         while True:
             await self._filled.wait()
+            await asyncio.sleep(LINGER_S)
             batch, count = self._next_batch()
             sent = await self._outbox._producer.send_batch(batch, self._topic, partition=self._partition)
             await sent
