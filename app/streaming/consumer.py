@@ -92,6 +92,19 @@ class BatchConsumer(kafka_driver.Consumer):
                     await self._check_dense(tp, batch)
                     yield tp, self._batch(tp, batch)
 
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Faust takes what lies between the ends of two batches for a gap, and keeps interval trees of them."""
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """What to commit: batches are acknowledged in order, so everything up to the last one."""
+        acknowledged = self._acked[tp]
+        if not acknowledged:
+            return None
+        last = max(acknowledged)
+        acknowledged.clear()
+        self._acked_index[tp].clear()
+        return int(last) + 1
+
     def _batch(self, tp: TP, records: tuple[Any, ...]) -> BatchMessage:
         last = records[-1]
         message = BatchMessage(
