@@ -35,6 +35,7 @@ class Venue(faust.App):
         return begin
 
     async def on_first_start(self) -> None:
+        Path(self.conf.datadir).mkdir(parents=True, exist_ok=True)
         for begin in self._beginnings:
             begin()
         await super().on_first_start()
