@@ -7,19 +7,21 @@ from time import monotonic
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from app.matching.words import Outcome, Side, Status
+from app.matching.words import Outcome, Side
 from app.models.http import trade_answer
 from app.models.identity import instrument_tag
 from app.models.reports import ExecutionReport, decode_report
 from app.progress import Progress, Verdict
-from app.streaming.failstop import fail_stop
-from app.topics import EXECUTIONS
+from app.topics import EXECUTIONS, ORDERS
 from web import metrics
 from web.books import Market, RecentOrders
 from web.hub import Hub
+from web.order_log import OrderLog
+from web.pending import Pending
 
 FETCH_MAX_WAIT_MS = 500
-PACE_S = 0.001  # reports of this time share a fetch
+MAX_APPLIED_AT_ONCE = 200  # reports; then requests have their turn
+GAP_ALARM_S = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -27,89 +29,100 @@ _log = logging.getLogger(__name__)
 class Feed:
     """Books, recent trades and orders, and whoever waits for a report."""
 
-    def __init__(self, broker: str, partitions: int, hub: Hub) -> None:
-        self._broker, self._hub = broker, hub
+    def __init__(self, broker: str, partitions: int, hub: Hub, pending: Pending, order_log: OrderLog) -> None:
+        self._hub, self._pending, self._order_log = hub, pending, order_log
         self._topic_partitions = [TopicPartition(EXECUTIONS.name, number) for number in range(partitions)]
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=broker,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+        )
         self._progress = Progress()
-        self._ends_at_start: dict[TopicPartition, int] = {}
+        self._gap_since: dict[str, float] = {}
+        self._goals: dict[TopicPartition, int] = {}
         self._positions: dict[TopicPartition, int] = {}
-        self._waiting: dict[str, list[asyncio.Future[ExecutionReport]]] = {}
-        self._begun: dict[str, float] = {}
-        self._tags: dict[str, str] = {}
+        self._waiting: dict[str, list[asyncio.Future[list[ExecutionReport]]]] = {}
+        self._parts: dict[str, list[ExecutionReport]] = {}
+        self._tags: dict[bytes, str] = {}
+        self._changed_depths: set[Market] = set()
         self.markets: dict[str, Market] = {}
         self.orders = RecentOrders()
-        self.caught_up = False
-
-    async def run(self) -> None:
-        """Follow the topic until cancelled; a failure ends the process, and a fresh one reads anew."""
-        await fail_stop(self._run)()
+        self.is_ready = False
+        """Whether everything that was reported before this gateway started has been applied."""
 
     def instrument_of(self, order_id: str) -> str | None:
-        """The instrument that an order id belongs to, as its first digits tell."""
-        return self._tags.get(order_id[:8].lower())
+        """The instrument that an order id (UUID text) belongs to, as its first digits tell."""
+        return self.instrument_of_tag(bytes.fromhex(order_id[:8]))
 
-    def begin(self, order_id: str, started: float) -> None:
-        """An order of this gateway is on its way; when its report comes, its latency is known."""
-        self._begun[order_id] = started
+    def instrument_of_tag(self, tag: bytes) -> str | None:
+        return self._tags.get(tag)
 
-    def is_pending(self, order_id: str) -> bool:
-        """Accepted by this gateway, and its report has not come."""
-        return order_id in self._begun
-
-    def forget(self, order_id: str) -> None:
-        """An order that was not acknowledged is not pending."""
-        self._begun.pop(order_id, None)
-
-    def expect(self, identity: str) -> asyncio.Future[ExecutionReport]:
-        """The report about a command with this id (an order's id, or a command id), when it comes."""
-        future: asyncio.Future[ExecutionReport] = asyncio.get_running_loop().create_future()
+    def expect(self, identity: str) -> asyncio.Future[list[ExecutionReport]]:
+        """The report about a command with this id (an order's id, or a command id), in its parts, when it comes."""
+        future: asyncio.Future[list[ExecutionReport]] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(identity, []).append(future)
         return future
 
-    def stop_expecting(self, identity: str, future: asyncio.Future[ExecutionReport]) -> None:
+    def stop_expecting(self, identity: str, future: asyncio.Future[list[ExecutionReport]]) -> None:
+        """Nobody waits for this any more."""
         futures = self._waiting.get(identity, [])
         if future in futures:
             futures.remove(future)
         if not futures:
             self._waiting.pop(identity, None)
+            self._parts.pop(identity, None)
 
-    async def _run(self) -> None:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._broker,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
-        )
+    async def run(self) -> None:
+        """Follow the topic until cancelled."""
+        consumer = self._consumer
         await consumer.start()
         try:
-            consumer.assign(self._topic_partitions)
-            self._ends_at_start = await consumer.end_offsets(self._topic_partitions)
-            for tp in self._topic_partitions:
-                consumer.seek(tp, self._start(tp))
-                self._positions[tp] = self._start(tp)
+            await self._seek()
             self._note_progress()
             while True:
-                await asyncio.sleep(PACE_S)
-                for tp, records in (await consumer.getmany(timeout_ms=1_000)).items():
-                    for record in records:
-                        self._apply(decode_report(record.value))
+                for tp, records in (await consumer.getmany(timeout_ms=FETCH_MAX_WAIT_MS)).items():
+                    for start in range(0, len(records), MAX_APPLIED_AT_ONCE):
+                        await asyncio.sleep(0)
+                        for record in records[start : start + MAX_APPLIED_AT_ONCE]:
+                            self._apply(decode_report(record.value))
                     self._positions[tp] = records[-1].offset + 1
-                    await asyncio.sleep(0)  # requests are served while a backlog is read
                 self._note_progress()
         finally:
             await consumer.stop()
 
-    def _start(self, tp: TopicPartition) -> int:
-        """Where reading begins: everything, until books can be had from the newest snapshots."""
-        return 0
+    async def _seek(self) -> None:
+        """Begin with the first report there is, until books can be had from the newest snapshots."""
+        consumer = self._consumer
+        consumer.assign(self._topic_partitions)
+        orders = [TopicPartition(ORDERS.name, tp.partition) for tp in self._topic_partitions]
+        ends = await consumer.end_offsets([*self._topic_partitions, *orders])
+        for tp, ordered in zip(self._topic_partitions, orders, strict=True):
+            consumer.seek(tp, 0)
+            self._positions[tp] = 0
+            # In a new venue the first commands, which list instruments, may not have been reported yet.
+            self._goals[tp] = ends[tp] or min(1, ends[ordered] - 1)
 
     def _note_progress(self) -> None:
-        left = sum(max(0, end - self._positions[tp]) for tp, end in self._ends_at_start.items())
-        if not self.caught_up:
-            metrics.feed_lag.set(left)
-            if left == 0:
-                self.caught_up = True
-                _log.info("the feed has caught up with %d instruments", len(self.markets))
+        lag = sum(max(0, (self._consumer.highwater(tp) or 0) - at) for tp, at in self._positions.items())
+        metrics.feed_lag.set(lag)
+        if not self.is_ready and all(self._positions[tp] >= goal for tp, goal in self._goals.items()):
+            self.is_ready = True
+            _log.info("the feed has caught up, with %d instruments", len(self.markets))
+        for market in self._changed_depths:
+            name = market.listing.instrument
+            metrics.orderbook_depth.labels(name, "buy").set(len(market.sides[Side.BUY]))
+            metrics.orderbook_depth.labels(name, "sell").set(len(market.sides[Side.SELL]))
+        self._changed_depths.clear()
+        self._alarm_gaps()
+
+    def _alarm_gaps(self) -> None:
+        missing = self._progress.missing
+        self._gap_since = {name: self._gap_since.get(name, monotonic()) for name in missing}
+        for name, since in self._gap_since.items():
+            if monotonic() - since > GAP_ALARM_S:
+                _log.error("%s: the report with seq %d is missing", name, missing[name])
+                self._gap_since[name] = monotonic()
 
     def _apply(self, report: ExecutionReport) -> None:
         verdict = self._progress.accept(report.instrument, report.seq)
@@ -117,9 +130,8 @@ class Feed:
             self._take(report)
         elif verdict is Verdict.GAP:
             metrics.feed_gaps.inc()
-            _log.warning("%s: seq %d before its predecessor", report.instrument, report.seq)
-        if report.part == report.parts:
-            self._answer(report)
+            return
+        self._answer(report)
 
     def _take(self, report: ExecutionReport) -> None:
         instrument = report.instrument
@@ -128,38 +140,44 @@ class Feed:
             if report.listing is None:
                 return  # the reserved instrument has no market
             market = self.markets[instrument] = Market(report.listing)
-            self._tags[instrument_tag(instrument).hex()] = instrument
+            self._tags[instrument_tag(instrument)] = instrument
         market.apply(report)
         self.orders.apply(report)
-        if self.caught_up:
-            self._measure(report, market)
-        if report.trades and self._hub:
-            for trade in report.trades:
-                self._hub.publish(instrument, orjson.dumps(trade_answer(instrument, trade, report.time)).decode())
-
-    def _measure(self, report: ExecutionReport, market: Market) -> None:
-        if report.outcome is Outcome.REJECTED:
-            metrics.rejected_by_engine.inc()
-        if report.trades:
-            touched = sum(1 for order in report.orders if order.liquidity is not None)
-            metrics.orders_matched.inc(touched)
         if report.levels:
-            metrics.orderbook_depth.labels(report.instrument, "buy").set(len(market.sides[Side.BUY]))
-            metrics.orderbook_depth.labels(report.instrument, "sell").set(len(market.sides[Side.SELL]))
+            self._changed_depths.add(market)
+        if report.trades:
+            self._publish(report)
+
+    def _publish(self, report: ExecutionReport) -> None:
+        if not self.is_ready:
+            return
+        metrics.orders_matched.inc(sum(1 for order in report.orders if order.liquidity is not None))
+        if self._hub:
+            for trade in report.trades:
+                message = orjson.dumps(trade_answer(report.instrument, trade, report.time)).decode()
+                self._hub.publish(report.instrument, message)
 
     def _answer(self, report: ExecutionReport) -> None:
         """Tell whoever waits for this command: a duplicate's report is an answer too."""
         identity = report.command_id or report.order_id
         if identity is None:
             return
-        started = self._begun.pop(identity, None)
-        if started is not None:
-            metrics.matched_latency.observe(monotonic() - started)
-        for future in self._waiting.pop(identity, ()):
-            if not future.done():
-                future.set_result(report)
+        if identity in self._waiting:
+            parts = self._parts.setdefault(identity, [])
+            parts.append(report)
+            if report.part == report.parts:
+                for future in self._waiting.pop(identity):
+                    if not future.done():
+                        future.set_result(parts)
+                self._parts.pop(identity, None)
+        if report.command_id is None and report.part == report.parts:
+            seconds = self._pending.settle(identity)
+            if seconds is not None:
+                self._reported(report, seconds)
 
-
-def is_finished(status: Status) -> bool:
-    """Whether an order with this status can change no more."""
-    return status not in (Status.PENDING_NEW, Status.NEW, Status.PARTIALLY_FILLED)
+    def _reported(self, report: ExecutionReport, seconds: float) -> None:
+        """An order of this gateway has met the engine."""
+        metrics.matched_latency.observe(seconds)
+        if report.outcome is Outcome.REJECTED:
+            metrics.rejected_by_engine.inc()
+        self._order_log.reported(report)

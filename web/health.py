@@ -1,10 +1,12 @@
 """Whether a gateway lives and may be given requests: Kafka and the feed decide, Postgres and Valkey only degrade."""
 
+import asyncio
+
 from aiohttp import web
 
 from app.postgres import HistoryUnavailable
+from web.answers import RETRY_SOON, answer
 from web.gateway import GATEWAY, Gateway
-from web.orders import answer
 
 
 async def healthz(request: web.Request) -> web.StreamResponse:
@@ -15,20 +17,23 @@ async def healthz(request: web.Request) -> web.StreamResponse:
 async def readyz(request: web.Request) -> web.StreamResponse:
     """200 when orders can be taken; what is degraded is said in words."""
     gateway = request.app[GATEWAY]
-    kafka = "not acknowledging" if gateway.kafka_away else "ok"
-    feed = "ok" if gateway.feed.caught_up else "catching up"
-    ready = kafka == feed == "ok" and bool(gateway.feed.markets)
-    checks = {"kafka": kafka, "feed": feed, "postgres": await _postgres(gateway), "valkey": await _valkey(gateway)}
-    return answer({"status": "ready" if ready else "not ready", **checks}, 200 if ready else 503)
+    reachable, postgres, valkey = await asyncio.gather(
+        gateway.outgoing.is_reachable(), _postgres(gateway), gateway.idempotency.ping()
+    )
+    checks = {
+        "kafka": "ok" if reachable else "away: orders are refused",
+        "feed": "ok" if gateway.feed.is_ready else "catching up",
+        "postgres": "ok" if postgres else "away: history answers 503, order entry and books go on",
+        "valkey": "ok" if valkey else "away: repeats are recognised by the engine alone",
+    }
+    if not (reachable and gateway.feed.is_ready):
+        return answer({"status": "not ready", **checks}, 503, RETRY_SOON)
+    return answer({"status": "ready" if postgres and valkey else "degraded", **checks})
 
 
-async def _postgres(gateway: Gateway) -> str:
+async def _postgres(gateway: Gateway) -> bool:
     try:
         await gateway.history.instruments()
     except HistoryUnavailable:
-        return "away: history answers 503, order entry and books go on"
-    return "ok"
-
-
-async def _valkey(gateway: Gateway) -> str:
-    return "ok" if await gateway.idempotency.ping() else "away: repeats are recognised by the engine alone"
+        return False
+    return True

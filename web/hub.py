@@ -1,15 +1,20 @@
 """WebSocket clients and what waits for each of them: a bounded queue; who reads too slowly is closed."""
 
 import asyncio
+from collections import deque
+from contextlib import suppress
 
 from aiohttp import WSMsgType, web
 
 from web import metrics
+from web.problems import Problem
 
 MAX_WAITING = 10_000  # messages; beyond, the client is closed with SLOW_CONSUMER
+MAX_CLIENTS = 10_000
 SLOW_CONSUMER = 4008
 GOING_AWAY = 1001
 PING_INTERVAL_S = 20.0
+CLOSE_TIMEOUT_S = 5.0
 MAX_MESSAGE_BYTES = 64 * 1024
 
 
@@ -18,22 +23,38 @@ class Client:
 
     def __init__(self, socket: web.WebSocketResponse, instrument: str | None) -> None:
         self.socket, self.instrument = socket, instrument
-        self.waiting: asyncio.Queue[str | None] = asyncio.Queue(MAX_WAITING)
-        self.slow = False
+        self._waiting: deque[str] = deque()
+        self._filled = asyncio.Event()
+        self._sender = asyncio.create_task(self._send_all())
+        self._closing: asyncio.Task[None] | None = None
 
     def offer(self, message: str) -> None:
         """Queue a message; trades are never left out, so a full queue ends the connection."""
-        try:
-            self.waiting.put_nowait(message)
-        except asyncio.QueueFull:
-            self.slow = True
-
-    async def send_all(self) -> None:
-        while (message := await self.waiting.get()) is not None and not self.slow:
-            await self.socket.send_str(message)
-        if self.slow:
+        if len(self._waiting) < MAX_WAITING:
+            self._waiting.append(message)
+            self._filled.set()
+        elif self._closing is None:
             metrics.websocket_dropped.inc()
-            await self.socket.close(code=SLOW_CONSUMER, message=b"slow_consumer")
+            self._closing = asyncio.create_task(self.close(SLOW_CONSUMER, b"slow_consumer"))
+
+    async def close(self, code: int, reason: bytes) -> None:
+        """Send nothing more but the reason, and do not wait for a client that does not even read that."""
+        self._sender.cancel()
+        with suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self.socket.close(code=code, message=reason)
+
+    def end(self) -> None:
+        """The connection is over."""
+        self._sender.cancel()
+
+    async def _send_all(self) -> None:
+        with suppress(ConnectionError):
+            while True:
+                await self._filled.wait()
+                while self._waiting:
+                    await self.socket.send_str(self._waiting.popleft())
+                self._filled.clear()
 
 
 class Hub:
@@ -42,23 +63,26 @@ class Hub:
     def __init__(self) -> None:
         self._clients: set[Client] = set()
 
+    def __bool__(self) -> bool:
+        return bool(self._clients)
+
     def publish(self, instrument: str, message: str) -> None:
         """Offer a trade, as text, to whoever wants it."""
         for client in self._clients:
             if client.instrument is None or client.instrument == instrument:
                 client.offer(message)
 
-    def __bool__(self) -> bool:
-        return bool(self._clients)
-
     async def serve(self, request: web.Request, instrument: str | None) -> web.WebSocketResponse:
-        """Keep a client until it goes; what it sends is read and ignored."""
-        socket = web.WebSocketResponse(heartbeat=PING_INTERVAL_S, max_msg_size=MAX_MESSAGE_BYTES)
+        """Keep a client until it goes; what it sends is read and ignored. Raises 503."""
+        if len(self._clients) >= MAX_CLIENTS:
+            raise Problem(503, "overloaded", f"{MAX_CLIENTS} clients are connected", {"Retry-After": "10"})
+        socket = web.WebSocketResponse(heartbeat=PING_INTERVAL_S, max_msg_size=MAX_MESSAGE_BYTES, compress=False)
+        if not socket.can_prepare(request):
+            raise Problem(426, "upgrade_required", "this is a WebSocket", {"Upgrade": "websocket"})
         await socket.prepare(request)
         client = Client(socket, instrument)
         self._clients.add(client)
         metrics.websocket_clients.set(len(self._clients))
-        sender = asyncio.create_task(client.send_all())
         try:
             async for message in socket:
                 if message.type is WSMsgType.ERROR:
@@ -66,12 +90,9 @@ class Hub:
         finally:
             self._clients.discard(client)
             metrics.websocket_clients.set(len(self._clients))
-            sender.cancel()
+            client.end()
         return socket
 
     async def close(self) -> None:
         """Tell everyone that this gateway goes away."""
-        await asyncio.gather(
-            *(client.socket.close(code=GOING_AWAY, message=b"shutdown") for client in list(self._clients)),
-            return_exceptions=True,
-        )
+        await asyncio.gather(*(client.close(GOING_AWAY, b"shutdown") for client in list(self._clients)))

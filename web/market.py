@@ -4,11 +4,11 @@ from aiohttp import web
 
 from app.matching.words import Reason, Side
 from app.models.http import rfc3339
-from web.books import Market, recent_trades
+from web.answers import RETRY_SOON, answer, asked
+from web.books import MAX_TRADES, Market, recent_trades
 from web.gateway import GATEWAY
-from web.orders import MAX_LIMIT, answer, asked
 from web.problems import Problem
-from web.requests import MAX_PAGE, identifier, number, parameters
+from web.requests import MAX_LIMIT, MAX_PAGE, identifier, malformed, number, parameters
 
 DEFAULT_TRADES = 50
 DEFAULT_LEVELS = 20
@@ -32,18 +32,18 @@ async def get_orderbook(request: web.Request) -> web.StreamResponse:
 
 
 async def list_trades(request: web.Request) -> web.StreamResponse:
-    """Trades newest first: the recent ones of an instrument from memory, others from Postgres."""
+    """Trades newest first: by `page` recent ones from memory, older ones and those by `cursor` from Postgres."""
     given = parameters(request, "instrument", "limit", "page", "cursor")
-    gateway, instrument = request.app[GATEWAY], given.get("instrument")
+    gateway = request.app[GATEWAY]
     limit, page = number(given, "limit", DEFAULT_TRADES, MAX_LIMIT), number(given, "page", 1, MAX_PAGE)
-    if instrument is not None:
-        _listed(request, given)
-        if "cursor" not in given:
-            recent = recent_trades(gateway.feed.markets, instrument, (page - 1) * limit, limit)
-            if recent is not None:
-                return answer(recent)
+    markets = [_listed(request, given)] if "instrument" in given else gateway.feed.markets.values()
+    first = (page - 1) * limit
+    if "cursor" not in given and first < MAX_TRADES and gateway.feed.is_ready:
+        recent = recent_trades(markets, first, limit)
+        if recent is not None:
+            return answer(recent)
     found = await asked(
-        gateway.history.trades(instrument=instrument, limit=limit, page=page, cursor=given.get("cursor"))
+        gateway.history.trades(instrument=given.get("instrument"), limit=limit, page=page, cursor=given.get("cursor"))
     )
     if "cursor" in given:
         return answer({"trades": found.rows, "next_cursor": found.next_cursor})
@@ -67,9 +67,12 @@ async def trade_stream(request: web.Request) -> web.StreamResponse:
 
 def _listed(request: web.Request, given: dict[str, str]) -> Market:
     if "instrument" not in given:
-        raise Problem(400, "malformed_request", "the parameter instrument is required")
+        raise malformed("instrument", "is required")
     instrument = identifier("instrument", given["instrument"])
-    market = request.app[GATEWAY].feed.markets.get(instrument)
+    feed = request.app[GATEWAY].feed
+    market = feed.markets.get(instrument)
+    if market is None and not feed.is_ready:
+        raise Problem(503, "not_ready", "this gateway is still reading the market", RETRY_SOON)
     if market is None:
         raise Problem(404, Reason.UNKNOWN_INSTRUMENT, f"{instrument} is not listed")
     return market

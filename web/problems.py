@@ -2,21 +2,23 @@
 
 Problem
 ├── raised by handlers with a status, a code and a sentence
-└── made here from aiohttp's own errors (404, 405, 413 …) and from anything unexpected (500)
+└── made here from aiohttp's own errors (404, 405, 413 …), from broken HTTP, and from anything unexpected (500)
 """
 
 import logging
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any
 
 import orjson
-from aiohttp import web
+from aiohttp import web, web_protocol
 
 CONTENT_TYPE = "application/problem+json"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _log = logging.getLogger(__name__)
 _CODES = {400: "malformed_request", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+_SENTENCES = {404: "there is nothing here", 405: "this cannot be done here; see the header Allow"}
 
 
 class Problem(Exception):
@@ -27,9 +29,9 @@ class Problem(Exception):
         self.status, self.code, self.detail, self.more = status, code, detail, more
         self.headers = headers or {}
 
-    def response(self, path: str) -> web.Response:
-        """The answer as it is sent."""
-        body = {
+    def body(self, path: str) -> dict[str, Any]:
+        """The problem as JSON."""
+        return {
             "type": f"urn:matchstream:problem:{self.code}",
             "title": self.code.replace("_", " "),
             "status": self.status,
@@ -38,9 +40,12 @@ class Problem(Exception):
             "code": self.code,
             **self.more,
         }
-        return web.Response(
-            status=self.status, body=orjson.dumps(body), content_type=CONTENT_TYPE, headers=self.headers
-        )
+
+    def response(self, path: str) -> web.Response:
+        """The answer as it is sent."""
+        # Whatever a client sent may stand in `path` and `detail`, also what is no Unicode.
+        body = orjson.dumps(_printable(self.body(path)))
+        return web.Response(status=self.status, body=body, content_type=CONTENT_TYPE, headers=self.headers)
 
 
 @web.middleware
@@ -53,11 +58,44 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        code = _CODES.get(error.status, "http_error")
+        code, sentence = _CODES.get(error.status, "http_error"), _SENTENCES.get(error.status, error.reason)
         kept = {name: value for name, value in error.headers.items() if name == "Allow"}
-        return Problem(error.status, code, error.reason, kept).response(request.path)
+        return Problem(error.status, code, sentence, kept).response(request.path)
     except ConnectionError:
         raise  # the client has gone; there is nobody to answer
     except Exception:
         _log.exception("%s %s failed", request.method, request.path)
         return Problem(500, "internal_error", "an unexpected error; it has been logged").response(request.path)
+
+
+def answer_broken_http() -> None:
+    """What aiohttp cannot read as HTTP gets a problem too; it would answer text."""
+    web_protocol.RequestHandler.handle_error = _handle_error  # type: ignore[method-assign]
+
+
+def _handle_error(
+    self: web_protocol.RequestHandler,
+    request: web.BaseRequest,
+    status: int = 500,
+    exc: BaseException | None = None,
+    message: str | None = None,
+) -> web.StreamResponse:
+    """aiohttp's hook for requests without a handler; it closes the connection after the answer."""
+    if request.writer is not None and request.writer.output_size > 0:
+        raise ConnectionError("the answer has begun")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log.error("a request failed", exc_info=exc)
+        problem = Problem(status, "internal_error", "an unexpected error; it has been logged")
+    else:
+        problem = Problem(status, _CODES.get(status, "malformed_request"), "this is not HTTP as this server reads it")
+    response = problem.response(request.path)
+    response.force_close()
+    return response
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {name: _printable(member) for name, member in value.items()}
+    return value

@@ -1,83 +1,121 @@
 """What a request says, read strictly: bodies, keys, numbers and parameters, or the problem with them."""
 
+import asyncio
+import json
 import re
+from collections.abc import Callable
+from enum import StrEnum
 from typing import Any, TypeVar
+from uuid import UUID
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET
+from aiohttp.web_protocol import RequestPayloadError
 
 from app.matching.words import OrderType, SelfTradePrevention, Side, TimeInForce
 from app.models.commands import PlaceOrder
-from app.models.http import InvalidNumber, PlaceOrderRequest, decimal_text, decode_place, milliseconds
+from app.models.http import InvalidNumber, Number, PlaceOrderRequest, decimal_text, decode_place, milliseconds
+from web.answers import unknown_order
 from web.problems import Problem
 
 MAX_BODY_BYTES = 64 * 1024
-# JSON, and what curl and bare clients say when nobody told them.
-ACCEPTED_TYPES = ("application/json", "application/octet-stream", "application/x-www-form-urlencoded")
+BODY_TIMEOUT_S = 10.0
+MAX_LIMIT = 1_000
 MAX_PAGE = 1_000_000
-IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+MAX_WAIT_S = 30
+DEFAULT_WAIT_S = 2
+# JSON, and what curl and bare clients say when nobody told them.
+ACCEPTED_TYPES = frozenset(("application/json", "application/octet-stream", "application/x-www-form-urlencoded"))
+_IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _FIELD = re.compile(r" - at `\$\.?(.*)`$")
+_NAMES = re.compile(rb'"([a-z_]+)"\s*:')
+_WAIT = re.compile(r"\s*wait=([0-9]{1,3})\s*", re.ASCII)
 T = TypeVar("T")
+W = TypeVar("W", bound=StrEnum)
 
 
-async def body_of(request: web.Request) -> bytes:
-    """The whole body, at most MAX_BODY_BYTES; raises 413."""
-    too_large = Problem(413, "body_too_large", f"a body has at most {MAX_BODY_BYTES} bytes")
-    if (request.content_length or 0) > MAX_BODY_BYTES:
-        raise too_large
-    body = bytearray()
-    async for piece in request.content.iter_any():
-        body += piece
-        if len(body) > MAX_BODY_BYTES:
-            raise too_large
-    return bytes(body)
+async def body_of(request: web.Request, most: int = MAX_BODY_BYTES) -> bytes:
+    """The whole body, at most so many bytes; raises 408, 413 and 415."""
+    content_type = request.headers.get("Content-Type")
+    if content_type is not None and content_type not in ACCEPTED_TYPES and request.content_type not in ACCEPTED_TYPES:
+        raise Problem(415, "unsupported_media_type", "the body must be application/json")
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise Problem(415, "unsupported_media_type", "a body may not be compressed")
+    if (request.content_length or 0) > most:
+        raise _too_large(most)
+    content = request.content
+    if content.is_eof():
+        body = content.read_nowait()
+    else:
+        body = await _read(content, most)
+    if len(body) > most:
+        raise _too_large(most)
+    return body
 
 
-def decoded(decode: Any, body: bytes) -> Any:
-    """The body as its shape; raises 400 with the field."""
+def decoded(decode: Callable[[bytes], T], body: bytes) -> T:
+    """The body as its shape, each name once; raises 400 with the field."""
     try:
-        return decode(body)
+        shaped = decode(body)
     except msgspec.ValidationError as error:
         message = str(error)
         field = match[1] if (match := _FIELD.search(message)) else ""
-        said = _FIELD.sub("", message)
-        errors = [{"field": field, "message": said}]
-        raise Problem(400, "malformed_request", f"{field}: {said}" if field else said, errors=errors) from error
+        raise malformed(field, _FIELD.sub("", message)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem(400, "malformed_request", f"not JSON: {error}") from error
+        raise malformed("", f"not JSON: {error}") from error
+    if b"\\" in body:
+        json.loads(body, object_pairs_hook=_each_once)
+    else:
+        names = _NAMES.findall(body)
+        if len(set(names)) != len(names):
+            raise malformed("", "a name stands twice in the body")
+    return shaped
 
 
 async def place_request(request: web.Request) -> PlaceOrder:
     """The order that a request wants to place; raises 400, 413, 415 and 422."""
-    if request.content_type not in (
-        "application/json",
-        "application/octet-stream",
-        "application/x-www-form-urlencoded",
-    ):
-        raise Problem(415, "unsupported_media_type", "the body must be application/json")
-    said: PlaceOrderRequest = decoded(decode_place, await body_of(request))
-    key = _key(request, said)
+    return place_command(decoded(decode_place, await body_of(request)), header_key(request))
+
+
+def place_command(said: PlaceOrderRequest, key: str | None) -> PlaceOrder:
+    """The command for what was said, with the header's key if there was one; raises 400 and 422."""
+    type_ = word(OrderType, "type", said.type.lower())
+    price = None if type_ in (OrderType.MARKET, OrderType.STOP) else decimal("price", said.price)
+    mode, time_in_force = said.self_trade_prevention, said.time_in_force or "GTC"
+    return PlaceOrder(
+        instrument=said.instrument,
+        client_id=said.client_id,
+        client_order_id=_key(key, said),
+        side=word(Side, "side", said.side.lower()),
+        type=type_,
+        quantity=decimal("quantity", said.quantity) or _absent("quantity"),
+        price=price,
+        time_in_force=word(TimeInForce, "time_in_force", time_in_force.upper()),
+        stop_price=decimal("stop_price", said.stop_price),
+        display_quantity=decimal("display_quantity", said.display_quantity),
+        expire_time=milliseconds(said.expire_time),
+        post_only=said.post_only,
+        self_trade_prevention=None
+        if mode is None
+        else word(SelfTradePrevention, "self_trade_prevention", mode.lower()),
+        deadline=milliseconds(said.deadline),
+    )
+
+
+def decimal(name: str, number: Number) -> str | None:
+    """A JSON number or string as decimal text; raises 422."""
     try:
-        price = None if said.type.lower() in ("market", "stop") else said.price
-        return PlaceOrder(
-            instrument=said.instrument,
-            client_id=said.client_id,
-            client_order_id=key,
-            side=_word(Side, "side", said.side.lower()),
-            type=_word(OrderType, "type", said.type.lower()),
-            quantity=decimal_text("quantity", said.quantity) or _absent("quantity"),
-            price=decimal_text("price", UNSET if price is None else price),
-            time_in_force=_word(TimeInForce, "time_in_force", (said.time_in_force or "GTC").upper()),
-            stop_price=decimal_text("stop_price", said.stop_price),
-            display_quantity=decimal_text("display_quantity", said.display_quantity),
-            expire_time=milliseconds(said.expire_time),
-            post_only=said.post_only,
-            self_trade_prevention=_mode(said.self_trade_prevention),
-            deadline=milliseconds(said.deadline),
-        )
+        return decimal_text(name, number)
     except InvalidNumber as error:
-        raise _invalid(str(error.args[0]), str(error.args[1])) from error
+        raise invalid(name, str(error.args[1])) from error
+
+
+def word(words: type[W], name: str, said: str) -> W:
+    """One of the words of an enumeration; raises 422."""
+    found = words._value2member_map_.get(said)
+    if found is None:
+        raise invalid(name, f"must be one of {', '.join(words)}")
+    return found  # type: ignore[return-value]
 
 
 def header_key(request: web.Request) -> str | None:
@@ -85,24 +123,29 @@ def header_key(request: web.Request) -> str | None:
     header = request.headers.get("Idempotency-Key")
     if header is None:
         return None
+    if len(request.headers.getall("Idempotency-Key")) > 1:
+        raise malformed("Idempotency-Key", "was given twice")
     key = header[1:-1] if len(header) > 1 and header[0] == header[-1] == '"' else header
     return identifier("Idempotency-Key", key)
 
 
 def identifier(name: str, value: str) -> str:
     """A value of 1 to 64 of A-Z a-z 0-9 . _ : -; raises 400."""
-    if IDENTIFIER.fullmatch(value) is None:
-        raise Problem(400, "malformed_request", f"{name} must be 1 to 64 of A-Z a-z 0-9 . _ : -")
+    if _IDENTIFIER.fullmatch(value) is None:
+        raise malformed(name, "must be 1 to 64 of A-Z a-z 0-9 . _ : -")
     return value
 
 
 def parameters(request: web.Request, *allowed: str) -> dict[str, str]:
     """The query's parameters; raises 400 for unknown or repeated ones."""
+    if not request.query_string:
+        return {}
     given = dict(request.query)
     if len(given) != len(request.query):
-        raise Problem(400, "malformed_request", "a parameter was given twice")
+        raise malformed("", "a parameter was given twice")
     if unknown := sorted(set(given) - set(allowed)):
-        raise Problem(400, "malformed_request", f"unknown parameter {unknown[0]!r}; known are {', '.join(allowed)}")
+        known = f"known are {', '.join(allowed)}" if allowed else "there are none"
+        raise malformed(unknown[0][:64], f"is an unknown parameter; {known}")
     return given
 
 
@@ -112,34 +155,77 @@ def number(given: dict[str, str], name: str, default: int, most: int) -> int:
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
-        raise Problem(400, "malformed_request", f"{name} must be a number from 1 to {most}")
+        raise malformed(name, f"must be a number from 1 to {most}")
     return int(text)
 
 
-def _key(request: web.Request, said: PlaceOrderRequest) -> str:
-    given = {header_key(request), said.client_order_id, said.idempotency_key} - {None}
-    if not given:
-        raise Problem(400, "missing_key", "give a header Idempotency-Key, or client_order_id in the body")
-    if len(given) > 1:
-        raise Problem(400, "different_keys", "Idempotency-Key, client_order_id and idempotency_key must be equal")
-    return str(given.pop())
+def seconds_to_wait(request: web.Request) -> int | None:
+    """How long the client wants to wait for the engine: `?wait=matched` or `Prefer: wait=SECONDS`; else None."""
+    said = parameters(request, "wait").get("wait")
+    if said not in (None, "matched"):
+        raise malformed("wait", "can only be matched")
+    preferred = _WAIT.fullmatch(request.headers.get("Prefer", ""))
+    if preferred is not None:
+        return min(int(preferred[1]), MAX_WAIT_S)
+    return None if said is None else DEFAULT_WAIT_S
 
 
-def _word(words: type[T], name: str, said: str) -> T:
+def order_id_of(request: web.Request) -> str:
+    """The order id of the path, in the one spelling; what is none is no order: 404."""
+    said = request.match_info["order_id"]
     try:
-        return words(said)  # type: ignore[call-arg]
+        order_id = str(UUID(said))
     except ValueError:
-        known = ", ".join(word.value for word in words)  # type: ignore[attr-defined]
-        raise _invalid(name, f"must be one of {known}") from None
+        raise unknown_order(said) from None
+    if order_id != said.lower():
+        raise unknown_order(said)
+    return order_id
 
 
-def _mode(said: str | None) -> SelfTradePrevention | None:
-    return None if said is None else _word(SelfTradePrevention, "self_trade_prevention", said.lower())
+def malformed(field: str, message: str) -> Problem:
+    """A 400 about a field, a parameter or a header, or about the whole request ("")."""
+    errors = [{"field": field, "message": message}]
+    return Problem(400, "malformed_request", f"{field} {message}".strip(), errors=errors)
+
+
+def invalid(field: str, message: str) -> Problem:
+    """A 422 about a field whose value makes no sense."""
+    return Problem(422, "invalid_value", f"{field} {message}", errors=[{"field": field, "message": message}])
+
+
+async def _read(content: Any, most: int) -> bytes:
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for piece in content.iter_any():
+                body += piece
+                if len(body) > most:
+                    raise _too_large(most)
+    except TimeoutError:
+        raise Problem(408, "request_timeout", f"the body did not come within {BODY_TIMEOUT_S:.0f} s") from None
+    except RequestPayloadError as error:
+        raise malformed("", "the body is broken") from error
+    return bytes(body)
+
+
+def _too_large(most: int) -> Problem:
+    return Problem(413, "body_too_large", f"a body has at most {most} bytes")
+
+
+def _key(header: str | None, said: PlaceOrderRequest) -> str:
+    key = header or said.client_order_id or said.idempotency_key
+    if key is None:
+        raise Problem(400, "missing_key", "give a header Idempotency-Key, or client_order_id in the body")
+    if (said.client_order_id or key) != key or (said.idempotency_key or key) != key:
+        raise Problem(400, "different_keys", "Idempotency-Key, client_order_id and idempotency_key must be equal")
+    return key
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        raise malformed("", "a name stands twice in the body")
 
 
 def _absent(name: str) -> str:
-    raise Problem(400, "malformed_request", f"{name} is required", errors=[{"field": name, "message": "required"}])
-
-
-def _invalid(name: str, message: str) -> Problem:
-    return Problem(422, "invalid_value", f"{name} {message}", errors=[{"field": name, "message": message}])
+    raise malformed(name, "is required")

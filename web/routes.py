@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from web.problems import Handler, problems
+from web.problems import Handler, answer_broken_http, problems
 
 
 class Route(NamedTuple):
@@ -18,6 +18,7 @@ class Route(NamedTuple):
 
 def add_routes(web_app: web.Application, routes: tuple[Route, ...]) -> None:
     """Serve these routes."""
+    answer_broken_http()
     web_app.middlewares.append(problems)
     for route in routes:
         for path in (route.path, route.path + "/"):

@@ -4,6 +4,7 @@ Between text and ticks or lots stands the *unit*, 10^-8 of an asset, in which ev
 """
 
 import re
+from functools import lru_cache
 
 UNITS_PER_ONE = 10**8
 UNIT_DIGITS = 8
@@ -17,6 +18,7 @@ class InvalidDecimal(ValueError):
     """The text is no plain decimal of at most 12 digits before and 8 after the point."""
 
 
+@lru_cache(maxsize=16_384)
 def units(text: str) -> int:
     """The decimal as an int of 10^-8; raises InvalidDecimal."""
     if _DECIMAL.fullmatch(text) is None:

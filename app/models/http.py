@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from app.models.commands import Identifier
-from app.models.decimals import InvalidDecimal, units
+from app.matching.words import OrderType, Status
+from app.models.commands import Identifier, PlaceOrder
+from app.models.decimals import InvalidDecimal, Scale, units
 from app.models.reports import OrderChange, OrderTerms, PublicTrade, TradeReport
 
 Number = Raw | UnsetType
@@ -40,14 +41,30 @@ class PlaceOrderRequest(Struct, forbid_unknown_fields=True):
     deadline: datetime | None = None
 
 
+class BatchRequest(Struct, forbid_unknown_fields=True):
+    """`POST /orders/batch`: each entry is what `POST /orders` takes, with its key inside."""
+
+    orders: list[Raw]
+
+
 class CancelRequest(Struct, forbid_unknown_fields=True):
     """`POST /orders/{id}/cancel`, all of it optional."""
 
     client_id: Identifier | None = None
 
 
+class AmendRequest(Struct, forbid_unknown_fields=True):
+    """`PATCH /orders/{id}`: the new price, the new total quantity (filled + open), or both."""
+
+    client_id: Identifier | None = None
+    price: Number = UNSET
+    quantity: Number = UNSET
+
+
 decode_place = msgspec.json.Decoder(PlaceOrderRequest).decode
+decode_batch = msgspec.json.Decoder(BatchRequest).decode
 decode_cancel = msgspec.json.Decoder(CancelRequest).decode
+decode_amend = msgspec.json.Decoder(AmendRequest).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
 
@@ -105,6 +122,46 @@ def order_answer(instrument: str, terms: OrderTerms, change: OrderChange, seq: i
         "created_at": rfc3339(created),
         "updated_at": rfc3339(updated),
     }
+
+
+def pending_answer(order_id: str, order: PlaceOrder, scale: Scale, time_ms: int) -> Any:
+    """An order that the engine has not seen, as it is answered; its numbers are whole ticks and lots."""
+    quantity = _in_lots(order.quantity, scale)
+    ignores_price = order.type in (OrderType.MARKET, OrderType.STOP)
+    return {
+        "order_id": order_id,
+        "client_order_id": order.client_order_id,
+        "client_id": order.client_id,
+        "instrument": order.instrument,
+        "side": order.side,
+        "type": order.type,
+        "time_in_force": order.time_in_force,
+        "price": None if ignores_price else _in_ticks(order.price, scale),
+        "stop_price": _in_ticks(order.stop_price, scale),
+        "quantity": quantity,
+        "filled_quantity": scale.quantity(0),
+        "remaining_quantity": quantity,
+        "avg_price": None,
+        "status": Status.PENDING_NEW,
+        "reason": None,
+        "post_only": order.post_only,
+        "display_quantity": _in_lots(order.display_quantity, scale),
+        "expire_time": None if order.expire_time is None else rfc3339(order.expire_time),
+        "self_trade_prevention": order.self_trade_prevention,
+        "seq": None,
+        "created_at": rfc3339(time_ms),
+        "updated_at": rfc3339(time_ms),
+    }
+
+
+def _in_ticks(price: str | None, scale: Scale) -> str | None:
+    ticks = None if price is None else scale.ticks(price)
+    return None if ticks is None else scale.price(ticks)
+
+
+def _in_lots(quantity: str | None, scale: Scale) -> str | None:
+    lots = None if quantity is None else scale.lots(quantity)
+    return None if lots is None else scale.quantity(lots)
 
 
 def trade_answer(instrument: str, trade: TradeReport | PublicTrade, time_ms: int) -> dict[str, Any]:

@@ -1,0 +1,156 @@
+"""Cancel, amend and mass cancel over HTTP: each waits for the engine and answers what it did."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+from aiohttp import web
+
+from app.matching.words import Outcome, Reason, Side, Status
+from app.models import identity
+from app.models.commands import AmendOrder, CancelOrder, CommandMessage, MassCancelOrders, encode_command
+from app.models.http import decode_amend, decode_cancel
+from app.models.reports import ExecutionReport
+from web.answers import answer, order_path, unknown_order
+from web.gateway import GATEWAY, Gateway
+from web.lookup import find_order
+from web.problems import Problem
+from web.requests import (
+    body_of,
+    decimal,
+    decoded,
+    header_key,
+    identifier,
+    malformed,
+    order_id_of,
+    parameters,
+    word,
+)
+
+ENGINE_TIMEOUT_S = 2.0
+
+
+async def cancel_order(request: web.Request) -> web.StreamResponse:
+    """The order as the cancel left it; 202 when the engine does not answer in time."""
+    gateway, order_id = request.app[GATEWAY], order_id_of(request)
+    client_id = await _canceling_client(request)
+    key = header_key(request) or uuid4().hex
+    instrument = _instrument_of(gateway, order_id)
+    command = CancelOrder(instrument=instrument, order_id=order_id, command_id=key, client_id=client_id)
+    return await _changed(gateway, order_id, command, client_id, key)
+
+
+async def amend_order(request: web.Request) -> web.StreamResponse:
+    """The order after its price, its total quantity or both were set; 202 when the engine does not answer in time."""
+    gateway, order_id = request.app[GATEWAY], order_id_of(request)
+    parameters(request)
+    said = decoded(decode_amend, await body_of(request))
+    price, quantity = decimal("price", said.price), decimal("quantity", said.quantity)
+    if price is None and quantity is None:
+        raise malformed("", "give a price, a quantity, or both")
+    key = header_key(request) or uuid4().hex
+    instrument = _instrument_of(gateway, order_id)
+    command = AmendOrder(
+        instrument=instrument,
+        order_id=order_id,
+        command_id=key,
+        client_id=said.client_id,
+        price=price,
+        quantity=quantity,
+    )
+    return await _changed(gateway, order_id, command, said.client_id, key)
+
+
+async def cancel_orders(request: web.Request) -> web.StreamResponse:
+    """All open orders of a client, on one instrument or on all; a client must be named, so that no slip cancels all."""
+    gateway = request.app[GATEWAY]
+    given = parameters(request, "instrument", "client_id", "side")
+    if "client_id" not in given:
+        raise malformed("client_id", "is required")
+    client_id = identifier("client_id", given["client_id"])
+    side = word(Side, "side", given["side"].lower()) if "side" in given else None
+    key = header_key(request) or uuid4().hex
+    instruments = [given["instrument"]] if "instrument" in given else sorted(gateway.feed.markets)
+    for instrument in instruments:
+        if instrument not in gateway.feed.markets:
+            raise Problem(404, Reason.UNKNOWN_INSTRUMENT, f"{instrument[:64]} is not listed")
+    results = await asyncio.gather(
+        *(_cancel_all(gateway, instrument, client_id, side, key) for instrument in instruments)
+    )
+    return answer({"results": results}, 202 if any(result["canceled"] is None for result in results) else 200)
+
+
+async def carried_out(
+    gateway: Gateway, command: CommandMessage, client_id: str | None, key: str
+) -> list[ExecutionReport] | None:
+    """Send a command and wait for its report, in its parts; None when it does not come in time. Raises 503, 504."""
+    command_id = identity.id_text(identity.command_id(client_id, command.instrument, key))
+    expected = gateway.feed.expect(command_id)
+    try:
+        await gateway.outgoing.send(command.instrument, encode_command(command))
+        async with asyncio.timeout(ENGINE_TIMEOUT_S):
+            return await expected
+    except TimeoutError:
+        return None
+    finally:
+        gateway.feed.stop_expecting(command_id, expected)
+
+
+async def _changed(
+    gateway: Gateway, order_id: str, command: CancelOrder | AmendOrder, client_id: str | None, key: str
+) -> web.StreamResponse:
+    parts = await carried_out(gateway, command, client_id, key)
+    if parts is None:
+        return answer({"order_id": order_id, "instrument": command.instrument}, 202, order_path(order_id))
+    report = parts[0]
+    if report.reason is Reason.UNKNOWN_ORDER:
+        raise unknown_order(order_id)
+    order = await find_order(gateway, order_id)
+    if report.reason is not None:
+        _raise_refusal(report.reason, order)
+    if isinstance(command, CancelOrder) and report.outcome is Outcome.DUPLICATE and order is not None:
+        _raise_first_refusal(order)
+    return answer(order)
+
+
+def _raise_refusal(reason: Reason, order: Any) -> None:
+    if reason is Reason.TOO_LATE_TO_CANCEL:
+        raise Problem(409, reason, "the order is finished", order=order)
+    if reason is Reason.DUPLICATE_ORDER:
+        raise Problem(422, reason, "this key was used for another command", order=order)
+    raise Problem(422, reason, f"the engine refused it: {reason}", order=order)
+
+
+def _raise_first_refusal(order: Any) -> None:
+    """A cancel that is repeated is answered as it was the first time."""
+    if order["status"] not in (Status.NEW, Status.PARTIALLY_FILLED, Status.CANCELED):
+        _raise_refusal(Reason.TOO_LATE_TO_CANCEL, order)
+
+
+async def _cancel_all(gateway: Gateway, instrument: str, client_id: str, side: Side | None, key: str) -> dict[str, Any]:
+    command = MassCancelOrders(instrument=instrument, command_id=key, client_id=client_id, side=side)
+    parts = await carried_out(gateway, command, client_id, key)
+    if parts is None:
+        return {"instrument": instrument, "canceled": None}
+    canceled = [change.order_id for part in parts for change in part.orders if change.status is Status.CANCELED]
+    return {"instrument": instrument, "canceled": canceled}
+
+
+async def _canceling_client(request: web.Request) -> str | None:
+    """Who cancels, if the request says so."""
+    given = parameters(request, "client_id").get("client_id")
+    body = await body_of(request)
+    said = decoded(decode_cancel, body).client_id if body else None
+    if given and said and given != said:
+        raise malformed("client_id", "of the query and of the body differ")
+    client_id = said or given
+    return identifier("client_id", client_id) if client_id else None
+
+
+def _instrument_of(gateway: Gateway, order_id: str) -> str:
+    instrument = gateway.feed.instrument_of(order_id)
+    if instrument is None:
+        if not gateway.feed.is_ready:
+            raise Problem(503, "not_ready", "this gateway is still reading the market", {"Retry-After": "1"})
+        raise unknown_order(order_id)
+    return instrument

@@ -1,0 +1,215 @@
+"""New orders over HTTP, one or many: 201 once Kafka has them, or the order as the engine left it."""
+
+import asyncio
+from collections.abc import Awaitable
+from time import monotonic
+from typing import Any, NamedTuple
+
+from aiohttp import web
+
+from app.matching.commands import Place
+from app.matching.words import OrderType, Outcome, Reason, Status
+from app.models import identity
+from app.models.commands import PlaceOrder, UndecodableCommand, encode_command, to_core
+from app.models.http import decode_batch, decode_place
+from app.models.reports import ExecutionReport
+from web import metrics
+from web.answers import RETRY_SOON, answer, order_path
+from web.books import Market
+from web.gateway import GATEWAY, Gateway
+from web.idempotency import Seen
+from web.lookup import find_order
+from web.problems import Problem
+from web.requests import (
+    body_of,
+    decoded,
+    header_key,
+    malformed,
+    parameters,
+    place_command,
+    place_request,
+    seconds_to_wait,
+)
+
+MAX_BATCH_ORDERS = 1_000
+MAX_BATCH_BYTES = 1024 * 1024
+
+
+class Placing(NamedTuple):
+    """An order that the gateway accepts, and whether Valkey knows its key."""
+
+    order: PlaceOrder
+    market: Market
+    order_id: str
+    seen: Awaitable[Seen]
+    started: float
+
+
+async def place_order(request: web.Request) -> web.StreamResponse:
+    """201 once Kafka has the order; the same request always gets the same answer.
+
+    With `?wait=matched` the order as the engine left it: 201, or 422 when it was rejected.
+    """
+    gateway, wait_s, started = request.app[GATEWAY], seconds_to_wait(request), monotonic()
+    try:
+        placing = _begin(gateway, await place_request(request), started)
+    except Problem as problem:
+        _refused(gateway, problem, 1)
+        raise
+    if wait_s is not None:
+        return await _matched(gateway, placing, wait_s)
+    replayed, sent = await _send(gateway, placing)
+    await sent
+    _accepted(gateway, placing)
+    headers = order_path(placing.order_id)
+    if replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return answer(_created(placing), 201, headers)
+
+
+async def place_batch(request: web.Request) -> web.StreamResponse:
+    """`results` in the order of `orders`: each its order or its problem. Not atomic."""
+    gateway, started = request.app[GATEWAY], monotonic()
+    parameters(request)
+    if header_key(request) is not None:
+        raise malformed("Idempotency-Key", "does not fit a batch: give each order its client_order_id")
+    entries = decoded(decode_batch, await body_of(request, MAX_BATCH_BYTES)).orders
+    if not 1 <= len(entries) <= MAX_BATCH_ORDERS:
+        raise malformed("orders", f"must be 1 to {MAX_BATCH_ORDERS}")
+    begun = [_begin_entry(gateway, bytes(entry), started) for entry in entries]
+    sending = [entry if isinstance(entry, Problem) else await _send_entry(gateway, entry) for entry in begun]
+    return answer({"results": [await _result(gateway, *pair) for pair in zip(begun, sending, strict=True)]})
+
+
+def _begin(gateway: Gateway, order: PlaceOrder, started: float) -> Placing:
+    """Check the order and ask Valkey about its key; raises 404, 422 and 503."""
+    market = _market(gateway, order.instrument)
+    order_id, fingerprint = _checked(order, market)
+    gateway.outgoing.check_room()
+    return Placing(order, market, order_id, gateway.idempotency.ask(order_id, fingerprint), started)
+
+
+async def _send(gateway: Gateway, placing: Placing) -> tuple[bool, asyncio.Future[None]]:
+    """Whether the key was seen with this order, and Kafka's acknowledgement; raises 422 and 503."""
+    seen, order_id = await placing.seen, placing.order_id
+    if seen is Seen.CONFLICT:
+        problem = Problem(422, Reason.DUPLICATE_ORDER, "this key was used for another order", order_id=order_id)
+        _refused(gateway, problem, 1)
+        raise problem
+    sent = gateway.outgoing.append(placing.order.instrument, encode_command(placing.order))
+    repeat = seen is Seen.REPEAT
+    # Also when the acknowledgement stays away: the order may be in the log, and its report will tell.
+    gateway.pending.add(order_id, placing.order, placing.market.scale, repeat, placing.started)
+    return repeat, sent
+
+
+async def _matched(gateway: Gateway, placing: Placing, wait_s: int) -> web.StreamResponse:
+    order_id, headers = placing.order_id, order_path(placing.order_id)
+    expected = gateway.feed.expect(order_id)
+    try:
+        _, sent = await _send(gateway, placing)
+        await sent
+        _accepted(gateway, placing)
+        report = await within(wait_s, expected)
+    finally:
+        gateway.feed.stop_expecting(order_id, expected)
+    if report is not None and report.outcome is Outcome.REJECTED:
+        raise _rejected(order_id, report.reason)
+    order = await find_order(gateway, order_id)
+    if order is not None and order["status"] == Status.REJECTED:
+        raise _rejected(order_id, order["reason"])
+    return answer(_created(placing) if order is None else order, 201, headers)
+
+
+async def within(seconds: float, expected: asyncio.Future[list[ExecutionReport]]) -> ExecutionReport | None:
+    """The report that is expected, its first part if it has several; None when it does not come in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            return (await expected)[0]
+    except TimeoutError:
+        return None
+
+
+def _begin_entry(gateway: Gateway, body: bytes, started: float) -> Placing | Problem:
+    try:
+        return _begin(gateway, place_command(decoded(decode_place, body), None), started)
+    except Problem as problem:
+        _refused(gateway, problem, 1)
+        return problem
+
+
+async def _send_entry(gateway: Gateway, placing: Placing) -> tuple[bool, asyncio.Future[None]] | Problem:
+    try:
+        return await _send(gateway, placing)
+    except Problem as problem:
+        return problem
+
+
+async def _result(
+    gateway: Gateway, placing: Placing | Problem, sending: tuple[bool, asyncio.Future[None]] | Problem
+) -> dict[str, Any]:
+    if isinstance(placing, Problem) or isinstance(sending, Problem):
+        problem = placing if isinstance(placing, Problem) else sending
+        assert isinstance(problem, Problem), "one of them is"
+        return {"status": problem.status, "problem": problem.body("/api/v1/orders")}
+    try:
+        await sending[1]
+    except Problem as problem:
+        return {"status": problem.status, "problem": problem.body("/api/v1/orders")}
+    _accepted(gateway, placing)
+    return {"status": 201, "order": _created(placing)}
+
+
+def _created(placing: Placing) -> dict[str, Any]:
+    order = placing.order
+    return {
+        "order_id": placing.order_id,
+        "client_order_id": order.client_order_id,
+        "instrument": order.instrument,
+        "status": Status.PENDING_NEW,
+    }
+
+
+def _accepted(gateway: Gateway, placing: Placing) -> None:
+    metrics.orders_received.inc()
+    metrics.accepted_latency.observe(monotonic() - placing.started)
+    gateway.order_log.accepted(placing.order, placing.order_id)
+
+
+def _refused(gateway: Gateway, problem: Problem, count: int) -> None:
+    if problem.status != 503:
+        metrics.rejected_by_gateway.inc(count)
+    gateway.order_log.refused(problem.status, problem.code, problem.detail)
+
+
+def _rejected(order_id: str, reason: Reason | None) -> Problem:
+    code = reason or Reason.MALFORMED_COMMAND
+    return Problem(422, code, f"the engine refused the order: {code}", order_path(order_id), order_id=order_id)
+
+
+def _market(gateway: Gateway, instrument: str) -> Market:
+    market = gateway.feed.markets.get(instrument)
+    if market is not None:
+        return market
+    if not gateway.feed.is_ready:
+        raise Problem(503, "not_ready", "this gateway is still reading the market", RETRY_SOON)
+    raise Problem(404, Reason.UNKNOWN_INSTRUMENT, f"{instrument} is not listed")
+
+
+def _checked(order: PlaceOrder, market: Market) -> tuple[str, int]:
+    """Order id and fingerprint of an order that the market could take; raises 422 with the reason."""
+    try:
+        core = to_core(order, market.scale)
+    except UndecodableCommand as error:
+        raise Problem(422, "invalid_value", str(error)) from error
+    assert isinstance(core, Place), "a place message is a place command"
+    listing = market.listing
+    if core.quantity <= 0:
+        said = f"quantity must be a positive multiple of {listing.lot_size}"
+        raise Problem(422, Reason.INCORRECT_QUANTITY, said)
+    if core.price is None and core.type in (OrderType.LIMIT, OrderType.STOP_LIMIT):
+        raise Problem(422, Reason.UNSUPPORTED_ORDER, f"a {core.type} order needs a price")
+    if core.price is not None and core.price <= 0:
+        said = f"price must be a positive multiple of {listing.tick_size}"
+        raise Problem(422, Reason.INVALID_PRICE_INCREMENT, said)
+    return identity.id_text(core.order_id), core.fingerprint
