@@ -81,7 +81,8 @@ def _class_path(say: Callable[[str], None]) -> str:
 
 def _format(java: list[str], properties: Path) -> None:
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    arguments = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
+    # As one word: an id may begin with a hyphen.
+    arguments = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", str(properties)]
     done = subprocess.run([*java, *arguments], capture_output=True, text=True, env=plain_environment(), check=False)
     if done.returncode:
         raise CannotStart(f"Kafka could not format {properties.parent}: {done.stdout}{done.stderr}".strip())
