@@ -21,6 +21,7 @@ API = "/api/v1"
 TIMEOUT_S = 10.0
 CONNECTIONS = 256
 READY_POLL_S = 0.1
+MATCHED_POLL_S = 0.02
 
 
 class Answer(NamedTuple):
@@ -39,6 +40,10 @@ class Answer(NamedTuple):
 
 class NotReady(TimeoutError):
     """The venue did not become ready in time."""
+
+
+class NotMatched(TimeoutError):
+    """The engine did not report on an order in time."""
 
 
 class Client:
@@ -105,6 +110,21 @@ class Client:
     async def order(self, order_id: str) -> dict[str, Any]:
         found: dict[str, Any] = await self.get(f"/orders/{order_id}")
         return found
+
+    async def matched(self, order_id: str, timeout_s: float = 30.0) -> dict[str, Any]:
+        """The order as soon as the engine has seen it, however long the venue is away; raises NotMatched."""
+        last: object = None
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            try:
+                order = await self.order(order_id)
+                if order["status"] != "pending_new":
+                    return order
+                last = order["status"]
+            except (ClientError, TimeoutError, OSError) as error:
+                last = error
+            await asyncio.sleep(MATCHED_POLL_S)
+        raise NotMatched(f"{order_id} was not matched within {timeout_s:g} s: {last}")
 
     async def orders(self, **query: object) -> list[dict[str, Any]]:
         """Newest first; `client_id`, `instrument`, `status`, `limit`, `page`."""

@@ -108,8 +108,8 @@ async def _changed(
     order = await find_order(gateway, order_id)
     if report.reason is not None:
         _raise_refusal(report.reason, order)
-    if isinstance(command, CancelOrder) and report.outcome is Outcome.DUPLICATE and order is not None:
-        _raise_first_refusal(order)
+    if isinstance(command, CancelOrder) and report.outcome is Outcome.DUPLICATE:
+        _repeat_refusal(report, order)
     return answer(order)
 
 
@@ -121,9 +121,9 @@ def _raise_refusal(reason: Reason, order: Any) -> None:
     raise Problem(422, reason, f"the engine refused it: {reason}", order=order)
 
 
-def _raise_first_refusal(order: Any) -> None:
-    """A cancel that is repeated is answered as it was the first time."""
-    if order["status"] not in (Status.NEW, Status.PARTIALLY_FILLED, Status.CANCELED):
+def _repeat_refusal(report: ExecutionReport, order: Any) -> None:
+    """A repeated cancel is answered as it was the first time: it changed the order, or it was too late."""
+    if order is not None and order["seq"] != report.original_seq:
         _raise_refusal(Reason.TOO_LATE_TO_CANCEL, order)
 
 

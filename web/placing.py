@@ -73,7 +73,7 @@ async def place_batch(request: web.Request) -> web.StreamResponse:
     parameters(request)
     if header_key(request) is not None:
         raise malformed("Idempotency-Key", "does not fit a batch: give each order its client_order_id")
-    entries = decoded(decode_batch, await body_of(request, MAX_BATCH_BYTES)).orders
+    entries = decoded(decode_batch, await body_of(request, MAX_BATCH_BYTES), is_flat=False).orders
     if not 1 <= len(entries) <= MAX_BATCH_ORDERS:
         raise malformed("orders", f"must be 1 to {MAX_BATCH_ORDERS}")
     begun = [_begin_entry(gateway, bytes(entry), started) for entry in entries]

@@ -24,6 +24,7 @@ MAX_LIMIT = 1_000
 MAX_PAGE = 1_000_000
 MAX_WAIT_S = 30
 DEFAULT_WAIT_S = 2
+NAME_TWICE = "a name stands twice in the body"
 # JSON, and what curl and bare clients say when nobody told them.
 ACCEPTED_TYPES = frozenset(("application/json", "application/octet-stream", "application/x-www-form-urlencoded"))
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
@@ -53,22 +54,22 @@ async def body_of(request: web.Request, most: int = MAX_BODY_BYTES) -> bytes:
     return body
 
 
-def decoded(decode: Callable[[bytes], T], body: bytes) -> T:
-    """The body as its shape, each name once; raises 400 with the field."""
+def decoded(decode: Callable[[bytes], T], body: bytes, is_flat: bool = True) -> T:
+    """The body as its shape, each name once; raises 400 with the field. `is_flat`: it has no objects inside."""
     try:
         shaped = decode(body)
+        if is_flat and b"\\" not in body:
+            names = _NAMES.findall(body)
+            if len(set(names)) != len(names):
+                raise malformed("", NAME_TWICE)
+        else:
+            json.loads(body, object_pairs_hook=_each_once, parse_int=str, parse_float=str)
     except msgspec.ValidationError as error:
         message = str(error)
         field = match[1] if (match := _FIELD.search(message)) else ""
         raise malformed(field, _FIELD.sub("", message)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise malformed("", f"not JSON: {error}") from error
-    if b"\\" in body:
-        json.loads(body, object_pairs_hook=_each_once)
-    else:
-        names = _NAMES.findall(body)
-        if len(set(names)) != len(names):
-            raise malformed("", "a name stands twice in the body")
     return shaped
 
 
@@ -224,7 +225,7 @@ def _key(header: str | None, said: PlaceOrderRequest) -> str:
 def _each_once(pairs: list[tuple[str, Any]]) -> None:
     names = [name for name, _ in pairs]
     if len(set(names)) != len(names):
-        raise malformed("", "a name stands twice in the body")
+        raise malformed("", NAME_TWICE)
 
 
 def _absent(name: str) -> str:

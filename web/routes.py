@@ -3,7 +3,9 @@
 from typing import NamedTuple
 
 from aiohttp import web
+from faust.web.base import BlueprintManager
 
+from app import app
 from web.problems import Handler, answer_broken_http, problems
 
 
@@ -16,10 +18,13 @@ class Route(NamedTuple):
     summary: str
 
 
-def add_routes(web_app: web.Application, routes: tuple[Route, ...]) -> None:
-    """Serve these routes."""
+def serve_routes(routes: tuple[Route, ...]) -> web.Application:
+    """Let the worker's web server serve these routes, and none of Faust's own."""
+    app.web.blueprints = BlueprintManager([])
+    web_app: web.Application = app.web.web_app
     answer_broken_http()
     web_app.middlewares.append(problems)
     for route in routes:
         for path in (route.path, route.path + "/"):
             web_app.router.add_route(route.method, path, route.handler)
+    return web_app

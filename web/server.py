@@ -3,7 +3,7 @@
 from app import app
 from web import admin, changing, health, lookup, market, metrics, placing
 from web.gateway import close_streams, run_gateway
-from web.routes import Route, add_routes
+from web.routes import Route, serve_routes
 
 API = "/api/v1"
 ORDER = f"{API}/orders/{{order_id}}"
@@ -37,7 +37,6 @@ ROUTES = (
 @app.at_worker_start
 def serve() -> None:
     """Only a worker has a web server; the other commands of the command line do not make one."""
-    web_app = app.web.web_app
-    add_routes(web_app, ROUTES)
+    web_app = serve_routes(ROUTES)
     web_app.cleanup_ctx.append(run_gateway)
     web_app.on_shutdown.append(close_streams)

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from app import app, settings
 from web.metrics import metrics
-from web.routes import Route, add_routes
+from web.routes import Route, serve_routes
 
 
 async def healthz(request: web.Request) -> web.StreamResponse:
@@ -35,4 +35,4 @@ def _answer(body: Any, status: int) -> web.Response:
 @app.at_worker_start
 def serve() -> None:
     """Only a worker has a web server."""
-    add_routes(app.web.web_app, ROUTES)
+    serve_routes(ROUTES)

@@ -110,8 +110,12 @@ class Play:
                 return core.EngineVersion(key, said, int(version))
             case "tick", []:
                 return core.Tick()
-            case word, []:
-                return {"halt": core.Halt, "resume": core.Resume, "snapshot": core.Snapshot}[word](key, said)
+            case "halt", []:
+                return core.Halt(key, said)
+            case "resume", []:
+                return core.Resume(key, said)
+            case "snapshot", []:
+                return core.Snapshot(key, said)
         raise AssertionError(f"no command: {text}")
 
     def _place(self, words: list[str], options: dict[str, Any], said: int) -> Place:
