@@ -1,0 +1,116 @@
+"""Reports to record, the records that carry them, and what Postgres then holds beside what it should hold."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg2
+
+from app.matching.book import Book
+from app.matching.events import split
+from app.models.commands import scale_of
+from app.models.reports import decode_report, encode, report_message
+from app.postgres import Recorder, Sink
+from load.rows import KEYS, compare, rows
+from tests.matching.streams import commands
+
+TOPIC = "executions"
+LOG_ID = "00000000-0000-4000-8000-000000000001"
+COLUMNS = {
+    "uuid": "{}::text",
+    "numeric": "{}::text",
+    "timestamp with time zone": "(extract(epoch FROM {}) * 1000)::bigint",
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record as the consumer gives it, as far as the recorder looks."""
+
+    offset: int
+    value: bytes
+
+
+def market(seed: int, count: int) -> list[bytes]:
+    """The encoded reports of a seeded stream of commands, from a real book."""
+    found: list[bytes] = []
+    stream = commands(seed, count)
+    book = Book("BTC-USD")
+    for command, moment in stream:
+        report = book.apply(command, moment)
+        found += [encode(report_message(part, scale_of(book.listing))) for part in split(report)]
+    return found
+
+
+def records(values: Iterable[bytes], first_offset: int = 0) -> list[Record]:
+    """Values at consecutive offsets."""
+    return [Record(offset, value) for offset, value in enumerate(values, first_offset)]
+
+
+def differences(database_url: str, reports: Iterable[bytes], next_offsets: dict[int, int]) -> list[str]:
+    """What is wrong in Postgres, if it should hold exactly these reports and positions."""
+    expected = rows(decode_report(value) for value in reports)
+    positions = ({"topic": TOPIC, "partition": p, "next_offset": offset} for p, offset in next_offsets.items())
+    expected["sink_progress"] = {(row["topic"], row["partition"]): row for row in positions}
+    return [line for table in KEYS for line in compare(table, table_rows(database_url, table), expected[table])]
+
+
+def table_rows(database_url: str, table: str) -> list[dict[str, Any]]:
+    """A table as dicts: decimals and ids as text, times in ms."""
+    types = ask(
+        database_url, "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = %s", table
+    )
+    columns = ", ".join(COLUMNS.get(type_, "{}").format(name) for name, type_ in types)
+    return [
+        dict(zip([name for name, _ in types], row, strict=True))
+        for row in ask(database_url, f"SELECT {columns} FROM {table}")
+    ]
+
+
+def ask(database_url: str, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """The rows of a query on a connection of its own; what it changes is committed."""
+    connection = psycopg2.connect(database_url)
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(query, parameters)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
+
+
+class Recording:
+    """A recorder at work, as the agent and its task use it."""
+
+    def __init__(self, recorder: Recorder, sink: Sink, positions: dict[int, int]) -> None:
+        self.recorder, self.sink, self.positions = recorder, sink, positions
+        self.acknowledged = 0
+
+    async def take(self, batch: Sequence[Record], partition: int = 0) -> None:
+        """Hand over one fetched batch."""
+
+        def acknowledge() -> None:
+            self.acknowledged += len(batch)
+
+        await self.recorder.append(partition, batch, acknowledge)
+
+
+@asynccontextmanager
+async def recording(database_url: str, log_ids: dict[int, str] | None = None) -> AsyncIterator[Recording]:
+    """A recorder on this database, running until the block ends, which waits for everything to be written."""
+    import asyncio
+
+    sink = Sink(database_url, TOPIC)
+    recorder = Recorder(sink)
+    positions = await recorder.start({0: LOG_ID} if log_ids is None else log_ids)
+    task = asyncio.create_task(recorder.run())
+    try:
+        yield Recording(recorder, sink, positions)
+        flushed = asyncio.create_task(recorder.flushed())
+        await asyncio.wait([flushed, task], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await sink.close()

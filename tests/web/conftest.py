@@ -1,0 +1,82 @@
+"""A venue with two gateways for all tests of the API, and a small client that shows answers as they are."""
+
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import aiohttp
+import orjson
+import pytest
+
+from app.local.venue import Venue, running_venue
+
+INSTRUMENT = "BTC-USD"
+
+
+class Answer(NamedTuple):
+    """Status, headers and body of an answer."""
+
+    status: int
+    headers: Any
+    body: Any
+
+
+class Api:
+    """One gateway as an HTTP client sees it."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self.session, self.url = session, url
+
+    async def __call__(self, method: str, path: str, body: Any = None, **options: Any) -> Answer:
+        """Send a request to a path below /api/v1, a str or dict as JSON; read the JSON answer."""
+        headers = {"Content-Type": "application/json", **options.pop("headers", {})}
+        data = (
+            body if isinstance(body, bytes | None) else body.encode() if isinstance(body, str) else orjson.dumps(body)
+        )
+        url = f"{self.url}/api/v1{path}"
+        async with self.session.request(method, url, data=data, headers=headers, **options) as response:
+            raw = await response.read()
+            return Answer(response.status, response.headers, orjson.loads(raw) if raw else None)
+
+    async def place(self, key: str | None = None, path: str = "/orders?wait=matched", **terms: Any) -> Answer:
+        """Place an order and wait for the engine; by default a limit order of a new client."""
+        order = {"client_id": "ann", "instrument": INSTRUMENT, "side": "buy", "type": "limit", "quantity": "1"}
+        order |= {"price": "100.00"} | terms
+        order = {name: value for name, value in order.items() if value is not None}
+        return await self("POST", path, order, headers={"Idempotency-Key": key or str(uuid4())})
+
+
+@pytest.fixture(scope="session")
+async def venue(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
+    """Two gateways, matching and recording."""
+    workers = {"matching": 1, "recording": 1, "gateway": 2}
+    async with running_venue(tmp_path_factory.mktemp("gateways"), workers) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as open_session:
+        yield open_session
+
+
+@pytest.fixture(scope="session")
+def api(venue: Venue, session: aiohttp.ClientSession) -> Api:
+    """The first gateway."""
+    return Api(session, venue.url)
+
+
+@pytest.fixture(scope="session")
+def other_api(venue: Venue, session: aiohttp.ClientSession) -> Api:
+    """The second gateway."""
+    return Api(session, venue.web_url("gateway", 1))
+
+
+@pytest.fixture
+async def market(api: Api) -> str:
+    """An instrument of the test's own, with ticks of 0.01 and lots of 0.0001."""
+    name = f"T{uuid4().hex[:10]}-USD"
+    rules = {"instrument": name, "base_asset": "T", "quote_asset": "USD", "tick_size": "0.01", "lot_size": "0.0001"}
+    listed = await api("POST", "/instruments", rules)
+    assert listed.status == 201, listed
+    return name

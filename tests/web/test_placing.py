@@ -1,0 +1,198 @@
+"""Order entry: identity, repeats and conflicts, acknowledgement levels, batches."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+
+from app.models import identity
+from tests.web.conftest import Api
+
+
+def order_id(client_id: str, instrument: str, key: str) -> str:
+    return identity.id_text(identity.order_id(client_id, instrument, key))
+
+
+async def test_the_id_is_a_function_of_client_instrument_and_key(api: Api, market: str) -> None:
+    """Any gateway gives the same, so a client can compute it too."""
+    key = str(uuid4())
+    answer = await api.place(key, path="/orders", instrument=market)
+
+    assert answer.body == {
+        "order_id": order_id("ann", market, key),
+        "client_order_id": key,
+        "instrument": market,
+        "status": "pending_new",
+    }
+
+
+async def test_an_order_is_found_right_after_its_201(api: Api, market: str) -> None:
+    """Pending until its report comes, and with all its fields from the beginning."""
+    for _ in range(20):
+        placed = await api.place(path="/orders", instrument=market)
+        found = await api("GET", f"/orders/{placed.body['order_id']}")
+        assert found.status == 200
+        assert found.body["status"] in ("pending_new", "new")
+        assert (found.body["price"], found.body["quantity"]) == ("100.00", "1.0000")
+
+
+async def test_a_repeat_gets_the_same_answer_and_makes_no_second_order(api: Api, other_api: Api, market: str) -> None:
+    """On both gateways, however the numbers are spelled."""
+    key = str(uuid4())
+    first = await api.place(key, path="/orders", instrument=market, quantity="1")
+    again = await api.place(key, path="/orders", instrument=market, quantity=1.0, side="BUY")
+    elsewhere = await other_api.place(key, path="/orders", instrument=market, quantity="1.0000")
+    await api.place(instrument=market, price="1.00")
+
+    assert {answer.status for answer in (first, again, elsewhere)} == {201}
+    assert first.body == again.body == elsewhere.body
+    assert "Idempotent-Replayed" not in first.headers
+    assert again.headers["Idempotent-Replayed"] == elsewhere.headers["Idempotent-Replayed"] == "true"
+    bids = (await api("GET", f"/orderbook?instrument={market}")).body["bids"]
+    assert [level["quantity"] for level in bids] == ["1.0000", "1.0000"]
+
+
+async def test_the_same_key_with_another_order_is_refused(api: Api, other_api: Api, market: str) -> None:
+    """422, with the id of the order that has the key."""
+    key = str(uuid4())
+    first = await api.place(key, instrument=market)
+    for gateway in (api, other_api):
+        other = await gateway.place(key, instrument=market, quantity="2")
+        assert (other.status, other.body["code"]) == (422, "duplicate_order")
+        assert other.body["order_id"] == first.body["order_id"]
+
+
+async def test_the_same_key_of_another_client_or_instrument_is_another_order(api: Api, market: str) -> None:
+    """The scope of a key is client and instrument."""
+    key = str(uuid4())
+    mine = await api.place(key, instrument=market)
+    yours = await api.place(key, instrument=market, client_id="bob")
+    elsewhere = await api.place(key, instrument="LTC-USD")
+
+    assert len({answer.body["order_id"] for answer in (mine, yours, elsewhere)}) == 3
+
+
+async def test_a_malformed_request_burns_no_key(api: Api, market: str) -> None:
+    """The client corrects it and sends it again under the same key."""
+    key = str(uuid4())
+    assert (await api.place(key, instrument=market, quantity="0.00001")).status == 422
+    assert (await api.place(key, instrument=market, quantity="1")).status == 201
+
+
+@pytest.mark.parametrize("name", ["client_order_id", "idempotency_key"])
+async def test_the_key_may_stand_in_the_body(api: Api, market: str, name: str) -> None:
+    """And gives the id that the header gives."""
+    key = str(uuid4())
+    order = {"client_id": "ann", "instrument": market, "side": "buy", "type": "limit", "price": "1", "quantity": "1"}
+    answer = await api("POST", "/orders", {**order, name: key})
+
+    assert (answer.status, answer.body["order_id"]) == (201, order_id("ann", market, key))
+
+
+async def test_a_quoted_key_is_the_key(api: Api, market: str) -> None:
+    """The header is a structured string in the draft standard; most people send it bare."""
+    key = str(uuid4())
+    quoted, bare = await api.place(f'"{key}"', instrument=market), await api.place(key, instrument=market)
+
+    assert quoted.body == bare.body
+
+
+async def test_one_key_a_hundred_times_at_once_over_two_gateways(api: Api, other_api: Api, market: str) -> None:
+    """One order, one id, every answer 201."""
+    key = str(uuid4())
+    answers = await asyncio.gather(
+        *((api, other_api)[number % 2].place(key, path="/orders", instrument=market) for number in range(100))
+    )
+    await api.place(instrument=market, side="sell", price="100.00", quantity="5", client_id="bob")
+
+    assert {answer.status for answer in answers} == {201}
+    assert len({answer.body["order_id"] for answer in answers}) == 1
+    assert sum(1 for answer in answers if "Idempotent-Replayed" not in answer.headers) <= 1
+    asks = (await api("GET", f"/orderbook?instrument={market}")).body["asks"]
+    assert [level["quantity"] for level in asks] == ["4.0000"]
+
+
+async def test_waiting_answers_the_order_with_its_fills(api: Api, market: str) -> None:
+    """`?wait=matched`, and `Prefer: wait=SECONDS` likewise."""
+    await api.place(instrument=market, side="sell", quantity="3", client_id="maker")
+    waited = await api.place(instrument=market, quantity="1")
+    order = {"client_id": "bob", "instrument": market, "side": "buy", "type": "market", "quantity": "1"}
+    preferred = await api("POST", "/orders", order, headers={"Idempotency-Key": str(uuid4()), "Prefer": "wait=5"})
+
+    for answer in (waited, preferred):
+        assert (answer.status, answer.body["status"], answer.body["avg_price"]) == (201, "filled", "100.00000000")
+
+
+async def test_waiting_tells_what_the_engine_refused_each_time(api: Api, market: str) -> None:
+    """422 with the engine's reason and the order's id; without waiting it is a 201, and the order is `rejected`."""
+    key, below = str(uuid4()), {"instrument": market, "type": "stop_limit", "stop_price": "0.01", "price": "100"}
+    await api.place(instrument=market, side="sell", client_id="maker")
+    post_only = {"instrument": market, "post_only": True, "price": "100.00"}
+    for _ in range(2):
+        refused = await api.place(key, **post_only)
+        assert (refused.status, refused.body["code"]) == (422, "post_only_would_take"), below
+    found = await api("GET", f"/orders/{refused.body['order_id']}")
+    assert (found.body["status"], found.body["reason"]) == ("rejected", "post_only_would_take")
+
+
+async def test_all_order_types_reach_the_engine(api: Api, market: str) -> None:
+    """What the core can do, the API can ask for."""
+    far = "2099-01-01T00:00:00.000Z"
+    asked = [
+        {"time_in_force": "IOC"},
+        {"time_in_force": "fok"},
+        {"time_in_force": "GTD", "expire_time": far},
+        {"type": "stop", "stop_price": "200", "price": None},
+        {"type": "stop_limit", "stop_price": "200.00", "price": "201.00"},
+        {"display_quantity": "0.5", "quantity": "2"},
+        {"self_trade_prevention": "CANCEL_BOTH"},
+        {"deadline": far},
+    ]
+    answers = [await api.place(instrument=market, **terms) for terms in asked]
+
+    assert [answer.status for answer in answers] == [201] * len(asked)
+    assert answers[2].body["expire_time"] == far
+    assert (answers[3].body["stop_price"], answers[3].body["price"]) == ("200.00", None)
+    assert answers[5].body["display_quantity"] == "0.5000"
+    assert answers[6].body["self_trade_prevention"] == "cancel_both"
+
+
+async def test_a_batch_answers_each_order_in_its_place(api: Api, market: str) -> None:
+    """Not atomic: the good ones are orders, the bad ones have their problem."""
+    order = {"client_id": "ann", "instrument": market, "side": "buy", "type": "limit", "price": "9", "quantity": "1"}
+    batch = [
+        {**order, "client_order_id": "b1"},
+        {**order, "client_order_id": "b2", "quantity": "-1"},
+        order,
+        {**order, "client_order_id": "b4", "instrument": "NO-SUCH"},
+        {**order, "client_order_id": "b1"},
+        {**order, "client_order_id": "b1", "price": "8"},
+    ]
+    answer = await api("POST", "/orders/batch", {"orders": batch})
+
+    assert answer.status == 200
+    results = answer.body["results"]
+    assert [result["status"] for result in results] == [201, 422, 400, 404, 201, 422]
+    assert results[0]["order"]["order_id"] == results[4]["order"]["order_id"] == order_id("ann", market, "b1")
+    assert results[2]["problem"]["code"] == "missing_key"
+
+
+async def test_a_thousand_orders_fit_into_a_batch_and_no_more(api: Api, market: str) -> None:
+    """Also more bytes than a single order may have."""
+    order = {"client_id": "ann", "instrument": market, "side": "buy", "type": "limit", "price": "9", "quantity": "1"}
+    batch = [{**order, "client_order_id": f"many-{number}"} for number in range(1_000)]
+    answer = await api("POST", "/orders/batch", {"orders": batch})
+    too_many = await api("POST", "/orders/batch", {"orders": [*batch, {**order, "client_order_id": "one-more"}]})
+
+    assert {result["status"] for result in answer.body["results"]} == {201}
+    assert too_many.status == 400
+
+
+async def test_an_order_is_found_by_its_key(api: Api, other_api: Api, market: str) -> None:
+    """Who placed it, where, under which key."""
+    key = str(uuid4())
+    placed = await api.place(key, instrument=market)
+    found = await api("GET", f"/orders/by-client-id/ann/{market}/{key}")
+
+    assert (found.status, found.body) == (200, placed.body)
+    assert (await other_api("GET", f"/orders/by-client-id/bob/{market}/{key}")).status == 404
