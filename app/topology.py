@@ -2,9 +2,11 @@
 
 from app.settings import Role
 
+COMMANDS = ("app.commands.trading",)
+
 # Explicit modules, not packages: Faust skips a package whose module fails to import, and starts without it.
 MODULES: dict[Role, tuple[str, ...]] = {
-    "gateway": ("web.server", "app.commands"),
-    "matching": ("agents.matching", "web.worker", "app.commands"),
-    "recording": ("agents.recording", "web.worker", "app.commands"),
+    "gateway": ("web.server", *COMMANDS),
+    "matching": ("agents.matching", "web.worker", *COMMANDS),
+    "recording": ("agents.recording", "web.worker", *COMMANDS),
 }

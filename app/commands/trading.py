@@ -1,23 +1,14 @@
-"""The command line beside Faust's own: `faust -A app book | place | cancel`, through the gateway like any client."""
+"""`faust -A app book | place | cancel`: trading from the command line, through the gateway like any client."""
 
-import json
-import os
-import sys
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any
 from uuid import uuid4
 
-import aiohttp
 import click
 import faust.cli.base as cli
 
 from app import app
-
-DEFAULT_URL = "http://127.0.0.1:8080"
-TIMEOUT_S = 10.0
-
-url_option = cli.option("--url", envvar="MATCHSTREAM_URL", default=DEFAULT_URL, show_default=True, help="The gateway.")
-json_option = cli.option("--json", "as_json", is_flag=True, help="Print the answer as it came.")
+from app.commands.gateway import call, json_option, show, url_option
 
 
 @app.command(
@@ -28,8 +19,8 @@ json_option = cli.option("--json", "as_json", is_flag=True, help="Print the answ
 )
 async def book(self: Any, instrument: str, levels: int, url: str, as_json: bool) -> None:
     """Show the order book of INSTRUMENT."""
-    answer = await _call("GET", url, "/api/v1/orderbook", params={"instrument": instrument, "levels": str(levels)})
-    _show(answer, as_json, _ladder)
+    answer = await call("GET", url, "/api/v1/orderbook", params={"instrument": instrument, "levels": str(levels)})
+    show(answer, as_json, _ladder)
 
 
 @app.command(
@@ -59,46 +50,15 @@ async def place(
     order = {"client_id": client_id, "instrument": instrument, "side": side, "quantity": quantity}
     order |= {"type": "limit", "price": price, "time_in_force": time_in_force} if price else {"type": "market"}
     key = key or str(uuid4())
-    answer = await _call("POST", url, "/api/v1/orders", json=order, headers={"Idempotency-Key": key})
-    _show(answer, as_json, lambda order: f"{order['order_id']}  {order.get('status', 'accepted')}  key {key}")
+    answer = await call("POST", url, "/api/v1/orders", json=order, headers={"Idempotency-Key": key})
+    show(answer, as_json, lambda order: f"{order['order_id']}  {order.get('status', 'accepted')}  key {key}")
 
 
 @app.command(cli.argument("order_id"), url_option, json_option)
 async def cancel(self: Any, order_id: str, url: str, as_json: bool) -> None:
     """Cancel the order ORDER_ID and show its final state."""
-    answer = await _call("POST", url, f"/api/v1/orders/{order_id}/cancel")
-    _show(answer, as_json, lambda order: f"{order['order_id']}  {order['status']}")
-
-
-async def _call(method: str, url: str, path: str, **options: Any) -> tuple[int, Any]:
-    """Status and JSON body; a gateway that cannot be reached is a message, not a traceback."""
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.request(method, url.rstrip("/") + path, **options) as response,
-        ):
-            return response.status, json.loads(await response.text())
-    except (TimeoutError, aiohttp.ClientError, ValueError) as error:
-        reason = str(error) or type(error).__name__
-        fail(f"no answer from the gateway at {url}: {reason}. Is `make run` up?")
-
-
-def _show(answer: tuple[int, Any], as_json: bool, text: Any) -> None:
-    status, body = answer
-    if status >= 400 and not as_json:
-        fail(f"{body.get('title', status)}: {body.get('detail', '')}".rstrip(": "))
-    click.echo(json.dumps(body, indent=2) if as_json else text(body))
-    if status >= 400:
-        fail("")
-
-
-def fail(message: str) -> NoReturn:
-    """End the command with exit code 1 and one sentence: Faust would log an exception with its traceback, twice."""
-    if message:
-        click.echo(f"Error: {message}", err=True)
-    sys.stdout.flush()
-    os._exit(1)
+    answer = await call("POST", url, f"/api/v1/orders/{order_id}/cancel")
+    show(answer, as_json, lambda order: f"{order['order_id']}  {order['status']}")
 
 
 def _ladder(book: dict[str, Any]) -> str:

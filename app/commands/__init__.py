@@ -1,0 +1,1 @@
+"""The command line beside Faust's own, `faust -A app …`: each module adds its commands to the app."""

@@ -1,0 +1,48 @@
+"""Calls to the gateway from the command line: one sentence when it cannot be reached or says no."""
+
+import json
+import os
+import sys
+from typing import Any, NoReturn
+
+import aiohttp
+import click
+import faust.cli.base as cli
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+TIMEOUT_S = 10.0
+
+url_option = cli.option("--url", envvar="MATCHSTREAM_URL", default=DEFAULT_URL, show_default=True, help="The gateway.")
+json_option = cli.option("--json", "as_json", is_flag=True, help="Print the answer as it came.")
+
+
+async def call(method: str, url: str, path: str, **options: Any) -> tuple[int, Any]:
+    """Status and JSON body; a gateway that cannot be reached is a message, not a traceback."""
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.request(method, url.rstrip("/") + path, **options) as response,
+        ):
+            return response.status, json.loads(await response.text())
+    except (TimeoutError, aiohttp.ClientError, ValueError) as error:
+        reason = str(error) or type(error).__name__
+        fail(f"no answer from the gateway at {url}: {reason}. Is `make run` up?")
+
+
+def show(answer: tuple[int, Any], as_json: bool, text: Any) -> None:
+    """Print an answer as `text` makes it of its body; a problem is one sentence and exit code 1."""
+    status, body = answer
+    if status >= 400 and not as_json:
+        fail(f"{body.get('title', status)}: {body.get('detail', '')}".rstrip(": "))
+    click.echo(json.dumps(body, indent=2) if as_json else text(body))
+    if status >= 400:
+        fail("")
+
+
+def fail(message: str) -> NoReturn:
+    """End the command with exit code 1 and one sentence: Faust would log an exception with its traceback, twice."""
+    if message:
+        click.echo(f"Error: {message}", err=True)
+    sys.stdout.flush()
+    os._exit(1)
