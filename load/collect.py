@@ -53,10 +53,10 @@ async def collect(
 
 async def until_quiet(broker: str, database_url: str | None = None, timeout_s: float = 60.0) -> float:
     """Wait until every command has its report and every report is in Postgres; seconds waited, or NotQuiet."""
-    started, last, consumer = time.monotonic(), None, await _consumer(broker)
+    started, last, (consumer, partitions) = time.monotonic(), None, await _consumer(broker)
     try:
         while True:
-            ends = {name: await _ends(consumer, name) for name in TOPICS}
+            ends = {name: await _ends(consumer, name, partitions) for name in TOPICS}
             behind = await _behind(consumer, ends, database_url)
             if not behind and ends == last:  # the trades of the last report may come a moment after it
                 return time.monotonic() - started
@@ -98,9 +98,9 @@ async def _last_offset(consumer: Any, partition: int, end: int) -> int:
 
 
 async def _topic(broker: str, topic: str) -> dict[int, list[LogRecord]]:
-    consumer = await _consumer(broker)
+    consumer, partitions = await _consumer(broker)
     try:
-        ends = await _ends(consumer, topic)
+        ends = await _ends(consumer, topic, partitions)
         found: dict[int, list[LogRecord]] = {partition: [] for partition in ends}
         waiting = {partition for partition, end in ends.items() if end}
         consumer.assign([TopicPartition(topic, partition) for partition in waiting])
@@ -120,16 +120,16 @@ async def _topic(broker: str, topic: str) -> dict[int, list[LogRecord]]:
         await consumer.stop()
 
 
-async def _consumer(broker: str) -> Any:
-    """A consumer that knows the partitions of our topics, and has none assigned."""
+async def _consumer(broker: str) -> tuple[Any, range]:
+    """A consumer with nothing assigned, and the partitions of our topics; it forgets those of a topic it leaves."""
     consumer = AIOKafkaConsumer(*TOPICS, bootstrap_servers=broker, enable_auto_commit=False)
     await consumer.start()
+    partitions = range(len(consumer.partitions_for_topic(ORDERS.name)))
     consumer.unsubscribe()
-    return consumer
+    return consumer, partitions
 
 
-async def _ends(consumer: Any, topic: str) -> dict[int, int]:
-    partitions = sorted(consumer.partitions_for_topic(topic) or ())
+async def _ends(consumer: Any, topic: str, partitions: range) -> dict[int, int]:
     ends = await consumer.end_offsets([TopicPartition(topic, partition) for partition in partitions])
     return {where.partition: end for where, end in ends.items()}
 

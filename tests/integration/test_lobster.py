@@ -1,6 +1,5 @@
 """Real NASDAQ messages through the running venue: after each of them its book shows what the exchange's showed."""
 
-import asyncio
 import csv
 from collections import defaultdict
 from pathlib import Path
@@ -14,12 +13,12 @@ from load.run import check
 from tests.integration.conftest import addresses
 from tests.market_data import data_folder
 
-INSTRUMENT = "LTC-USD"
+INSTRUMENT = "AAPL"
+RULES = {"instrument": INSTRUMENT, "base_asset": "AAPL", "quote_asset": "USD", "tick_size": "0.01", "lot_size": "1"}
 NAME = "AAPL_2012-06-21_34200000_57600000"
 LEVELS = 10  # in the data
 COMPARED = 5
 CENT = 100  # prices are in 1/10,000 of a dollar
-POLL_S = 0.005
 
 Level = tuple[int, int]  # price in 1/10,000, shares
 
@@ -60,8 +59,6 @@ class Exchange:
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self.commands = 0
-        self.start_seq = 0
         self.orders: dict[int, str] = {}
         self.seeded: dict[tuple[str, int], list[str]] = defaultdict(list)
 
@@ -83,12 +80,9 @@ class Exchange:
             await self._place("taker", other, message.price, message.size, time_in_force="IOC")
 
     async def book(self) -> dict[str, list[Level]]:
-        """Our whole book once it has heard of everything we asked: each command is one report."""
-        while True:
-            book = await self.client.book(INSTRUMENT, 1_000)
-            if book["seq"] >= self.start_seq + self.commands:
-                return {"buy": _levels(book["bids"]), "sell": _levels(book["asks"])}
-            await asyncio.sleep(POLL_S)
+        """Our whole book; the engine has seen everything that we asked."""
+        book = await self.client.book(INSTRUMENT, 1_000)
+        return {"buy": _levels(book["bids"]), "sell": _levels(book["asks"])}
 
     async def _place(self, client_id: str, side: str, price: int, size: int, time_in_force: str = "GTC") -> str:
         assert price % CENT == 0
@@ -97,15 +91,14 @@ class Exchange:
         terms = Terms(client_id, INSTRUMENT, side, "limit", str(size), text, time_in_force)
         answer = await self.client.place(terms)
         assert answer.outcome is Outcome.OK, answer.body
-        self.commands += 1
         order_id: str = answer.json()["order_id"]
+        await self.client.matched(order_id)
         return order_id
 
     async def _cancel(self, order_id: str) -> int:
         """Shares that were still open."""
         answer = await self.client.cancel(order_id)
         assert answer.status == 200, (answer.status, answer.body)
-        self.commands += 1
         return int(answer.json()["remaining_quantity"].partition(".")[0])
 
     async def _take_off_seeded(self, message: Message) -> None:
@@ -139,7 +132,8 @@ async def test_the_book_follows_the_exchange_row_by_row(venue: Venue) -> None:
     ledger = Ledger()
     async with Client(venue.url, ledger) as client:
         exchange = Exchange(client)
-        exchange.start_seq = (await client.book(INSTRUMENT))["seq"]
+        async with client.session.post(f"{venue.url}/api/v1/instruments", json=RULES) as listed:
+            assert listed.status == 201, await listed.text()
         for side, levels in rows[0].items():
             for price, size in levels:
                 await exchange.seed(side, price, size)
