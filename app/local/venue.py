@@ -127,6 +127,17 @@ class Venue:
         """The process of a worker or a server."""
         return self.servers.processes.get(role) or self.processes[Worker(role, slot).name]
 
+    def worker_env(self, role: str, slot: int = 0) -> dict[str, str]:
+        """What makes a process this worker and no other."""
+        name = Worker(role, slot).name
+        return {
+            "ROLE": role,
+            "SLOT": str(slot),
+            "WEB_PORT": str(self.ports.get(name)),
+            "APP_DATADIR": str(self.folder / "workers" / name),
+            "PYTHONUNBUFFERED": "1",
+        }
+
     def log(self, name: str) -> Path:
         """The log file of `kafka`, `matching-0` …"""
         return self.folder / "logs" / f"{name}.log"
@@ -151,14 +162,7 @@ class Venue:
     def _command(self, role: str, slot: int, env: Mapping[str, str]) -> Command:
         name = Worker(role, slot).name
         argv = [sys.executable, "-m", "faust", "--loop", "uvloop", "-A", "app", "worker", "-l", "info"]
-        of_worker = {
-            "ROLE": role,
-            "SLOT": str(slot),
-            "WEB_PORT": str(self.ports.get(name)),
-            "APP_DATADIR": str(self.folder / "workers" / name),
-            "PYTHONUNBUFFERED": "1",
-        }
-        everything = {**os.environ, **self.env, **of_worker, **env}
+        everything = {**os.environ, **self.env, **self.worker_env(role, slot), **env}
         return Command(name, argv, cwd=ROOT, env=everything, stop_timeout_s=WORKER_STOP_TIMEOUT_S)
 
     def _watch(self, process: Process) -> None:
