@@ -21,6 +21,7 @@ TEXT_FILES = sorted(
     for name in subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
     if name.endswith((".py", ".md", ".toml", ".yml", "Makefile"))
 )
+REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
 FAUST = Path(sys.executable).with_name("faust")
 
 
@@ -41,6 +42,40 @@ def test_nothing_unfinished_is_marked_in_the_sources() -> None:
     """What is not done stands in an issue, not in the code."""
     mark = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
     assert [str(path) for path in TEXT_FILES if path.exists() and mark.search(path.read_text())] == []
+
+
+def test_no_file_names_a_machine() -> None:
+    """A path of somebody's disk works for nobody else."""
+    machine = re.compile(r"(?<![\w./])/(work|home|root|Users|tmp)/\w")
+    assert [str(path) for path in TEXT_FILES if path.exists() and machine.search(path.read_text())] == []
+
+
+def test_no_committed_file_records_download_addresses() -> None:
+    """Pins name versions and hashes; where they come from is the business of whoever installs."""
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    kinds = ("uv.lock", "poetry.lock", "Pipfile.lock", "package-lock.json", "yarn.lock", "pnpm-lock.yaml")
+    assert [name for name in files if name.endswith(kinds)] == []
+    assert [
+        path.name for path in REQUIREMENTS if re.search(r"://|^ *-(-index|-extra|-find|i )", path.read_text(), re.M)
+    ] == []
+
+
+@pytest.mark.parametrize("path", REQUIREMENTS, ids=lambda path: path.name)
+def test_every_pin_has_its_hashes(path: Path) -> None:
+    """What is installed is bit by bit what was tested."""
+    entries = path.read_text().replace("\\\n", " ").splitlines()
+    pins = [entry for entry in entries if entry.strip() and not entry.startswith("#")]
+    python = re.compile(r"[a-z0-9._-]+==[^ ;]+( ; [^-]+)? +(--hash=sha256:[0-9a-f]{64} *)+")
+    jar = re.compile(r"[\w.-]+:[\w.-]+:[\w.-]+ sha256:[0-9a-f]{64}")
+    assert pins
+    assert [pin for pin in pins if not (jar if path.name == "kafka.txt" else python).fullmatch(pin)] == []
+
+
+def test_the_pins_for_development_are_those_of_the_application() -> None:
+    """What the tests run on is what the image and the launcher install."""
+    dev = _pins("dev.txt")
+    for name in ("app.txt", "local.txt", "jars.txt"):
+        assert _pins(name).items() <= dev.items()
 
 
 def test_every_role_has_its_modules() -> None:
@@ -78,3 +113,9 @@ def test_the_environment_beats_the_file(tmp_path: Path, monkeypatch: pytest.Monk
     ours, fausts = load(file)
 
     assert (ours.role, ours.slot, fausts) == ("gateway", 7, {"topic_partitions": 3})
+
+
+def _pins(name: str) -> dict[str, str]:
+    """Package -> version."""
+    text = (ROOT / "requirements" / name).read_text()
+    return dict(re.findall(r"^([a-z0-9._-]+)==([^ ]+)", text, re.MULTILINE))

@@ -152,7 +152,7 @@ def test_every_server_and_worker_says_whether_it_is_healthy() -> None:
     assert servers == {"kafka", "postgres", "valkey"}
     for name in servers:
         assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
-    assert SERVICES["setup"]["depends_on"] == dict.fromkeys(servers, {"condition": "service_healthy"})
+    assert SERVICES["setup"]["depends_on"] == {name: {"condition": "service_healthy"} for name in servers}
     for worker in WORKERS.values():
         assert worker["depends_on"] == {"setup": {"condition": "service_completed_successfully"}}
         assert worker["restart"] == "unless-stopped"  # fail-stop counts on a restart
