@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from app.matching.commands import COMMAND_WORDS
+from app.models.identity import id_text, order_id
 from app.replay import OffsetGoesBack, replay
 
 ROOT = Path(__file__).parents[1]
@@ -90,3 +92,50 @@ def test_equal_input_gives_equal_bytes_in_any_process() -> None:
     }
 
     assert outputs == {b"".join(report + b"\n" for report in replay(io.BytesIO(text)))}
+
+
+def test_every_command_is_accepted() -> None:
+    """A day in a market, with each word of the log at least once, told by what came of each order."""
+    client, market = {"instrument": "BTC-USD", "client_id": "alice"}, {"instrument": "BTC-USD"}
+    s1, s2, s3 = (id_text(order_id("alice", "BTC-USD", key)) for key in ("s1", "s2", "s3"))
+    new = SELL | {"client_order_id": "s3", "price": "102", "quantity": "3"}
+    day = [
+        LIST,
+        SELL,
+        SELL | {"client_order_id": "s2", "type": "stop_limit", "stop_price": "90", "price": "89"},
+        {"command": "amend", **client, "command_id": "a1", "order_id": s1, "price": "101", "quantity": "4"},
+        {"command": "reduce", **client, "command_id": "r1", "order_id": s1, "quantity": "1"},
+        new | {"command": "replace", "command_id": "p1", "order_id": s1},
+        {"command": "cancel", **client, "command_id": "c1", "order_id": s2},
+        {"command": "halt", **market, "command_id": "h1"},
+        {"command": "snapshot", **market, "command_id": "b1"},
+        {"command": "resume", **market, "command_id": "o1"},
+        {"command": "engine_version", **market, "command_id": "e1", "version": 1},
+        {"command": "mass_cancel", **client, "command_id": "m1", "side": "sell"},
+        {"command": "tick", **market},
+    ]
+    assert {command["command"] for command in day} == set(COMMAND_WORDS.values())
+    reports = replayed(*day)
+
+    assert [report["command"] for report in reports] == [command["command"] for command in day]
+    assert {report["outcome"] for report in reports} == {"accepted"}
+    told = [
+        (o["order_id"], o["status"], o["remaining_quantity"]) for report in reports for o in report.get("orders", [])
+    ]
+    assert told == [
+        (s1, "new", "2.0"),
+        (s2, "new", "2.0"),
+        (s1, "new", "4.0"),
+        (s1, "new", "3.0"),
+        (s1, "canceled", "3.0"),
+        (s3, "new", "3.0"),
+        (s2, "canceled", "2.0"),
+        (s3, "canceled", "3.0"),
+    ]
+    snapshot = reports[8]
+    assert snapshot["levels"] == [{"side": "sell", "price": "102.00", "quantity": "3.0", "orders": 1}]
+    assert [report.get("market_status") for report in reports if "market_status" in report] == [
+        "open",
+        "halted",
+        "open",
+    ]

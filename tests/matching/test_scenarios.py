@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from app.matching.book import Book
-from app.matching.events import Level, Report
-from app.matching.words import Outcome, Side
+from app.matching.events import split
+from app.matching.words import Outcome
 from app.oracle import Oracle
+from tests.matching.reader import Reader
 from tests.matching.scenario import LISTING, Play, Scenario, scenarios
 
 ALL = list(scenarios())
@@ -18,33 +19,17 @@ def name_of(scenario: Scenario) -> str:
     return f"{scenario.file}: {scenario.claim}"
 
 
-class Reader:
-    """Follows the displayed book by reports alone, as any consumer does."""
-
-    def __init__(self) -> None:
-        self.levels: dict[tuple[Side, int], Level] = {}
-
-    def follow(self, report: Report) -> None:
-        for level in report.levels:
-            self.levels[level.side, level.price] = level
-            if not level.orders:
-                del self.levels[level.side, level.price]
-
-    def depth(self) -> tuple[list[Level], list[Level]]:
-        bids = [level for (side, _), level in self.levels.items() if side is Side.BUY]
-        asks = [level for (side, _), level in self.levels.items() if side is Side.SELL]
-        return sorted(bids, key=lambda level: -level.price), sorted(asks, key=lambda level: level.price)
-
-
 def run(scenario: Scenario, engine: Any, mirrored: bool) -> None:
     play, reader = Play(mirrored), Reader()
-    engine.apply(*play.listing())
+    reader.follow(engine.apply(*play.listing()))
     for line in scenario.lines:
         if line.command == "book":
             said = play.tell_depth(*reader.depth())
         else:
             report = engine.apply(*play.read(line.command))
-            reader.follow(report)
+            for part in split(report):
+                reader.follow(part)
+            reader.check()
             if isinstance(engine, Book):
                 engine.check()
                 engine.check_cheap(report)

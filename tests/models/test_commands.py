@@ -157,3 +157,84 @@ def test_every_command_has_its_shape(fields: dict[str, Any], type_: type) -> Non
 
     assert isinstance(command, type_)
     assert core.COMMAND_WORDS[type_] == fields["command"]
+
+
+FULL_ORDER = {
+    "order_id": ORDER_ID,
+    "command_id": "c",
+    "client_id": "alice",
+    "client_order_id": "k1",
+    "side": "buy",
+    "type": "stop_limit",
+    "price": "5",
+    "quantity": "1",
+    "stop_price": "4",
+}
+LISTED = {"command_id": "c", "base_asset": "BTC", "quote_asset": "USD", "tick_size": "0.01", "lot_size": "0.001"}
+# Each command with the fields that its key does not consist of, and another value for each of them.
+CONTENTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "place": (
+        {key: value for key, value in FULL_ORDER.items() if key not in ("order_id", "command_id")},
+        {
+            "side": "sell",
+            "type": "limit",
+            "price": "6",
+            "quantity": "2",
+            "stop_price": "3",
+            "time_in_force": "IOC",
+            "display_quantity": "1",
+            "expire_time": 1,
+            "post_only": True,
+            "self_trade_prevention": "none",
+            "deadline": 1,
+        },
+    ),
+    "cancel": ({"order_id": ORDER_ID, "command_id": "c"}, {"order_id": "0" * 8 + ORDER_ID[8:]}),
+    "amend": (
+        {"order_id": ORDER_ID, "command_id": "c", "price": "1", "quantity": "1"},
+        {"order_id": "0" * 8 + ORDER_ID[8:], "price": "2", "quantity": "2"},
+    ),
+    "reduce": (
+        {"order_id": ORDER_ID, "command_id": "c", "quantity": "1"},
+        {"order_id": "0" * 8 + ORDER_ID[8:], "quantity": "2"},
+    ),
+    "mass_cancel": ({"command_id": "c", "side": "buy"}, {"side": "sell"}),
+    "list": (
+        LISTED,
+        {
+            "base_asset": "ETH",
+            "quote_asset": "EUR",
+            "tick_size": "0.02",
+            "lot_size": "0.002",
+            "min_price": "1",
+            "max_price": "2",
+            "min_quantity": "1",
+            "max_quantity": "2",
+            "max_fills": 7,
+            "max_open_orders": 7,
+            "max_open_orders_per_client": 7,
+            "self_trade_prevention": "none",
+            "id_window_count": 7,
+            "id_window_ms": 7,
+        },
+    ),
+    "engine_version": ({"command_id": "c", "version": 1}, {"version": 2}),
+}
+CONTENTS["replace"] = (
+    FULL_ORDER,
+    CONTENTS["place"][1] | {"order_id": "0" * 8 + ORDER_ID[8:], "client_order_id": "k2"},
+)
+
+
+@pytest.mark.parametrize("word", CONTENTS)
+def test_whatever_else_a_command_says_is_in_its_fingerprint(word: str) -> None:
+    """So one key with two contents is noticed, whichever field they differ in."""
+    fields, others = CONTENTS[word]
+    command = {"command": word, "instrument": "BTC-USD"} | fields
+    fingerprints = {
+        decoded(**command).fingerprint,
+        *(decoded(**command | {k: v}).fingerprint for k, v in others.items()),
+    }
+    assert len(fingerprints) == 1 + len(others)
+    ids = {decoded(**command).command_id, *(decoded(**command | {k: v}).command_id for k, v in others.items())}
+    assert len(ids) == 1, "the key is the same"

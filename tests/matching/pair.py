@@ -1,0 +1,49 @@
+"""The book and the naive engine side by side, and a reader who sees the reports only: all three must agree."""
+
+from app.matching.book import Book
+from app.matching.commands import Command, Moment
+from app.matching.events import Report, split
+from app.oracle import Oracle
+from tests.matching.reader import Reader
+
+
+class Pair:
+    """One market, run twice and followed once."""
+
+    def __init__(self, instrument: str) -> None:
+        self.book = Book(instrument)
+        self.oracle = Oracle(instrument)
+        self.reader = Reader()
+
+    def apply(self, command: Command, at: Moment) -> Report:
+        """Carry out one command on both; every invariant holds after it."""
+        report, expected = self.book.apply(command, at), self.oracle.apply(command, at)
+        assert report == expected, f"{command}\ngave     {report}\nexpected {expected}"
+        self.book.check()
+        self.book.check_cheap(report)
+        for part in split(report):
+            self.reader.follow(part)
+        return report
+
+    def check(self) -> None:
+        """What they say about the whole market is the same too."""
+        everything = 10**9
+        assert self.book.depth(everything) == self.oracle.depth(everything) == self.reader.depth()
+        assert self.book.listing == self.oracle.listing == self.reader.listing
+        assert self.book.market_status == self.oracle.market_status == self.reader.market_status
+        assert (self.book.seq, self.book.trade_seq) == (self.oracle.seq, self.oracle.trade_seq)
+        assert self.book.time_ms == self.oracle.time_ms
+        resting_and_waiting = self.oracle.open_orders_list()
+        state = self.book.state()
+        ours = [order.order_id for order in (*state.bids, *state.asks, *state.stops)]
+        assert ours == [order.order_id for order in resting_and_waiting]
+        assert self.reader.open_orders() == {order.order_id: order for order in resting_and_waiting}
+        self.reader.check()
+
+    def restart(self) -> None:
+        """The book goes on from its state, as in another process."""
+        before = self.book.state()
+        blocks = {number: self.book.id_block(number) for number in range(before.first_block, before.end_block)}
+        self.book = Book.restore(before, blocks)
+        assert self.book.state() == before, "a restored book is another one"
+        self.book.check()

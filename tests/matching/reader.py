@@ -1,0 +1,86 @@
+"""What anyone can know from the reports alone: levels, orders and trades, rebuilt without an engine."""
+
+from app.matching.commands import Listing, Place
+from app.matching.events import Level, OrderState, Report, Trade
+from app.matching.words import MarketStatus, Side, Status
+
+OPEN = (Status.NEW, Status.PARTIALLY_FILLED)
+
+
+class Reader:
+    """Follows the parts of the reports in order. AssertionError: they leave a gap or contradict each other."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.trade_seq = 0
+        self.listing: Listing | None = None
+        self.market_status: MarketStatus | None = None
+        self.levels: dict[tuple[Side, int], Level] = {}
+        self.orders: dict[bytes, OrderState] = {}  # the latest state of every id
+        self.terms: dict[bytes, Place] = {}
+        self.trades: list[Trade] = []
+        self.traded: dict[bytes, tuple[int, int]] = {}  # quantity and notional of an order's trades
+
+    def follow(self, part: Report) -> None:
+        """Take in one report, or one part of a large one."""
+        assert part.seq == self.seq + 1, f"a gap: {part.seq} after {self.seq}"
+        self.seq = part.seq
+        self.listing = part.listing or self.listing
+        self.market_status = part.market_status or self.market_status
+        for state in part.orders:
+            self._take_state(state)
+        for trade in part.trades:
+            self._take_trade(trade)
+        for level in part.levels:
+            self._take_level(level, is_change=part.command != "snapshot")
+
+    def depth(self) -> tuple[list[Level], list[Level]]:
+        """All levels of bids and asks, best first."""
+        bids = [level for (side, _), level in self.levels.items() if side == Side.BUY]
+        asks = [level for (side, _), level in self.levels.items() if side == Side.SELL]
+        return sorted(bids, key=lambda level: -level.price), sorted(asks, key=lambda level: level.price)
+
+    def open_orders(self) -> dict[bytes, OrderState]:
+        """Every order that rests or waits."""
+        return {order_id: state for order_id, state in self.orders.items() if state.status in OPEN}
+
+    def check(self) -> None:
+        """Orders, trades and levels tell the same story."""
+        resting: dict[tuple[Side, int], list[OrderState]] = {}
+        for order_id, state in self.orders.items():
+            assert self.traded[order_id] == (state.filled, state.notional), f"{order_id!r} has other trades"
+            terms = self.terms[order_id]
+            if state.status in OPEN and (terms.stop_price is None or state.triggered):
+                assert state.price is not None, f"{order_id!r} rests without a price"
+                resting.setdefault((terms.side, state.price), []).append(state)
+        assert resting.keys() == self.levels.keys()
+        for key, states in resting.items():
+            hides = any(self.terms[state.order_id].display_quantity for state in states)
+            total = sum(state.remaining for state in states)
+            level = self.levels[key]
+            assert level.orders == len(states), f"{level} has {len(states)} orders"
+            assert level.quantity < total + 1 if hides else level.quantity == total, f"{level} has {total}"
+
+    def _take_state(self, state: OrderState) -> None:
+        if state.terms is not None:
+            self.terms[state.order_id] = state.terms
+            self.traded[state.order_id] = (0, 0)
+        assert state.quantity == state.filled + state.remaining, f"{state} does not add up"
+        self.orders[state.order_id] = state._replace(terms=None, last_price=None, last_quantity=None, liquidity=None)
+
+    def _take_trade(self, trade: Trade) -> None:
+        assert trade.seq == self.trade_seq + 1, f"a gap: trade {trade.seq} after {self.trade_seq}"
+        self.trade_seq = trade.seq
+        self.trades.append(trade)
+        for order_id in (trade.maker_order_id, trade.taker_order_id):
+            quantity, notional = self.traded[order_id]
+            self.traded[order_id] = quantity + trade.quantity, notional + trade.quantity * trade.price
+
+    def _take_level(self, level: Level, is_change: bool) -> None:
+        key = level.side, level.price
+        before = self.levels.get(key, Level(*key, 0, 0))
+        assert not is_change or before != level, f"{level} has not changed"
+        if level.orders:
+            self.levels[key] = level
+        else:
+            self.levels.pop(key, None)

@@ -1,0 +1,129 @@
+"""Reports: dense, in parts when they are large, and enough to follow the market by."""
+
+import pytest
+
+from app.matching.book import Book
+from app.matching.commands import List, Listing, MassCancel, Moment, Place, Snapshot
+from app.matching.events import MAX_ENTRIES_PER_PART, Level, OrderState, Report, Trade, parts_of, split
+from app.matching.words import OrderType, Outcome, SelfTradePrevention, Side, Status
+from app.models.commands import scale_of
+from app.models.reports import encode, report_message
+from tests.matching.pair import Pair
+from tests.matching.reader import Reader
+from tests.matching.streams import INSTRUMENT, commands
+
+KIB = 1024
+LONGEST = "x" * 64
+# The smallest tick and lot of all, so that numbers have as many digits as they can have.
+LISTING = Listing(LONGEST, LONGEST, LONGEST, 1, 1, max_price=10**19, max_quantity=10**19)
+ORDER = OrderState(b"o" * 16, "c", Status.NEW, None, 1, 1, 0, 1, 0)
+TRADE = Trade(1, 1, 1, b"m" * 16, b"t" * 16, "c", "d", Side.BUY)
+LEVEL = Level(Side.BUY, 1, 1, 1)
+
+
+def report(orders: int, trades: int, levels: int) -> Report:
+    """A report of a command with so many entries, all different."""
+    return Report(
+        "X",
+        7,
+        1,
+        1,
+        1,
+        "place",
+        b"k" * 16,
+        Outcome.ACCEPTED,
+        orders=[ORDER._replace(price=n) for n in range(orders)],
+        trades=[TRADE._replace(seq=n) for n in range(trades)],
+        levels=[LEVEL._replace(price=n) for n in range(levels)],
+        parts=parts_of(orders + trades + levels),
+    )
+
+
+@pytest.mark.parametrize(("entries", "parts"), [(0, 1), (1, 1), (256, 1), (257, 2), (512, 2), (513, 3), (3_000, 12)])
+def test_a_report_takes_as_many_seqs_as_it_has_parts(entries: int, parts: int) -> None:
+    """The number is part of the format: all later seqs depend on it."""
+    assert parts_of(entries) == parts
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [(0, 0, 0), (256, 0, 0), (257, 0, 0), (100, 156, 1), (300, 0, 300), (0, 600, 0), (1, 1_000, 2), (513, 511, 2)],
+    ids=str,
+)
+def test_the_parts_of_a_report_are_all_of_it(counts: tuple[int, int, int]) -> None:
+    """In order: its orders, then its trades, then its levels; none is empty, none has more than a part may have."""
+    whole = report(*counts)
+    parts = list(split(whole))
+    assert len(parts) == whole.parts
+    assert [part.seq for part in parts] == list(range(7, 7 + whole.parts))
+    assert [(part.part, part.parts) for part in parts] == [(n, whole.parts) for n in range(1, whole.parts + 1)]
+    for name in ("orders", "trades", "levels"):
+        assert [entry for part in parts for entry in getattr(part, name)] == getattr(whole, name)
+    sizes = [len(part.orders) + len(part.trades) + len(part.levels) for part in parts]
+    assert all(size == MAX_ENTRIES_PER_PART for size in sizes[:-1])
+    kinds = [name for part in parts for name in ("orders", "trades", "levels") for _ in getattr(part, name)]
+    assert kinds == sorted(kinds, key=("orders", "trades", "levels").index)
+    rest = [part._replace(seq=0, part=0, orders=[], trades=[], levels=[]) for part in parts]
+    assert rest == [whole._replace(seq=0, part=0, orders=[], trades=[], levels=[])] * len(parts)
+
+
+def sweep() -> list[Report]:
+    """The largest things that can happen: 1,000 makers at as many prices filled by one, the next 1,000 canceled."""
+    book, last = Book(LONGEST), 10**19
+    book.apply(List(b"list".ljust(16), 0, LISTING), Moment(0, 0))
+    mode, reports = SelfTradePrevention.NONE, []
+    for n in range(2_000):
+        client = f"{n:x}".rjust(64, "x")
+        maker = Place(
+            n.to_bytes(16, "big"), 0, client, LONGEST, Side.SELL, OrderType.LIMIT, last // 2_000, last - 2_000 + n
+        )
+        reports.append(book.apply(maker, Moment(1, 1)))
+    taker = Place(b"t" * 16, 0, LONGEST, LONGEST, Side.BUY, OrderType.LIMIT, last, last, self_trade_prevention=mode)
+    reports.append(book.apply(taker, Moment(10**14, 10**14)))
+    reports.append(book.apply(Snapshot(b"snapshot".ljust(16), 0), Moment(10**14, 10**14)))
+    reports.append(book.apply(MassCancel(b"mass".ljust(16), 0), Moment(10**14, 10**14)))
+    return reports
+
+
+def test_no_part_of_the_largest_reports_exceeds_256_kib() -> None:
+    """With the longest ids and numbers: what is sent must fit, whatever the market."""
+    *_, swept, snapshot, canceled = sweep()
+    assert (len(swept.trades), swept.parts, snapshot.parts, canceled.parts) == (1_000, 12, 4, 8)
+    scale = scale_of(LISTING)
+    sizes = [len(encode(report_message(part, scale))) for r in (swept, snapshot, canceled) for part in split(r)]
+    assert 100 * KIB < max(sizes) < 256 * KIB
+
+
+def test_a_reader_joins_the_parts() -> None:
+    """Following part by part gives what the book has in the end: nothing."""
+    reader = Reader()
+    reader.seq = 1  # the listing
+    for whole in sweep():
+        for part in split(whole):
+            reader.follow(part)
+    reader.check()
+    assert (len(reader.trades), reader.depth(), reader.open_orders()) == (1_000, ([], []), {})
+    assert reader.orders[b"t" * 16].filled == 1_000 * (10**19 // 2_000)
+
+
+@pytest.mark.parametrize("seed", range(700, 712))
+def test_a_reader_knows_the_market_after_every_report(seed: int) -> None:
+    """Levels, every order's state, every trade and the rules: from the reports alone, as the engines have them."""
+    pair = Pair(INSTRUMENT)
+    for command, at in commands(seed, 120):
+        pair.apply(command, at)
+        pair.check()
+        assert pair.reader.orders == {
+            order_id: state._replace(terms=None, last_price=None, last_quantity=None, liquidity=None)
+            for order_id, state in pair.oracle.orders.items()
+        }
+
+
+def test_a_reader_notices_a_lost_report() -> None:
+    """What is dense cannot be thinned out unseen."""
+    reports = sweep()[:3]
+    reader = Reader()
+    reader.seq = 1
+    reader.follow(reports[0])
+    with pytest.raises(AssertionError, match="a gap"):
+        reader.follow(reports[2])
