@@ -1,0 +1,191 @@
+"""Matching engines on one stream: ours with full reports, and two published packages, each through its own API.
+
+An engine's `ready` builds what its users would have at hand (text ids where its API takes text) and is not timed;
+`run` is, with everything it takes to call the engine. `trades` then says what traded, in one form for all.
+"""
+
+import subprocess
+import sys
+import venv
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
+
+from app.matching.commands import Cancel, Moment, Place
+from app.matching.events import Trade
+from app.matching.words import OrderType, Side
+from benchmarks.flow import UNLIMITED, Operation, listed
+
+ROOT = Path(__file__).parents[1]
+REQUIREMENTS = Path(__file__).with_name("peers.txt")
+ENVIRONMENT = ROOT / ".venv-peers"
+
+
+class Traded(NamedTuple):
+    """One fill: the ids as UUID text, price in ticks, quantity in lots."""
+
+    maker: str
+    taker: str
+    price: int
+    quantity: int
+
+
+class Engine(Protocol):
+    """A fresh and empty book."""
+
+    name: str
+
+    def ready(self, operations: Sequence[Operation], ids: dict[int, bytes]) -> Sequence[Any]: ...
+
+    def run(self, ready: Sequence[Any]) -> None: ...
+
+    def trades(self) -> list[Traded]: ...
+
+
+class Ours:
+    """app/matching, as the matching worker calls it."""
+
+    name = "matchstream"
+
+    def __init__(self) -> None:
+        self._book = listed(UNLIMITED)
+        self._offset = 0
+        self._trades: list[Trade] = []
+
+    def ready(self, operations: Sequence[Operation], ids: dict[int, bytes]) -> Sequence[Any]:
+        return [
+            (
+                None if op.target is None else ids[op.target],
+                ids[op.number],
+                op.number * 0x9E3779B97F4A7C15 % 2**64,  # as long as a fingerprint is
+                f"client-{op.client}",
+                ids[op.number].hex()[:20],
+                op.side,
+                op.price,
+                op.quantity,
+            )
+            for op in operations
+        ]
+
+    def run(self, ready: Sequence[Any]) -> None:
+        book, offset, trades, limit = self._book, self._offset, self._trades, OrderType.LIMIT
+        apply = book.apply
+        for target, key, said, client, client_order_id, side, price, quantity in ready:
+            offset += 1
+            at = Moment(offset, offset)
+            if target is None:
+                report = apply(Place(key, said, client, client_order_id, side, limit, quantity, price), at)
+            else:
+                report = apply(Cancel(key, said, target), at)
+            trades += report.trades
+        self._offset = offset
+
+    def trades(self) -> list[Traded]:
+        return [Traded(_text(t.maker_order_id), _text(t.taker_order_id), t.price, t.quantity) for t in self._trades]
+
+
+class Akhil4n:
+    """akhil4n-orderbook: its prices are Decimal, it names orders by text and keeps a log of trades."""
+
+    name = "akhil4n-orderbook"
+
+    def __init__(self) -> None:
+        import orderbook
+
+        self._module = orderbook
+        self._book = orderbook.OrderBook()
+
+    def ready(self, operations: Sequence[Operation], ids: dict[int, bytes]) -> Sequence[Any]:
+        sides = {Side.BUY: self._module.OrderSide.BID, Side.SELL: self._module.OrderSide.ASK}
+        return [
+            (op.target and _text(ids[op.target]), _text(ids[op.number]), sides[op.side], Decimal(op.price), op.quantity)
+            for op in operations
+        ]
+
+    def run(self, ready: Sequence[Any]) -> None:
+        add, cancel, new = self._book.add_limit_order, self._book.cancel_order, self._module.Order
+        for target, key, side, price, quantity in ready:
+            if target is None:
+                order = new(side, price, quantity)
+                order.order_id = key
+                add(order)
+            else:
+                cancel(target)
+
+    def trades(self) -> list[Traded]:
+        return [Traded(t.filler_id, t.aggressor_id, int(t.price), t.quantity_filled) for t in self._book.trade_log]
+
+
+class LightMatchingEngine:
+    """lightmatchingengine: it numbers the orders itself, so whoever calls it keeps the numbers."""
+
+    name = "lightmatchingengine"
+
+    def __init__(self) -> None:
+        from lightmatchingengine.lightmatchingengine import LightMatchingEngine as Published
+
+        self._engine = Published()
+        self._numbers: dict[str, int] = {}
+        self._trades: list[Any] = []
+
+    def ready(self, operations: Sequence[Operation], ids: dict[int, bytes]) -> Sequence[Any]:
+        sides = {Side.BUY: 1, Side.SELL: 2}
+        return [
+            (op.target and _text(ids[op.target]), _text(ids[op.number]), sides[op.side], op.price, op.quantity)
+            for op in operations
+        ]
+
+    def run(self, ready: Sequence[Any]) -> None:
+        add, cancel, numbers, kept = self._engine.add_order, self._engine.cancel_order, self._numbers, self._trades
+        instrument = UNLIMITED.instrument
+        for target, key, side, price, quantity in ready:
+            if target is None:
+                order, trades = add(instrument, price, quantity, side)
+                numbers[key] = order.order_id
+                kept += trades
+            else:
+                cancel(numbers[target], instrument)
+
+    def trades(self) -> list[Traded]:
+        keys = {number: key for key, number in self._numbers.items()}
+        return [Traded(keys[maker], keys[taker], *rest) for maker, taker, *rest in self._fills()]
+
+    def _fills(self) -> Iterator[tuple[int, int, int, int]]:
+        """Its list has the taker's execution at each price first, and then those of the makers that it met there."""
+        taker, left = 0, 0
+        for trade in self._trades:
+            if not left:
+                taker, left = trade.order_id, trade.trade_qty
+            else:
+                yield trade.order_id, taker, trade.trade_price, trade.trade_qty
+                left -= trade.trade_qty
+
+
+PEERS: tuple[type[Engine], ...] = (Akhil4n, LightMatchingEngine)
+
+
+def install_peers() -> None:
+    """Put the packages into an environment of their own, anew when their list has changed, and make them importable."""
+    stamp = ENVIRONMENT / "made.stamp"
+    if not stamp.exists() or stamp.stat().st_mtime < REQUIREMENTS.stat().st_mtime:
+        venv.create(ENVIRONMENT, clear=True, with_pip=True)
+        pip = [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--require-hashes", "--no-deps", "-r", str(REQUIREMENTS)], check=True)
+        stamp.touch()
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    sys.path.append(str(ENVIRONMENT / "lib" / version / "site-packages"))
+
+
+def differences(name: str, expected: Iterable[Traded], found: Iterable[Traded]) -> str | None:
+    """What is the first difference between two engines' trades, if any."""
+    expected, found = list(expected), list(found)
+    for number, (one, other) in enumerate(zip(expected, found, strict=False)):
+        if one != other:
+            return f"{name}: trade {number} is {other}, not {one}"
+    return None if len(expected) == len(found) else f"{name}: {len(found)} trades, not {len(expected)}"
+
+
+def _text(value: bytes) -> str:
+    return str(UUID(bytes=value))
