@@ -22,7 +22,7 @@ from app.matching.commands import (
     Snapshot,
     Tick,
 )
-from app.matching.events import Level, Report, parts_of
+from app.matching.events import MAX_ENTRIES_PER_PART, Level, Report, parts_of
 from app.matching.identities import Block, Identities
 from app.matching.journal import Journal, refused_state
 from app.matching.open_orders import OpenOrders
@@ -39,7 +39,9 @@ from app.matching.taking import take
 from app.matching.words import MarketStatus, Outcome, Reason, Status
 
 _new = tuple.__new__  # a NamedTuple's own constructor takes twice as long
+# Looked up once: a member of an enum class takes as long to find as a whole call.
 _ACCEPTED, _REJECTED, _DUPLICATE = Outcome.ACCEPTED, Outcome.REJECTED, Outcome.DUPLICATE
+_CANCELED, _BY_CLIENT = Status.CANCELED, Reason.CANCELED_BY_CLIENT
 
 
 class Book:
@@ -122,7 +124,7 @@ class Book:
         order = self._target(cancel)
         if isinstance(order, Reason):
             return self._report(cancel, _REJECTED, order)
-        self.orders.end(order, Status.CANCELED, Reason.CANCELED_BY_CLIENT)
+        self.orders.end(order, _CANCELED, _BY_CLIENT)
         self.journal.touch(order)
         return self._report(cancel, _ACCEPTED)
 
@@ -265,7 +267,7 @@ class Book:
         if remaining > 0:
             self.orders.shrink(order, remaining)
         else:
-            self.orders.end(order, Status.CANCELED, Reason.CANCELED_BY_CLIENT)
+            self.orders.end(order, _CANCELED, _BY_CLIENT)
 
     def _report(
         self,
@@ -277,17 +279,20 @@ class Book:
         levels: list[Level] | None = None,
     ) -> Report:
         """What the command did. `placed` is the new order in it, accepted or refused, if it is to be reported."""
-        journal, kind = self.journal, type(command)
+        journal, bids, asks = self.journal, self.orders.bids, self.orders.asks
         seq = self.seq + 1
         orders = journal.states(seq, placed)
         if reason is not None and placed is not None:
             orders.append(refused_state(placed, reason))
-        trades = journal.take_trades()
+        trades = journal.take_trades() if journal.trades else []
         if levels is None:
-            levels = self.orders.bids.changes() + self.orders.asks.changes()
-        parts = parts_of(len(orders) + len(trades) + len(levels))
+            levels = bids.changes() if bids.before else []
+            if asks.before:
+                levels += asks.changes()
+        entries = len(orders) + len(trades) + len(levels)
+        parts = 1 if entries <= MAX_ENTRIES_PER_PART else parts_of(entries)
         self.seq += parts
-        subject = _SUBJECT.get(kind)
+        word, identity, subject = _NAMES[type(command)]
         return _new(
             Report,
             (
@@ -296,8 +301,8 @@ class Book:
                 self.offset,
                 self.time_ms,
                 self.engine_version,
-                COMMAND_WORDS[kind],
-                None if isinstance(command, Tick) else command[0],
+                word,
+                None if identity is None else command[identity],
                 outcome,
                 reason,
                 None if subject is None else command[subject],
@@ -377,6 +382,8 @@ class Book:
         sanity.check_cheap(self, report)
 
 
-# Where in a command the id stands of the order that it names.
-_SUBJECT = {Place: 0, Cancel: 2, Amend: 2, Reduce: 2, Replace: 2}
+# The word for a command, and where in it stand its own id and that of the order that it names.
+_NAMES: dict[type, tuple[str, int | None, int | None]] = {kind: (word, 0, None) for kind, word in COMMAND_WORDS.items()}
+_NAMES |= {kind: (COMMAND_WORDS[kind], 0, 2) for kind in (Cancel, Amend, Reduce, Replace)}
+_NAMES |= {Place: (COMMAND_WORDS[Place], 0, 0), Tick: (COMMAND_WORDS[Tick], None, None)}
 _UNLISTED = Listing("", "", "", 0, 0)

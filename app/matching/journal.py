@@ -35,11 +35,8 @@ class Journal:
 
     def take_trades(self) -> list[Trade]:
         """The trades of this command; the next begins with none."""
-        trades = self.trades
-        if trades:
-            self.trades = []
-            return trades
-        return []
+        trades, self.trades = self.trades, []
+        return trades
 
 
 def order_state(order: Order, fill: Fill | None, place: Place | None) -> OrderState:

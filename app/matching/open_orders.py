@@ -5,6 +5,8 @@ from app.matching.ladder import Ladder
 from app.matching.orders import Order
 from app.matching.words import Reason, Side, Status
 
+_BUY = Side.BUY  # looked up once: a member of an enum class takes as long to find as a whole call
+
 
 class OpenOrders:
     """Every open order is in `by_id` (by number), and either in a queue of a ladder or in the stops' agenda."""
@@ -35,27 +37,27 @@ class OpenOrders:
         """Put the order at the back of the queue at its price, showing so much."""
         assert order.price is not None, "an order without a price never rests"
         order.shown = shown
-        (self.bids if order.side is Side.BUY else self.asks).queue_at(order.price).append(order)
+        (self.bids if order.side is _BUY else self.asks).queue_at(order.price).append(order)
 
     def wait(self, order: Order) -> None:
         """Put a stop order among those that wait for their price (R9)."""
         assert order.terms.stop_price is not None, "only a stop order waits"
         # Buys by lowest, sells by highest stop price.
-        nearness = order.terms.stop_price if order.side is Side.BUY else -order.terms.stop_price
+        nearness = order.terms.stop_price if order.side is _BUY else -order.terms.stop_price
         self._stops[order.side].add(nearness, order)
 
     def leave_queue(self, order: Order) -> None:
         """Take a resting order out of its queue; it is still open."""
         queue = order.queue
         if queue is not None:
-            (self.bids if order.side is Side.BUY else self.asks).leave(order, queue)
+            (self.bids if order.side is _BUY else self.asks).leave(order, queue)
 
     def shrink(self, order: Order, remaining: int) -> None:
         """Less of an open order remains; it keeps its place, and what an iceberg hides goes first (R6, R8)."""
         order.remaining = remaining
         queue = order.queue
         if queue is not None and order.shown > remaining:
-            (self.bids if order.side is Side.BUY else self.asks).note(queue)
+            (self.bids if order.side is _BUY else self.asks).note(queue)
             queue.quantity -= order.shown - remaining
             order.shown = remaining
 
@@ -65,7 +67,7 @@ class OpenOrders:
         order.reason = reason
         queue = order.queue
         if queue is not None:
-            (self.bids if order.side is Side.BUY else self.asks).leave(order, queue)
+            (self.bids if order.side is _BUY else self.asks).leave(order, queue)
         self.forget(order)
 
     def forget(self, order: Order) -> None:

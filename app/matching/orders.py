@@ -26,6 +26,10 @@ PLAIN = {
     for mode in SelfTradePrevention
 }
 
+# Of a `Place` with plain terms: time in force, stop price, displayed quantity, expiry, post-only.
+_LIMIT = OrderType.LIMIT
+_PLAIN_FIELDS = (TimeInForce.GTC, None, None, None, False)
+
 
 class Order:
     """One accepted order. Prices in ticks, quantities in lots; `notional` sums price x quantity over its fills.
@@ -100,6 +104,8 @@ class Order:
 def terms_of(place: Place, default_mode: SelfTradePrevention) -> Terms:
     """The terms of a new order; `default_mode` is the instrument's (R14)."""
     mode = place.self_trade_prevention or default_mode
+    if place[8:13] == _PLAIN_FIELDS and place.type is _LIMIT:
+        return PLAIN[place.side, mode]
     return Terms(
         place.side,
         place.type,

@@ -18,28 +18,28 @@ def refusal_of_place(
     place: Place, listing: Listing, halted: bool, time_ms: int, orders: OpenOrders, replaced: Order | None = None
 ) -> Reason | None:
     """The first check that a new order fails, as if the order it replaces were gone."""
+    # Taking all fields at once is as fast as asking for two of them by name.
+    _, _, client_id, _, side, type_, quantity, price, force, stop_price, display, expire_ms, post_only, _, due_ms = (
+        place
+    )
+    _, _, _, _, _, min_price, max_price, min_quantity, max_quantity, *_ = listing
     if halted:
         return Reason.MARKET_CLOSED
-    if _is_unsupported(place):
+    if _is_unsupported(type_, force, price, stop_price, display, expire_ms, post_only):
         return Reason.UNSUPPORTED_ORDER
-    quantity, display = place.quantity, place.display_quantity
-    if not listing.min_quantity <= quantity <= listing.max_quantity or (
-        display is not None and not 1 <= display <= quantity
-    ):
+    if not min_quantity <= quantity <= max_quantity or (display is not None and not 1 <= display <= quantity):
         return Reason.INCORRECT_QUANTITY
-    for price in (place.price, place.stop_price):
-        if price is not None and price <= 0:
-            return Reason.INVALID_PRICE_INCREMENT
-    for price in (place.price, place.stop_price):
-        if price is not None and not listing.min_price <= price <= listing.max_price:
-            return Reason.PRICE_BAND
-    if place.deadline_ms is not None and time_ms > place.deadline_ms:
+    if (price is not None and price <= 0) or (stop_price is not None and stop_price <= 0):
+        return Reason.INVALID_PRICE_INCREMENT
+    if (price is not None and not min_price <= price <= max_price) or (
+        stop_price is not None and not min_price <= stop_price <= max_price
+    ):
+        return Reason.PRICE_BAND
+    if (due_ms is not None and time_ms > due_ms) or (expire_ms is not None and expire_ms <= time_ms):
         return Reason.STALE_ORDER
-    if place.expire_time_ms is not None and place.expire_time_ms <= time_ms:
-        return Reason.STALE_ORDER
-    if _could_stay_open(place) and _are_too_many(place.client_id, listing, orders, replaced):
+    if _could_stay_open(type_, force) and _are_too_many(client_id, listing, orders, replaced):
         return Reason.TOO_MANY_ORDERS
-    if place.post_only and _would_take(place.side, place.price, orders, replaced):
+    if post_only and _would_take(side, price, orders, replaced):
         return Reason.POST_ONLY_WOULD_TAKE
     return None
 
@@ -81,25 +81,30 @@ def is_valid_listing(listing: Listing) -> bool:
     )
 
 
-def _is_unsupported(place: Place) -> bool:
+def _is_unsupported(
+    type_: OrderType,
+    force: TimeInForce,
+    price: int | None,
+    stop_price: int | None,
+    display: int | None,
+    expire_ms: int | None,
+    post_only: bool,
+) -> bool:
     """Fields that the type or time in force lacks, or has no use for."""
-    type_, force = place.type, place.time_in_force
     has_limit = type_ is _LIMIT or type_ is _STOP_LIMIT
     is_stop = not (type_ is _LIMIT or type_ is _MARKET)
     rests_at_once = type_ is _LIMIT and (force is _GTC or force is _GTD)
     return (
-        (place.price is not None) != has_limit
-        or (place.stop_price is not None) != is_stop
-        or (place.expire_time_ms is not None) != (force is _GTD)
+        (price is not None) != has_limit
+        or (stop_price is not None) != is_stop
+        or (expire_ms is not None) != (force is _GTD)
         or (type_ is _MARKET and force is _GTD)
-        or (not rests_at_once and (place.post_only or place.display_quantity is not None))
+        or (not rests_at_once and (post_only or display is not None))
     )
 
 
-def _could_stay_open(place: Place) -> bool:
-    if place.type is _LIMIT:
-        return place.time_in_force is _GTC or place.time_in_force is _GTD
-    return place.type is not _MARKET
+def _could_stay_open(type_: OrderType, force: TimeInForce) -> bool:
+    return force is _GTC or force is _GTD if type_ is _LIMIT else type_ is not _MARKET
 
 
 def _are_too_many(client_id: str, listing: Listing, orders: OpenOrders, replaced: Order | None) -> bool:
