@@ -12,9 +12,9 @@ import uvloop
 
 from app.settings import broker_address
 from app.settings import load as load_settings
+from app.verification.waiting import NotQuiet
 from load import fixtures, ledger
 from load.client import NotReady
-from load.collect import NotQuiet
 from load.ledger import Ledger
 from load.openloop import CONNECTIONS
 from load.profiles import MIXED, PLAIN, PROFILES

@@ -12,10 +12,11 @@ from uuid import uuid4
 import msgspec
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, WSMsgType
 
+from app.verification.ledger import Entry, Kind, Outcome, Request
 from load import request
 from load.backoff import Backoff
-from load.ledger import Entry, Ledger, Outcome, is_worth_repeating, outcome_of, over_all
-from load.request import Kind, Request, Terms
+from load.ledger import Ledger, is_worth_repeating, outcome_of, over_all
+from load.request import Terms
 
 API = "/api/v1"
 TIMEOUT_S = 10.0

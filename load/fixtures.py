@@ -1,19 +1,17 @@
 """Requests of the generator as files: as they go to HTTP, or as the commands of the `orders` topic for `replay`."""
 
 import base64
-import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from app.matching.words import OrderType, Side, TimeInForce
 from app.models.commands import CancelOrder, CommandMessage, ListInstrument, PlaceOrder, encode_command
+from app.verification.ledger import Request, said_by
 from load.generator import requests
 from load.profiles import Mix, Profile
-from load.request import Request
 
 _encode = msgspec.json.Encoder().encode
 
@@ -75,9 +73,3 @@ def command_of(asked: Request, instruments: dict[str, str]) -> CommandMessage | 
         said.get("price"),
         TimeInForce(said.get("time_in_force", "GTC")),
     )
-
-
-def said_by(asked: Request) -> dict[str, Any]:
-    """The fields of an order's body, numbers as the text that was sent; raises ValueError."""
-    said: dict[str, Any] = json.loads(asked.body, parse_float=str, parse_int=str)
-    return said

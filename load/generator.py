@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from random import Random
 
+from app.verification.ledger import Kind, Request
 from load import request
 from load.hostile import hostile, other_body
 from load.profiles import MIXED, Drawn, Mix, Profile
-from load.request import Kind, Request, Terms
+from load.request import Terms
 
 BLOCK = 1_000  # shares are exact in each block of so many requests
 REMEMBERED = 8_192  # earlier orders that repeats and cancels choose from

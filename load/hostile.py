@@ -4,7 +4,7 @@ from collections.abc import Callable
 from random import Random
 
 from app.models import identity
-from load.request import ORDERS_PATH, Kind, Request
+from app.verification.ledger import ORDERS_PATH, Kind, Request
 
 TOO_LONG = 65
 OVER_BODY_LIMIT = 70_000

@@ -1,42 +1,14 @@
-"""What was asked and what was answered: one entry for each request, ok, refused or unknown, for the checker to judge.
-
-The three words are Jepsen's :ok, :fail and :info. Unknown means that the request may or may not have had its effect.
-"""
+"""The ledger that the load generator keeps: what was asked and what was answered, for the checker to judge."""
 
 from collections import Counter
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
-from load.request import Request
+from app.verification.ledger import Entry, Outcome, read_entries
 
 OVERLOADED = (429, 503)
-
-
-class Outcome(StrEnum):
-    OK = "ok"
-    REFUSED = "refused"
-    UNKNOWN = "unknown"
-
-
-class Entry(NamedTuple):
-    """One request with all its attempts.
-
-    `status` is the last HTTP status, None if no answer came. `answered_id` is the order id in the last answer. Times
-    are ns of one monotonic clock, `due_ns` being when the request should have been sent.
-    """
-
-    request: Request
-    outcome: Outcome
-    status: int | None
-    attempts: int
-    due_ns: int
-    done_ns: int
-    answered_id: str | None = None
-    error: str | None = None
 
 
 def outcome_of(status: int | None) -> Outcome:
@@ -87,6 +59,4 @@ class Ledger:
 
 def read(file: Path) -> Ledger:
     """What `write` wrote; raises msgspec.ValidationError."""
-    decode = msgspec.json.Decoder(Entry).decode
-    with file.open("rb") as lines:
-        return Ledger([decode(line) for line in lines])
+    return Ledger(read_entries(file))

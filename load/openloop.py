@@ -13,11 +13,11 @@ from random import Random
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from app.verification.ledger import Entry, Kind, Outcome, Request
 from load.backoff import Backoff
 from load.client import answered_id
 from load.latency import Latency
-from load.ledger import Entry, Ledger, Outcome, is_worth_repeating, outcome_of, over_all
-from load.request import Kind, Request
+from load.ledger import Ledger, is_worth_repeating, outcome_of, over_all
 from load.wire import Connection, rendered
 
 CONNECTIONS = 64

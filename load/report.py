@@ -9,8 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from load.checker import Verdict
-from load.ledger import Ledger, Outcome
+from app.verification.findings import Verdict
+from app.verification.ledger import Outcome
+from load.ledger import Ledger
 
 PACKAGES = ("faust-streaming", "aiokafka", "aiohttp", "msgspec", "uvloop")
 

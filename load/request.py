@@ -1,40 +1,9 @@
 """One HTTP request to the venue as plain data: what is sent, and which order an acceptance would be about."""
 
-from enum import StrEnum
 from typing import NamedTuple
 
 from app.models import identity
-
-ORDERS_PATH = "/api/v1/orders"
-JSON = "application/json"
-
-
-class Kind(StrEnum):
-    """Why a request is in the stream."""
-
-    LIMIT = "limit"
-    MARKET = "market"
-    CANCEL = "cancel"
-    REPEAT = "repeat"
-    HOSTILE = "hostile"
-
-
-class Request(NamedTuple):
-    """`order_id` is the order that a 2xx is about, `must_refuse` says that only a 4xx is right, whatever happens."""
-
-    kind: Kind
-    method: str
-    path: str
-    body: bytes = b""
-    key: str | None = None
-    order_id: str | None = None
-    content_type: str = JSON
-    must_refuse: bool = False
-
-    @property
-    def places(self) -> bool:
-        """Whether an acceptance makes an order."""
-        return self.method == "POST" and self.path == ORDERS_PATH and self.order_id is not None
+from app.verification.ledger import ORDERS_PATH, Kind, Request
 
 
 class Terms(NamedTuple):

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import psutil
 
-from app.engine import Partition
-from load.checker import Verdict, judge
+from app.verification.findings import Verdict
+from app.verification.running import Addresses, until_quiet, verify
+from app.verification.waiting import NotQuiet
 from load.client import Client
-from load.collect import NotQuiet, collect, until_quiet
-from load.expected import NaivePartition
 from load.generator import requests
 from load.ledger import Ledger
 from load.listener import TradeListener
@@ -79,17 +78,14 @@ async def run(plan: Plan, venue: Venue, live: bool = True) -> Report:
 
 
 async def check(venue: Venue, ledger: Ledger, naive: bool = False, timeout_s: float = QUIET_TIMEOUT_S) -> Verdict:
-    """Wait until the venue is quiet, then judge all of it; raises NotQuiet."""
-    await until_quiet(venue.broker, venue.database_url, timeout_s)
-    evidence = await collect(venue.broker, venue.database_url, venue.url, ledger)
-    if naive:
-        return await asyncio.to_thread(judge, evidence, NaivePartition, "naive")
-    return await asyncio.to_thread(judge, evidence, Partition, "fast")
+    """Wait until the venue has done what it was asked, then judge all of it; raises NotQuiet."""
+    where = Addresses(venue.broker, venue.database_url, venue.url)
+    return await verify(where, entries=ledger.entries, naive=naive, timeout_s=timeout_s)
 
 
 async def _judge(report: Report, venue: Venue, naive: bool) -> None:
     try:
-        report.quiet_s = await until_quiet(venue.broker, venue.database_url, QUIET_TIMEOUT_S)
+        report.quiet_s = await until_quiet(Addresses(venue.broker, venue.database_url), QUIET_TIMEOUT_S)
         report.verdict = await check(venue, report.ledger, naive)
     except NotQuiet as error:
         report.problem = str(error)

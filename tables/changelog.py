@@ -77,7 +77,7 @@ class Codec(NamedTuple):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode_manifest = msgspec.json.Decoder(Manifest).decode
+decode_manifest = msgspec.json.Decoder(Manifest).decode
 
 
 def snapshot_key(name: str, offset: int, chunk: int | None = None) -> bytes:
@@ -156,7 +156,7 @@ def _newest_manifest(latest: Mapping[bytes, bytes], log_id: str) -> tuple[int, d
         return 0, {}
     _, newest = max(keys, key=lambda pair: pair[0] or 0)
     try:
-        manifest = _decode_manifest(latest[newest])
+        manifest = decode_manifest(latest[newest])
     except msgspec.MsgspecError as error:
         raise Damaged(f"the manifest {newest.decode()} cannot be read: {error}") from error
     if manifest.log_id != log_id:

@@ -1,5 +1,7 @@
 """Postgres: the only part of Matchstream that speaks SQL. Schema, the sink's transactions, and reading history."""
 
+from app.postgres.audit import Audit, recorded_positions
+from app.postgres.connection import AWAY
 from app.postgres.cursors import InvalidCursor
 from app.postgres.history import History, HistoryUnavailable, Page
 from app.postgres.recorder import Recorder, UnexpectedRecords
@@ -7,7 +9,9 @@ from app.postgres.schema import migrate
 from app.postgres.sink import AnotherInstallation, PositionMoved, Sink
 
 __all__ = [
+    "AWAY",
     "AnotherInstallation",
+    "Audit",
     "History",
     "HistoryUnavailable",
     "InvalidCursor",
@@ -17,4 +21,5 @@ __all__ = [
     "Sink",
     "UnexpectedRecords",
     "migrate",
+    "recorded_positions",
 ]

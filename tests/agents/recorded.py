@@ -1,5 +1,6 @@
 """Reports to record, the records that carry them, and what Postgres then holds beside what it should hold."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from app.matching.events import split
 from app.models.commands import scale_of
 from app.models.reports import decode_report, encode, report_message
 from app.postgres import Recorder, Sink
-from load.rows import KEYS, compare, rows
+from app.verification.rows import KEYS, ExpectedRows, compare, compare_counts
 from tests.matching.streams import commands
 
 TOPIC = "executions"
@@ -50,10 +51,19 @@ def records(values: Iterable[bytes], first_offset: int = 0) -> list[Record]:
 
 def differences(database_url: str, reports: Iterable[bytes], next_offsets: dict[int, int]) -> list[str]:
     """What is wrong in Postgres, if it should hold exactly these reports and positions."""
-    expected = rows(decode_report(value) for value in reports)
-    positions = ({"topic": TOPIC, "partition": p, "next_offset": offset} for p, offset in next_offsets.items())
-    expected["sink_progress"] = {(row["topic"], row["partition"]): row for row in positions}
-    return [line for table in KEYS for line in compare(table, table_rows(database_url, table), expected[table])]
+    rows, lines = ExpectedRows(), []
+    for value in reports:
+        rows.add(decode_report(value))
+    settled, rest = rows.take(), rows.rest()
+    for table in KEYS:
+        found = table_rows(database_url, table)
+        lines += compare(table, found, settled[table] | rest[table])
+        lines += compare_counts(table, Counter(row["instrument"] for row in found), rows.counts[table])
+    positions = {
+        (row["topic"], row["partition"]): row["next_offset"] for row in table_rows(database_url, "sink_progress")
+    }
+    right = {(TOPIC, partition): offset for partition, offset in next_offsets.items()}
+    return [*lines, f"positions {positions}, expected {right}"] if positions != right else lines
 
 
 def table_rows(database_url: str, table: str) -> list[dict[str, Any]]:

@@ -1,45 +1,110 @@
 """An honest venue in one process: a generated log, what it gives, and the answers that its clients got."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from uuid import UUID
 
 from aiokafka.partitioner import murmur2
 
 from app.models.commands import Genesis, encode_command
-from app.models.reports import decode_report
-from load import fixtures, rows
-from load.books import BookAnswer
-from load.checker import Evidence
-from load.expected import LogRecord, NaivePartition, expected
+from app.models.reports import decode_report, encode
+from app.topics import EXECUTIONS, ORDERS, TRADES
+from app.verification.books import BookAnswer
+from app.verification.engines import LogRecord, NaivePartition
+from app.verification.findings import Verdict
+from app.verification.ledger import Entry, Kind, Outcome, Request
+from app.verification.rows import KEYS, ExpectedRows, Key, Row
+from app.verification.venue import Evidence, judge
+from load import fixtures
 from load.generator import requests
-from load.ledger import Entry, Outcome
 from load.profiles import MIXED, PROFILES
-from load.request import Kind, Request
 
 PARTITIONS = 2
 START_MS = 1_700_000_000_000
+READ_AT_ONCE = 100
 
 
-def evidence(profile: str = "crossing", seed: int = 1, count: int = 1_000) -> Evidence:
+class MemoryStream:
+    """Records of a list, some at a time."""
+
+    def __init__(self, records: list[LogRecord]) -> None:
+        self._records, self.end = records, records[-1].offset + 1 if records else 0
+        self._position = 0
+
+    async def read(self) -> list[LogRecord]:
+        """The next records."""
+        found = self._records[self._position : self._position + READ_AT_ONCE]
+        self._position += len(found)
+        return found
+
+    async def extend(self) -> None:
+        """Nothing comes later."""
+
+
+@dataclass
+class Telling:
+    """What a venue says of itself: topics by partition, Postgres, gateways' books, and what clients were answered."""
+
+    orders: dict[int, list[LogRecord]]
+    executions: dict[int, list[LogRecord]]
+    trades: dict[int, list[LogRecord]]
+    tables: dict[str, list[Row]] | None
+    positions: dict[int, int]
+    log_ids: dict[int, str]
+    books: dict[str, BookAnswer]
+    entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def partitions(self) -> int:
+        return len(self.orders)
+
+    async def stream(self, topic: str, partition: int) -> MemoryStream:
+        """As app.verification.venue.Logs."""
+        topics = {ORDERS.name: self.orders, EXECUTIONS.name: self.executions, TRADES.name: self.trades}
+        return MemoryStream(topics[topic][partition])
+
+    async def rows(self, table: str, key_columns: Sequence[str], keys: Sequence[Key]) -> list[Row]:
+        """As app.verification.rows.Tables."""
+        assert self.tables is not None
+        wanted = set(keys)
+        return [row for row in self.tables[table] if tuple(row[name] for name in key_columns) in wanted]
+
+    async def counts(self, table: str) -> Mapping[str, int]:
+        """As app.verification.rows.Tables."""
+        assert self.tables is not None
+        return Counter(row["instrument"] for row in self.tables[table])
+
+    async def judged(self, naive: bool = True) -> Verdict:
+        """The verdict on all this."""
+        evidence = Evidence(
+            required={p: len(records) for p, records in self.orders.items()},
+            log_ids={p: str(UUID(int=p)) for p in self.orders},
+            tables=None if self.tables is None else self,
+            books=self.books,
+            entries=self.entries,
+        )
+        return await judge(self, evidence, naive)
+
+
+def telling(profile: str = "crossing", seed: int = 1, count: int = 1_000) -> Telling:
     """What a run of `count` requests leaves behind when nobody lies."""
     asked = list(islice(requests(PROFILES[profile], seed, MIXED), count))
     orders = _log(profile, asked)
-    by_log = {p: expected(records, p, PARTITIONS, NaivePartition) for p, records in orders.items()}
-    reports = [report for one in by_log.values() for report in one.reports]
-    found = Evidence(
+    told = Telling(
         orders,
-        {p: _records(one.executions) for p, one in by_log.items()},
-        {p: _records(one.trades) for p, one in by_log.items()},
-        {table: [dict(row) for row in given.values()] for table, given in rows.rows(reports).items()},
-        _books(orders),
+        {p: [] for p in orders},
+        {p: [] for p in orders},
+        {table: [] for table in KEYS},
+        {},
+        {p: str(UUID(int=p)) for p in orders},
+        {},
         [entry for request in asked for entry in _answered(request)],
     )
-    assert found.tables is not None
-    found.tables["sink_progress"] = [
-        {"topic": "executions", "partition": p, "next_offset": len(records), "log_id": str(UUID(int=p))}
-        for p, records in found.executions.items()
-    ]
-    return found
+    for number, records in orders.items():
+        _carry_out(told, number, records)
+    return told
 
 
 def _log(profile: str, asked: list[Request]) -> dict[int, list[LogRecord]]:
@@ -51,27 +116,28 @@ def _log(profile: str, asked: list[Request]) -> dict[int, list[LogRecord]]:
     return log
 
 
-def _records(streams: dict[str, list[bytes]]) -> list[LogRecord]:
-    records: list[LogRecord] = []
-    for instrument, values in streams.items():
-        records.extend(LogRecord(0, START_MS, instrument.encode(), value) for value in values)
-    return [record._replace(offset=offset) for offset, record in enumerate(records)]
-
-
-def _books(orders: dict[int, list[LogRecord]]) -> dict[str, BookAnswer]:
-    """From the naive engine's own books, not from reports."""
-    found: dict[str, BookAnswer] = {}
-    for number, records in orders.items():
-        partition = NaivePartition(number, PARTITIONS)
-        for record in records:
-            partition.apply(*record)
-        for instrument, (oracle, scale) in partition.books.items():
-            sides = (
-                [(scale.price(level.price), scale.quantity(level.quantity), level.orders) for level in levels]
-                for levels in oracle.depth(1_000)
-            )
-            found[instrument] = BookAnswer(oracle.seq, *sides)
-    return found
+def _carry_out(told: Telling, number: int, orders: list[LogRecord]) -> None:
+    """What the naive engine gives for a partition goes to the topics, the tables and the books."""
+    partition, rows = NaivePartition(number, PARTITIONS), ExpectedRows()
+    executions, trades = told.executions[number], told.trades[number]
+    for record in orders:
+        outcome = partition.apply(*record)
+        for report in outcome.reports if outcome else ():
+            executions.append(LogRecord(len(executions), START_MS, report.instrument.encode(), encode(report)))
+            rows.add(report)
+        for trade in outcome.trades if outcome else ():
+            trades.append(LogRecord(len(trades), START_MS, trade.instrument.encode(), encode(trade)))
+    assert told.tables is not None
+    for part in (rows.take(), rows.rest()):
+        for table, found in part.items():
+            told.tables[table] += found.values()
+    told.positions[number] = len(executions)
+    for instrument, (oracle, scale) in partition.books.items():
+        sides = (
+            [(scale.price(level.price), scale.quantity(level.quantity), level.orders) for level in levels]
+            for levels in oracle.depth(1_000)
+        )
+        told.books[instrument] = BookAnswer(oracle.seq, *sides)
 
 
 def _answered(request: Request) -> list[Entry]:
@@ -85,11 +151,11 @@ def _answered(request: Request) -> list[Entry]:
     return [Entry(request, Outcome.OK, 201, 1, 0, 1, request.order_id)]
 
 
-def reports_of(found: Evidence) -> list[tuple[int, int]]:
+def reports_of(told: Telling) -> list[tuple[int, int]]:
     """Partition and index of each effective report with a trade, for lies about it."""
     return [
         (partition, index)
-        for partition, records in found.executions.items()
+        for partition, records in told.executions.items()
         for index, record in enumerate(records)
         if decode_report(record.value or b"").trades
     ]

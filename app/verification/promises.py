@@ -5,33 +5,45 @@ from collections.abc import Iterable, Iterator
 
 from app.models.decimals import InvalidDecimal, units
 from app.models.reports import ExecutionReport, OrderChange
-from load.fixtures import said_by
-from load.ledger import Entry, Outcome
+from app.verification.ledger import Entry, Outcome, said_by
 
 
-def promises(entries: Iterable[Entry], reports: Iterable[ExecutionReport]) -> Iterator[str]:
-    """Each broken one: accepted and lost, refused and carried out, made twice, made differently, answered wrongly."""
-    made: dict[str, list[OrderChange]] = defaultdict(list)
-    canceled: set[str] = set()
-    for report in reports:
+class Promises:
+    """What the effective reports have to say about the ledger's orders, and then the judgement."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._entries = list(entries)
+        self._asked = {entry.request.order_id for entry in self._entries}
+        self._made: dict[str, list[OrderChange]] = defaultdict(list)
+        self._canceled: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def hear(self, report: ExecutionReport) -> None:
+        """The next effective report."""
         for order in report.orders:
-            if order.terms is not None:
-                made[order.order_id].append(order)
-        if report.command == "cancel" and report.outcome.value == "accepted" and report.order_id:
-            canceled.add(report.order_id)
-    for order_id, orders in made.items():
-        if len(orders) > 1:
-            yield f"order {order_id} was made {len(orders)} times"
-    asked: dict[str, list[Entry]] = defaultdict(list)
-    for entry in entries:
-        yield from _answer(entry)
-        about = entry.request.order_id
-        if about and entry.request.places:
-            asked[about].append(entry)
-        elif about and entry.status == 200 and about not in canceled:
-            yield f"200 for the cancel of {about}, and no report has canceled it"
-    for order_id, attempts in asked.items():
-        yield from _order(order_id, attempts, made.get(order_id, []))
+            if order.terms is not None and order.order_id in self._asked:
+                self._made[order.order_id].append(order)
+        if report.command == "cancel" and report.outcome.value == "accepted" and report.order_id in self._asked:
+            self._canceled.add(report.order_id or "")
+
+    def end(self) -> Iterator[str]:
+        """Each broken one: lost, refused and carried out, made twice, made differently, answered wrongly."""
+        made = self._made
+        for order_id, orders in made.items():
+            if len(orders) > 1:
+                yield f"order {order_id} was made {len(orders)} times"
+        asked: dict[str, list[Entry]] = defaultdict(list)
+        for entry in self._entries:
+            yield from _answer(entry)
+            about = entry.request.order_id
+            if about and entry.request.places:
+                asked[about].append(entry)
+            elif about and entry.status == 200 and about not in self._canceled:
+                yield f"200 for the cancel of {about}, and no report has canceled it"
+        for order_id, attempts in asked.items():
+            yield from _order(order_id, attempts, made.get(order_id, []))
 
 
 def _answer(entry: Entry) -> Iterator[str]:

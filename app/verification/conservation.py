@@ -1,7 +1,7 @@
 """Nothing from nothing (O6): what the effective topics say must add up by itself, whatever the engine thinks."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from heapq import heappop, heappush
 
 from app.models.decimals import UNIT_DIGITS, text, units
@@ -19,28 +19,39 @@ class _Fills:
         self.quantity = self.notional = 0
 
 
-def conservation(reports: Iterable[ExecutionReport]) -> Iterator[str]:
-    """Each report that does not add up, in the order of the topic. Reports of an instrument must be in order."""
-    fills: dict[str, _Fills] = defaultdict(_Fills)
-    books: dict[str, _Book] = defaultdict(_Book)
-    for report in reports:
+class Conservation:
+    """The reports of one partition, those of each instrument in order; remembers open orders only."""
+
+    def __init__(self) -> None:
+        self._fills: dict[str, _Fills] = defaultdict(_Fills)
+        self._books: dict[str, _Book] = defaultdict(_Book)
+
+    def hear(self, report: ExecutionReport) -> Iterator[str]:
+        """What does not add up in the next report."""
         name = f"{report.instrument} seq {report.seq}"
         # In a report of several parts the order states come before the trades that explain them.
-        book = books[report.instrument]
+        book, fills = self._books[report.instrument], self._fills
         book.orders.extend(report.orders)
         for trade in report.trades:
             yield from (f"{name}: trade {trade.trade_id} {said}" for said in _trade(trade, fills))
         book.change(report)
         if report.part < report.parts:
-            continue
+            return
         for order in book.orders:
             yield from (f"{name}: order {order.order_id} {said}" for said in _order(order, fills[order.order_id]))
+        for order in book.orders:
+            if order.status.value not in OPEN:
+                fills.pop(order.order_id, None)
+                book.sides.pop(order.order_id, None)
         book.orders.clear()
         if book.is_crossed():
             bid, ask = text(-book.bids[0], UNIT_DIGITS), text(book.asks[0], UNIT_DIGITS)
             yield f"{name}: the book is crossed, bid {bid}, ask {ask}"
-    for instrument, book in books.items():
-        yield from (f"{instrument}, final book: {said}" for said in book.complaints())
+
+    def end(self) -> Iterator[str]:
+        """What does not add up in the books that are left."""
+        for instrument, book in self._books.items():
+            yield from (f"{instrument}, final book: {said}" for said in book.complaints())
 
 
 def _trade(trade: TradeReport, fills: dict[str, _Fills]) -> Iterator[str]:

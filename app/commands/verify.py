@@ -1,0 +1,71 @@
+"""`faust -A app verify`: whether everything durable is what the log of commands gives (exactness.md, Proving it)."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import click
+import faust.cli.base as cli
+import msgspec
+from aiokafka.errors import KafkaError
+
+from app import app, settings
+from app.commands.gateway import fail
+from app.commands.progress import ProgressBar
+from app.postgres import AWAY
+from app.settings import broker_address
+from app.verification import running
+from app.verification.ledger import read_entries
+from app.verification.reading import NothingToRead
+from app.verification.waiting import NotQuiet
+from tables.changelog import Damaged
+from tables.verification import changelog_states
+
+
+@app.command(
+    cli.option("--oracle", is_flag=True, help="Replay through the naive engine too: slow and independent."),
+    cli.option(
+        "--ledger", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="What clients were told."
+    ),
+    cli.option("--url", help="A gateway whose books are compared as well."),
+    cli.option(
+        "--timeout",
+        "timeout_s",
+        type=float,
+        default=60.0,
+        show_default=True,
+        help="Seconds for work in flight.",
+    ),
+    cli.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON."),
+)
+async def verify(
+    self: Any,
+    oracle: bool,
+    ledger: Path | None,
+    url: str | None,
+    timeout_s: float,
+    as_json: bool,
+) -> None:
+    """Compare topics, snapshots and Postgres with what the log gives, from its first command; exit code 1 if wrong."""
+    broker = broker_address(app.conf.broker)
+    bar = ProgressBar("commands", sys.stderr)
+    try:
+        verdict = await running.verify(
+            running.Addresses(broker, settings.database_url, url),
+            states=changelog_states(broker),
+            entries=read_entries(ledger) if ledger else (),
+            naive=oracle,
+            timeout_s=timeout_s,
+            progress=bar.show,
+        )
+    except NotQuiet as error:
+        fail(f"{error}; is a worker stuck?")
+    except (KafkaError, aiohttp.ClientError, NothingToRead, Damaged, msgspec.MsgspecError, *AWAY) as error:
+        fail(str(error).strip() or type(error).__name__)
+    finally:
+        bar.clear()
+    click.echo(json.dumps(verdict.as_json(), indent=2) if as_json else verdict.as_text())
+    if not verdict.is_right:
+        fail(verdict.first or "")

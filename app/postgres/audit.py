@@ -1,0 +1,90 @@
+"""Everything that was recorded as it was at one moment, for whoever checks it against the log: one transaction."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aiopg
+import psycopg2
+
+from app.postgres.connection import AWAY, connect, execute
+
+STATEMENT_TIMEOUT_S = 600.0
+POSITIONS_TIMEOUT = "5s"
+SESSION = {
+    "TimeZone": "UTC",
+    # Rows are found by key, some thousands at a time.
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+KEY_TYPES = {"instrument": "text", "order_id": "uuid", "seq": "bigint", "accepting_seq": "bigint"}
+# How a column's type is read, so that rows compare with reports; other types as they are.
+CASTS = {
+    "numeric": "t.{}::text",
+    "uuid": "t.{}::text",
+    "timestamp with time zone": "(extract(epoch FROM t.{}) * 1000)::bigint",
+}
+
+Row = dict[str, Any]
+
+
+class Audit:
+    """Positions and log ids of the sink by partition; rows by key, counts by instrument."""
+
+    def __init__(self, connection: aiopg.Connection, positions: dict[int, int], log_ids: dict[int, str]) -> None:
+        self._connection = connection
+        self.positions, self.log_ids = positions, log_ids
+        self._columns: dict[str, dict[str, str]] = {}
+
+    @classmethod
+    async def open(cls, database_url: str, topic: str) -> "Audit":
+        """Everything from this moment on is read as it is now. Raises psycopg2.OperationalError."""
+        connection = await connect(database_url, **SESSION)
+        await execute(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        query = "SELECT partition, next_offset, log_id FROM sink_progress WHERE topic = %s"
+        found = await (await execute(connection, query, [topic])).fetchall()
+        return cls(connection, {row[0]: row[1] for row in found}, {row[0]: row[2] for row in found})
+
+    async def close(self) -> None:
+        """End the transaction."""
+        await self._connection.close()
+
+    async def rows(self, table: str, key_columns: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> list[Row]:
+        """The rows with these keys: decimals and ids as text, times in ms."""
+        if not keys:
+            return []
+        names = ", ".join(f"k_{name}" for name in key_columns)
+        arrays = ", ".join(f"%s::{KEY_TYPES[name]}[]" for name in key_columns)
+        same = " AND ".join(f"t.{name} = k_{name}" for name in key_columns)
+        columns = await self._columns_of(table)
+        query = f"SELECT {', '.join(columns.values())} FROM unnest({arrays}) AS given({names}) JOIN {table} t ON {same}"
+        parameters = [list(column) for column in zip(*keys, strict=True)]
+        cursor = await execute(self._connection, query, parameters, STATEMENT_TIMEOUT_S)
+        return [dict(zip(columns, row, strict=True)) for row in await cursor.fetchall()]
+
+    async def counts(self, table: str) -> Mapping[str, int]:
+        """How many rows each instrument has."""
+        query = f"SELECT instrument, count(*) FROM {table} GROUP BY instrument"
+        return dict(await (await execute(self._connection, query, None, STATEMENT_TIMEOUT_S)).fetchall())
+
+    async def _columns_of(self, table: str) -> dict[str, str]:
+        """Each column and how it is read."""
+        if table not in self._columns:
+            query = "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = %s"
+            found = await (await execute(self._connection, query, [table])).fetchall()
+            self._columns[table] = {name: CASTS.get(type_, "t.{}").format(name) for name, type_ in found}
+        return self._columns[table]
+
+
+async def recorded_positions(database_url: str, topic: str) -> dict[int, int] | None:
+    """The sink's next offset in each partition; None while Postgres is away."""
+    try:
+        connection = await connect(database_url, statement_timeout=POSITIONS_TIMEOUT)
+    except AWAY:
+        return None
+    try:
+        query = "SELECT partition, next_offset FROM sink_progress WHERE topic = %s"
+        return dict(await (await execute(connection, query, [topic])).fetchall())
+    except (*AWAY, psycopg2.Error):
+        return None
+    finally:
+        await connection.close()

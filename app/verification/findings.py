@@ -1,0 +1,93 @@
+"""What the oracles found: how much each compared, how many differences there are, the first one; and the verdict."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+@dataclass
+class Finding:
+    """One oracle's word about one thing."""
+
+    oracle: str
+    about: str
+    compared: int = 0
+    differences: int = 0
+    first: str | None = None
+
+    def complain(self, sentence: str) -> None:
+        """Count a difference."""
+        self.differences += 1
+        self.first = self.first or sentence
+
+
+@dataclass
+class Findings:
+    """One finding for each oracle; without Postgres, books or a changelog to look at, those compare nothing."""
+
+    log: Finding = field(default_factory=lambda: Finding("O1", "the log and its engines"))
+    executions: Finding = field(default_factory=lambda: Finding("O2", "executions"))
+    trades: Finding = field(default_factory=lambda: Finding("O2", "trades"))
+    states: Finding = field(default_factory=lambda: Finding("O3", "snapshots, id blocks and manifests"))
+    books: Finding = field(default_factory=lambda: Finding("O3", "books"))
+    postgres: Finding = field(default_factory=lambda: Finding("O4", "Postgres"))
+    requests: Finding = field(default_factory=lambda: Finding("O5", "requests"))
+    conservation: Finding = field(default_factory=lambda: Finding("O6", "conservation"))
+
+    def all(self) -> tuple[Finding, ...]:
+        """In the order of the oracles."""
+        return (
+            self.log,
+            self.executions,
+            self.trades,
+            self.states,
+            self.books,
+            self.postgres,
+            self.requests,
+            self.conservation,
+        )
+
+
+class Verdict(NamedTuple):
+    """The findings that compared something or found something; `in_flight` says what was still on its way."""
+
+    engine: str
+    findings: tuple[Finding, ...]
+    in_flight: tuple[str, ...] = ()
+
+    @property
+    def is_right(self) -> bool:
+        return not any(finding.differences for finding in self.findings)
+
+    @property
+    def first(self) -> str | None:
+        """The first difference, in the order of the oracles."""
+        return next((f"{f.oracle}: {f.first}" for f in self.findings if f.first), None)
+
+    def as_json(self) -> dict[str, Any]:
+        findings = [vars(finding) for finding in self.findings]
+        return {
+            "right": self.is_right,
+            "engine": self.engine,
+            "first": self.first,
+            "findings": findings,
+            "in_flight": list(self.in_flight),
+        }
+
+    def as_text(self) -> str:
+        """A line for each oracle and one for the verdict."""
+        lines = [f"  {f.oracle} {f.about}: {f.compared:,} compared, {_outcome(f)}" for f in self.findings]
+        lines += [f"  in flight: {sentence}" for sentence in self.in_flight]
+        return "\n".join([f"checked with the {self.engine} engine:", *lines, "RIGHT" if self.is_right else "WRONG"])
+
+
+def verdict(findings: Findings, naive: bool, in_flight: tuple[str, ...] = ()) -> Verdict:
+    """What is known in the end."""
+    seen = tuple(finding for finding in findings.all() if finding.compared or finding.differences)
+    return Verdict("naive" if naive else "fast", seen, in_flight)
+
+
+def _outcome(finding: Finding) -> str:
+    if finding.first is None:
+        return "equal"
+    more = f" (and {finding.differences - 1:,} more)" if finding.differences > 1 else ""
+    return finding.first + more

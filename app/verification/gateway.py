@@ -1,0 +1,32 @@
+"""The books that a gateway shows, by its public API."""
+
+import asyncio
+from typing import Any
+
+import aiohttp
+
+from app.verification.books import MOST_LEVELS, BookAnswer
+
+TIMEOUT_S = 10.0
+AT_ONCE = 16
+
+
+async def gateway_books(url: str) -> dict[str, BookAnswer]:
+    """Every book of the gateway at this base URL; raises aiohttp's errors and TimeoutError."""
+    timeout, connector = aiohttp.ClientTimeout(total=TIMEOUT_S), aiohttp.TCPConnector(limit=AT_ONCE)
+    async with aiohttp.ClientSession(f"{url.rstrip('/')}/", timeout=timeout, connector=connector) as session:
+        listed = await _get(session, "api/v1/instruments")
+        names = [market["instrument"] for market in listed]
+        return dict(zip(names, await asyncio.gather(*(_book(session, name) for name in names)), strict=True))
+
+
+async def _book(session: aiohttp.ClientSession, instrument: str) -> BookAnswer:
+    answer = await _get(session, "api/v1/orderbook", instrument=instrument, levels=str(MOST_LEVELS))
+    bids, asks = ([(v["price"], v["quantity"], v["orders"]) for v in answer[side]] for side in ("bids", "asks"))
+    return BookAnswer(answer["seq"], bids, asks)
+
+
+async def _get(session: aiohttp.ClientSession, path: str, **query: str) -> Any:
+    async with session.get(path, params=query) as response:
+        response.raise_for_status()
+        return await response.json()

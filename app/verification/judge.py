@@ -1,0 +1,157 @@
+"""The judge of one partition: commands in, and every topic, row, state and promise held against what they give; pure.
+
+Feed it `orders`, and `executions` and `trades` whenever they want records, in offset order; `end` when all are read.
+"""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from app.engine import Outcome, Partition
+from app.models.commands import Genesis, UndecodableCommand, decode_command
+from app.models.reports import ExecutionReport, decode_report, encode
+from app.verification.books import Books
+from app.verification.conservation import Conservation
+from app.verification.effective import Effective, Said, difference
+from app.verification.engines import LogRecord, NaivePartition
+from app.verification.findings import Findings
+from app.verification.promises import Promises
+from app.verification.rows import ExpectedRows
+
+
+class States(Protocol):
+    """Durable states of a partition, to be held against the engine's as it passes them (O3)."""
+
+    def before(self, offset: int, partition: Partition) -> None:
+        """The command at this offset comes next."""
+
+    def after(self, instrument: str, offset: int, partition: Partition) -> None:
+        """The command at this offset has changed this instrument."""
+
+    def end(self, partition: Partition) -> None:
+        """All commands are carried out."""
+
+    def heard(self, instrument: str, seq: int, offset: int) -> None:
+        """This report took effect at this offset of `executions`."""
+
+    def cover(self, instrument: str, offset: int) -> bool:
+        """Whether a snapshot covers this command: what it gave was acknowledged before (exactness.md, I3)."""
+
+
+class PartitionJudge:
+    """What commands below `required` gave must be everywhere; rows were recorded up to `recorded` of executions."""
+
+    def __init__(
+        self,
+        number: int,
+        partitions: int,
+        findings: Findings,
+        *,
+        required: int,
+        recorded: int | None,
+        books: Books | None,
+        promises: Promises,
+        states: States | None = None,
+        naive: bool = False,
+    ) -> None:
+        self.number, self._findings, self._required, self._recorded = number, findings, required, recorded
+        self._partition = Partition(number, partitions)
+        self._naive = NaivePartition(number, partitions) if naive else None
+        self._books, self._promises, self._states = books, promises, states
+        self._conservation = Conservation()
+        self.executions = Effective("executions", number, findings.executions, self._hear)
+        self.trades = Effective("trades", number, findings.trades, lambda offset, value, said: None)
+        self.rows = ExpectedRows()
+        self._next_offset = 0
+
+    def orders(self, records: Iterable[LogRecord]) -> None:
+        """The next commands of the log."""
+        for record in records:
+            self._in_order(record)
+            if self._states is not None:
+                self._states.before(record.offset, self._partition)
+            outcome = self._partition.apply(*record)
+            self._compare_engines(record, outcome)
+            if outcome is None:
+                continue
+            if self._states is not None:
+                self._states.after(outcome.instrument, record.offset, self._partition)
+            self._give(outcome, record.offset)
+        self.executions.compare()
+        self.trades.compare()
+
+    def end_of_orders(self) -> None:
+        """The log ends here; topics may still show what it gave."""
+        if self._next_offset == 0:
+            self._findings.log.complain(f"orders[{self.number}] does not begin with its genesis record")
+        self.executions.end_of_log()
+        self.trades.end_of_log()
+        if self._states is not None:
+            self._states.end(self._partition)
+
+    def is_required(self, instrument: str, offset: int) -> bool:
+        """Whether what this command gave must be in the topics."""
+        covered = self._states is not None and self._states.cover(instrument, offset)
+        return offset < self._required or covered
+
+    def end(self) -> int:
+        """Everything is read; how many reports were not there yet and need not be."""
+        in_flight = self.executions.end(self.is_required)
+        self.trades.end(self.is_required)
+        for sentence in self._conservation.end():
+            self._findings.conservation.complain(sentence)
+        return in_flight
+
+    def _in_order(self, record: LogRecord) -> None:
+        """Offsets ascend; holes are what transactions leave (exactness.md, I7), and hold no command."""
+        if self._next_offset == 0 and (record.offset or not _is_genesis(record)):
+            self._findings.log.complain(f"orders[{self.number}] does not begin with its genesis record")
+        self._next_offset = record.offset + 1
+
+    def _compare_engines(self, record: LogRecord, outcome: Outcome | None) -> None:
+        if self._naive is None:
+            return
+        right = self._naive.apply(*record)
+        mine = [encode(report) for report in outcome.reports] if outcome else []
+        should = [encode(report) for report in right.reports] if right else []
+        if mine != should:
+            where = f"orders[{self.number}]@{record.offset}"
+            said = next((difference(a, b) for a, b in zip(mine, should, strict=False) if a != b), "another length")
+            self._findings.log.complain(f"{where}: the engines differ: {said} by the naive one")
+
+    def _give(self, outcome: Outcome, offset: int) -> None:
+        for report in outcome.reports:
+            self._findings.log.compared += 1
+            self.executions.give(report.instrument, Said(report.seq, encode(report), offset, report))
+            if self._books is not None:
+                for sentence in self._books.follow(report, offset < self._required):
+                    self._findings.books.complain(sentence)
+        for trade in outcome.trades:
+            self.trades.give(trade.instrument, Said(trade.seq, encode(trade), offset, trade))
+
+    def _hear(self, offset: int, value: bytes, said: Said) -> None:
+        """An effective report: of what it says the conservation is judged, of what it should say the rows."""
+        if self._recorded is not None and offset < self._recorded:
+            self.rows.add(said.message)
+        if self._states is not None:
+            self._states.heard(said.message.instrument, said.seq, offset)
+        report = said.message if value == said.value else _readable(value)
+        if report is None:
+            return
+        self._findings.conservation.compared += 1
+        for sentence in self._conservation.hear(report):
+            self._findings.conservation.complain(sentence)
+        self._promises.hear(report)
+
+
+def _is_genesis(record: LogRecord) -> bool:
+    try:
+        return isinstance(decode_command(record.value), Genesis)
+    except UndecodableCommand:
+        return False
+
+
+def _readable(value: bytes) -> ExecutionReport | None:
+    try:
+        return decode_report(value)
+    except ValueError:
+        return None

@@ -1,0 +1,78 @@
+"""What clients asked and were answered, one entry for each request: ok, refused or unknown (O5).
+
+The three words are Jepsen's :ok, :fail and :info. Unknown means that the request may or may not have had its effect.
+"""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+ORDERS_PATH = "/api/v1/orders"
+JSON = "application/json"
+
+
+class Kind(StrEnum):
+    """Why a request is in the stream."""
+
+    LIMIT = "limit"
+    MARKET = "market"
+    CANCEL = "cancel"
+    REPEAT = "repeat"
+    HOSTILE = "hostile"
+
+
+class Request(NamedTuple):
+    """`order_id` is the order that a 2xx is about, `must_refuse` says that only a 4xx is right, whatever happens."""
+
+    kind: Kind
+    method: str
+    path: str
+    body: bytes = b""
+    key: str | None = None
+    order_id: str | None = None
+    content_type: str = JSON
+    must_refuse: bool = False
+
+    @property
+    def places(self) -> bool:
+        """Whether an acceptance makes an order."""
+        return self.method == "POST" and self.path == ORDERS_PATH and self.order_id is not None
+
+
+class Outcome(StrEnum):
+    OK = "ok"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+class Entry(NamedTuple):
+    """One request with all its attempts.
+
+    `status` is the last HTTP status, None if no answer came. `answered_id` is the order id in the last answer. Times
+    are ns of one monotonic clock, `due_ns` being when the request should have been sent.
+    """
+
+    request: Request
+    outcome: Outcome
+    status: int | None
+    attempts: int
+    due_ns: int
+    done_ns: int
+    answered_id: str | None = None
+    error: str | None = None
+
+
+def read_entries(file: Path) -> list[Entry]:
+    """The entries of a file, a JSON array a line; raises msgspec.MsgspecError."""
+    decode = msgspec.json.Decoder(Entry).decode
+    with file.open("rb") as lines:
+        return [decode(line) for line in lines]
+
+
+def said_by(asked: Request) -> dict[str, Any]:
+    """The fields of an order's body, numbers as the text that was sent; raises ValueError."""
+    said: dict[str, Any] = json.loads(asked.body, parse_float=str, parse_int=str)
+    return said

@@ -1,0 +1,150 @@
+"""What Postgres should hold (O4): the rows that reports give, handed out once they change no more; and differences."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from app.models.reports import ExecutionReport, OrderChange
+
+Row = dict[str, Any]
+Key = tuple[Any, ...]
+Rows = dict[Key, Row]
+
+# The key of each table that is compared. Decimals are text as reported, times int ms, ids text.
+KEYS: dict[str, tuple[str, ...]] = {
+    "orders": ("instrument", "accepting_seq"),
+    "order_events": ("order_id", "seq"),
+    "trades": ("instrument", "seq"),
+    "rejections": ("instrument", "seq"),
+    "instruments": ("instrument",),
+    "instrument_progress": ("instrument",),
+}
+OPEN = ("new", "partially_filled")
+_STATE = ("status", "reason", "price", "quantity", "filled_quantity", "remaining_quantity", "avg_price", "triggered")
+_LAST = ("last_price", "last_quantity", "liquidity")
+_TERMS = ("client_order_id", "side", "type", "time_in_force", "stop_price", "display_quantity", "expire_time")
+_CHOICES = ("post_only", "self_trade_prevention")
+
+
+class Tables(Protocol):
+    """What was recorded, as it was at one moment."""
+
+    @property
+    def positions(self) -> Mapping[int, int]:
+        """Up to which offset of each partition of `executions`."""
+
+    @property
+    def log_ids(self) -> Mapping[int, str]:
+        """Of which log."""
+
+    async def rows(self, table: str, key_columns: Sequence[str], keys: Sequence[Key]) -> list[Row]:
+        """The rows with these keys."""
+
+    async def counts(self, table: str) -> Mapping[str, int]:
+        """How many rows each instrument has."""
+
+
+class ExpectedRows:
+    """The rows of one partition's reports. Remembers what may still change: open orders, a row for an instrument."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, Counter[str]] = {name: Counter() for name in KEYS}
+        """By table and instrument."""
+        self.settled = 0
+        """How many rows `take` would give."""
+        self._settled: dict[str, Rows] = {name: {} for name in KEYS}
+        self._open: dict[str, Row] = {}
+        self._instruments: Rows = {}
+        self._progress: Rows = {}
+
+    def add(self, report: ExecutionReport) -> None:
+        """The next report of its instrument."""
+        name = report.instrument
+        self._progress[name,] = {"instrument": name, "last_seq": report.seq}
+        for order in report.orders:
+            self._order(report, order)
+        for trade in report.trades:
+            row = {field: getattr(trade, field) for field in trade.__struct_fields__}
+            row |= {"instrument": name, "report_seq": report.seq, "executed_at": report.time}
+            self._settle("trades", (name, trade.seq), row)
+        if report.raw is not None:
+            self._settle("rejections", (name, report.seq), _rejection(report))
+        if report.listing or report.market_status:
+            self._instrument(report)
+
+    def take(self) -> dict[str, Rows]:
+        """The rows that change no more, once."""
+        taken, self._settled, self.settled = self._settled, {name: {} for name in KEYS}, 0
+        return taken
+
+    def rest(self) -> dict[str, Rows]:
+        """All others: after the last report."""
+        for row in self._open.values():
+            self._settle("orders", (row["instrument"], row["accepting_seq"]), row)
+        for table, rows in (("instruments", self._instruments), ("instrument_progress", self._progress)):
+            for key, row in rows.items():
+                self._settle(table, key, row)
+        return self.take()
+
+    def _settle(self, table: str, key: Key, row: Row) -> None:
+        self._settled[table][key] = row
+        self.counts[table][row["instrument"]] += 1
+        self.settled += 1
+
+    def _order(self, report: ExecutionReport, order: OrderChange) -> None:
+        state = {name: _plain(getattr(order, name)) for name in _STATE}
+        event = {"order_id": order.order_id, "instrument": report.instrument, "seq": report.seq, "time": report.time}
+        event |= state | {name: _plain(getattr(order, name)) for name in _LAST}
+        self._settle("order_events", (order.order_id, report.seq), event)
+        if order.terms is not None:
+            row = {"instrument": report.instrument, "accepting_seq": report.seq, "created_at": report.time}
+            row |= {"order_id": order.order_id, "client_id": order.client_id}
+            row |= {name: _plain(getattr(order.terms, name)) for name in _TERMS + _CHOICES}
+            self._open[order.order_id] = row
+        self._open[order.order_id].update(state, seq=report.seq, updated_at=report.time)
+        if state["status"] not in OPEN:
+            row = self._open.pop(order.order_id)
+            self._settle("orders", (row["instrument"], row["accepting_seq"]), row)
+
+    def _instrument(self, report: ExecutionReport) -> None:
+        row = self._instruments.setdefault((report.instrument,), {"instrument": report.instrument})
+        row["seq"] = report.seq
+        if report.market_status:
+            row["market_status"] = _plain(report.market_status)
+        if report.listing:
+            row |= {"base_asset": report.listing.base_asset, "quote_asset": report.listing.quote_asset}
+            row |= {"tick_size": report.listing.tick_size, "lot_size": report.listing.lot_size}
+
+
+def compare(table: str, found: Iterable[Row], expected: Mapping[Key, Row]) -> Iterator[str]:
+    """Each missing row and each wrong field. `found` are those with the expected keys."""
+    have = {tuple(row[name] for name in KEYS[table]): row for row in found}
+    for key, right in expected.items():
+        mine = have.get(key)
+        if mine is None:
+            yield f"Postgres {table}: no row for {_shown(key)}"
+            continue
+        for name, value in right.items():
+            if mine.get(name) != value:
+                yield f"Postgres {table} {_shown(key)}: {name} is {mine.get(name)!r}, by the log {value!r}"
+
+
+def compare_counts(table: str, found: Mapping[str, int], expected: Mapping[str, int]) -> Iterator[str]:
+    """Each instrument with more rows than the log gives; fewer would be missing ones."""
+    for instrument, count in sorted(found.items()):
+        if count > expected.get(instrument, 0):
+            yield f"Postgres {table}: {count} rows of {instrument}, the log gives {expected.get(instrument, 0)}"
+
+
+def _rejection(report: ExecutionReport) -> Row:
+    reason = _plain(report.reason)
+    return {"instrument": report.instrument, "seq": report.seq, "source_offset": report.offset, "reason": reason}
+
+
+def _plain(value: Any) -> Any:
+    """Words as text, so that differences read well."""
+    return value.value if hasattr(value, "value") else value
+
+
+def _shown(key: Key) -> str:
+    return " ".join(map(str, key))

@@ -1,0 +1,96 @@
+"""Judging the venue behind these addresses: wait for a fixed point, collect the evidence, one pass over it."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from app.postgres import Audit, recorded_positions
+from app.topics import EXECUTIONS, ORDERS, WrongTopic, log_ids
+from app.verification.findings import Findings, Verdict
+from app.verification.gateway import gateway_books
+from app.verification.judge import States
+from app.verification.ledger import Entry
+from app.verification.reading import KafkaLogs
+from app.verification.venue import Evidence, judge
+from app.verification.waiting import Recorded, caught_up
+
+PATIENCE_S = 15.0  # for what a killed worker writes after its next start
+
+# Given partition, its log id and the findings: the durable states of the partition as they are now.
+StatesOf = Callable[[int, str, Findings], Awaitable[States]]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Kafka's host:port; a part without its address is not judged."""
+
+    broker: str
+    database_url: str | None = None
+    url: str | None = None
+
+
+async def verify(
+    where: Addresses,
+    *,
+    states: StatesOf | None = None,
+    entries: Sequence[Entry] = (),
+    naive: bool = False,
+    timeout_s: float = 60.0,
+    progress: Progress = lambda done, total: None,
+) -> Verdict:
+    """The verdict; `progress` hears how many of how many commands are replayed.
+
+    Raises waiting.NotQuiet, and the errors of a server that is away.
+    """
+    async with KafkaLogs(where.broker) as logs:
+        required, _ = await caught_up(where.broker, logs, _recorded(where), timeout_s)
+        total = sum([await logs.end(ORDERS.name, number) for number in range(logs.partitions)])
+        books = await gateway_books(where.url) if where.url else None
+        tables = await Audit.open(where.database_url, EXECUTIONS.name) if where.database_url else None
+        ids = await _log_ids(where.broker, logs.partitions)
+        evidence = Evidence(
+            required,
+            ids,
+            tables,
+            books,
+            entries,
+            _of_log(states, ids) if states else None,
+            PATIENCE_S if any(required.values()) else 0.0,
+        )
+        done = 0
+
+        def count(commands: int) -> None:
+            nonlocal done
+            done += commands
+            progress(done, max(done, total))
+
+        try:
+            return await judge(logs, evidence, naive, count)
+        finally:
+            if tables is not None:
+                await tables.close()
+
+
+async def until_quiet(where: Addresses, timeout_s: float) -> float:
+    """Wait until what is in `orders` now is reported and recorded; seconds waited. Raises waiting.NotQuiet."""
+    async with KafkaLogs(where.broker) as logs:
+        return (await caught_up(where.broker, logs, _recorded(where), timeout_s)).waited_s
+
+
+def _recorded(where: Addresses) -> Recorded | None:
+    return partial(recorded_positions, where.database_url, EXECUTIONS.name) if where.database_url else None
+
+
+async def _log_ids(broker: str, partitions: int) -> Mapping[int, str]:
+    try:
+        return await log_ids(broker, partitions)
+    except WrongTopic:
+        return {}  # the judge says which partition does not begin with its genesis
+
+
+def _of_log(states: StatesOf, ids: Mapping[int, str]) -> Callable[[int, Findings], Awaitable[States]]:
+    async def of_partition(number: int, findings: Findings) -> States:
+        return await states(number, ids.get(number, ""), findings)
+
+    return of_partition

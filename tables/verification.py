@@ -1,0 +1,222 @@
+"""Every snapshot, chunk, id block and manifest of a changelog partition against the engine at that offset (O3, O9)."""
+
+from collections import deque
+from collections.abc import Iterable
+from functools import partial
+from hashlib import blake2b
+
+import msgspec
+
+from app.engine import Partition
+from app.matching.identities import BLOCK
+from app.models.snapshots import DamagedSnapshot, State, decode_state, encode_block
+from app.verification.effective import difference
+from app.verification.findings import Finding, Findings
+from app.verification.running import StatesOf
+from tables.books import Subjects, codec
+from tables.changelog import (
+    MANIFEST,
+    Damaged,
+    Fence,
+    Key,
+    Manifest,
+    block_key,
+    decode_manifest,
+    fold,
+    interpret,
+    parse,
+    snapshot_key,
+)
+from tables.checkpoint import Record
+from tables.kafka import KafkaLogs, new_reader
+
+DIGEST_BYTES = 8
+
+
+def changelog_states(broker: str) -> StatesOf:
+    """What app.verification needs to judge the books table as well."""
+
+    async def of_partition(number: int, log_id: str, findings: Findings) -> ChangelogStates:
+        consumer = new_reader(broker)
+        await consumer.start()
+        try:
+            logs, states = KafkaLogs(consumer, number), ChangelogStates(number, log_id, findings.states)
+            position, end = 0, await logs.end()
+            while position < end:
+                records, position = await logs.read(position, end)
+                states.read(records)
+                if position >= end:
+                    end = await logs.end()  # as the loader does: what the cleaner took has a successor further on
+            states.all_read()
+            return states
+        finally:
+            await consumer.stop()
+
+    return of_partition
+
+
+class ChangelogStates:
+    """What one partition holds, dead writers' records too; of what is not live any more only digests are kept."""
+
+    def __init__(self, number: int, log_id: str, finding: Finding) -> None:
+        self._name, self._log_id, self._finding = f"changelog[{number}]", log_id, finding
+        self._latest: dict[bytes, bytes] = {}
+        self._digests: dict[bytes, bytes] = {}
+        self._snapshots: dict[str, set[int]] = {}
+        self._manifests: deque[tuple[int, bytes]] = deque()
+        self._named_seqs: dict[tuple[str, int], int] = {}
+        self._fences: dict[tuple[str, int], int] = {}
+        self._covered: dict[str, int] = {}
+        self._floor = 0
+        self._blocks: dict[str, int] = {}
+        self._next_offset = 0
+
+    # Reading
+
+    def read(self, records: Iterable[Record]) -> None:
+        """The next records of the changelog."""
+        records = list(records)
+        fold(records, self._latest)
+        for text, value in records:
+            key = parse(text)
+            if key is None:
+                self._complain(f"has the key {text!r}, which is none of ours")
+            elif value is not None:
+                self._take(text, key, value)
+
+    def all_read(self) -> None:
+        """Whether a worker could start from it, as the worker itself would judge."""
+        self._manifests = deque(sorted(self._manifests))
+        try:
+            interpret(self._latest, codec(self._log_id), self._log_id, Fence(0, 0))
+        except Damaged as damage:
+            self._complain(str(damage))
+        except DamagedSnapshot as damage:
+            self._complain(f"an id block that a snapshot needs cannot be read: {damage}")
+
+    def _take(self, text: bytes, key: Key, value: bytes) -> None:
+        self._finding.compared += 1
+        if key.name == MANIFEST:
+            self._take_manifest(text, key.offset or 0, value)
+            return
+        digest = _digest(value)
+        if self._digests.setdefault(text, digest) != digest:
+            self._complain(f"{text.decode()} was written twice, with different content")
+        if key.offset is not None:
+            self._snapshots.setdefault(key.name, set()).add(key.offset)
+            if key.chunk is None:
+                self._covered[key.name] = max(key.offset, self._covered.get(key.name, 0))
+
+    def _take_manifest(self, text: bytes, floor: int, value: bytes) -> None:
+        manifest = self._manifest(text, value)
+        if manifest is None:
+            return
+        self._manifests.append((floor, value))
+        self._floor = max(self._floor, floor)
+        if manifest.floor != floor or manifest.log_id != self._log_id:
+            self._complain(f"{text.decode()} says floor {manifest.floor} of the log {manifest.log_id}")
+        for name, (offset, seq, executions) in manifest.named.items():
+            if self._named_seqs.setdefault((name, offset), seq) != seq:
+                self._complain(f"{text.decode()} names {name}@{offset} with seq {seq}, another manifest did not")
+            self._fences[name, seq] = max(executions, self._fences.get((name, seq), 0))
+
+    def _manifest(self, text: bytes, value: bytes) -> Manifest | None:
+        try:
+            return decode_manifest(value)
+        except msgspec.MsgspecError as error:
+            self._complain(f"{text.decode()} cannot be read: {error}")
+            return None
+
+    # Comparing
+
+    def before(self, offset: int, partition: Partition) -> None:
+        """Manifests whose floor is reached: whatever lies below is in the snapshots that they name."""
+        while self._manifests and self._manifests[0][0] <= offset:
+            floor, value = self._manifests.popleft()
+            self._covers(decode_manifest(value), floor, partition)
+        self._next_offset = offset + 1
+
+    def after(self, instrument: str, offset: int, partition: Partition) -> None:
+        """Snapshots of this instrument at this offset, and id blocks that the command has completed."""
+        if offset in self._snapshots.get(instrument, ()):
+            self._snapshots[instrument].discard(offset)
+            self._compare_snapshot(instrument, offset, partition)
+        seq = self._named_seqs.pop((instrument, offset), None)
+        book = partition.books.get(instrument)
+        right = book.seq if book is not None else partition.rejections.seq
+        if seq not in (None, right):
+            self._complain(f"a manifest names {instrument}@{offset} with seq {seq}, by the log it is {right}")
+        if book is not None:
+            end = book.identities.total // BLOCK
+            for number in range(self._blocks.get(instrument, 0), end):
+                key = block_key(instrument, number)
+                if not self._is_equal(key, encode_block(book.id_block(number))):
+                    self._complain(f"the id block {key.decode()} is not what the log gives")
+            self._blocks[instrument] = end
+
+    def heard(self, instrument: str, seq: int, offset: int) -> None:
+        """No reader may begin above the first report that its snapshot does not have (exactness.md, I11)."""
+        if seq > 1 and (fence := self._fences.pop((instrument, seq - 1), 0)) > offset:
+            said = f"sends readers of {instrument} seq {seq - 1} to executions {fence}"
+            self._complain(f"a manifest {said}, the next report is at {offset}")
+
+    def cover(self, instrument: str, offset: int) -> bool:
+        """Whether a snapshot or a manifest's floor lies above this command."""
+        return offset < self._floor or offset <= self._covered.get(instrument, -1)
+
+    def end(self, partition: Partition) -> None:
+        """What is left is of no command that the log has."""
+        end = self._next_offset
+        self.before(end, partition)
+        for floor, _ in self._manifests:
+            self._complain(f"a manifest continues at {floor}, the commands end at {end}")
+        for text in sorted(self._digests):
+            self._complain(f"{text.decode()} is there, and by the log nothing is")
+        for name, offset in sorted(self._named_seqs):
+            self._complain(f"a manifest names {name}@{offset}, where the log has no command of it")
+
+    def _covers(self, manifest: Manifest, floor: int, partition: Partition) -> None:
+        reached = {name: book.offset for name, book in partition.books.items()}
+        reached[partition.rejections.instrument] = partition.rejections.offset
+        for name, offset in reached.items():
+            covered = manifest.named[name][0] if name in manifest.named else -1
+            if offset > covered:
+                self._complain(f"the manifest at {floor} covers {name} up to {covered}, its command {offset} is below")
+
+    def _compare_snapshot(self, instrument: str, offset: int, partition: Partition) -> None:
+        frozen = Subjects(partition, self._log_id)[instrument].freeze()
+        is_live = snapshot_key(instrument, offset) in self._latest
+        for text, value in frozen.snapshot_records(instrument):
+            assert value is not None, "a snapshot is no tombstone"
+            if not self._is_equal(text, value):
+                self._complain(f"{text.decode()}: {self._what_differs(frozen.state)}")
+            elif is_live and text not in self._latest:
+                self._complain(f"{instrument}@{offset} has lost its chunk {text.decode()}")
+
+    def _is_equal(self, text: bytes, right: bytes) -> bool:
+        """Whether the record, if it is there, is right; it is done with then."""
+        return self._digests.pop(text, None) in (None, _digest(right))
+
+    def _what_differs(self, right: State) -> str:
+        head = self._latest.get(snapshot_key(right.instrument, right.offset))
+        if head is None:
+            return "was not what the log gives"
+        try:
+            found = decode_state(head, partial(self._chunk, right), self._log_id)
+        except DamagedSnapshot as damage:
+            return str(damage)
+        return f"{difference(_readable(found), _readable(right))} by the log"
+
+    def _chunk(self, state: State, number: int) -> bytes | None:
+        return self._latest.get(snapshot_key(state.instrument, state.offset, number))
+
+    def _complain(self, sentence: str) -> None:
+        self._finding.complain(f"{self._name}: {sentence}")
+
+
+def _digest(value: bytes) -> bytes:
+    return blake2b(value, digest_size=DIGEST_BYTES).digest()
+
+
+def _readable(state: State) -> bytes:
+    return msgspec.json.encode(state._asdict())
