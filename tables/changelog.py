@@ -31,11 +31,15 @@ class Named(NamedTuple):
 
 
 class Manifest(Struct, frozen=True):
-    """`floor` is the lowest offset of `orders` that no snapshot covers; `named` gives [offset, seq, executions]."""
+    """`floor` is the lowest offset of `orders` that no snapshot covers; `named` gives [offset, seq, executions].
+
+    `executions` is where a reader of reports begins for the sake of whatever is not named: nothing of it lies below.
+    """
 
     floor: Offset
     log_id: str
     named: dict[str, tuple[Offset, Offset, Offset]]
+    executions: Offset = 0
 
 
 class Fence(NamedTuple):
@@ -55,9 +59,13 @@ class Key(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """What a worker starts from. `states` and `blocks` are decoded by the caller's codec, `keys` are all live keys."""
+    """What a worker starts from. `states` and `blocks` are decoded by the caller's codec, `keys` are all live keys.
+
+    `executions` is where the reports begin of subjects that have no snapshot.
+    """
 
     floor: int
+    executions: int
     named: dict[str, Named]
     states: dict[str, Any]
     blocks: dict[str, dict[int, Any]]
@@ -92,10 +100,9 @@ def manifest_key(floor: int) -> bytes:
     return f"{MANIFEST}@{floor}".encode()
 
 
-def manifest_value(floor: int, log_id: str, named: Mapping[str, Named]) -> bytes:
-    return _encode(
-        Manifest(floor, log_id, {name: (n.offset, n.seq, n.executions) for name, n in sorted(named.items())})
-    )
+def manifest_value(floor: int, log_id: str, named: Mapping[str, Named], executions: int) -> bytes:
+    three = {name: (n.offset, n.seq, n.executions) for name, n in sorted(named.items())}
+    return _encode(Manifest(floor, log_id, three, executions))
 
 
 def parse(key: bytes) -> Key | None:
@@ -121,15 +128,15 @@ def interpret(latest: Mapping[bytes, bytes], codec: Codec, log_id: str, fence: F
 
     Raises Damaged when less is there than the manifest or a snapshot promises (exactness.md, I11).
     """
-    floor, named = _newest_manifest(latest, log_id)
+    floor, executions, named = _newest_manifest(latest, log_id)
     states = _newest_states(latest, codec)
     for name, promised in named.items():
         if name not in states or states[name].offset < promised.offset:
             raise Damaged(f"the manifest at {floor} names {name}@{promised.offset}, which is not in the changelog")
     blocks = {name: _blocks(latest, codec, name, state) for name, state in states.items()}
-    start = {name: named[name].executions if name in named else 0 for name in states}
+    start = {name: named[name].executions if name in named else executions for name in states}
     loaded = {name: Named(state.offset, state.seq, start[name]) for name, state in states.items()}
-    return Loaded(floor, loaded, states, blocks, frozenset(latest), fence)
+    return Loaded(floor, executions, loaded, states, blocks, frozenset(latest), fence)
 
 
 def obsolete(
@@ -150,10 +157,10 @@ def obsolete(
             yield text
 
 
-def _newest_manifest(latest: Mapping[bytes, bytes], log_id: str) -> tuple[int, dict[str, Named]]:
+def _newest_manifest(latest: Mapping[bytes, bytes], log_id: str) -> tuple[int, int, dict[str, Named]]:
     keys = [(key.offset, text) for text in latest if (key := parse(text)) and key.name == MANIFEST]
     if not keys:
-        return 0, {}
+        return 0, 0, {}
     _, newest = max(keys, key=lambda pair: pair[0] or 0)
     try:
         manifest = decode_manifest(latest[newest])
@@ -161,7 +168,7 @@ def _newest_manifest(latest: Mapping[bytes, bytes], log_id: str) -> tuple[int, d
         raise Damaged(f"the manifest {newest.decode()} cannot be read: {error}") from error
     if manifest.log_id != log_id:
         raise Damaged(f"the changelog belongs to the orders log {manifest.log_id}, this is {log_id}")
-    return manifest.floor, {name: Named(*three) for name, three in manifest.named.items()}
+    return manifest.floor, manifest.executions, {name: Named(*three) for name, three in manifest.named.items()}
 
 
 def _newest_states(latest: Mapping[bytes, bytes], codec: Codec) -> dict[str, Any]:

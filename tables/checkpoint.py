@@ -105,6 +105,7 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         self._named: dict[str, Named] = dict(self.loaded.named)
+        self._executions_of_others = self.loaded.executions
         self._known: set[bytes] = set(self.loaded.keys)
         self._fences = [Fence(0, 0), self.loaded.fence]
 
@@ -180,20 +181,25 @@ class Checkpoint:
         frozen = {name: self.subjects[name].freeze() for name in chosen}
         named = self._named | {name: Named(f.offset, f.seq, self._executions(name)) for name, f in frozen.items()}
         for name, (offset, seq, executions) in named.items():
-            fenced = max(fence.executions for fence in self._fences if fence.orders <= left.get(name, self.position))
-            named[name] = Named(offset, seq, max(executions, fenced))
+            named[name] = Named(offset, seq, max(executions, self._fenced(left.get(name, self.position))))
+        # What has no snapshot has no event below the floor.
+        others = self._executions_of_others = max(self._executions_of_others, self._fenced(floor))
         live = [(n, k, f) for n, f in frozen.items() for k in range(f.first_block, f.end_block)]
         blocks: list[Record] = [
             (block_key(n, k), f.block_value(k)) for n, k, f in live if block_key(n, k) not in self._known
         ]
         snapshots = [record for name, f in frozen.items() for record in f.snapshot_records(name)]
-        manifest = (manifest_key(floor), manifest_value(floor, self.log_id, named))
+        manifest = (manifest_key(floor), manifest_value(floor, self.log_id, named, others))
         for name in chosen:
             del self._uncovered[name]
         return _Plan(floor, named, {n: f.first_block for n, f in frozen.items()}, blocks, snapshots, manifest)
 
     def _executions(self, name: str) -> int:
-        return self._named[name].executions if name in self._named else 0
+        return self._named[name].executions if name in self._named else self._executions_of_others
+
+    def _fenced(self, offset: int) -> int:
+        """Where in `executions` no report lies below of a command at this offset or above."""
+        return max(fence.executions for fence in self._fences if fence.orders <= offset)
 
     async def _write(self, records: list[Record]) -> None:
         if records:

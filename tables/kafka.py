@@ -45,11 +45,11 @@ class KafkaLogs:
     async def end(self) -> int:
         return await self._end_of(BOOKS_CHANGELOG.name)
 
-    async def bounds_of_orders(self) -> tuple[int, int]:
-        """First and end offset of the partition's orders."""
-        tp = TopicPartition(ORDERS.name, self._partition)
+    async def bounds_of(self, topic: str) -> tuple[int, int]:
+        """First and end offset of the topic's partition with the same number."""
+        tp = TopicPartition(topic, self._partition)
         first = (await self._consumer.beginning_offsets([tp]))[tp]
-        return int(first), await self._end_of(ORDERS.name)
+        return int(first), await self._end_of(topic)
 
     async def read(self, position: int, end: int) -> tuple[list[Record], int]:
         """What is there from a position on; the position after it may lie beyond the end."""

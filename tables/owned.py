@@ -10,6 +10,7 @@ from app.streaming.batches import Batch
 from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
 from app.streaming.outbox import Outbox
+from app.topics import ORDERS
 from tables.books import Subjects, codec
 from tables.changelog import Damaged
 from tables.checkpoint import Checkpoint
@@ -43,7 +44,7 @@ class OwnedPartition:
         partition = Partition(number, partitions)
         try:
             loaded = await load(logs, codec(log_id), log_id)
-            first, end = await logs.bounds_of_orders()
+            first, end = await logs.bounds_of(ORDERS.name)
             if not first <= loaded.floor <= end:
                 raise Damaged(f"orders/{number} has {first}..{end}, the manifest continues at {loaded.floor}")
         except Damaged as damage:

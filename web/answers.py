@@ -7,7 +7,7 @@ import orjson
 from aiohttp import web
 
 from app.matching.words import Reason
-from app.postgres import HistoryUnavailable, InvalidCursor
+from app.postgres import HistoryUnavailable
 from web.problems import Problem
 
 JSON = "application/json"
@@ -21,14 +21,12 @@ def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) 
 
 
 async def asked(question: Awaitable[T]) -> T:
-    """What Postgres answers; away is 503, a cursor that is none of ours 400."""
+    """What Postgres answers; 503 when it is away."""
     try:
         return await question
     except HistoryUnavailable as error:
         sentence = "history is not available: Postgres does not answer; order entry and books go on"
         raise Problem(503, "history_unavailable", sentence, RETRY_SOON) from error
-    except InvalidCursor as error:
-        raise Problem(400, "malformed_request", str(error)) from error
 
 
 def order_path(order_id: str) -> dict[str, str]:

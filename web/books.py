@@ -1,20 +1,22 @@
-"""Level-2 books and recent trades and orders, built from reports alone (design: exactness.md, Readers)."""
+"""Level-2 books and recent trades, begun from a snapshot or nothing and kept by reports (exactness.md, Readers)."""
 
 from bisect import bisect_left, insort
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterable, Iterator
-from heapq import merge
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any, NamedTuple
 
+from app.matching.states import BookState, OpenOrder
 from app.matching.words import MarketStatus, Side
-from app.models.commands import ListInstrument
+from app.models.checksum import CHECKED_LEVELS, book_checksum
+from app.models.commands import ListInstrument, list_message
 from app.models.decimals import Scale, shortest, units
-from app.models.http import order_answer, trade_answer
-from app.models.reports import ExecutionReport, LevelChange, OrderChange, OrderTerms, TradeReport
+from app.models.http import trade_answer
+from app.models.reports import ExecutionReport, LevelChange, TradeReport
+from app.postgres import Place
+from web.lists import newest_first
 
 MAX_TRADES = 10_000  # remembered of each instrument
-MAX_ORDERS = 200_000  # remembered of all together; older ones are asked of Postgres
 
 
 class RecentTrade(NamedTuple):
@@ -24,6 +26,10 @@ class RecentTrade(NamedTuple):
     instrument: str
     seq: int
     trade: TradeReport
+
+    @property
+    def place(self) -> Place:
+        return Place(self.time_ms, self.instrument, self.seq)
 
     def answer(self) -> dict[str, Any]:
         return trade_answer(self.instrument, self.trade, self.time_ms)
@@ -66,6 +72,25 @@ class Market:
         self.trades: deque[RecentTrade] = deque(maxlen=MAX_TRADES)
         self.seq = 0
         self.time_ms = 0
+        self._begins: Place | None = None
+
+    @classmethod
+    def of(cls, state: BookState) -> "Market":
+        """The instrument as a snapshot has it; of its trades only the number is known."""
+        market = cls(list_message(state.listing, "snapshot"))
+        market.seq, market.time_ms = state.seq, state.time_ms
+        market.status = MarketStatus.HALTED if state.halted else MarketStatus.OPEN
+        for side, orders in ((Side.BUY, state.bids), (Side.SELL, state.asks)):
+            for price, level in groupby(orders, key=lambda order: order.price):
+                market.sides[side].put(_level(side, price or 0, list(level), market.scale))
+        if state.trade_seq:
+            market._begins = Place(state.time_ms, state.instrument, state.trade_seq + 1)
+        return market
+
+    @property
+    def trades_since(self) -> Place | None:
+        """From where on `trades` has all; None when that is from the first one."""
+        return self.trades[0].place if len(self.trades) == MAX_TRADES else self._begins
 
     def apply(self, report: ExecutionReport) -> None:
         """Take in the next report."""
@@ -79,10 +104,15 @@ class Market:
         for trade in report.trades:
             self.trades.append(RecentTrade(report.time, report.instrument, trade.seq, trade))
 
+    def best_first(self, side: Side, levels: int) -> Iterator[LevelChange]:
+        """The best levels of a side."""
+        book = self.sides[side]
+        return islice(book.descending() if side is Side.BUY else book.ascending(), levels)
+
     def depth(self, side: Side, levels: int) -> list[dict[str, Any]]:
         """The best levels, best first, with the quantity up to and including each."""
-        book, answer, lots = self.sides[side], [], 0
-        for level in islice(book.descending() if side is Side.BUY else book.ascending(), levels):
+        answer, lots = [], 0
+        for level in self.best_first(side, levels):
             lots += self.scale.lots(level.quantity) or 0
             answer.append(
                 {
@@ -94,6 +124,14 @@ class Market:
             )
         return answer
 
+    def checksum(self) -> int:
+        """What a client's copy of the book must give as well."""
+        bids, asks = (
+            ((level.price, level.quantity) for level in self.best_first(side, CHECKED_LEVELS))
+            for side in (Side.BUY, Side.SELL)
+        )
+        return book_checksum(bids, asks)
+
     def answer(self) -> dict[str, Any]:
         """The market's rules and status, as GET /instruments has them."""
         fields = {name: getattr(self.listing, name) for name in self.listing.__struct_fields__ if name != "command_id"}
@@ -101,49 +139,16 @@ class Market:
         return {**fields, **sizes, "market_status": self.status, "seq": self.seq}
 
 
-class SeenOrder(NamedTuple):
-    """An order whose first report the feed has seen, after its latest."""
-
-    instrument: str
-    terms: OrderTerms
-    change: OrderChange
-    seq: int
-    created_ms: int
-    updated_ms: int
-
-    def answer(self) -> Any:
-        return order_answer(self.instrument, self.terms, self.change, self.seq, self.created_ms, self.updated_ms)
+def trades_newest_first(markets: Iterable[Market]) -> Iterator[RecentTrade]:
+    """What is remembered of these markets together."""
+    return newest_first([reversed(market.trades) for market in markets])
 
 
-class RecentOrders:
-    """The orders touched last, as far as the feed has seen their beginning."""
-
-    def __init__(self) -> None:
-        self._orders: OrderedDict[str, SeenOrder] = OrderedDict()
-
-    def apply(self, report: ExecutionReport) -> None:
-        """Take in the next report."""
-        orders, instrument, seq, time = self._orders, report.instrument, report.seq, report.time
-        for change in report.orders:
-            order_id = change.order_id
-            if change.terms is not None:
-                orders[order_id] = SeenOrder(instrument, change.terms, change, seq, time, time)
-            elif (known := orders.get(order_id)) is not None:
-                orders[order_id] = SeenOrder(instrument, known.terms, change, seq, known.created_ms, time)
-                orders.move_to_end(order_id)
-        while len(orders) > MAX_ORDERS:
-            orders.popitem(last=False)
-
-    def get(self, order_id: str) -> SeenOrder | None:
-        return self._orders.get(order_id)
+def trades_since(markets: Iterable[Market]) -> Place | None:
+    """From where on all of their trades are remembered."""
+    return max((since for market in markets if (since := market.trades_since) is not None), default=None)
 
 
-def recent_trades(markets: Iterable[Market], first: int, limit: int) -> list[dict[str, Any]] | None:
-    """Trades newest first from memory, skipping `first`; None when memory does not reach back that far."""
-    rings = [market.trades for market in markets]
-    newest = list(islice(merge(*map(reversed, rings), reverse=True), first + limit))
-    # A full ring has forgotten older trades, so only what is newer than its last one is complete.
-    forgotten = max((ring[0] for ring in rings if len(ring) == MAX_TRADES), default=None)
-    if forgotten is not None and (len(newest) < first + limit or newest[-1] < forgotten):
-        return None
-    return [trade.answer() for trade in newest[first:]]
+def _level(side: Side, price: int, orders: list[OpenOrder], scale: Scale) -> LevelChange:
+    quantity = scale.quantity(sum(order.shown for order in orders))
+    return LevelChange(side, scale.price(price), quantity, len(orders))

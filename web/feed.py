@@ -1,4 +1,4 @@
-"""The gateway's view of the market: it tails `executions` without a group and applies each report once (I10)."""
+"""The gateway's view of the market: from the newest snapshots on it applies each report once (exactness.md, I10)."""
 
 import asyncio
 import logging
@@ -7,16 +7,22 @@ from time import monotonic
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from app.matching.states import BookState
 from app.matching.words import Outcome, Side
 from app.models.http import trade_answer
 from app.models.identity import instrument_tag
 from app.models.reports import ExecutionReport, decode_report
+from app.models.snapshots import State
 from app.progress import Progress, Verdict
+from app.streaming.failstop import end_process
 from app.topics import EXECUTIONS, ORDERS
+from tables.changelog import Damaged
+from tables.readers import starts
 from web import metrics
-from web.books import Market, RecentOrders
+from web.books import Market
 from web.hub import Hub
 from web.order_log import OrderLog
+from web.orders import RecentOrders
 from web.pending import Pending
 
 FETCH_MAX_WAIT_MS = 500
@@ -30,12 +36,12 @@ class Feed:
     """Books, recent trades and orders, and whoever waits for a report."""
 
     def __init__(self, broker: str, partitions: int, hub: Hub, pending: Pending, order_log: OrderLog) -> None:
-        self._hub, self._pending, self._order_log = hub, pending, order_log
+        self._broker, self._hub, self._pending, self._order_log = broker, hub, pending, order_log
         self._topic_partitions = [TopicPartition(EXECUTIONS.name, number) for number in range(partitions)]
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=broker,
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset="none",
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
         )
         self._progress = Progress()
@@ -74,7 +80,8 @@ class Feed:
             self._parts.pop(identity, None)
 
     async def run(self) -> None:
-        """Follow the topic until cancelled."""
+        """Begin with the newest snapshots, and follow the topic until cancelled."""
+        await self._begin()
         consumer = self._consumer
         await consumer.start()
         try:
@@ -91,15 +98,36 @@ class Feed:
         finally:
             await consumer.stop()
 
+    async def _begin(self) -> None:
+        """Take in the newest snapshots; ends the process when they are damaged or not ours."""
+        try:
+            async for start in starts(self._broker, len(self._topic_partitions)):
+                for state in start.states:
+                    self._begin_with(state)
+                self._positions[self._topic_partitions[start.partition]] = start.position
+        except Damaged as damage:
+            end_process(f"state damaged, run `faust -A app rebuild`: {damage}")
+
+    def _begin_with(self, state: State) -> None:
+        self._progress.last_seqs[state.instrument] = state.seq
+        if isinstance(state, BookState):
+            market = Market.of(state)
+            self._open(market)
+            self.orders.begin(state, market.scale)
+            self._changed_depths.add(market)
+
+    def _open(self, market: Market) -> None:
+        name = market.listing.instrument
+        self.markets[name] = market
+        self._tags[instrument_tag(name)] = name
+
     async def _seek(self) -> None:
-        """Begin with the first report there is, until books can be had from the newest snapshots."""
         consumer = self._consumer
         consumer.assign(self._topic_partitions)
         orders = [TopicPartition(ORDERS.name, tp.partition) for tp in self._topic_partitions]
         ends = await consumer.end_offsets([*self._topic_partitions, *orders])
         for tp, ordered in zip(self._topic_partitions, orders, strict=True):
-            consumer.seek(tp, 0)
-            self._positions[tp] = 0
+            consumer.seek(tp, self._positions[tp])
             # In a new venue the first commands, which list instruments, may not have been reported yet.
             self._goals[tp] = ends[tp] or min(1, ends[ordered] - 1)
 
@@ -139,8 +167,8 @@ class Feed:
         if market is None:
             if report.listing is None:
                 return  # the reserved instrument has no market
-            market = self.markets[instrument] = Market(report.listing)
-            self._tags[instrument_tag(instrument)] = instrument
+            market = Market(report.listing)
+            self._open(market)
         market.apply(report)
         self.orders.apply(report)
         if report.levels:

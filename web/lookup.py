@@ -1,16 +1,19 @@
 """Orders over HTTP: one by its id or its key, its history, and lists of them."""
 
+from collections.abc import Awaitable
 from typing import Any
 
 from aiohttp import web
 
 from app.matching.words import Status
 from app.models import identity
-from app.postgres import HistoryUnavailable
+from app.postgres import HistoryUnavailable, Page, Place
 from web.answers import answer, asked, unknown_order
 from web.gateway import GATEWAY, Gateway
+from web.lists import answer_list, wanted
+from web.orders import OrderOfSnapshot, SeenOrder, completed
 from web.problems import Problem
-from web.requests import MAX_LIMIT, MAX_PAGE, identifier, number, order_id_of, parameters, word
+from web.requests import MAX_LIMIT, identifier, number, order_id_of, parameters, word
 
 DEFAULT_LIMIT = 10
 
@@ -19,7 +22,7 @@ async def find_order(gateway: Gateway, order_id: str) -> Any:
     """The order as it is known here, `pending_new` until its report comes; None when nobody knows it."""
     seen = gateway.feed.orders.get(order_id)
     if seen is not None:
-        return seen.answer()
+        return seen.answer() if seen.created_ms is not None else await _completed(gateway, order_id, seen)
     pending = gateway.pending.get(order_id)
     if pending is None:
         return await asked(gateway.history.order(order_id))
@@ -43,7 +46,7 @@ async def get_order_by_key(request: web.Request) -> web.StreamResponse:
     client_id, instrument, key = (
         identifier(name, request.match_info[name]) for name in ("client_id", "instrument", "key")
     )
-    return await _found(request, identity.id_text(identity.order_id(client_id, instrument, key)))
+    return await _found(request, identity.id_text(identity.order_id(client_id, instrument, key)), key)
 
 
 async def list_order_events(request: web.Request) -> web.StreamResponse:
@@ -59,29 +62,39 @@ async def list_order_events(request: web.Request) -> web.StreamResponse:
 
 
 async def list_orders(request: web.Request) -> web.StreamResponse:
-    """Orders newest first: an array by `page`, or with `cursor` an object that has the next one."""
+    """Orders newest first: an array by `page`, or with `cursor` an object that has the next one.
+
+    A client's recent ones come from memory, older ones and those of everybody from Postgres.
+    """
     given = parameters(request, "client_id", "instrument", "status", "limit", "page", "cursor")
     for name in ("client_id", "instrument"):
         if name in given:
             identifier(name, given[name])
     if "status" in given:
         word(Status, "status", given["status"])
-    page = await asked(
-        request.app[GATEWAY].history.orders(
-            client_id=given.get("client_id"),
-            instrument=given.get("instrument"),
-            status=given.get("status"),
-            limit=number(given, "limit", DEFAULT_LIMIT, MAX_LIMIT),
-            page=number(given, "page", 1, MAX_PAGE),
-            cursor=given.get("cursor"),
+    client_id, instrument, status = (given.get(name) for name in ("client_id", "instrument", "status"))
+    feed, history = request.app[GATEWAY].feed, request.app[GATEWAY].history
+    recent = None
+    if client_id is not None and feed.is_ready:
+        recent = feed.orders.of_client(client_id, feed.markets if instrument is None else [instrument], status)
+
+    def recorded(below: Place | None, skip: int, limit: int) -> Awaitable[Page]:
+        return history.orders(
+            client_id=client_id, instrument=instrument, status=status, below=below, skip=skip, limit=limit
         )
-    )
-    if "cursor" in given:
-        return answer({"orders": page.rows, "next_cursor": page.next_cursor})
-    return answer(page.rows)
+
+    return await answer_list("orders", wanted(given, DEFAULT_LIMIT), recent, recorded)
 
 
-async def _found(request: web.Request, order_id: str) -> web.StreamResponse:
+async def _completed(gateway: Gateway, order_id: str, seen: SeenOrder | OrderOfSnapshot) -> dict[str, Any]:
+    """An order that was there before this gateway, as far as it can be known now."""
+    try:
+        return completed(seen, await gateway.history.order(order_id))
+    except HistoryUnavailable:
+        return seen.answer()
+
+
+async def _found(request: web.Request, order_id: str, key: str | None = None) -> web.StreamResponse:
     gateway = request.app[GATEWAY]
     order = await find_order(gateway, order_id)
     if order is None:
@@ -90,4 +103,4 @@ async def _found(request: web.Request, order_id: str) -> web.StreamResponse:
             raise unknown_order(order_id)
         sentence = f"the command never reached a market: {rejection['reason']}"
         raise Problem(404, rejection["reason"], sentence, order_id=order_id)
-    return answer(order)
+    return answer({**order, "client_order_id": order["client_order_id"] or key})

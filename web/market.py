@@ -1,14 +1,18 @@
 """Market data over HTTP and WebSocket: books, trades, instruments."""
 
+from collections.abc import Awaitable
+
 from aiohttp import web
 
 from app.matching.words import Reason, Side
 from app.models.http import rfc3339
-from web.answers import RETRY_SOON, answer, asked
-from web.books import MAX_TRADES, Market, recent_trades
+from app.postgres import Page, Place
+from web.answers import RETRY_SOON, answer
+from web.books import Market, trades_newest_first, trades_since
 from web.gateway import GATEWAY
+from web.lists import Recent, answer_list, wanted
 from web.problems import Problem
-from web.requests import MAX_LIMIT, MAX_PAGE, identifier, malformed, number, parameters
+from web.requests import identifier, malformed, number, parameters
 
 DEFAULT_TRADES = 50
 DEFAULT_LEVELS = 20
@@ -16,7 +20,7 @@ MAX_LEVELS = 1_000
 
 
 async def get_orderbook(request: web.Request) -> web.StreamResponse:
-    """The best levels of both sides, best first."""
+    """The best levels of both sides, best first; the checksum covers ten of each, whatever `levels` is."""
     given = parameters(request, "instrument", "levels")
     market = _listed(request, given)
     levels = number(given, "levels", DEFAULT_LEVELS, MAX_LEVELS)
@@ -27,27 +31,23 @@ async def get_orderbook(request: web.Request) -> web.StreamResponse:
             "time": rfc3339(market.time_ms),
             "bids": market.depth(Side.BUY, levels),
             "asks": market.depth(Side.SELL, levels),
+            "checksum": market.checksum(),
         }
     )
 
 
 async def list_trades(request: web.Request) -> web.StreamResponse:
-    """Trades newest first: by `page` recent ones from memory, older ones and those by `cursor` from Postgres."""
+    """Trades newest first, by `page` or `cursor`: recent ones from memory, older ones from Postgres."""
     given = parameters(request, "instrument", "limit", "page", "cursor")
     gateway = request.app[GATEWAY]
-    limit, page = number(given, "limit", DEFAULT_TRADES, MAX_LIMIT), number(given, "page", 1, MAX_PAGE)
-    markets = [_listed(request, given)] if "instrument" in given else gateway.feed.markets.values()
-    first = (page - 1) * limit
-    if "cursor" not in given and first < MAX_TRADES and gateway.feed.is_ready:
-        recent = recent_trades(markets, first, limit)
-        if recent is not None:
-            return answer(recent)
-    found = await asked(
-        gateway.history.trades(instrument=given.get("instrument"), limit=limit, page=page, cursor=given.get("cursor"))
-    )
-    if "cursor" in given:
-        return answer({"trades": found.rows, "next_cursor": found.next_cursor})
-    return answer(found.rows)
+    instrument = given.get("instrument")
+    markets = list(gateway.feed.markets.values()) if instrument is None else [_listed(request, given)]
+    recent = Recent(trades_newest_first(markets), trades_since(markets)) if gateway.feed.is_ready else None
+
+    def recorded(below: Place | None, skip: int, limit: int) -> Awaitable[Page]:
+        return gateway.history.trades(instrument=instrument, below=below, skip=skip, limit=limit)
+
+    return await answer_list("trades", wanted(given, DEFAULT_TRADES), recent, recorded)
 
 
 async def list_instruments(request: web.Request) -> web.StreamResponse:

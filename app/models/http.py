@@ -4,6 +4,7 @@ Numbers come as JSON numbers or strings and are read exactly; answers have decim
 """
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -66,6 +67,7 @@ decode_batch = msgspec.json.Decoder(BatchRequest).decode
 decode_cancel = msgspec.json.Decoder(CancelRequest).decode
 decode_amend = msgspec.json.Decoder(AmendRequest).decode
 _decode_text = msgspec.json.Decoder(str).decode
+_UNKNOWN_TERMS: Any = SimpleNamespace(**dict.fromkeys(OrderTerms.__struct_fields__))
 
 
 def decimal_text(name: str, number: Number) -> str | None:
@@ -96,11 +98,19 @@ def rfc3339(time_ms: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
 
 
-def order_answer(instrument: str, terms: OrderTerms, change: OrderChange, seq: int, created: int, updated: int) -> Any:
-    """An order as it is answered, from its terms and its latest change."""
+def order_answer(
+    instrument: str,
+    terms: OrderTerms | None,
+    change: OrderChange,
+    seq: int | None,
+    created: int | None,
+    updated: int | None,
+) -> dict[str, Any]:
+    """An order as it is answered, from its terms and its latest change; what is not known is null."""
+    terms = terms or _UNKNOWN_TERMS
     return {
         "order_id": change.order_id,
-        "client_order_id": terms.client_order_id,
+        "client_order_id": terms.client_order_id or None,
         "client_id": change.client_id,
         "instrument": instrument,
         "side": terms.side,
@@ -119,8 +129,8 @@ def order_answer(instrument: str, terms: OrderTerms, change: OrderChange, seq: i
         "expire_time": None if terms.expire_time is None else rfc3339(terms.expire_time),
         "self_trade_prevention": terms.self_trade_prevention,
         "seq": seq,
-        "created_at": rfc3339(created),
-        "updated_at": rfc3339(updated),
+        "created_at": None if created is None else rfc3339(created),
+        "updated_at": None if updated is None else rfc3339(updated),
     }
 
 

@@ -2,7 +2,7 @@
 
 from app.postgres.audit import Audit, recorded_positions
 from app.postgres.connection import AWAY
-from app.postgres.cursors import InvalidCursor
+from app.postgres.cursors import InvalidCursor, Place, cursor_of, place_of
 from app.postgres.history import History, HistoryUnavailable, Page
 from app.postgres.recorder import Recorder, UnexpectedRecords
 from app.postgres.schema import migrate
@@ -16,10 +16,13 @@ __all__ = [
     "HistoryUnavailable",
     "InvalidCursor",
     "Page",
+    "Place",
     "PositionMoved",
     "Recorder",
     "Sink",
     "UnexpectedRecords",
+    "cursor_of",
     "migrate",
+    "place_of",
     "recorded_positions",
 ]

@@ -14,9 +14,9 @@ class InvalidCursor(ValueError):
 
 
 class Place(NamedTuple):
-    """The last row of a page: its time (RFC 3339), its instrument, its seq there."""
+    """Where in a list a row stands: its time (ms since the epoch), its instrument, its seq there."""
 
-    time: Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z$", max_length=24)]
+    time_ms: Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
     instrument: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]*$", max_length=64)]
     seq: Annotated[int, Meta(ge=0, le=2**63 - 1)]
 

@@ -5,13 +5,15 @@ milliseconds. An answer takes at most ANSWER_TIMEOUT_S; after that, and when Pos
 """
 
 import asyncio
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import aiopg
 
+from app.models.http import milliseconds, rfc3339
 from app.postgres.connection import AWAY, OPTIONS, configure, execute
-from app.postgres.cursors import Place, cursor_of, place_of
+from app.postgres.cursors import Place
 from app.postgres.shapes import (
     INSTRUMENT,
     ORDER,
@@ -38,10 +40,10 @@ class HistoryUnavailable(RuntimeError):
 
 
 class Page(NamedTuple):
-    """Rows newest first, and the cursor of those that follow; None when these are the last."""
+    """Rows newest first, and the place below which others follow; None when these are the last."""
 
     rows: list[Row]
-    next_cursor: str | None
+    following: Place | None
 
 
 class History:
@@ -79,28 +81,25 @@ class History:
         client_id: str | None = None,
         instrument: str | None = None,
         status: str | None = None,
+        below: Place | None = None,
+        skip: int = 0,
         limit: int = 10,
-        page: int = 1,
-        cursor: str | None = None,
     ) -> Page:
-        """Orders newest first: the page with this number (from 1), or what follows a cursor ("" to begin).
-
-        Raises InvalidCursor.
-        """
+        """Orders newest first: `limit` of them below a place, without the first `skip`."""
         conditions = {"client_id": client_id, "instrument": instrument, "status": status}
         given = {column: value for column, value in conditions.items() if value is not None}
         # Of one instrument the seq tells the order of acceptance, and the primary key has it.
         by_seq = instrument is not None and client_id is None
         newest = _Newest("orders", ORDER, "created_at", "accepting_seq", by_seq)
-        return await self._page(newest, given, _limit(limit), page, cursor)
+        return await self._page(newest, given, below, skip, _limit(limit))
 
     async def trades(
-        self, *, instrument: str | None = None, limit: int = 50, page: int = 1, cursor: str | None = None
+        self, *, instrument: str | None = None, below: Place | None = None, skip: int = 0, limit: int = 50
     ) -> Page:
-        """Trades newest first, as for `orders`. Raises InvalidCursor."""
+        """Trades newest first, as for `orders`."""
         given = {} if instrument is None else {"instrument": instrument}
         newest = _Newest("trades", TRADE, "executed_at", "seq", instrument is not None)
-        return await self._page(newest, given, _limit(limit), page, cursor)
+        return await self._page(newest, given, below, skip, _limit(limit))
 
     async def rejection(self, order_id: str) -> Row | None:
         """Why a place command never reached a market: the latest one that would have had this order id."""
@@ -123,16 +122,15 @@ class History:
         parameters = [instrument, _limit(limit)] if instrument is not None else [_limit(limit)]
         return [answer(SNAPSHOT, row) for row in await self._rows(query, parameters)]
 
-    async def _page(self, newest: "_Newest", given: Row, limit: int, page: int, cursor: str | None) -> Page:
-        after = place_of(cursor) if cursor else None
-        skipped = 0 if cursor is not None else (max(page, 1) - 1) * limit
-        query, parameters = newest.query(given, after, limit + 1, skipped)
+    async def _page(self, newest: "_Newest", given: Row, below: Place | None, skip: int, limit: int) -> Page:
+        query, parameters = newest.query(given, below, limit + 1, skip)
         rows = await self._rows(query, parameters)
         answers = [answer(newest.fields, row) for row in rows[:limit]]
         if len(rows) <= limit:
             return Page(answers, None)
         last = answers[-1]
-        return Page(answers, cursor_of(Place(last[newest.time], last["instrument"], rows[limit - 1][-1])))
+        time_ms = milliseconds(datetime.fromisoformat(last[newest.time])) or 0
+        return Page(answers, Place(time_ms, last["instrument"], rows[limit - 1][-1]))
 
     async def _rows(self, query: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
         try:
@@ -171,17 +169,17 @@ class _Newest(NamedTuple):
     seq: str
     by_seq: bool
 
-    def query(self, given: Row, after: Place | None, limit: int, skipped: int) -> tuple[str, list[Any]]:
+    def query(self, given: Row, below: Place | None, limit: int, skip: int) -> tuple[str, list[Any]]:
         """The SELECT and its parameters; its last column is the row's seq."""
         key = (self.seq,) if self.by_seq else (self.time, "instrument", self.seq)
         conditions, parameters = [f"{column} = %s" for column in given], list(given.values())
-        if after is not None:
+        if below is not None:
             conditions.append(f"({', '.join(key)}) < ({', '.join(['%s'] * len(key))})")
-            parameters += [after.seq] if self.by_seq else list(after)
+            parameters += [below.seq] if self.by_seq else [rfc3339(below.time_ms), below.instrument, below.seq]
         where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
         order = ", ".join(f"{column} DESC" for column in key)
         query = f"SELECT {select(self.fields, self.seq)} FROM {self.table} {where}ORDER BY {order} LIMIT %s OFFSET %s"
-        return query, [*parameters, limit, skipped]
+        return query, [*parameters, limit, skip]
 
 
 async def _read_only(connection: aiopg.Connection) -> None:

@@ -53,7 +53,7 @@ class ReadsFromItsOwnEnd(Checkpoint):
         plan = super()._plan(chosen)
         end = len(self.ports.broker.executions)  # type: ignore[attr-defined]
         named = {name: Named(n.offset, n.seq, end) for name, n in plan.named.items()}
-        manifest = (plan.manifest[0], manifest_value(plan.floor, LOG_ID, named))
+        manifest = (plan.manifest[0], manifest_value(plan.floor, LOG_ID, named, end))
         return plan._replace(named=named, manifest=manifest)
 
 
@@ -62,7 +62,7 @@ class FloorIsThePosition(Checkpoint):
 
     def _plan(self, chosen: list[str]) -> Any:
         plan = super()._plan(chosen)
-        manifest = (manifest_key(self.position), manifest_value(self.position, LOG_ID, plan.named))
+        manifest = (manifest_key(self.position), manifest_value(self.position, LOG_ID, plan.named, 0))
         return plan._replace(floor=self.position, manifest=manifest)
 
 
@@ -74,6 +74,16 @@ class SweepsEverything(Checkpoint):
         kept = {key for key, value in plan.snapshots + plan.blocks} | {plan.manifest[0]}
         strangers = self.loaded.keys - kept - set(obsolete(self.loaded.keys, plan.floor, plan.named, plan.first_blocks))
         await self._write([(key, None) for key in sorted(strangers) if b"@" in key and b"_manifest" not in key])
+
+
+class ForgetsTheUnnamed(Checkpoint):
+    """The manifest says where to read on for what it names, and nothing for what was listed since."""
+
+    def _plan(self, chosen: list[str]) -> Any:
+        plan = super()._plan(chosen)
+        start = min(n.executions for n in plan.named.values())
+        manifest = (plan.manifest[0], manifest_value(plan.floor, LOG_ID, plan.named, start))
+        return plan._replace(manifest=manifest)
 
 
 class NoFailStop(Worker):
@@ -154,6 +164,7 @@ CHECKPOINT_BUGS: tuple[type[Checkpoint], ...] = (
     ReadsFromItsOwnEnd,
     FloorIsThePosition,
     SweepsEverything,
+    ForgetsTheUnnamed,
 )
 WORKER_BUGS: tuple[type[Worker], ...] = (NoFailStop, TimeOfThePartition, EvictsByCadence)
 WORLD_BUGS: tuple[type[World], ...] = (EndAskedOnce, StaleDiskTrusted)

@@ -351,9 +351,9 @@ class Gateway:
 
     async def _load(self) -> None:
         self.loaded = await self.world.load(Reader(self.world.broker, self.world.rng))
-        names = (*INSTRUMENTS, RESERVED)
-        self.last = {x: self.loaded.named[x].seq if x in self.loaded.named else 0 for x in names}
-        self.start = {x: self.loaded.named[x].executions if x in self.loaded.named else 0 for x in names}
+        names, named, others = (*INSTRUMENTS, RESERVED), self.loaded.named, self.loaded.executions
+        self.last = {x: named[x].seq if x in named else 0 for x in names}
+        self.start = {x: named[x].executions if x in named else others for x in names}
         self.position = min(self.start.values())
 
     def step(self) -> None:
@@ -596,11 +596,15 @@ class World:
             raise Violation("record differs", text, value)
 
     def _check_manifest(self, value: bytes) -> None:
-        for name, (offset, seq, executions) in json.loads(value)["named"].items():
+        manifest = json.loads(value)
+        for name, (offset, seq, executions) in manifest["named"].items():
             if self.reference.seqs[name, offset] != seq:
                 raise Violation("manifest differs", name, offset, seq)
             if executions > self.broker.effective_at.get((name, seq + 1), executions):
                 raise Violation("reading would begin above the next effective report", name, offset, executions)
+        for name in {*INSTRUMENTS, RESERVED} - manifest["named"].keys():
+            if manifest["executions"] > self.broker.effective_at.get((name, 1), manifest["executions"]):
+                raise Violation("reading would begin above a first report", name, manifest)
 
 
 def _same(found: Any, expected: Any, name: str) -> bool:

@@ -1,0 +1,102 @@
+"""Lists newest first: what memory remembers, and below it what Postgres has recorded, as one list."""
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from heapq import merge
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from aiohttp import web
+
+from app.postgres import InvalidCursor, Page, Place, cursor_of, place_of
+from web.answers import answer, asked
+from web.requests import MAX_LIMIT, MAX_PAGE, malformed, number
+
+MAX_SCANNED = 10_000  # rows of memory looked at for one page; what lies below is asked of Postgres
+Recorded = Callable[[Place | None, int, int], Awaitable[Page]]
+"""Asks Postgres for rows: below this place, without the first so many, at most so many."""
+
+
+class Listed(Protocol):
+    """A row of memory."""
+
+    @property
+    def place(self) -> Place: ...
+
+    def answer(self) -> dict[str, Any]: ...
+
+
+class Recent(NamedTuple):
+    """Rows of memory, newest first, which has all from `since` on, or simply all (None)."""
+
+    rows: Iterator[Any]
+    since: Place | None
+    is_wanted: Callable[[Any], bool] = lambda row: True
+
+
+class Wanted(NamedTuple):
+    """Which page: so many rows below a place, without the first `skip`."""
+
+    limit: int
+    skip: int
+    below: Place | None
+    by_cursor: bool
+
+
+L = TypeVar("L", bound=Listed)
+
+
+def wanted(given: dict[str, str], default_limit: int) -> Wanted:
+    """What `limit` with `page` or `cursor` ask for; raises 400."""
+    limit, page, cursor = number(given, "limit", default_limit, MAX_LIMIT), number(given, "page", 1, MAX_PAGE), None
+    if "cursor" not in given:
+        return Wanted(limit, (page - 1) * limit, None, False)
+    try:
+        cursor = place_of(given["cursor"]) if given["cursor"] else None
+    except InvalidCursor as error:
+        raise malformed("cursor", f"is {error}") from error
+    return Wanted(limit, 0, cursor, True)
+
+
+async def answer_list(name: str, page: Wanted, recent: Recent | None, recorded: Recorded) -> web.StreamResponse:
+    """An array, or for a cursor an object with the next one; 503 when Postgres is needed and away."""
+    rows, following = await _rows(page, recent, recorded)
+    if not page.by_cursor:
+        return answer(rows)
+    return answer({name: rows, "next_cursor": following and cursor_of(following)})
+
+
+def newest_first(lists: Iterable[Iterator[L]]) -> Iterator[L]:
+    """Several lists, each newest first, as one."""
+    return merge(*lists, key=attrgetter("place"), reverse=True)
+
+
+async def _rows(page: Wanted, recent: Recent | None, recorded: Recorded) -> Page:
+    if recent is None:
+        return await asked(recorded(page.below, page.skip, page.limit))
+    taken, since = _taken(page, recent)
+    end = page.skip + page.limit
+    rows = [row.answer() for row in taken[page.skip : end]]
+    if len(taken) > end or (len(taken) == end and since is not None):
+        return Page(rows, taken[end - 1].place)
+    if since is None:
+        return Page(rows, None)
+    below = since if page.below is None else min(since, page.below)
+    older = await asked(recorded(below, max(0, page.skip - len(taken)), page.limit - len(rows)))
+    return Page(rows + older.rows, older.following)
+
+
+def _taken(page: Wanted, recent: Recent) -> tuple[list[Listed], Place | None]:
+    """The rows of memory up to the page's end and one more, and from where on these are all."""
+    taken: list[Listed] = []
+    place, since = None, recent.since
+    for count, row in enumerate(recent.rows):
+        if count == MAX_SCANNED:
+            return taken, place
+        place = row.place
+        if since is not None and place < since:
+            break
+        if (page.below is None or place < page.below) and recent.is_wanted(row):
+            taken.append(row)
+            if len(taken) > page.skip + page.limit:
+                break
+    return taken, since
