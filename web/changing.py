@@ -85,15 +85,15 @@ async def carried_out(
 ) -> list[ExecutionReport] | None:
     """Send a command and wait for its report, in its parts; None when it does not come in time. Raises 503, 504."""
     command_id = identity.id_text(identity.command_id(client_id, command.instrument, key))
-    expected = gateway.feed.expect(command_id)
+    expected = gateway.feed.expectations.begin(command_id)
     try:
-        await gateway.outgoing.send(command.instrument, encode_command(command))
+        offset = await gateway.outgoing.send(command.instrument, encode_command(command))
         async with asyncio.timeout(ENGINE_TIMEOUT_S):
-            return await expected
+            return await expected.at(offset)
     except TimeoutError:
         return None
     finally:
-        gateway.feed.stop_expecting(command_id, expected)
+        gateway.feed.expectations.end(expected)
 
 
 async def _changed(

@@ -20,6 +20,7 @@ from tables.changelog import Damaged
 from tables.readers import starts
 from web import metrics
 from web.books import Market
+from web.expected import Expectations
 from web.hub import Hub
 from web.order_log import OrderLog
 from web.orders import RecentOrders
@@ -48,12 +49,11 @@ class Feed:
         self._gap_since: dict[str, float] = {}
         self._goals: dict[TopicPartition, int] = {}
         self._positions: dict[TopicPartition, int] = {}
-        self._waiting: dict[str, list[asyncio.Future[list[ExecutionReport]]]] = {}
-        self._parts: dict[str, list[ExecutionReport]] = {}
         self._tags: dict[bytes, str] = {}
         self._changed_depths: set[Market] = set()
         self.markets: dict[str, Market] = {}
         self.orders = RecentOrders()
+        self.expectations = Expectations()
         self.is_ready = False
         """Whether everything that was reported before this gateway started has been applied."""
 
@@ -63,21 +63,6 @@ class Feed:
 
     def instrument_of_tag(self, tag: bytes) -> str | None:
         return self._tags.get(tag)
-
-    def expect(self, identity: str) -> asyncio.Future[list[ExecutionReport]]:
-        """The report about a command with this id (an order's id, or a command id), in its parts, when it comes."""
-        future: asyncio.Future[list[ExecutionReport]] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(identity, []).append(future)
-        return future
-
-    def stop_expecting(self, identity: str, future: asyncio.Future[list[ExecutionReport]]) -> None:
-        """Nobody waits for this any more."""
-        futures = self._waiting.get(identity, [])
-        if future in futures:
-            futures.remove(future)
-        if not futures:
-            self._waiting.pop(identity, None)
-            self._parts.pop(identity, None)
 
     async def run(self) -> None:
         """Begin with the newest snapshots, and follow the topic until cancelled."""
@@ -190,14 +175,7 @@ class Feed:
         identity = report.command_id or report.order_id
         if identity is None:
             return
-        if identity in self._waiting:
-            parts = self._parts.setdefault(identity, [])
-            parts.append(report)
-            if report.part == report.parts:
-                for future in self._waiting.pop(identity):
-                    if not future.done():
-                        future.set_result(parts)
-                self._parts.pop(identity, None)
+        self.expectations.add(identity, report)
         if report.command_id is None and report.part == report.parts:
             seconds = self._pending.settle(identity)
             if seconds is not None:

@@ -16,6 +16,7 @@ from app.engine import partition_of
 from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
 from app.topics import ORDERS
+from web.expected import ANYWHERE
 from web.problems import Problem
 
 MAX_BATCH_BYTES = 256 * 1024
@@ -34,7 +35,7 @@ class _Waiting(NamedTuple):
 
     key: bytes
     value: bytes
-    acknowledged: asyncio.Future[None]
+    acknowledged: asyncio.Future[int]
     since: float
 
 
@@ -88,13 +89,14 @@ class Outgoing:
         if self.unacknowledged >= MAX_UNACKNOWLEDGED:
             raise Problem(503, "overloaded", "too many requests wait for Kafka", RETRY_SOON)
 
-    async def send(self, instrument: str, command: bytes) -> None:
-        """Done when Kafka has the command. Raises 503 (not sent) or 504 (outcome unknown)."""
-        await self.append(instrument, command)
+    async def send(self, instrument: str, command: bytes) -> int:
+        """The command's offset, when Kafka has it. Raises 503 (not sent) or 504 (outcome unknown)."""
+        offset = await self.append(instrument, command)
         reach("acked-before-response")
+        return offset
 
-    def append(self, instrument: str, command: bytes) -> asyncio.Future[None]:
-        """Send a command of a listed instrument; the future is Kafka's acknowledgement, or the 504. Raises 503."""
+    def append(self, instrument: str, command: bytes) -> asyncio.Future[int]:
+        """Send a command of a listed instrument; the future is its offset (see ANYWHERE), or the 504. Raises 503."""
         self.check_room()
         line = self._line_of.get(instrument) or self._new_line(instrument)
         if line.waits_since < monotonic() - STALLED_S:
@@ -133,9 +135,9 @@ class _Line:
         oldest = self._in_flight or self._queue
         return oldest[0].since if oldest else monotonic()
 
-    def append(self, key: bytes, value: bytes) -> asyncio.Future[None]:
-        """Send the command; the future is its acknowledgement, or the 504."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def append(self, key: bytes, value: bytes) -> asyncio.Future[int]:
+        """Send the command; the future is its offset, or the 504."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(key, value, future, monotonic()))
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(fail_stop(self._send_all)())
@@ -156,16 +158,16 @@ class _Line:
             try:
                 sent = await self._producer.send_batch(batch, ORDERS.name, partition=self._partition)
                 reach("sent-not-acked")
-                await sent
+                first = (await sent).offset
             except _PASSING:
                 for waiting in self._in_flight:
                     _fail(waiting)
             except KafkaError as error:
                 end_process("the producer of commands failed", error)
             else:
-                for waiting in self._in_flight:
+                for number, waiting in enumerate(self._in_flight):
                     if not waiting.acknowledged.done():
-                        waiting.acknowledged.set_result(None)
+                        waiting.acknowledged.set_result(ANYWHERE if first < 0 else first + number)
             self._in_flight = []
 
     def _next_batch(self) -> Any:

@@ -16,6 +16,7 @@ from app.models.reports import ExecutionReport
 from web import metrics
 from web.answers import RETRY_SOON, answer, order_path
 from web.books import Market
+from web.expected import Expected
 from web.gateway import GATEWAY, Gateway
 from web.idempotency import Seen
 from web.lookup import find_order
@@ -33,6 +34,7 @@ from web.requests import (
 
 MAX_BATCH_ORDERS = 1_000
 MAX_BATCH_BYTES = 1024 * 1024
+CONFLICT_TIMEOUT_S = 2.0
 
 
 class Placing(NamedTuple):
@@ -43,6 +45,14 @@ class Placing(NamedTuple):
     order_id: str
     seen: Awaitable[Seen]
     started: float
+
+
+class Sending(NamedTuple):
+    """An order on its way to Kafka. `expected` is the report that a conflict waits for."""
+
+    seen: Seen
+    sent: asyncio.Future[int]
+    expected: Expected | None
 
 
 async def place_order(request: web.Request) -> web.StreamResponse:
@@ -58,8 +68,7 @@ async def place_order(request: web.Request) -> web.StreamResponse:
         raise
     if wait_s is not None:
         return await _matched(gateway, placing, wait_s)
-    replayed, sent = await _send(gateway, placing)
-    await sent
+    replayed = await _acknowledged(gateway, placing, await _send(gateway, placing))
     _accepted(gateway, placing)
     headers = order_path(placing.order_id)
     if replayed:
@@ -78,7 +87,8 @@ async def place_batch(request: web.Request) -> web.StreamResponse:
         raise malformed("orders", f"must be 1 to {MAX_BATCH_ORDERS}")
     begun = [_begin_entry(gateway, bytes(entry), started) for entry in entries]
     sending = [entry if isinstance(entry, Problem) else await _send_entry(gateway, entry) for entry in begun]
-    return answer({"results": [await _result(gateway, *pair) for pair in zip(begun, sending, strict=True)]})
+    results = await asyncio.gather(*(_result(gateway, *pair) for pair in zip(begun, sending, strict=True)))
+    return answer({"results": results})
 
 
 def _begin(gateway: Gateway, order: PlaceOrder, started: float) -> Placing:
@@ -89,30 +99,43 @@ def _begin(gateway: Gateway, order: PlaceOrder, started: float) -> Placing:
     return Placing(order, market, order_id, gateway.idempotency.ask(order_id, fingerprint), started)
 
 
-async def _send(gateway: Gateway, placing: Placing) -> tuple[bool, asyncio.Future[None]]:
-    """Whether the key was seen with this order, and Kafka's acknowledgement; raises 422 and 503."""
+async def _send(gateway: Gateway, placing: Placing) -> Sending:
+    """Give the order to Kafka, whatever Valkey knows of its key; raises 503."""
     seen, order_id = await placing.seen, placing.order_id
-    if seen is Seen.CONFLICT:
-        problem = Problem(422, Reason.DUPLICATE_ORDER, "this key was used for another order", order_id=order_id)
-        _refused(gateway, problem, 1)
-        raise problem
     sent = gateway.outgoing.append(placing.order.instrument, encode_command(placing.order))
-    repeat = seen is Seen.REPEAT
+    if seen is Seen.CONFLICT:
+        return Sending(seen, sent, gateway.feed.expectations.begin(order_id))
     # Also when the acknowledgement stays away: the order may be in the log, and its report will tell.
-    gateway.pending.add(order_id, placing.order, placing.market.scale, repeat, placing.started)
-    return repeat, sent
+    gateway.pending.add(order_id, placing.order, placing.market.scale, seen is Seen.REPEAT, placing.started)
+    return Sending(seen, sent, None)
+
+
+async def _acknowledged(gateway: Gateway, placing: Placing, sending: Sending) -> bool:
+    """Once Kafka has the order: whether it is a repeat. Raises 422 and 504."""
+    if sending.expected is None:
+        await sending.sent
+        return sending.seen is Seen.REPEAT
+    # Valkey may remember what never became an order, or have forgotten what did: about a no the engine decides.
+    try:
+        patience = max(0.0, placing.started + CONFLICT_TIMEOUT_S - monotonic())
+        report = await within(patience, sending.expected.at(await sending.sent))
+    finally:
+        gateway.feed.expectations.end(sending.expected)
+    if report is None or report.reason is Reason.DUPLICATE_ORDER:
+        raise _conflict(gateway, placing)
+    return report.outcome is Outcome.DUPLICATE
 
 
 async def _matched(gateway: Gateway, placing: Placing, wait_s: int) -> web.StreamResponse:
     order_id, headers = placing.order_id, order_path(placing.order_id)
-    expected = gateway.feed.expect(order_id)
+    expected = gateway.feed.expectations.begin(order_id)
     try:
-        _, sent = await _send(gateway, placing)
-        await sent
+        sending = await _send(gateway, placing)
+        await _acknowledged(gateway, placing, sending)
         _accepted(gateway, placing)
-        report = await within(wait_s, expected)
+        report = await within(wait_s, expected.at(await sending.sent))
     finally:
-        gateway.feed.stop_expecting(order_id, expected)
+        gateway.feed.expectations.end(expected)
     if report is not None and report.outcome is Outcome.REJECTED:
         raise _rejected(order_id, report.reason)
     order = await find_order(gateway, order_id)
@@ -138,22 +161,20 @@ def _begin_entry(gateway: Gateway, body: bytes, started: float) -> Placing | Pro
         return problem
 
 
-async def _send_entry(gateway: Gateway, placing: Placing) -> tuple[bool, asyncio.Future[None]] | Problem:
+async def _send_entry(gateway: Gateway, placing: Placing) -> Sending | Problem:
     try:
         return await _send(gateway, placing)
     except Problem as problem:
         return problem
 
 
-async def _result(
-    gateway: Gateway, placing: Placing | Problem, sending: tuple[bool, asyncio.Future[None]] | Problem
-) -> dict[str, Any]:
+async def _result(gateway: Gateway, placing: Placing | Problem, sending: Sending | Problem) -> dict[str, Any]:
     if isinstance(placing, Problem) or isinstance(sending, Problem):
         problem = placing if isinstance(placing, Problem) else sending
         assert isinstance(problem, Problem), "one of them is"
         return {"status": problem.status, "problem": problem.body("/api/v1/orders")}
     try:
-        await sending[1]
+        await _acknowledged(gateway, placing, sending)
     except Problem as problem:
         return {"status": problem.status, "problem": problem.body("/api/v1/orders")}
     _accepted(gateway, placing)
@@ -180,6 +201,13 @@ def _refused(gateway: Gateway, problem: Problem, count: int) -> None:
     if problem.status != 503:
         metrics.rejected_by_gateway.inc(count)
     gateway.order_log.refused(problem.status, problem.code, problem.detail)
+
+
+def _conflict(gateway: Gateway, placing: Placing) -> Problem:
+    sentence = "this key was used for another order"
+    problem = Problem(422, Reason.DUPLICATE_ORDER, sentence, order_id=placing.order_id)
+    _refused(gateway, problem, 1)
+    return problem
 
 
 def _rejected(order_id: str, reason: Reason | None) -> Problem:
