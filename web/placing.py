@@ -121,7 +121,10 @@ async def _acknowledged(gateway: Gateway, placing: Placing, sending: Sending) ->
         report = await within(patience, sending.expected.at(await sending.sent))
     finally:
         gateway.feed.expectations.end(sending.expected)
-    if report is None or report.reason is Reason.DUPLICATE_ORDER:
+    if report is None:
+        sentence = "the key is known with another order, and the engine does not answer in time; repeating is safe"
+        raise Problem(504, "outcome_unknown", sentence, RETRY_SOON)
+    if report.reason is Reason.DUPLICATE_ORDER:
         raise _conflict(gateway, placing)
     return report.outcome is Outcome.DUPLICATE
 
