@@ -30,6 +30,10 @@ demo: $(VENV)/local.stamp ## A venue, 5,000 orders, what became of them, and dow
 test: lint ## Lint and run all tests; they start the servers themselves
 	@$(PYTHON) -m pytest $(ARGS)
 
+.PHONY: mutants
+mutants: $(VENV)/dev.stamp ## Test the tests: the matching core with mistakes in it, each of which they must notice
+	@$(PYTHON) -m tests.matching.mutants $(ARGS)
+
 .PHONY: lint
 lint: $(VENV)/dev.stamp ## Style, types and layers
 	@$(VENV)/bin/ruff check .
