@@ -40,6 +40,10 @@ MIN_KILLED = 0.95
 # The scenarios come first, without pytest: most mutants do not survive them, and they take a tenth of a second.
 TESTS = (
     "tests/matching/test_words.py",
+    "tests/matching/test_commands.py",
+    "tests/matching/test_rejections.py",
+    "tests/matching/test_agenda.py",
+    "tests/matching/test_ladder.py",
     "tests/matching/test_order_of_checks.py",
     "tests/matching/test_identity.py",
     "tests/matching/test_sanity.py",
