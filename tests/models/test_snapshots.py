@@ -8,6 +8,7 @@ from hashlib import blake2b
 import msgspec
 import pytest
 
+from app.matching import identities, sanity, states
 from app.matching.book import Book
 from app.matching.commands import Cancel, Command, List, Listing, Moment, Place
 from app.matching.events import Report
@@ -74,9 +75,14 @@ def each_cut_goes_on(log: list[tuple[Command, Moment]], cuts: Callable[[int], bo
         assert state_hash(other.state()) == end, f"cut at {index}"
 
 
-@pytest.mark.parametrize("seed", range(500, 512))
-def test_a_market_restored_at_any_point_goes_on_as_if_nothing_had_happened(seed: int) -> None:
-    """Every cut point of a stream with all commands: the same reports, and the same hash in the end."""
+@pytest.mark.parametrize("block", [BLOCK, 4])
+@pytest.mark.parametrize("seed", range(500, 508))
+def test_a_market_restored_at_any_point_goes_on_as_if_nothing_had_happened(
+    seed: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every cut point of a stream with all commands: the same reports, and the same hash; small id blocks or large."""
+    for module in (identities, states, sanity):
+        monkeypatch.setattr(module, "BLOCK", block)
     each_cut_goes_on(commands(seed, 100), lambda _: True)
 
 
