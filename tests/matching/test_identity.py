@@ -121,6 +121,18 @@ def test_all_commands_share_one_space_of_keys() -> None:
         assert market.standing() == before
 
 
+def test_an_order_that_came_as_a_replacement_answers_repeats_of_its_own_key() -> None:
+    """With the seq of the replacement, open or gone; another body is refused."""
+    market = Market()
+    market.pass_by(2)
+    replaced = market.send(COMMANDS["replace"])
+    for _ in range(2):
+        again = market.send(order(OTHER_KEY))
+        assert (again.outcome, again.original_seq) == (Outcome.DUPLICATE, replaced.seq)
+        assert market.send(order(OTHER_KEY)._replace(fingerprint=9)).reason is Reason.DUPLICATE_ORDER
+        market.send(Cancel(b"gone".ljust(16), 0, OTHER_KEY))
+
+
 REFUSED = {
     "place": order(KEY)._replace(quantity=0),
     "cancel": Cancel(KEY, 2, b"none".ljust(16)),

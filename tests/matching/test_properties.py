@@ -231,6 +231,11 @@ class Market(RuleBasedStateMachine):
     def repeat(self, command: Command, step: int) -> None:
         self.send(command, step)
 
+    @rule(order=orders, step=STEPS)
+    def place_again(self, order: Place, step: int) -> None:
+        """Also what came as a replacement."""
+        self.send(order, step)
+
     @rule(command=sent)
     def use_the_key_for_something_else(self, command: Any) -> None:
         self.send(command._replace(fingerprint=command.fingerprint + 1))

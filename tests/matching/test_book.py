@@ -1,0 +1,96 @@
+"""A book as its owner sees it: before the first command, and what it answers between commands."""
+
+from typing import Any
+
+import pytest
+
+from app.matching.book import Book
+from app.matching.commands import Halt, List, Listing, Moment, Place, Tick
+from app.matching.words import MarketStatus, OrderType, Side, TimeInForce
+
+LISTING = Listing("M", "A", "B", 1, 1)
+LIST = List(b"list".ljust(16), 0, LISTING)
+
+
+def order(word: str, side: Side, price: int | None, **terms: Any) -> Place:
+    return Place(word.encode().ljust(16), 0, word, "", side, terms.pop("type", OrderType.LIMIT), 5, price, **terms)
+
+
+def test_a_book_without_a_command_is_nothing_yet() -> None:
+    """It has seen no offset, has no rules, no orders, and has reported nothing."""
+    book = Book("M")
+    assert (book.offset, book.listed_offset, book.seq, book.trade_seq, book.time_ms) == (-1, -1, 0, 0, 0)
+    assert (book.listing, book.market_status, book.engine_version) == (None, MarketStatus.OPEN, 1)
+    assert (book.open_orders, book.best_bid, book.best_ask, book.next_expiry_ms) == (0, None, None, None)
+    assert book.depth(10) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        Tick(),
+        Halt(b"halt".ljust(16), 0),
+        order("b", Side.BUY, 1),
+        LIST._replace(listing=LISTING._replace(instrument="L")),
+        LIST._replace(listing=LISTING._replace(instrument="N")),
+        *(
+            LIST._replace(listing=LISTING._replace(**rules))
+            for rules in (
+                {"tick_size": 0},
+                {"lot_size": 0},
+                {"max_fills": 0},
+                {"min_price": 0},
+                {"min_price": 2, "max_price": 1},
+                {"min_quantity": 0},
+                {"min_quantity": 2, "max_quantity": 1},
+                {"max_open_orders": -1},
+                {"max_open_orders_per_client": -1},
+                {"id_window_count": -1},
+                {"id_window_ms": -1},
+            )
+        ),
+    ],
+    ids=str,
+)
+def test_the_first_command_is_a_valid_list_of_this_instrument(command: Any) -> None:
+    """Anything else is the caller's bug; the book stays as it was, and can be listed later."""
+    book = Book("M")
+    with pytest.raises(ValueError, match="M: "):
+        book.apply(command, Moment(3, 50))
+    assert (book.offset, book.listed_offset, book.seq, book.listing) == (-1, -1, 0, None)
+    assert book.apply(LIST, Moment(4, 60)).seq == 1
+    assert (book.listed_offset, book.listing) == (4, LISTING)
+
+
+def test_the_narrowest_rules_are_valid() -> None:
+    """One price, one quantity, one fill, no open orders, and a memory of nothing."""
+    rules = {"min_price": 7, "max_price": 7, "min_quantity": 3, "max_quantity": 3, "max_fills": 1}
+    none = dict.fromkeys(("max_open_orders", "max_open_orders_per_client", "id_window_count", "id_window_ms"), 0)
+    narrow = LISTING._replace(**rules, **none)
+    assert Book("M").apply(LIST._replace(listing=narrow), Moment(0, 0)).listing == narrow
+
+
+def test_a_book_answers_what_it_has() -> None:
+    """Best prices, counts, depth and the next expiry; `listed_offset` stays, `offset` is the last command's."""
+    book = Book("M")
+    book.apply(LIST, Moment(5, 10))
+    for number, command in enumerate(
+        (
+            order("b1", Side.BUY, 99),
+            order("b2", Side.BUY, 100, time_in_force=TimeInForce.GTD, expire_time_ms=80),
+            order("s1", Side.SELL, 103, time_in_force=TimeInForce.GTD, expire_time_ms=70),
+            order("s2", Side.SELL, 102),
+            order("w1", Side.BUY, None, type=OrderType.STOP, stop_price=110),
+        )
+    ):
+        book.apply(command, Moment(6 + number, 20))
+    assert (book.listed_offset, book.offset, book.time_ms) == (5, 10, 20)
+    assert (book.open_orders, book.best_bid, book.best_ask, book.next_expiry_ms) == (5, 100, 102, 70)
+    bids, asks = book.depth(1)
+    assert ([level.price for level in bids], [level.price for level in asks]) == ([100], [102])
+    book.apply(Tick(), Moment(12, 70))
+    assert (book.open_orders, book.next_expiry_ms, book.offset, book.time_ms) == (4, 80, 12, 70)
+    book.apply(Tick(), Moment(13, 60))
+    assert (book.offset, book.time_ms) == (13, 70)
+    book.apply(Tick(), Moment(14, 90))
+    assert (book.best_bid, book.best_ask, book.next_expiry_ms) == (99, 102, None)
