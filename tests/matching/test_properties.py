@@ -60,23 +60,29 @@ PRICED = {
     OrderType.STOP: (False, True),
     OrderType.STOP_LIMIT: (True, True),
 }
-LISTINGS = st.builds(
-    Listing,
-    instrument=st.just(INSTRUMENT),
-    base_asset=st.just("BTC"),
-    quote_asset=st.just("USD"),
-    tick_size=st.just(1),
-    lot_size=st.just(1),
-    min_price=st.sampled_from((1, 1, 1, 99, 0)),
-    max_price=st.sampled_from((10**12, 10**12, 102, 1)),
-    min_quantity=st.sampled_from((1, 1, 2, 0)),
-    max_quantity=st.sampled_from((10**12, 10**12, 5, 1)),
-    max_fills=st.sampled_from((1_000, 1_000, 1, 2, 3, 0)),
-    max_open_orders=st.sampled_from((1_000, 1_000, 1, 4, -1)),
-    max_open_orders_per_client=st.sampled_from((1_000, 1_000, 1, 2, -1)),
-    self_trade_prevention=MODES,
-    id_window_count=st.sampled_from((100_000, 100_000, 0, 1, 5, -1)),
-    id_window_ms=st.sampled_from((86_400_000, 86_400_000, 0, 3, -1)),
+# One rule of a market changed; some are refused.
+RULES = st.sampled_from(
+    [
+        (name, value)
+        for name, values in {
+            "min_price": (99, 0),
+            "max_price": (102, 1),
+            "min_quantity": (2, 0),
+            "max_quantity": (5, 1),
+            "max_fills": (1, 2, 3, 0),
+            "max_open_orders": (1, 4, -1),
+            "max_open_orders_per_client": (1, 2, -1),
+            "self_trade_prevention": tuple(SelfTradePrevention),
+            "id_window_count": (0, 1, 5, -1),
+            "id_window_ms": (0, 3, -1),
+            "instrument": ("X",),
+            "base_asset": ("X",),
+            "quote_asset": ("X",),
+            "tick_size": (2, 0),
+            "lot_size": (2, 0),
+        }.items()
+        for value in values
+    ]
 )
 # Any parts at all: few of these belong together.
 ODD_TERMS = st.fixed_dictionaries(
@@ -112,6 +118,17 @@ def proper_terms(draw: st.DrawFn) -> dict[str, Any]:
 
 
 TERMS = proper_terms() | proper_terms() | proper_terms() | ODD_TERMS
+LISTING = Listing(INSTRUMENT, "BTC", "USD", 1, 1)
+LISTINGS = st.lists(RULES, max_size=2).map(lambda changes: LISTING._replace(**dict(changes)))
+# What is asked of the market as a whole, without the identity.
+RARE = (
+    st.tuples(st.just(MassCancel), or_none(CLIENTS), or_none(SIDES))
+    | st.tuples(st.just(List), LISTINGS)
+    | st.tuples(st.just(List), LISTINGS)
+    | st.tuples(st.sampled_from((Halt, Resume, Snapshot)))
+    | st.tuples(st.just(EngineVersion), st.sampled_from((1, 0, 2)))
+)
+NTH = st.integers(0, 7) | st.integers(0, 7) | st.none()
 
 
 class Market(RuleBasedStateMachine):
@@ -132,22 +149,42 @@ class Market(RuleBasedStateMachine):
         return self.keys.to_bytes(16, "big"), self.keys
 
     def send(self, command: Command, step: int = 1) -> Command:
+        """Carry it out so many milliseconds after the one before; a halted market is soon resumed."""
         self.offset += 1
         self.time_ms += step
         self.pair.apply(command, Moment(self.offset, self.time_ms))
+        if self.pair.book.halted and self.offset % 4 == 0:
+            self.offset += 1
+            self.pair.apply(Resume(*self.identity()), Moment(self.offset, self.time_ms))
         return command
 
     def new(self, client_id: str, side: Side, quantity: int, terms: dict[str, Any], **more: Any) -> Place:
         return Place(*self.identity(), client_id, "", side, quantity=quantity, **terms, **more)
 
-    @initialize(target=sent, mode=MODES, max_fills=st.sampled_from((1_000, 3)))
+    @initialize(target=sent, mode=MODES, max_fills=st.sampled_from((1_000, 1_000, 3)))
     def open_market(self, mode: SelfTradePrevention, max_fills: int) -> Command:
-        rules = {"self_trade_prevention": mode, "max_fills": max_fills}
-        return self.send(List(*self.identity(), Listing(INSTRUMENT, "BTC", "USD", 1, 1, **rules)))
+        listing = LISTING._replace(self_trade_prevention=mode, max_fills=max_fills)
+        return self.send(List(*self.identity(), listing))
+
+    @rule(targets=(orders, sent), side=SIDES, prices=st.lists(PRICES, min_size=1, max_size=4), of_one=st.booleans())
+    def place_some(self, side: Side, prices: list[int], of_one: bool) -> Any:
+        """Plain orders on one side, of as many clients or of one."""
+        clients = ("ann",) if of_one else ("ann", "bob", "cid")
+        plain = {"type": OrderType.LIMIT}
+        return multiple(
+            *(
+                self.send(self.new(clients[number % len(clients)], side, 3 + number, plain | {"price": price}))
+                for number, price in enumerate(prices)
+            )
+        )
 
     @rule(targets=(orders, sent), client=CLIENTS, side=SIDES, quantity=st.integers(1, 9), terms=TERMS, step=STEPS)
     def place(self, client: str, side: Side, quantity: int, terms: dict[str, Any], step: int) -> Command:
         return self.send(self.new(client, side, quantity, terms), step)
+
+    @rule(targets=(orders, sent), client=CLIENTS, side=SIDES, quantity=st.integers(5, 20), terms=proper_terms())
+    def place_a_large_one(self, client: str, side: Side, quantity: int, terms: dict[str, Any]) -> Command:
+        return self.send(self.new(client, side, quantity, terms))
 
     @rule(
         targets=(orders, sent),
@@ -167,91 +204,61 @@ class Market(RuleBasedStateMachine):
         mode: SelfTradePrevention | None,
         deadline: int | None,
     ) -> Command:
-        odd = self.new(client, side, quantity, terms, self_trade_prevention=mode, deadline_ms=deadline)
-        return self.send(odd)
+        return self.send(self.new(client, side, quantity, terms, self_trade_prevention=mode, deadline_ms=deadline))
 
-    @rule(target=sent, order=orders, asker=or_none(CLIENTS))
-    def cancel(self, order: Place, asker: str | None) -> Command:
-        return self.send(Cancel(*self.identity(), order.order_id, asker))
+    def target(self, order: Place, nth: int | None) -> Place:
+        """The nth open order, if any is open; None: this one, whatever became of it."""
+        open_orders = self.pair.oracle.open_orders_list()
+        if nth is None or not open_orders:
+            return order
+        return self.pair.reader.terms[open_orders[nth % len(open_orders)].order_id]
 
-    @rule(target=sent, order=orders, price=or_none(ODD_PRICES), quantity=or_none(QUANTITIES), step=STEPS)
-    def amend(self, order: Place, price: int | None, quantity: int | None, step: int) -> Command:
+    @rule(target=sent, order=orders, nth=NTH, asker=or_none(CLIENTS))
+    def cancel(self, order: Place, nth: int | None, asker: str | None) -> Command:
+        return self.send(Cancel(*self.identity(), self.target(order, nth).order_id, asker))
+
+    @rule(target=sent, order=orders, nth=NTH, price=or_none(ODD_PRICES), quantity=or_none(QUANTITIES), step=STEPS)
+    def amend(self, order: Place, nth: int | None, price: int | None, quantity: int | None, step: int) -> Command:
+        order = self.target(order, nth)
         return self.send(Amend(*self.identity(), order.order_id, order.client_id, price, quantity), step)
 
-    @rule(
-        target=sent, order=orders, price=or_none(PRICES), quantity=or_none(st.integers(1, 12)), asker=or_none(CLIENTS)
-    )
-    def amend_as_anyone(self, order: Place, price: int | None, quantity: int | None, asker: str | None) -> Command:
-        return self.send(Amend(*self.identity(), order.order_id, asker, price, quantity))
+    @rule(target=sent, order=orders, nth=NTH, quantity=QUANTITIES, asker=or_none(CLIENTS))
+    def reduce(self, order: Place, nth: int | None, quantity: int, asker: str | None) -> Command:
+        return self.send(Reduce(*self.identity(), self.target(order, nth).order_id, quantity, asker))
 
-    @rule(target=sent, order=orders, quantity=QUANTITIES, asker=or_none(CLIENTS))
-    def reduce(self, order: Place, quantity: int, asker: str | None) -> Command:
-        return self.send(Reduce(*self.identity(), order.order_id, quantity, asker))
+    @rule(targets=(orders, sent), order=orders, nth=NTH, side=SIDES, quantity=QUANTITIES, terms=TERMS)
+    def replace(self, order: Place, nth: int | None, side: Side, quantity: int, terms: dict[str, Any]) -> Any:
+        order = self.target(order, nth)
+        new = self.new(order.client_id, side, quantity, terms)
+        return multiple(new, self.send(Replace(*self.identity(), order.order_id, new, order.client_id)))
 
-    @rule(targets=(orders, sent), order=orders, client=or_none(CLIENTS), side=SIDES, quantity=QUANTITIES, terms=TERMS)
-    def replace(self, order: Place, client: str | None, side: Side, quantity: int, terms: dict[str, Any]) -> Any:
-        new = self.new(client or order.client_id, side, quantity, terms)
-        replacing = Replace(*self.identity(), order.order_id, new, client)
-        self.send(replacing)
-        return multiple(new, replacing)
-
-    @rule(target=sent, client=or_none(CLIENTS), side=or_none(SIDES))
-    def mass_cancel(self, client: str | None, side: Side | None) -> Command:
-        return self.send(MassCancel(*self.identity(), client, side))
-
-    @rule(target=sent, listing=LISTINGS)
-    def list(self, listing: Listing) -> Command:
-        return self.send(List(*self.identity(), listing))
-
-    @rule(target=sent, change=st.sampled_from(({"instrument": "X"}, {"base_asset": "X"}, {"tick_size": 2})))
-    def list_something_else(self, change: dict[str, Any]) -> Command:
-        return self.send(List(*self.identity(), Listing(INSTRUMENT, "BTC", "USD", 1, 1)._replace(**change)))
-
-    @rule(target=sent)
-    def halt(self) -> Command:
-        return self.send(Halt(*self.identity()))
-
-    @rule(target=sent)
-    def resume(self) -> Command:
-        return self.send(Resume(*self.identity()))
-
-    @rule(target=sent)
-    def snapshot(self) -> Command:
-        return self.send(Snapshot(*self.identity()))
-
-    @rule(target=sent, version=st.sampled_from((1, 0, 2)))
-    def engine_version(self, version: int) -> Command:
-        return self.send(EngineVersion(*self.identity(), version))
+    @rule(target=sent, command=RARE, step=STEPS)
+    def operate(self, command: Any, step: int) -> Command:
+        kind, *rest = command
+        return self.send(kind(*self.identity(), *rest), step)
 
     @rule(step=STEPS)
     def tick(self, step: int) -> None:
         self.send(Tick(), step)
 
-    @rule(command=sent, step=STEPS)
+    @rule(command=sent | orders, step=STEPS)
     def repeat(self, command: Command, step: int) -> None:
+        """The same again; also an order that came as a replacement."""
         self.send(command, step)
 
-    @rule(order=orders, step=STEPS)
-    def place_again(self, order: Place, step: int) -> None:
-        """Also what came as a replacement."""
-        self.send(order, step)
+    @rule(command=sent, order=orders, of_order=st.booleans())
+    def use_a_key_again(self, command: Any, order: Place, of_order: bool) -> None:
+        """For the same command with another body, or for an order."""
+        other = order._replace(order_id=command.command_id) if of_order else command
+        self.send(other._replace(fingerprint=self.identity()[1]))
 
-    @rule(command=sent)
-    def use_the_key_for_something_else(self, command: Any) -> None:
-        self.send(command._replace(fingerprint=command.fingerprint + 1))
-
-    @rule(targets=(orders, sent), command=sent, order=orders)
-    def use_the_key_for_an_order(self, command: Any, order: Place) -> Command:
-        return self.send(order._replace(order_id=command.command_id, fingerprint=self.identity()[1]))
-
-    @rule(target=sent, order=orders, other=orders, key=or_none(sent))
-    def replace_by_a_known_id(self, order: Place, other: Place, key: Any) -> Command:
+    @rule(target=sent, order=orders, nth=NTH, other=sent, asker=or_none(CLIENTS), key=or_none(sent))
+    def replace_strangely(self, order: Place, nth: int | None, other: Any, asker: str | None, key: Any) -> Command:
+        """By a key that is in use, as someone else, or what is no order at all."""
+        order = self.target(order, nth)
+        new = order._replace(order_id=other.command_id, client_id=asker or order.client_id)
         identity = (key.command_id, self.identity()[1]) if key else self.identity()
-        return self.send(Replace(*identity, order.order_id, other._replace(client_id=order.client_id)))
-
-    @rule(target=sent, command=sent)
-    def cancel_what_is_no_order(self, command: Any) -> Command:
-        return self.send(Cancel(*self.identity(), command.command_id))
+        return self.send(Replace(*identity, other.command_id if asker == "cid" else order.order_id, new, asker))
 
     @rule()
     def restart(self) -> None:
