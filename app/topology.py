@@ -2,7 +2,7 @@
 
 from app.settings import Role
 
-COMMANDS = ("app.commands.trading", "app.commands.verify")
+COMMANDS = ("app.commands.trading", "app.commands.verify", "app.commands.rebuild", "app.commands.table")
 
 # Explicit modules, not packages: Faust skips a package whose module fails to import, and starts without it.
 MODULES: dict[Role, tuple[str, ...]] = {

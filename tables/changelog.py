@@ -62,6 +62,7 @@ class Loaded(NamedTuple):
     """What a worker starts from. `states` and `blocks` are decoded by the caller's codec, `keys` are all live keys.
 
     `executions` is where the reports begin of subjects that have no snapshot.
+    `records` are the manifest, snapshots and blocks that this was made of, as they are.
     """
 
     floor: int
@@ -71,6 +72,7 @@ class Loaded(NamedTuple):
     blocks: dict[str, dict[int, Any]]
     keys: frozenset[bytes]
     fence: Fence
+    records: dict[bytes, bytes]
 
 
 class Codec(NamedTuple):
@@ -129,14 +131,15 @@ def interpret(latest: Mapping[bytes, bytes], codec: Codec, log_id: str, fence: F
     Raises Damaged when less is there than the manifest or a snapshot promises (exactness.md, I11).
     """
     floor, executions, named = _newest_manifest(latest, log_id)
-    states = _newest_states(latest, codec)
+    states = newest_states(latest, codec)
     for name, promised in named.items():
         if name not in states or states[name].offset < promised.offset:
             raise Damaged(f"the manifest at {floor} names {name}@{promised.offset}, which is not in the changelog")
     blocks = {name: _blocks(latest, codec, name, state) for name, state in states.items()}
     start = {name: named[name].executions if name in named else executions for name in states}
     loaded = {name: Named(state.offset, state.seq, start[name]) for name, state in states.items()}
-    return Loaded(floor, executions, loaded, states, blocks, frozenset(latest), fence)
+    live = dict(_live(latest, floor, states))
+    return Loaded(floor, executions, loaded, states, blocks, frozenset(latest), fence, live)
 
 
 def obsolete(
@@ -171,7 +174,8 @@ def _newest_manifest(latest: Mapping[bytes, bytes], log_id: str) -> tuple[int, i
     return manifest.floor, manifest.executions, {name: Named(*three) for name, three in manifest.named.items()}
 
 
-def _newest_states(latest: Mapping[bytes, bytes], codec: Codec) -> dict[str, Any]:
+def newest_states(latest: Mapping[bytes, bytes], codec: Codec) -> dict[str, Any]:
+    """Of each subject the newest snapshot that is valid."""
     heads: dict[str, list[int]] = {}
     for text in latest:
         key = parse(text)
@@ -194,6 +198,21 @@ def _newest_valid(latest: Mapping[bytes, bytes], codec: Codec, name: str, offset
 
 def _chunk(latest: Mapping[bytes, bytes], name: str, offset: int, number: int) -> bytes | None:
     return latest.get(snapshot_key(name, offset, number))
+
+
+def _live(latest: Mapping[bytes, bytes], floor: int, states: Mapping[str, Any]) -> Iterator[tuple[bytes, bytes]]:
+    for text, value in latest.items():
+        key = parse(text)
+        if key is None or (key.name != MANIFEST and key.name not in states):
+            continue
+        if key.name == MANIFEST:
+            is_live = key.offset == floor
+        elif key.block is not None:
+            is_live = states[key.name].first_block <= key.block < states[key.name].end_block
+        else:
+            is_live = key.offset == states[key.name].offset
+        if is_live:
+            yield text, value
 
 
 def _blocks(latest: Mapping[bytes, bytes], codec: Codec, name: str, state: Any) -> dict[int, Any]:

@@ -52,18 +52,12 @@ class OwnedPartition:
         subjects = Subjects(partition, log_id)
         subjects.restore(loaded)
         ports = PartitionPorts(number, outbox, logs, show)
-        show(
-            number,
-            [
-                record
-                for name, state in loaded.states.items()
-                for record in subjects[name].freeze().snapshot_records(name)
-            ],
-        )
+        show(number, list(loaded.records.items()))
+        loaded = loaded._replace(states={}, blocks={}, records={})  # they live on in the books
         checkpoint = Checkpoint(subjects, loaded, ports, _SoleOwner(), log_id, loaded.floor, reach)
         logs.close()
         reach("loaded")
-        _log.info("orders/%d: %d snapshots loaded, reading on at %d", number, len(loaded.states), loaded.floor)
+        _log.info("orders/%d: %d snapshots loaded, reading on at %d", number, len(loaded.named), loaded.floor)
         return cls(partition, checkpoint, ports)
 
     @property

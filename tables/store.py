@@ -4,8 +4,6 @@ The process that owns a partition fills it from the changelog at start and at ea
 (exactness.md, I8). The disk is wiped when a worker starts, under an exclusive lock: one live process for each slot.
 """
 
-import fcntl
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import rocksdict
 
 from app import app, settings
 from app.streaming.failstop import end_process
+from app.streaming.slot import SlotTaken, take_slot
 from app.topics import BOOKS_CHANGELOG
 from tables.checkpoint import Record
 
@@ -42,22 +41,17 @@ books = app.Table(
     changelog_topic=changelog,
     options=dict(ROCKSDB_OPTIONS),
 )
-_slot_lock: Any = None
+_slot_lock: Any = None  # held as long as this process lives
 
 
 @app.at_worker_start
 def begin_clean() -> None:
     """Take the slot for this process, and forget what an earlier one left on its disk."""
     global _slot_lock
-    folder = Path(app.conf.datadir)
-    folder.mkdir(parents=True, exist_ok=True)
-    _slot_lock = (folder / "slot.lock").open("w")
     try:
-        fcntl.flock(_slot_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        end_process(f"the slot {settings.role}-{settings.slot} is taken by another process ({folder})")
-    _slot_lock.write(str(os.getpid()))
-    _slot_lock.flush()
+        _slot_lock = take_slot(Path(app.conf.datadir))
+    except SlotTaken as taken:
+        end_process(f"the slot {settings.role}-{settings.slot} is taken: {taken}")
     shutil.rmtree(app.conf.tabledir, ignore_errors=True)
 
 

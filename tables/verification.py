@@ -37,22 +37,27 @@ def changelog_states(broker: str) -> StatesOf:
     """What app.verification needs to judge the books table as well."""
 
     async def of_partition(number: int, log_id: str, findings: Findings) -> ChangelogStates:
-        consumer = new_reader(broker)
-        await consumer.start()
-        try:
-            logs, states = KafkaLogs(consumer, number), ChangelogStates(number, log_id, findings.states)
-            position, end = 0, await logs.end()
-            while position < end:
-                records, position = await logs.read(position, end)
-                states.read(records)
-                if position >= end:
-                    end = await logs.end()  # as the loader does: what the cleaner took has a successor further on
-            states.all_read()
-            return states
-        finally:
-            await consumer.stop()
+        return await read_states(broker, number, log_id, findings.states)
 
     return of_partition
+
+
+async def read_states(broker: str, number: int, log_id: str, finding: Finding) -> "ChangelogStates":
+    """One partition, read to an end after which nothing more came."""
+    consumer = new_reader(broker)
+    await consumer.start()
+    try:
+        logs, states = KafkaLogs(consumer, number), ChangelogStates(number, log_id, finding)
+        position, end = 0, await logs.end()
+        while position < end:
+            records, position = await logs.read(position, end)
+            states.read(records)
+            if position >= end:
+                end = await logs.end()  # as the loader does: what the cleaner took has a successor further on
+        states.all_read()
+        return states
+    finally:
+        await consumer.stop()
 
 
 class ChangelogStates:
@@ -126,6 +131,16 @@ class ChangelogStates:
         except msgspec.MsgspecError as error:
             self._complain(f"{text.decode()} cannot be read: {error}")
             return None
+
+    @property
+    def keys(self) -> set[bytes]:
+        """All live keys."""
+        return set(self._latest)
+
+    @property
+    def has_manifest(self) -> bool:
+        """Whether a manifest is live."""
+        return any(text.startswith(MANIFEST.encode()) for text in self._latest)
 
     # Comparing
 

@@ -75,6 +75,11 @@ def decode_state(head: bytes, chunk: Callable[[int], bytes | None], log_id: str)
     return state
 
 
+def log_id_of(head: bytes) -> str:
+    """The log whose state this snapshot is; raises DamagedSnapshot."""
+    return _read(_decode_head, _unseal(head)).log_id
+
+
 def encode_block(block: Block) -> bytes:
     """The value of a complete id block."""
     return _seal(_encode((FORMAT_VERSION, block)))

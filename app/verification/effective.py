@@ -91,6 +91,11 @@ class Effective:
             if (required := [said for said in queue if is_required(instrument, said.offset)])
         }
 
+    @property
+    def first_missing(self) -> int | None:
+        """The first command of which something that it gave is not there."""
+        return min((queue[0].offset for queue in self._given.values() if queue), default=None)
+
     def end(self, is_required: Callable[[str, int], bool]) -> int:
         """Nothing more comes; how many records that the log gives are not there and need not be."""
         missing = self.missing(is_required)

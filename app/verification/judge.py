@@ -61,7 +61,7 @@ class PartitionJudge:
         self.executions = Effective("executions", number, findings.executions, self._hear)
         self.trades = Effective("trades", number, findings.trades, lambda offset, value, said: None)
         self.rows = ExpectedRows()
-        self._next_offset = 0
+        self.next_offset = 0
 
     def orders(self, records: Iterable[LogRecord]) -> None:
         """The next commands of the log."""
@@ -81,7 +81,7 @@ class PartitionJudge:
 
     def end_of_orders(self) -> None:
         """The log ends here; topics may still show what it gave."""
-        if self._next_offset == 0:
+        if self.next_offset == 0:
             self._findings.log.complain(f"orders[{self.number}] does not begin with its genesis record")
         self.executions.end_of_log()
         self.trades.end_of_log()
@@ -103,9 +103,9 @@ class PartitionJudge:
 
     def _in_order(self, record: LogRecord) -> None:
         """Offsets ascend; holes are what transactions leave (exactness.md, I7), and hold no command."""
-        if self._next_offset == 0 and (record.offset or not _is_genesis(record)):
+        if self.next_offset == 0 and (record.offset or not _is_genesis(record)):
             self._findings.log.complain(f"orders[{self.number}] does not begin with its genesis record")
-        self._next_offset = record.offset + 1
+        self.next_offset = record.offset + 1
 
     def _compare_engines(self, record: LogRecord, outcome: Outcome | None) -> None:
         if self._naive is None:

@@ -1,0 +1,72 @@
+"""`faust -A app rebuild`: books and manifests computed anew from the log, where what is there is damaged or missing."""
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import faust.cli.base as cli
+from aiokafka.errors import KafkaError
+
+from app import app
+from app.commands.gateway import fail
+from app.commands.progress import ProgressBar
+from app.groups import group_of, members
+from app.settings import broker_address
+from app.streaming.slot import SlotTaken, take_slot
+from app.topics import ORDERS, WrongTopic, log_ids
+from app.verification.reading import KafkaLogs, NothingToRead
+from tables import rebuilding
+from tables.changelog import Damaged
+from tables.rebuilding import CannotRebuild, Rebuilt
+
+POLL_S = 0.5
+
+
+@app.command(cli.option("--json", "as_json", is_flag=True, help="Print what was done as JSON."))
+async def rebuild(self: Any, as_json: bool) -> None:
+    """Compare every partition's snapshots and manifest with the log; write fresh ones where they are wrong."""
+    broker = broker_address(app.conf.broker)
+    try:
+        slot = take_slot(Path(app.conf.datadir))
+        await _until_nobody_matches(broker)
+        done = await _rebuild_all(broker)
+    except SlotTaken as taken:
+        fail(f"stop the matching workers first: {taken}")
+    except (CannotRebuild, WrongTopic, Damaged, NothingToRead, KafkaError) as error:
+        fail(str(error) or type(error).__name__)
+    slot.close()
+    click.echo(json.dumps([one._asdict() for one in done]) if as_json else "\n".join(one.as_text() for one in done))
+
+
+async def _until_nobody_matches(broker: str) -> None:
+    """Kafka forgets a stopped member when its session ends."""
+    deadline = time.monotonic() + app.conf.broker_session_timeout + 2 * app.conf.broker_heartbeat_interval
+    while found := await members(broker, "matching"):
+        if time.monotonic() > deadline:
+            fail(f"stop the matching workers first: {', '.join(found)} in the group {group_of('matching')}")
+        await asyncio.sleep(POLL_S)
+
+
+async def _rebuild_all(broker: str) -> list[Rebuilt]:
+    async with KafkaLogs(broker) as logs:
+        ids = await log_ids(broker, logs.partitions)
+        total = sum([await logs.end(ORDERS.name, number) for number in range(logs.partitions)])
+        bar, done, read = ProgressBar("commands", sys.stderr), [], 0
+
+        def count(commands: int) -> None:
+            nonlocal read
+            read += commands
+            bar.show(read, max(read, total))
+
+        try:
+            for number in range(logs.partitions):
+                if number not in ids:
+                    raise WrongTopic(f"orders[{number}] does not begin with its genesis record")
+                done.append(await rebuilding.rebuild(broker, logs, number, ids[number], count))
+        finally:
+            bar.clear()
+        return done

@@ -1,0 +1,89 @@
+"""`faust -A app table`: the books and order ids that a worker would start from, for people to look at."""
+
+import json
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import click
+import faust.cli.base as cli
+from aiokafka.errors import KafkaError
+
+from app import app
+from app.commands.gateway import fail
+from app.matching.states import BookState
+from app.models.snapshots import DamagedSnapshot, State
+from app.settings import broker_address
+from tables import inspection
+from tables.changelog import Damaged
+from tables.inspection import Records, View
+
+
+@app.command(
+    cli.argument("name", type=click.Choice(["books", "order-ids"])),
+    cli.argument("key", required=False),
+    cli.option("--local", is_flag=True, help="From this slot's RocksDB, beside a running worker (SLOT, APP_DATADIR)."),
+    cli.option("--changelog", is_flag=True, help="From the changelog in Kafka, from anywhere: the default."),
+    cli.option("--json", "as_json", is_flag=True, help="Print JSON."),
+)
+async def table(self: Any, name: str, key: str | None, local: bool, changelog: bool, as_json: bool) -> None:
+    """Show the table `books` or `order-ids`: all of it in short, or the KEY (an instrument, an order id)."""
+    if local and changelog:
+        fail("either --local or --changelog")
+    try:
+        partitions = await _partitions(local)
+        views = _books(partitions, key) if name == "books" else _order_ids(partitions, key)
+    except (Damaged, DamagedSnapshot, KafkaError) as error:
+        fail(str(error) or type(error).__name__)
+    if key is not None and not views:
+        fail(f"{name} has nothing for {key}")
+    click.echo(json.dumps(views[0] if key is not None else views, indent=2) if as_json else _text(views))
+
+
+async def _partitions(local: bool) -> list[Records]:
+    if local:
+        return list(inspection.from_disk(Path(app.conf.tabledir), "books"))
+    return await inspection.from_changelog(broker_address(app.conf.broker), app.conf.topic_partitions)
+
+
+def _books(partitions: list[Records], instrument: str | None) -> list[View]:
+    every = [state for records in partitions for state in inspection.states(records).values()]
+    if instrument is None:
+        return sorted(map(inspection.summary, every), key=lambda view: str(view["instrument"]))
+    return [_whole(state) for state in every if state.instrument == instrument]
+
+
+def _whole(state: State) -> View:
+    return inspection.book(state) if isinstance(state, BookState) else inspection.summary(state)
+
+
+def _order_ids(partitions: list[Records], key: str | None) -> list[View]:
+    books = [
+        (records, state)
+        for records in partitions
+        for state in inspection.states(records).values()
+        if isinstance(state, BookState)
+    ]
+    wanted = _uuid(key)
+    if wanted is not None:
+        return [found for records, state in books if (found := inspection.find_id(records, state, wanted))]
+    views = [inspection.ids_summary(state) for _, state in books if key in (None, state.instrument)]
+    return sorted(views, key=lambda view: str(view["instrument"]))
+
+
+def _uuid(text: str | None) -> UUID | None:
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        return None
+
+
+def _text(views: list[View]) -> str:
+    """A line for each; what a line cannot hold follows below it."""
+    lines: list[str] = []
+    for view in views:
+        lines.append("  ".join(f"{name} {value}" for name, value in view.items() if not isinstance(value, list)))
+        for name, orders in view.items():
+            if isinstance(orders, list):
+                lines += [f"  {name}: {' '.join(f'{value}' for value in order.values())}" for order in orders]
+    return "\n".join(lines) if lines else "(empty)"

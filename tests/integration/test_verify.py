@@ -1,0 +1,204 @@
+"""`verify`, `rebuild` and `table` on a real venue: what is right passes, and each lie in what is durable is found."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg2
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from app.engine import partition_of
+from app.local.venue import Venue, running_venue
+from app.topics import BOOKS_CHANGELOG, EXECUTIONS
+from load.client import Client
+from load.generator import requests
+from load.openloop import OpenLoop
+from load.profiles import MIXED, PROFILES
+from load.request import Terms
+from load.run import check
+from tests.integration.conftest import addresses
+
+FAUST = Path(sys.executable).with_name("faust")
+ROOT = Path(__file__).parents[2]
+PARTITIONS = 8
+SECONDS = 4.0
+RATE = 100
+CHECKPOINT_S = 3.0  # a snapshot is at most two seconds behind
+
+
+class Told(NamedTuple):
+    """What a command said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="module")
+async def venue(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
+    """A venue that has traded, in which nobody starts again what stops."""
+    async with running_venue(tmp_path_factory.mktemp("verified"), supervised=False) as running:
+        stream = requests(PROFILES["crossing"], 3, MIXED, tag="verified")
+        loop = OpenLoop(running.url, stream, RATE, SECONDS, connections=16, timeout_s=5.0, seed=3)
+        await loop.run()
+        verdict = await check(addresses(running), loop.ledger)
+        assert verdict.is_right, verdict.as_text()
+        loop.ledger.write(running.folder / "ledger.jsonl")
+        yield running
+
+
+async def cli(venue: Venue, *arguments: str) -> Told:
+    """Run `faust -A app …` against the venue."""
+    env = os.environ | venue.env | {"APP_DATADIR": str(venue.folder / "workers" / "matching-0")}
+    process = await asyncio.create_subprocess_exec(
+        FAUST,
+        "-A",
+        "app",
+        *arguments,
+        cwd=ROOT,
+        env=env,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode is not None
+    return Told(process.returncode, out.decode(), err.decode())
+
+
+async def write(venue: Venue, topic: str, partition: int, key: bytes, value: bytes | None) -> None:
+    """Append a record to a topic, as whoever damages it would."""
+    producer = AIOKafkaProducer(bootstrap_servers=venue.servers.broker)
+    await producer.start()
+    try:
+        await producer.send_and_wait(topic, value, key=key, partition=partition)
+    finally:
+        await producer.stop()
+
+
+async def records(venue: Venue, topic: str, partition: int) -> list[Any]:
+    """Everything in a partition."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=venue.servers.broker, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        where, found = TopicPartition(topic, partition), []
+        consumer.assign([where])
+        end = (await consumer.end_offsets([where]))[where]
+        await consumer.seek_to_beginning(where)
+        while await consumer.position(where) < end:
+            found += (await consumer.getmany(where, timeout_ms=500)).get(where, [])
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def test_an_honest_venue_is_right_while_it_works(venue: Venue) -> None:
+    """Orders keep coming; everything up to a fixed point is equal, the ledger and a gateway's books included."""
+    stream = requests(PROFILES["crossing"], 4, MIXED, tag="meanwhile")
+    loop = asyncio.create_task(OpenLoop(venue.url, stream, RATE, 60.0, connections=8, timeout_s=5.0, seed=4).run())
+    try:
+        ledger = str(venue.folder / "ledger.jsonl")
+        told = await cli(venue, "verify", "--oracle", "--json", "--url", venue.url, "--ledger", ledger)
+    finally:
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
+    verdict = json.loads(told.out)
+    assert told.code == 0 and verdict["right"], told
+    assert {finding["oracle"] for finding in verdict["findings"]} == {"O1", "O2", "O3", "O4", "O5", "O6"}
+    assert "snapshots, id blocks and manifests" in {finding["about"] for finding in verdict["findings"]}
+
+
+async def test_a_table_shows_what_the_worker_has(venue: Venue) -> None:
+    """Beside the running worker, from its disk; and from the changelog, from anywhere."""
+    async with Client(venue.url) as client:
+        placed = (await client.place(Terms("watcher", "BTC-USD", "buy", "limit", "0.01", "1.00"))).json()
+        await client.matched(placed["order_id"])
+    await asyncio.sleep(CHECKPOINT_S)
+    for where in ("--local", "--changelog"):
+        told = await cli(venue, "table", "books", "BTC-USD", where, "--json")
+        assert told.code == 0, told
+        shown = json.loads(told.out)
+        assert shown["instrument"] == "BTC-USD" and shown["bids"][-1]["order_id"] == placed["order_id"]
+        found = await cli(venue, "table", "order-ids", placed["order_id"], where)
+        assert found.code == 0 and f"id {placed['order_id']}  seq {shown['bids'][-1]['seq']}" in found.out
+    listed = await cli(venue, "table", "books")
+    assert listed.code == 0 and "BTC-USD" in listed.out and "LTC-USD" in listed.out
+
+
+async def test_rebuild_refuses_while_a_worker_has_the_partitions(venue: Venue) -> None:
+    """Two writers would not agree on what is damaged."""
+    told = await cli(venue, "rebuild")
+    assert told.code == 1 and "stop the matching workers first" in told.err
+
+
+async def alter_a_report(venue: Venue) -> None:
+    """A repeated report with another quantity."""
+    partition = partition_of("BTC-USD", PARTITIONS)
+    report = (await records(venue, EXECUTIONS.name, partition))[-1]
+    await write(venue, EXECUTIONS.name, partition, report.key, report.value.replace(b'"seq":', b'"seq": '))
+
+
+async def alter_a_snapshot(venue: Venue) -> None:
+    """The newest one of an instrument, without a change of its key."""
+    partition = partition_of("LTC-USD", PARTITIONS)
+    heads = [r for r in await records(venue, BOOKS_CHANGELOG.name, partition) if r.key.startswith(b"LTC-USD@")]
+    last = [record for record in heads if record.value][-1]
+    await write(venue, BOOKS_CHANGELOG.name, partition, last.key, last.value[:-20] + b"0" + last.value[-19:])
+
+
+async def name_a_missing_snapshot(venue: Venue) -> None:
+    """A snapshot that the newest manifest names is gone."""
+    partition = partition_of("ETH-USD", PARTITIONS)
+    found = await records(venue, BOOKS_CHANGELOG.name, partition)
+    for key in {record.key for record in found if record.key.startswith(b"ETH-USD@")}:
+        await write(venue, BOOKS_CHANGELOG.name, partition, key, None)
+
+
+async def delete_a_row(venue: Venue) -> None:
+    """One trade less in Postgres."""
+    connection = psycopg2.connect(venue.servers.database_url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("DELETE FROM trades WHERE (instrument, seq) = (SELECT instrument, seq FROM trades LIMIT 1)")
+    connection.close()
+
+
+Lie = Callable[[Venue], Awaitable[None]]
+LIES: list[tuple[Lie, str]] = [
+    (name_a_missing_snapshot, "names ETH-USD@"),
+    (alter_a_snapshot, "LTC-USD@"),
+    (delete_a_row, "Postgres trades: no row for"),
+    (alter_a_report, "is repeated with other bytes"),
+]
+
+
+async def test_lies_in_what_is_durable_are_found_and_rebuilt(venue: Venue) -> None:
+    """Each has a sentence of its own; a worker refuses damaged states until `rebuild` has made them anew."""
+    await venue.stop_worker("matching")
+    before = await cli(venue, "verify")
+    assert before.code == 0, before
+    for lie, sentence in LIES[:3]:
+        await lie(venue)
+        told = await cli(venue, "verify")
+        assert told.code == 1 and sentence in told.out, (lie.__name__, told)
+    worker = await venue.start_worker("matching")
+    assert await asyncio.wait_for(worker.wait(), 40) == 70
+    assert "state damaged, run `faust -A app rebuild`" in venue.log("matching-0").read_text()
+
+    rebuilt = await cli(venue, "rebuild", "--json")
+    assert rebuilt.code == 0, rebuilt
+    assert {one["partition"] for one in json.loads(rebuilt.out) if one["damage"]} == {
+        partition_of("ETH-USD", PARTITIONS),
+        partition_of("LTC-USD", PARTITIONS),
+    }
+    assert all(one["damage"] is None for one in json.loads((await cli(venue, "rebuild", "--json")).out))
+    await venue.start_worker("matching")
+    await venue.wait_ready("matching")
+
+    lie, sentence = LIES[3]
+    await lie(venue)
+    told = await cli(venue, "verify")
+    assert told.code == 1 and told.err.startswith("Error: O2: ") and sentence in told.err, told
