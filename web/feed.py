@@ -90,6 +90,9 @@ class Feed:
                 for state in start.states:
                     self._begin_with(state)
                 self._positions[self._topic_partitions[start.partition]] = start.position
+                if start.states:
+                    found = len(start.states), start.position
+                    _log.info("executions/%d: %d snapshots loaded, reading on at %d", start.partition, *found)
         except Damaged as damage:
             end_process(f"state damaged, run `faust -A app rebuild`: {damage}")
 

@@ -1,6 +1,9 @@
 """Connections: how one is opened, what bounds each statement, and which errors mean that Postgres is away."""
 
 import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiopg
@@ -21,6 +24,7 @@ AWAY = (psycopg2.OperationalError, psycopg2.InterfaceError, Unanswered, TimeoutE
 
 async def connect(database_url: str, **settings: str) -> aiopg.Connection:
     """A connection whose session has these Postgres settings; raises one of AWAY."""
+    _unwatch_next_file()
     connection = await aiopg.connect(database_url, timeout=CONNECT_TIMEOUT_S, **OPTIONS)
     try:
         await configure(connection, **settings)
@@ -50,6 +54,47 @@ async def execute(
             raise
         raise Unanswered("Postgres canceled the statement") from error
     return cursor
+
+
+class Pool:
+    """At most so many connections, opened when needed and kept; aiopg's own cannot open them as `connect` does."""
+
+    def __init__(self, database_url: str, most: int, **settings: str) -> None:
+        self._database_url, self._settings = database_url, settings
+        self._room = asyncio.Semaphore(most)
+        self._idle: list[aiopg.Connection] = []
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[aiopg.Connection]:
+        """A connection that works as far as is known; raises one of AWAY."""
+        async with self._room:
+            connection = self._idle.pop() if self._idle else await connect(self._database_url, **self._settings)
+            try:
+                yield connection
+            except BaseException:
+                await connection.close()
+                raise
+            if not connection.closed:
+                self._idle.append(connection)
+
+    async def discard(self) -> None:
+        """Close the connections that nobody uses: they may be to a server that has gone since."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            await connection.close()
+
+
+def _unwatch_next_file() -> None:
+    """Let the event loop forget the number that the next socket gets.
+
+    When a connection is refused, aiopg lets the socket's watch stand, and uvloop would refuse the number's next user.
+    """
+    number, loop = os.open(os.devnull, os.O_RDONLY), asyncio.get_running_loop()
+    try:
+        loop.remove_reader(number)
+        loop.remove_writer(number)
+    finally:
+        os.close(number)
 
 
 # aiopg would look up types that we do not use; a dead network is noticed by the kernel.

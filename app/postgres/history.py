@@ -9,10 +9,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import aiopg
-
 from app.models.http import milliseconds, rfc3339
-from app.postgres.connection import AWAY, OPTIONS, configure, execute
+from app.postgres.connection import AWAY, Pool, execute
 from app.postgres.cursors import Place
 from app.postgres.shapes import (
     INSTRUMENT,
@@ -50,15 +48,17 @@ class History:
     """What Postgres knows. Costs nothing until it is asked; Postgres may come and go."""
 
     def __init__(self, database_url: str) -> None:
-        self._database_url = database_url
-        self._pool: aiopg.Pool | None = None
+        self._pool = Pool(
+            database_url,
+            MAX_CONNECTIONS,
+            statement_timeout=str(STATEMENT_TIMEOUT_MS),
+            default_transaction_read_only="on",
+            TimeZone="UTC",
+        )
 
     async def close(self) -> None:
-        """Give the connections back; what is running is broken off."""
-        if self._pool is not None:
-            self._pool.terminate()
-            await self._pool.wait_closed()
-            self._pool = None
+        """Give the connections back."""
+        await self._pool.discard()
 
     async def order(self, order_id: str) -> Row | None:
         """The order of this id, the latest one if its key was used again."""
@@ -137,27 +137,20 @@ class History:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 return await self._ask(query, parameters)
         except AWAY as error:
+            await self._pool.discard()
             raise HistoryUnavailable(f"no answer from Postgres: {error}") from error
 
     async def _ask(self, query: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
-        if self._pool is None:
-            self._pool = await aiopg.create_pool(
-                self._database_url,
-                minsize=0,
-                maxsize=MAX_CONNECTIONS,
-                timeout=ANSWER_TIMEOUT_S,
-                on_connect=_read_only,
-                **OPTIONS,
-            )
-        # A pooled connection may be one to a server that has gone since: then another, until one is new.
-        for _ in range(MAX_CONNECTIONS):
-            async with self._pool.acquire() as connection:
+        # A connection that was kept may be one to a server that has gone since: then a new one.
+        for _ in range(2):
+            async with self._pool.connection() as connection:
                 try:
                     return await (await execute(connection, query, parameters)).fetchall()
                 except AWAY:
                     if not connection.closed:
                         raise
-        raise ConnectionError("every connection was lost")
+            await self._pool.discard()
+        raise ConnectionError("the connection was lost")
 
 
 class _Newest(NamedTuple):
@@ -180,12 +173,6 @@ class _Newest(NamedTuple):
         order = ", ".join(f"{column} DESC" for column in key)
         query = f"SELECT {select(self.fields, self.seq)} FROM {self.table} {where}ORDER BY {order} LIMIT %s OFFSET %s"
         return query, [*parameters, limit, skip]
-
-
-async def _read_only(connection: aiopg.Connection) -> None:
-    await configure(
-        connection, statement_timeout=str(STATEMENT_TIMEOUT_MS), default_transaction_read_only="on", TimeZone="UTC"
-    )
 
 
 def _limit(wanted: int) -> int:

@@ -1,0 +1,243 @@
+"""Postgres, Valkey or a gateway away, in a venue of its own: what goes on, what says no, and that it comes back."""
+
+import asyncio
+import re
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import aiohttp
+import pytest
+import redis.asyncio as redis
+from aiokafka import AIOKafkaProducer
+
+from app.engine import partition_of
+from app.local.venue import Venue, running_venue
+from app.streaming.failstop import EXIT_CODE
+from app.topics import BOOKS_CHANGELOG
+from tests.web.conftest import INSTRUMENT, Answer, Api
+
+PARTITIONS = 8
+CHECKPOINT_S = 3.0  # after so long without orders a snapshot covers all of them
+QUICK_S = 1.0
+LEVELS = "&levels=1000"
+
+
+class Gateways(NamedTuple):
+    """A venue and its two gateways; nothing that dies is started again by itself."""
+
+    venue: Venue
+    first: Api
+    second: Api
+
+    async def restart_second(self) -> None:
+        """Kill the second gateway, start it again, wait until it is ready."""
+        await self.venue.kill("gateway", 1)
+        await self.venue.start_worker("gateway", 1)
+        await self.venue.wait_ready("gateway", 1)
+
+    async def both(self, path: str) -> Answer:
+        """The answer that both give."""
+        answers = await asyncio.gather(self.first("GET", path), self.second("GET", path))
+        assert (answers[0].status, answers[0].body) == (answers[1].status, answers[1].body), path
+        return answers[0]
+
+
+@pytest.fixture(scope="module")
+async def gateways(tmp_path_factory: pytest.TempPathFactory, session: aiohttp.ClientSession) -> AsyncIterator[Gateways]:
+    workers = {"matching": 1, "recording": 1, "gateway": 2}
+    async with running_venue(tmp_path_factory.mktemp("outages"), workers, supervised=False) as venue:
+        yield Gateways(venue, Api(session, venue.url), Api(session, venue.web_url("gateway", 1)))
+
+
+async def eventually(question: Callable[[], Awaitable[Answer]], is_right: Callable[[Answer], Any]) -> Answer:
+    """Ask until the answer is right."""
+    async with asyncio.timeout(20):
+        while True:
+            found = await question()
+            if is_right(found):
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def all_by_cursor(api: Api, path: str, name: str) -> list[Any]:
+    """A whole list, in pages of seven."""
+    found, cursor = [], ""
+    while cursor is not None:
+        page = (await api("GET", f"{path}&limit=7&cursor={cursor}")).body
+        found += page[name]
+        cursor = page["next_cursor"]
+    return found
+
+
+async def test_a_restarted_gateway_answers_as_one_that_has_seen_everything(gateways: Gateways) -> None:
+    """Book, trades, orders by id, by key and in lists: those from before its snapshot, from after, and both at once."""
+    venue, first, second = gateways
+    placed = [await first.place(f"old-{n}", price=f"{90 + n % 7}.00", client_id=f"c{n % 3}") for n in range(24)]
+    placed += [await first.place(f"sell-{n}", side="sell", price="95.00", client_id="seller") for n in range(9)]
+    placed.append(await first.place("ice", price="80.00", quantity="5", display_quantity="0.5"))
+    placed.append(await first.place("stop", type="stop_limit", stop_price="200", price="201", client_id="c1"))
+    await asyncio.sleep(CHECKPOINT_S)
+    await gateways.restart_second()
+    assert re.search(r"[0-9] snapshots loaded, reading on at", venue.log("gateway-1").read_text())
+    placed += [await first.place(f"new-{n}", side="sell", price="94.00", client_id="seller") for n in range(3)]
+    assert {answer.status for answer in placed} == {201}
+    ids = [answer.body["order_id"] for answer in placed]
+
+    ended = await second("DELETE", f"/orders/{ids[0]}")
+    assert (ended.body["status"], ended.body["client_order_id"]) == ("canceled", "old-0")
+    assert ended.body["created_at"] == placed[0].body["created_at"]
+    recorded = f"/orders?instrument={INSTRUMENT}&status=canceled"
+    await eventually(lambda: first("GET", recorded), lambda found: found.body and found.body[0] == ended.body)
+    for order_id in ids:
+        assert (await gateways.both(f"/orders/{order_id}")).body["client_order_id"] is not None
+    paths = [f"/orderbook?instrument={INSTRUMENT}{LEVELS}", "/instruments", "/trades", "/trades?limit=4&page=2"]
+    paths += [f"/orders/by-client-id/ann/{INSTRUMENT}/ice", "/orders?client_id=seller&status=filled&limit=2&page=2"]
+    for path in paths:
+        assert (await gateways.both(path)).body, path
+    for name, path in (
+        ("orders", "/orders?client_id=seller"),
+        ("orders", f"/orders?client_id=c1&instrument={INSTRUMENT}"),
+        ("trades", f"/trades?instrument={INSTRUMENT}"),
+    ):
+        lists = [await all_by_cursor(api, path, name) for api in (first, second)]
+        assert lists[0] == lists[1]
+        assert len(lists[0]) == len((await first("GET", f"{path}&limit=1000")).body) > 7
+    await gateways.both(f"/orders?client_id=seller&limit=1000&cursor={'A' * 12}")
+
+
+async def test_one_key_a_hundred_times_while_valkey_is_killed(gateways: Gateways) -> None:
+    """Over two gateways: one order, one id, every answer 201; and so it stays when Valkey is back, empty."""
+    venue, first, second = gateways
+    key, terms = str(uuid4()), {"price": "70.00", "client_id": "hundred"}
+
+    async def ask(number: int) -> Answer:
+        await asyncio.sleep(number * 0.003)
+        return await (first, second)[number % 2].place(key, path="/orders", **terms)
+
+    asking = [asyncio.create_task(ask(number)) for number in range(100)]
+    await asyncio.sleep(0.15)
+    await venue.kill("valkey")
+    answers = await asyncio.gather(*asking)
+    during = await asyncio.gather(*(api.place(key, path="/orders", **terms) for api in (first, second)))
+    await venue.servers.start()
+    after = await eventually(
+        lambda: first.place(key, path="/orders", **terms), lambda found: "Idempotent-Replayed" in found.headers
+    )
+
+    every = [*answers, *during, after]
+    assert {answer.status for answer in every} == {201}
+    assert len({answer.body["order_id"] for answer in every}) == 1
+    book = await gateways.both(f"/orderbook?instrument={INSTRUMENT}{LEVELS}")
+    assert [level["quantity"] for level in book.body["bids"] if level["price"] == "70.00"] == ["1.0000"]
+
+
+async def test_keys_hold_while_valkey_is_frozen_or_forgets_everything(gateways: Gateways) -> None:
+    """Nobody waits long; a repeat is a 201 and another body a 422, whoever of them asks Valkey first."""
+    venue, first, second = gateways
+    keys, terms = [str(uuid4()) for _ in range(3)], {"price": "71.00", "client_id": "frozen"}
+    orders = [await first.place(key, **terms) for key in keys]
+    venue.process("valkey").send(signal.SIGSTOP)
+    try:
+        for api in (first, second, first):
+            started = time.monotonic()
+            frozen = await api.place(keys[0], path="/orders", **terms)
+            assert (frozen.status, frozen.body["order_id"]) == (201, orders[0].body["order_id"])
+            assert time.monotonic() - started < QUICK_S
+            assert (await api.place(keys[0], quantity="2", **terms)).status == 422
+            assert (await api.place(**terms)).status == 201
+    finally:
+        venue.process("valkey").send(signal.SIGCONT)
+    for api in (first, second):
+        await eventually(lambda api=api: api("GET", "/../../readyz"), lambda found: found.body["valkey"] == "ok")
+        await asyncio.sleep(QUICK_S)  # it is asked again a second after it failed
+        again = await api.place(keys[0], path="/orders", **terms)
+        assert (again.status, again.headers["Idempotent-Replayed"]) == (201, "true")
+
+    async with redis.Redis.from_url(venue.servers.redis_url) as valkey:
+        await valkey.flushall()
+    await gateways.restart_second()
+    for api in (second, first):
+        other = await api.place(keys[1], quantity="2", **terms)
+        assert (other.status, other.body["code"]) == (422, "duplicate_order")
+        right = await api.place(keys[1], path="/orders", **terms)
+        assert (right.status, right.headers["Idempotent-Replayed"]) == (201, "true")
+        assert right.body["order_id"] == orders[1].body["order_id"]
+    quantities = [(await gateways.both(f"/orders/{order.body['order_id']}")).body["quantity"] for order in orders]
+    assert quantities == ["1.0000"] * 3
+
+
+async def test_a_key_that_never_became_an_order_is_free(gateways: Gateways) -> None:
+    """Valkey may remember a request that was refused after it was asked: the engine knows better."""
+    venue, first, _ = gateways
+    key, body = str(uuid4()), {"price": "72.00", "client_id": "refused"}
+    computed = (await first.place(str(uuid4()), **body)).body["order_id"]
+    async with redis.Redis.from_url(venue.servers.redis_url) as valkey:
+        remembered = [name async for name in valkey.scan_iter(match=f"order:{computed}")]
+        assert len(remembered) == 1
+        unused = await first.place(key, **body)
+        await valkey.set(f"order:{unused.body['order_id']}", "0" * 16)
+    again = await first.place(key, path="/orders", **body)
+    assert (again.status, again.headers["Idempotent-Replayed"]) == (201, "true")
+
+
+async def test_without_postgres_orders_books_and_recent_trades_go_on(gateways: Gateways) -> None:
+    """What only Postgres knows is a 503 with a sentence; when it is back, everything is, without a restart."""
+    venue, first, second = gateways
+    await venue.stop_worker("postgres")
+    try:
+        sold = await first.place("away-1", side="sell", price="60.00", client_id="away")
+        bought = await first.place("away-2", price="50.00", client_id="away")
+        order_id = bought.body["order_id"]
+        assert (sold.body["status"], bought.body["status"]) == ("filled", "new")
+        await eventually(lambda: second("GET", f"/orders/{order_id}"), lambda found: found.status == 200)
+        for path in (
+            f"/orders/{order_id}",
+            f"/orders/by-client-id/away/{INSTRUMENT}/away-2",
+            "/orders?client_id=away&limit=2",
+            f"/orders?client_id=away&instrument={INSTRUMENT}&status=filled&limit=1",
+            "/trades?limit=1",
+            f"/orderbook?instrument={INSTRUMENT}",
+        ):
+            assert (await gateways.both(path)).status == 200, path
+        listed = (await second("GET", "/orders?client_id=away&limit=2")).body
+        assert [order["client_order_id"] for order in listed] == ["away-2", "away-1"]
+        assert (await second("DELETE", f"/orders/{order_id}")).body["status"] == "canceled"
+        await eventually(lambda: first("GET", f"/orders/{order_id}"), lambda found: found.body["status"] == "canceled")
+
+        for path in (f"/orders/{order_id}/events", f"/orders?instrument={INSTRUMENT}", f"/orders/{uuid4()}"):
+            for api in (first, second):
+                refused = await api("GET", path)
+                assert (refused.status, refused.body["code"]) == (503, "history_unavailable"), path
+                assert "order entry and books go on" in refused.body["detail"]
+        # The second began with a snapshot: what this client did before, it cannot know.
+        assert (await second("GET", "/orders?client_id=seller&limit=50")).status == 503
+        ready = await second("GET", "/../../readyz")
+        assert (ready.status, ready.body["status"]) == (200, "degraded")
+    finally:
+        await venue.servers.start()
+
+    for api in (first, second):
+        events = await eventually(lambda api=api: api("GET", f"/orders/{order_id}/events"), lambda a: a.status == 200)
+        assert [event["status"] for event in events.body][:1] == ["new"]
+        assert (await api("GET", "/orders?client_id=seller&limit=50")).status == 200
+
+
+async def test_a_foreign_changelog_ends_a_gateway_with_one_sentence(gateways: Gateways) -> None:
+    """It would show books of another market: better none."""
+    venue, first, _ = gateways
+    await venue.kill("gateway", 1)
+    producer = AIOKafkaProducer(bootstrap_servers=venue.servers.broker)
+    await producer.start()
+    value = b'{"floor":1,"log_id":"%s","named":{},"executions":0}' % str(uuid4()).encode()
+    partition = partition_of(INSTRUMENT, PARTITIONS)
+    await producer.send_and_wait(BOOKS_CHANGELOG.name, value, f"_manifest@{10**15}".encode(), partition)
+    await producer.stop()
+    process = await venue.start_worker("gateway", 1)
+
+    assert await asyncio.wait_for(process.wait(), 20) == EXIT_CODE
+    said = venue.log("gateway-1").read_text().splitlines()[-1]
+    assert re.search("state damaged, run `faust -A app rebuild`: the changelog belongs to the orders log", said)
+    assert (await first("GET", f"/orderbook?instrument={INSTRUMENT}")).status == 200
