@@ -5,8 +5,8 @@ While one transaction runs the next gathers, so a backlog makes large transactio
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 from app.models.reports import decode_report
 from app.postgres.rows import Rows
@@ -20,6 +20,7 @@ LINGER_S = 0.02  # a transaction costs as much as a hundred reports, so a few ar
 GAP_ALARM_S = 10.0
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class UnexpectedRecords(RuntimeError):
@@ -80,7 +81,7 @@ class Recorder:
         writing: asyncio.Task[None] | None = None
         try:
             while True:
-                gathered = await self._take_over()
+                gathered = await _unless_failed(writing, self._take_over())
                 run = await _prepare(gathered)  # while the one before is on its way
                 if writing is not None:
                     await writing
@@ -147,6 +148,19 @@ class Recorder:
                 "%s: report %s is missing, later ones are not recorded", instrument, progress.missing[instrument]
             )
             self._watch(progress, instrument)
+
+
+async def _unless_failed(task: asyncio.Task[None] | None, coroutine: Coroutine[Any, Any, T]) -> T:
+    """What the coroutine gives; what the task raises, as soon as it does: in a quiet hour nothing else would tell."""
+    wanted = asyncio.create_task(coroutine)
+    try:
+        if task is not None:
+            await asyncio.wait((task, wanted), return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                task.result()
+        return await wanted
+    finally:
+        wanted.cancel()
 
 
 async def _prepare(gathered: _Gathering) -> Run:

@@ -1,5 +1,6 @@
 """Reports to record, the records that carry them, and what Postgres then holds beside what it should hold."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from typing import Any
 import psycopg2
 
 from app.matching.book import Book
+from app.matching.commands import Command, List
 from app.matching.events import split
 from app.models.commands import scale_of
 from app.models.reports import decode_report, encode, report_message
@@ -39,9 +41,18 @@ def market(seed: int, count: int) -> list[bytes]:
     stream = commands(seed, count)
     book = Book("BTC-USD")
     for command, moment in stream:
-        report = book.apply(command, moment)
+        report = book.apply(_sayable(command), moment)
         found += [encode(report_message(part, scale_of(book.listing))) for part in split(report)]
     return found
+
+
+def _sayable(command: Command) -> Command:
+    """No message can list a market that remembers nothing or lets nobody in, as the core's own tests do."""
+    if not isinstance(command, List):
+        return command
+    names = ("id_window_count", "id_window_ms", "max_open_orders", "max_open_orders_per_client")
+    least = {name: max(1, getattr(command.listing, name)) for name in names}
+    return command._replace(listing=command.listing._replace(**least))
 
 
 def records(values: Iterable[bytes], first_offset: int = 0) -> list[Record]:
@@ -92,35 +103,47 @@ def ask(database_url: str, query: str, *parameters: Any) -> list[tuple[Any, ...]
 class Recording:
     """A recorder at work, as the agent and its task use it."""
 
-    def __init__(self, recorder: Recorder, sink: Sink, positions: dict[int, int]) -> None:
-        self.recorder, self.sink, self.positions = recorder, sink, positions
-        self.acknowledged = 0
+    def __init__(self, recorder: Recorder, positions: dict[int, int]) -> None:
+        self.recorder, self.positions = recorder, positions
+        self.taken = self.acknowledged = 0
+        self._changed = asyncio.Event()
 
     async def take(self, batch: Sequence[Record], partition: int = 0) -> None:
         """Hand over one fetched batch."""
 
         def acknowledge() -> None:
             self.acknowledged += len(batch)
+            self._changed.set()
 
         await self.recorder.append(partition, batch, acknowledge)
+        self.taken += len(batch)
+
+    async def written(self) -> None:
+        """Wait until everything that was handed over is acknowledged, which is when it is written."""
+        while self.acknowledged < self.taken:
+            self._changed.clear()
+            await self._changed.wait()
 
 
 @asynccontextmanager
 async def recording(database_url: str, log_ids: dict[int, str] | None = None) -> AsyncIterator[Recording]:
-    """A recorder on this database, running until the block ends, which waits for everything to be written."""
-    import asyncio
+    """A recorder on this database; the end of the block waits for everything to be written, or raises what stopped it.
 
+    An exception in the block breaks off what is being written, as the end of a process does.
+    """
     sink = Sink(database_url, TOPIC)
     recorder = Recorder(sink)
     positions = await recorder.start({0: LOG_ID} if log_ids is None else log_ids)
-    task = asyncio.create_task(recorder.run())
+    running = asyncio.create_task(recorder.run())
     try:
-        yield Recording(recorder, sink, positions)
-        flushed = asyncio.create_task(recorder.flushed())
-        await asyncio.wait([flushed, task], return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            task.result()
+        at_work = Recording(recorder, positions)
+        yield at_work
+        written = asyncio.create_task(at_work.written())
+        await asyncio.wait([written, running], return_when=asyncio.FIRST_COMPLETED)
+        written.cancel()
+        if running.done():
+            running.result()
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
         await sink.close()
