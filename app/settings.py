@@ -42,6 +42,22 @@ class Settings(BaseModel):
     order_log: Literal["all", "rejected", "off"] = "rejected"
     """Which orders the gateway writes to its order log; `all` costs more than matching them."""
 
+    auth: Literal["off", "keys"] = "off"
+    """Whether the API asks for keys (`faust -A app create-key`). Off, everybody who reaches the gateway may do all."""
+
+    auth_off_beyond_loopback: bool = False
+    """A gateway with auth off that others can reach does not start, unless this says that it is meant."""
+
+    rate_limit: float | None = Field(default=None, ge=0)
+    """Requests a second of each API key without a rate of its own, or of each address with auth off; a batch counts
+    its orders; 0: no limit. Default: none on loopback, else web/limits.py: DEFAULT_RATE."""
+
+    max_connections: int = Field(default=10_000, ge=1)
+    """Connections a process serves at once; more are answered 503 and closed."""
+
+    drain_s: float = Field(default=0.0, ge=0, le=60)
+    """How long a gateway that was told to stop says `not ready` before it closes: balancers look every few seconds."""
+
 
 def load(file: Path | None = None) -> tuple[Settings, dict[str, Any]]:
     """Our settings and Faust's, from the file and the environment; raises UnknownSetting, pydantic's errors."""

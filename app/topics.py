@@ -22,13 +22,17 @@ class WrongTopic(RuntimeError):
 
 @dataclass(frozen=True)
 class TopicSpec:
-    """A topic of ours. The key is the instrument, if `message` says nothing else, the partition murmur2 of it."""
+    """A topic of ours. The key is the instrument, if `message` says nothing else, the partition murmur2 of it.
+
+    `partitions`: how many; None is as many as the setting topic_partitions says.
+    """
 
     name: str
     message: str
     written_by: str
     read_by: str
     config: dict[str, str] = field(default_factory=dict)
+    partitions: int | None = None
 
 
 ORDERS = TopicSpec(
@@ -81,7 +85,19 @@ BOOKS_CHANGELOG = TopicSpec(
         "max.message.bytes": str(MAX_MESSAGE_BYTES),
     },
 )
-TOPICS = (ORDERS, EXECUTIONS, TRADES, BOOKS_CHANGELOG)
+API_KEYS = TopicSpec(
+    name="matchstream-api-keys",
+    message="app.models.api_keys.ApiKey, nothing in it opens a door; the key is its key_id, no value is a revoked key",
+    written_by="faust -A app create-key | revoke-key",
+    read_by="gateway",
+    config={
+        "cleanup.policy": "compact",
+        "segment.bytes": str(16 * 1024 * 1024),
+        "max.message.bytes": str(64 * 1024),
+    },
+    partitions=1,
+)
+TOPICS = (ORDERS, EXECUTIONS, TRADES, BOOKS_CHANGELOG, API_KEYS)
 
 
 async def create(broker: str, partitions: int, replication_factor: int = 1) -> None:
@@ -92,7 +108,9 @@ async def create(broker: str, partitions: int, replication_factor: int = 1) -> N
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     await admin.start()
     try:
-        wanted = [NewTopic(t.name, partitions, replication_factor, topic_configs=t.config) for t in TOPICS]
+        wanted = [
+            NewTopic(t.name, t.partitions or partitions, replication_factor, topic_configs=t.config) for t in TOPICS
+        ]
         response = await admin.create_topics(wanted)
         for name, code, *_ in response.topic_errors:
             if code and code != TopicAlreadyExistsError.errno:
@@ -109,7 +127,9 @@ async def check(admin: AIOKafkaAdminClient, partitions: int) -> None:
     described = {topic["topic"]: topic for topic in await admin.describe_topics([t.name for t in TOPICS])}
     for spec in TOPICS:
         count = len(described[spec.name]["partitions"])
-        if count != partitions:
+        if spec.partitions not in (None, count):
+            raise WrongTopic(f"topic {spec.name} has {count} partitions, it must have {spec.partitions}")
+        if spec.partitions is None and count != partitions:
             raise WrongTopic(
                 f"topic {spec.name} has {count} partitions, the setting topic_partitions says {partitions}: "
                 "the number is fixed when the topics are created, set it back"

@@ -12,6 +12,7 @@ from app.models.commands import AmendOrder, CancelOrder, CommandMessage, MassCan
 from app.models.http import decode_amend, decode_cancel
 from app.models.reports import ExecutionReport
 from web.answers import answer, order_path, unknown_order
+from web.callers import caller_of
 from web.gateway import GATEWAY, Gateway
 from web.lookup import find_order
 from web.problems import Problem
@@ -48,26 +49,28 @@ async def amend_order(request: web.Request) -> web.StreamResponse:
     price, quantity = decimal("price", said.price), decimal("quantity", said.quantity)
     if price is None and quantity is None:
         raise malformed("", "give a price, a quantity, or both")
+    client_id = caller_of(request).client_of_orders(said.client_id)
     key = header_key(request) or uuid4().hex
     instrument = _instrument_of(gateway, order_id)
     command = AmendOrder(
         instrument=instrument,
         order_id=order_id,
         command_id=key,
-        client_id=said.client_id,
+        client_id=client_id,
         price=price,
         quantity=quantity,
     )
-    return await _changed(gateway, order_id, command, said.client_id, key)
+    return await _changed(gateway, order_id, command, client_id, key)
 
 
 async def cancel_orders(request: web.Request) -> web.StreamResponse:
     """All open orders of a client, on one instrument or on all; a client must be named, so that no slip cancels all."""
     gateway = request.app[GATEWAY]
     given = parameters(request, "instrument", "client_id", "side")
-    if "client_id" not in given:
+    client_id = caller_of(request).client_of_orders(given.get("client_id"))
+    if client_id is None:
         raise malformed("client_id", "is required")
-    client_id = identifier("client_id", given["client_id"])
+    identifier("client_id", client_id)
     side = word(Side, "side", given["side"].lower()) if "side" in given else None
     key = header_key(request) or uuid4().hex
     instruments = [given["instrument"]] if "instrument" in given else sorted(gateway.feed.markets)
@@ -143,8 +146,8 @@ async def _canceling_client(request: web.Request) -> str | None:
     said = decoded(decode_cancel, body).client_id if body else None
     if given and said and given != said:
         raise malformed("client_id", "of the query and of the body differ")
-    client_id = said or given
-    return identifier("client_id", client_id) if client_id else None
+    client_id = caller_of(request).client_of_orders(said or given or None)
+    return None if client_id is None else identifier("client_id", client_id)
 
 
 def _instrument_of(gateway: Gateway, order_id: str) -> str:

@@ -13,9 +13,11 @@ from app.models.identity import instrument_tag
 from app.postgres import History
 from app.settings import broker_address
 from app.streaming.failstop import fail_stop
+from web.exposure import default_rate
 from web.feed import Feed
 from web.hub import Hub
 from web.idempotency import Idempotency
+from web.keyring import Keyring
 from web.order_log import OrderLog
 from web.outgoing import Outgoing
 from web.pending import Pending
@@ -37,6 +39,13 @@ class Gateway:
         self.outgoing = Outgoing(broker, partitions)
         self.idempotency = Idempotency(settings.redis_url)
         self.history = History(settings.database_url)
+        self.keyring = Keyring(broker, default_rate()) if settings.auth == "keys" else None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it knows the market and the API keys, and was not told to stop."""
+        knows_keys = self.keyring is None or self.keyring.is_ready
+        return self.feed.is_ready and knows_keys and not self.outgoing.is_closing
 
     def check_tag(self, instrument: str) -> None:
         """Raise 422 when a new instrument's order ids could not be told from another's."""
@@ -52,7 +61,8 @@ async def run_gateway(web_app: web.Application) -> AsyncIterator[None]:
     gateway = web_app[GATEWAY] = Gateway()
     await gateway.outgoing.start()
     gc.set_threshold(*GC_THRESHOLDS)
-    tasks = [asyncio.create_task(fail_stop(part.run)()) for part in (gateway.feed, gateway.order_log)]
+    parts = (gateway.feed, gateway.order_log, gateway.keyring)
+    tasks = [asyncio.create_task(fail_stop(part.run)()) for part in parts if part is not None]
     yield
     await gateway.outgoing.stop()
     for task in tasks:
@@ -60,6 +70,12 @@ async def run_gateway(web_app: web.Application) -> AsyncIterator[None]:
     await asyncio.gather(*tasks, return_exceptions=True)
     await gateway.idempotency.close()
     await gateway.history.close()
+
+
+async def drain(web_app: web.Application) -> None:
+    """Not ready, no new commands, everything else goes on; until the balancers have seen it."""
+    web_app[GATEWAY].outgoing.is_closing = True
+    await asyncio.sleep(settings.drain_s)
 
 
 async def close_streams(web_app: web.Application) -> None:

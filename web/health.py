@@ -17,18 +17,27 @@ async def healthz(request: web.Request) -> web.StreamResponse:
 async def readyz(request: web.Request) -> web.StreamResponse:
     """200 when orders can be taken; what is degraded is said in words."""
     gateway = request.app[GATEWAY]
+    if gateway.outgoing.is_closing:
+        return answer({"status": "not ready", "gateway": "stopping"}, 503, RETRY_SOON)
     reachable, postgres, valkey = await asyncio.gather(
         gateway.outgoing.is_reachable(), _postgres(gateway), gateway.idempotency.ping()
     )
     checks = {
         "kafka": "ok" if reachable else "away: orders are refused",
         "feed": "ok" if gateway.feed.is_ready else "catching up",
+        "keys": _keys(gateway),
         "postgres": "ok" if postgres else "away: history answers 503, order entry and books go on",
         "valkey": "ok" if valkey else "away: repeats are recognised by the engine alone",
     }
-    if not (reachable and gateway.feed.is_ready):
+    if not (reachable and gateway.is_ready):
         return answer({"status": "not ready", **checks}, 503, RETRY_SOON)
     return answer({"status": "ready" if postgres and valkey else "degraded", **checks})
+
+
+def _keys(gateway: Gateway) -> str:
+    if gateway.keyring is None:
+        return "off: everybody may do everything"
+    return "ok" if gateway.keyring.is_ready else "reading"
 
 
 async def _postgres(gateway: Gateway) -> bool:

@@ -9,6 +9,7 @@ from app.matching.words import Status
 from app.models import identity
 from app.postgres import HistoryUnavailable, Page, Place
 from web.answers import answer, asked, unknown_order
+from web.callers import caller_of
 from web.gateway import GATEWAY, Gateway
 from web.lists import answer_list, wanted
 from web.orders import OrderOfSnapshot, SeenOrder, completed
@@ -56,8 +57,10 @@ async def list_order_events(request: web.Request) -> web.StreamResponse:
     after_seq = number(given, "after_seq", 0, 10**9)
     limit = number(given, "limit", MAX_LIMIT, MAX_LIMIT)
     events = await asked(gateway.history.order_events(order_id, after_seq, limit))
-    if not events and await find_order(gateway, order_id) is None:
-        raise unknown_order(order_id)
+    if not (events and caller_of(request).sees_all):
+        order = await find_order(gateway, order_id)
+        if order is None or not caller_of(request).sees(order["client_id"]):
+            raise unknown_order(order_id)
     return answer(events)
 
 
@@ -72,7 +75,8 @@ async def list_orders(request: web.Request) -> web.StreamResponse:
             identifier(name, given[name])
     if "status" in given:
         word(Status, "status", given["status"])
-    client_id, instrument, status = (given.get(name) for name in ("client_id", "instrument", "status"))
+    client_id = caller_of(request).client_of_orders(given.get("client_id"))
+    instrument, status = given.get("instrument"), given.get("status")
     feed, history = request.app[GATEWAY].feed, request.app[GATEWAY].history
     recent = None
     if client_id is not None and feed.is_ready:
@@ -95,12 +99,15 @@ async def _completed(gateway: Gateway, order_id: str, seen: SeenOrder | OrderOfS
 
 
 async def _found(request: web.Request, order_id: str, key: str | None = None) -> web.StreamResponse:
-    gateway = request.app[GATEWAY]
+    gateway, caller = request.app[GATEWAY], caller_of(request)
     order = await find_order(gateway, order_id)
     if order is None:
-        rejection = await asked(gateway.history.rejection(order_id))
+        # It does not say whose the order would have been.
+        rejection = await asked(gateway.history.rejection(order_id)) if caller.sees_all else None
         if rejection is None:
             raise unknown_order(order_id)
         sentence = f"the command never reached a market: {rejection['reason']}"
         raise Problem(404, rejection["reason"], sentence, order_id=order_id)
+    if not caller.sees(order["client_id"]):
+        raise unknown_order(order_id)
     return answer({**order, "client_order_id": order["client_order_id"] or key})

@@ -20,6 +20,10 @@ feed_gaps = Counter("feed_gaps_total", "Reports that came before an earlier one.
 valkey_failures = Counter("valkey_failures_total", "Questions that Valkey did not answer in time.")
 websocket_clients = Gauge("websocket_clients", "Connected WebSocket clients.")
 websocket_dropped = Counter("websocket_dropped_total", "Clients closed because they read too slowly.")
+unauthorized = Counter("unauthorized_total", "Requests without a valid API key.")
+rate_limited = Counter("rate_limited_total", "Requests refused because their caller had made too many.")
+http_connections = Gauge("http_connections", "Open connections to this process.")
+http_refused = Counter("http_connections_refused_total", "Connections ended, by why: surplus, head, request.", ["why"])
 
 accepted_latency = order_latency.labels("accepted")
 matched_latency = order_latency.labels("matched")

@@ -26,6 +26,7 @@ STALLED_S = 2.0  # a command waits this long: new ones are refused, because they
 SWEEP_INTERVAL_S = 0.25
 REACHABLE_TIMEOUT_S = 1.0
 RETRY_SOON = {"Retry-After": "1"}
+GOING_AWAY = {**RETRY_SOON, "Connection": "close"}
 # Kafka did not take a batch; the next one may fare better. Anything else is a producer that has ended.
 _PASSING = (KafkaTimeoutError, LeaderNotAvailableError, NotLeaderForPartitionError)
 
@@ -49,6 +50,8 @@ class Outgoing:
         self._lines = [_Line(self._producer, number) for number in range(partitions)]
         self._line_of: dict[str, _Line] = {}
         self._sweeper: asyncio.Task[None] | None = None
+        self.is_closing = False
+        """Whether this gateway stops: what is sent is finished, nothing new is taken."""
 
     @property
     def unacknowledged(self) -> int:
@@ -86,6 +89,8 @@ class Outgoing:
 
     def check_room(self) -> None:
         """Raise 503 when a command would wait in vain. Nothing was sent, so no key is used up."""
+        if self.is_closing:
+            raise Problem(503, "not_ready", "this gateway is going away; repeat it with the same key", GOING_AWAY)
         if self.unacknowledged >= MAX_UNACKNOWLEDGED:
             raise Problem(503, "overloaded", "too many requests wait for Kafka", RETRY_SOON)
 

@@ -16,9 +16,11 @@ from app.models.reports import ExecutionReport
 from web import metrics
 from web.answers import RETRY_SOON, answer, order_path
 from web.books import Market
+from web.callers import Caller, caller_of
 from web.expected import Expected
 from web.gateway import GATEWAY, Gateway
 from web.idempotency import Seen
+from web.limits import charge_orders
 from web.lookup import find_order
 from web.problems import Problem
 from web.requests import (
@@ -85,7 +87,9 @@ async def place_batch(request: web.Request) -> web.StreamResponse:
     entries = decoded(decode_batch, await body_of(request, MAX_BATCH_BYTES), is_flat=False).orders
     if not 1 <= len(entries) <= MAX_BATCH_ORDERS:
         raise malformed("orders", f"must be 1 to {MAX_BATCH_ORDERS}")
-    begun = [_begin_entry(gateway, bytes(entry), started) for entry in entries]
+    charge_orders(request, len(entries))
+    caller = caller_of(request)
+    begun = [_begin_entry(gateway, bytes(entry), caller, started) for entry in entries]
     sending = [entry if isinstance(entry, Problem) else await _send_entry(gateway, entry) for entry in begun]
     results = await asyncio.gather(*(_result(gateway, *pair) for pair in zip(begun, sending, strict=True)))
     return answer({"results": results})
@@ -156,9 +160,9 @@ async def within(seconds: float, expected: asyncio.Future[list[ExecutionReport]]
         return None
 
 
-def _begin_entry(gateway: Gateway, body: bytes, started: float) -> Placing | Problem:
+def _begin_entry(gateway: Gateway, body: bytes, caller: Caller, started: float) -> Placing | Problem:
     try:
-        return _begin(gateway, place_command(decoded(decode_place, body), None), started)
+        return _begin(gateway, place_command(decoded(decode_place, body), None, caller), started)
     except Problem as problem:
         _refused(gateway, problem, 1)
         return problem

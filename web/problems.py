@@ -45,7 +45,10 @@ class Problem(Exception):
         """The answer as it is sent."""
         # Whatever a client sent may stand in `path` and `detail`, also what is no Unicode.
         body = orjson.dumps(_printable(self.body(path)))
-        return web.Response(status=self.status, body=body, content_type=CONTENT_TYPE, headers=self.headers)
+        response = web.Response(status=self.status, body=body, content_type=CONTENT_TYPE, headers=self.headers)
+        if "Connection" in self.headers:
+            response.force_close()
+        return response
 
 
 @web.middleware

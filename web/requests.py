@@ -16,6 +16,7 @@ from app.matching.words import OrderType, SelfTradePrevention, Side, TimeInForce
 from app.models.commands import PlaceOrder
 from app.models.http import InvalidNumber, Number, PlaceOrderRequest, decimal_text, decode_place, milliseconds
 from web.answers import unknown_order
+from web.callers import Caller, caller_of
 from web.problems import Problem
 
 MAX_BODY_BYTES = 64 * 1024
@@ -74,18 +75,18 @@ def decoded(decode: Callable[[bytes], T], body: bytes, is_flat: bool = True) -> 
 
 
 async def place_request(request: web.Request) -> PlaceOrder:
-    """The order that a request wants to place; raises 400, 413, 415 and 422."""
-    return place_command(decoded(decode_place, await body_of(request)), header_key(request))
+    """The order that a request wants to place; raises 400, 403, 413, 415 and 422."""
+    return place_command(decoded(decode_place, await body_of(request)), header_key(request), caller_of(request))
 
 
-def place_command(said: PlaceOrderRequest, key: str | None) -> PlaceOrder:
-    """The command for what was said, with the header's key if there was one; raises 400 and 422."""
+def place_command(said: PlaceOrderRequest, key: str | None, caller: Caller) -> PlaceOrder:
+    """The command for what was said, with the header's key if there was one; raises 400, 403 and 422."""
     type_ = word(OrderType, "type", said.type.lower())
     price = None if type_ in (OrderType.MARKET, OrderType.STOP) else decimal("price", said.price)
     mode, time_in_force = said.self_trade_prevention, said.time_in_force or "GTC"
     return PlaceOrder(
         instrument=said.instrument,
-        client_id=said.client_id,
+        client_id=caller.client_of_order(said.client_id) or _absent("client_id"),
         client_order_id=_key(key, said),
         side=word(Side, "side", said.side.lower()),
         type=type_,

@@ -6,16 +6,19 @@ from aiohttp import web
 from faust.web.base import BlueprintManager
 
 from app import app
+from app.models.api_keys import KeyRole
+from web.connections import bound_connections
 from web.problems import Handler, answer_broken_http, problems
 
 
 class Route(NamedTuple):
-    """A call of the API and what it is for."""
+    """A call of the API, what it is for, and the least role of an API key for it; None: it is open to all."""
 
     method: str
     path: str
     handler: Handler
     summary: str
+    role: KeyRole | None = KeyRole.VIEWER
 
 
 def serve_routes(routes: tuple[Route, ...]) -> web.Application:
@@ -23,6 +26,7 @@ def serve_routes(routes: tuple[Route, ...]) -> web.Application:
     app.web.blueprints = BlueprintManager([])
     web_app: web.Application = app.web.web_app
     answer_broken_http()
+    bound_connections(app.web)
     web_app.middlewares.append(problems)
     for route in routes:
         for path in (route.path, route.path + "/"):

@@ -1,4 +1,7 @@
-"""Calls to the gateway from the command line: one sentence when it cannot be reached or says no."""
+"""Calls to the gateway from the command line: one sentence when it cannot be reached or says no.
+
+The API key, if the gateway asks for one, is the environment variable MATCHSTREAM_API_KEY: arguments are seen by all.
+"""
 
 import json
 import os
@@ -19,9 +22,11 @@ json_option = cli.option("--json", "as_json", is_flag=True, help="Print the answ
 async def call(method: str, url: str, path: str, **options: Any) -> tuple[int, Any]:
     """Status and JSON body; a gateway that cannot be reached is a message, not a traceback."""
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    key = os.environ.get("MATCHSTREAM_API_KEY")
+    authorization = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
+            aiohttp.ClientSession(timeout=timeout, headers=authorization) as session,
             session.request(method, url.rstrip("/") + path, **options) as response,
         ):
             return response.status, json.loads(await response.text())

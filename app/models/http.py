@@ -23,13 +23,16 @@ class InvalidNumber(ValueError):
 
 
 class PlaceOrderRequest(Struct, forbid_unknown_fields=True):
-    """`POST /orders`. The key may come here or in the header `Idempotency-Key`. Letter case of words is free."""
+    """`POST /orders`. The key may come here or in the header `Idempotency-Key`. Letter case of words is free.
 
-    client_id: Identifier
+    With an API key `client_id` may be left out: it is the key's.
+    """
+
     instrument: Identifier
     side: str
     type: str
     quantity: Raw
+    client_id: Identifier | None = None
     price: Number = UNSET
     time_in_force: str | None = None
     stop_price: Number = UNSET

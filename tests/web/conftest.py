@@ -22,14 +22,19 @@ class Answer(NamedTuple):
 
 
 class Api:
-    """One gateway as an HTTP client sees it."""
+    """One gateway as an HTTP client sees it, with an API key or without."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, key: str | None = None) -> None:
         self.session, self.url = session, url
+        self.authorization = {"Authorization": f"Bearer {key}"} if key else {}
+
+    def with_key(self, key: str) -> "Api":
+        """The same gateway with this API key."""
+        return Api(self.session, self.url, key)
 
     async def __call__(self, method: str, path: str, body: Any = None, **options: Any) -> Answer:
         """Send a request to a path below /api/v1, a str or dict as JSON; read the JSON answer."""
-        headers = {"Content-Type": "application/json", **options.pop("headers", {})}
+        headers = {"Content-Type": "application/json", **self.authorization, **options.pop("headers", {})}
         data = (
             body if isinstance(body, bytes | None) else body.encode() if isinstance(body, str) else orjson.dumps(body)
         )
@@ -75,6 +80,11 @@ def other_api(venue: Venue, session: aiohttp.ClientSession) -> Api:
 @pytest.fixture
 async def market(api: Api) -> str:
     """An instrument of the test's own, with ticks of 0.01 and lots of 0.0001."""
+    return await list_market(api)
+
+
+async def list_market(api: Api) -> str:
+    """List one with a new name through this gateway, which therefore knows it."""
     name = f"T{uuid4().hex[:10]}-USD"
     rules = {"instrument": name, "base_asset": "T", "quote_asset": "USD", "tick_size": "0.01", "lot_size": "0.0001"}
     listed = await api("POST", "/instruments", rules)

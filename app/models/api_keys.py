@@ -1,0 +1,90 @@
+"""API keys: what a client presents, what is kept of it, and what its role allows.
+
+A key is `ms_<key id>_<secret>`. The secret is 256 random bits, so one SHA-256 of it is as good as a slow hash: there is
+nothing to guess.
+"""
+
+import secrets
+from enum import StrEnum
+from hashlib import sha256
+from hmac import compare_digest
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from app.models.commands import Identifier
+
+PREFIX = "ms"
+ID_BYTES = 6
+SECRET_BYTES = 32
+
+
+class KeyRole(StrEnum):
+    """What a key may do; each role may do what those before it may."""
+
+    VIEWER = "viewer"
+    """See the market and its client's orders."""
+
+    TRADER = "trader"
+    """Place, amend and cancel its client's orders."""
+
+    ADMIN = "admin"
+    """See and cancel everybody's orders, list, halt and resume instruments."""
+
+    def may(self, needed: "KeyRole") -> bool:
+        """Whether this role may do what needs that one."""
+        return _RANKS[self] >= _RANKS[needed]
+
+
+_RANKS = {role: rank for rank, role in enumerate(KeyRole)}
+
+
+class ApiKey(Struct, frozen=True):
+    """A key as it is kept: times in ms, `rate` in requests a second (None: as the gateway's setting says)."""
+
+    key_id: str
+    digest: str
+    client_id: Identifier
+    role: KeyRole
+    created_at: int
+    rate: float | None = None
+    expires_at: int | None = None
+
+    def opens_for(self, presented: str) -> bool:
+        """Whether this is the key that was presented; takes as long for any other."""
+        return compare_digest(self.digest, digest_of(presented))
+
+    def is_expired(self, now_ms: int) -> bool:
+        return self.expires_at is not None and self.expires_at <= now_ms
+
+
+class NewKey(NamedTuple):
+    """A key's text, which nobody can find out again, and what is kept of it."""
+
+    text: str
+    kept: ApiKey
+
+
+def new_key(
+    client_id: str, role: KeyRole, created_at: int, rate: float | None = None, expires_at: int | None = None
+) -> NewKey:
+    """A key that nobody had before."""
+    key_id = secrets.token_hex(ID_BYTES)
+    text = f"{PREFIX}_{key_id}_{secrets.token_urlsafe(SECRET_BYTES)}"
+    return NewKey(text, ApiKey(key_id, digest_of(text), client_id, role, created_at, rate, expires_at))
+
+
+def key_id_of(presented: str) -> str | None:
+    """The id inside a key; None for what is no key."""
+    parts = presented.split("_", 2)
+    return parts[1] if len(parts) == 3 and parts[0] == PREFIX else None
+
+
+def digest_of(text: str) -> str:
+    """What is kept of a key's text; surrogates in it, which no key has, are told apart from all else."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+encode_key = msgspec.json.Encoder().encode
+decode_key = msgspec.json.Decoder(ApiKey).decode

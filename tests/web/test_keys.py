@@ -1,0 +1,333 @@
+"""A gateway with auth=keys: who gets in, and what each role may see and do."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import pytest
+
+from app import api_keys
+from app.local.venue import ROOT, Venue
+from app.models.api_keys import KeyRole, NewKey, new_key
+from tests.web.conftest import INSTRUMENT, Answer, Api, list_market
+
+SLOT = 2
+KNOWN_WITHIN_S = 5.0
+FAUST = Path(sys.executable).with_name("faust")
+
+
+def run_faust(venue: Venue, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """A command of the command line, against this venue."""
+    return subprocess.run(
+        [FAUST, "-A", "app", *arguments], cwd=ROOT, env=os.environ | venue.env, capture_output=True, text=True
+    )
+
+
+async def until_known(api: Api, status: int = 200) -> None:
+    """Wait until the gateway has read the newest record of the keys' topic."""
+    give_up = time.monotonic() + KNOWN_WITHIN_S
+    while (answer := await api("GET", "/instruments")).status != status:
+        assert time.monotonic() < give_up, answer
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+async def gate(venue: Venue, session: aiohttp.ClientSession) -> AsyncIterator[Api]:
+    """A gateway that asks for keys, as somebody without one sees it."""
+    await venue.start_worker("gateway", SLOT, {"AUTH": "keys"})
+    await venue.wait_ready("gateway", SLOT)
+    yield Api(session, venue.web_url("gateway", SLOT))
+    await venue.stop_worker("gateway", SLOT)
+
+
+class Keys:
+    """Makes keys that the gateway knows."""
+
+    def __init__(self, venue: Venue, gate: Api) -> None:
+        self.broker, self.gate = venue.servers.broker, gate
+
+    async def make(self, client_id: str, role: KeyRole, **more: Any) -> tuple[Api, NewKey]:
+        key = new_key(client_id, role, time.time_ns() // 1_000_000, **more)
+        await api_keys.keep(self.broker, key.kept)
+        api = self.gate.with_key(key.text)
+        await until_known(api)
+        return api, key
+
+
+@pytest.fixture(scope="module")
+def keys(venue: Venue, gate: Api) -> Keys:
+    return Keys(venue, gate)
+
+
+@pytest.fixture(scope="module")
+async def ann(keys: Keys) -> Api:
+    """A trader."""
+    return (await keys.make("ann", KeyRole.TRADER))[0]
+
+
+@pytest.fixture(scope="module")
+async def bob(keys: Keys) -> Api:
+    """Another trader."""
+    return (await keys.make("bob", KeyRole.TRADER))[0]
+
+
+@pytest.fixture(scope="module")
+async def admin(keys: Keys) -> Api:
+    """The one who runs the venue."""
+    return (await keys.make("ops", KeyRole.ADMIN))[0]
+
+
+@pytest.fixture
+async def market(admin: Api) -> str:
+    """An instrument of the test's own."""
+    return await list_market(admin)
+
+
+def code(answer: Answer) -> tuple[int, str]:
+    """Status and code of a problem."""
+    return answer.status, answer.body["code"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Basic YW5uOmFubg==",
+        "Bearer ms_000000000000_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "Bearer " + "x" * 4_000,
+        "Bearer ms_\u00e9\u00e9_\u00e9",
+    ],
+    ids=["none", "empty", "no key", "blank key", "basic", "unknown", "long", "not ASCII"],
+)
+async def test_without_a_valid_key_nothing_is_answered(gate: Api, header: str | None) -> None:
+    """401 that says how to get in, the same for everything that is no key of ours."""
+    headers = {} if header is None else {"Authorization": header}
+    order = {
+        "client_id": "ann",
+        "instrument": INSTRUMENT,
+        "side": "buy",
+        "type": "limit",
+        "price": "1",
+        "quantity": "1",
+    }
+    for method, path, body in (
+        ("GET", "/instruments", None),
+        ("GET", "/orders", None),
+        ("POST", "/orders", order),
+        ("DELETE", "/orders?client_id=ann", None),
+        ("POST", f"/instruments/{INSTRUMENT}/halt", None),
+    ):
+        answer = await gate(method, path, body, headers={**headers, "Idempotency-Key": str(uuid4())})
+        assert code(answer) == (401, "unauthorized")
+        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="matchstream"'
+        assert answer.headers["Content-Type"].startswith("application/problem+json")
+
+
+async def test_health_and_figures_are_open(gate: Api) -> None:
+    """Probes and Prometheus have no key; neither says anything about a client."""
+    for path in ("/healthz", "/readyz", "/metrics"):
+        async with gate.session.get(gate.url + path) as response:
+            assert response.status == 200
+            assert "ann" not in await response.text()
+
+
+async def test_a_key_changed_by_one_letter_opens_nothing(gate: Api, keys: Keys) -> None:
+    """The id is right, the secret is not."""
+    _, key = await keys.make("eve", KeyRole.ADMIN)
+    last = "A" if key.text[-2] != "A" else "B"
+    assert code(await gate.with_key(key.text[:-2] + last + key.text[-1])("GET", "/orders")) == (401, "unauthorized")
+
+
+async def test_a_traders_orders_are_its_own(ann: Api, bob: Api, market: str) -> None:
+    """client_id comes from the key: absent or equal in the body, else 403."""
+    silent = await ann.place(instrument=market, client_id=None)
+    equal = await ann.place(instrument=market, client_id="ann")
+    other = await ann.place(instrument=market, client_id="bob")
+
+    assert (silent.status, equal.status) == (201, 201)
+    assert silent.body["client_id"] == equal.body["client_id"] == "ann"
+    assert code(other) == (403, "forbidden")
+    assert (await bob("GET", f"/orders?instrument={market}")).body == []
+
+
+async def test_each_order_of_a_batch_is_the_keys_clients(ann: Api, market: str) -> None:
+    """And one that names another is refused in its place."""
+    order = {"instrument": market, "side": "buy", "type": "limit", "price": "9", "quantity": "1"}
+    batch = [{**order, "client_order_id": "one"}, {**order, "client_order_id": "two", "client_id": "bob"}]
+    results = (await ann("POST", "/orders/batch", {"orders": batch})).body["results"]
+
+    assert [result["status"] for result in results] == [201, 403]
+
+
+async def test_other_peoples_orders_are_not_there(ann: Api, bob: Api, admin: Api, market: str) -> None:
+    """404 for look-ups, events, amends and cancels, so that nobody learns of them; the admin sees them."""
+    key = str(uuid4())
+    placed = await ann.place(key, instrument=market)
+    path = f"/orders/{placed.body['order_id']}"
+    await _recorded(ann, path)
+
+    for method, where, body in (
+        ("GET", path, None),
+        ("GET", f"{path}/events", None),
+        ("GET", f"/orders/by-client-id/ann/{market}/{key}", None),
+        ("PATCH", path, {"quantity": "2"}),
+        ("DELETE", path, None),
+        ("POST", f"{path}/cancel", None),
+    ):
+        assert code(await bob(method, where, body)) == (404, "unknown_order"), (method, where)
+    for reader in (ann, admin):
+        assert (await reader("GET", path)).body["status"] == "new"
+        assert (await reader("GET", f"{path}/events")).body[0]["status"] == "new"
+        assert (await reader("GET", f"/orders/by-client-id/ann/{market}/{key}")).status == 200
+    assert (await admin("DELETE", path)).body["status"] == "canceled"
+
+
+async def test_lists_and_mass_cancels_are_the_keys_clients(ann: Api, bob: Api, admin: Api, market: str) -> None:
+    """Without a name they are one's own, with another's 403; an admin names whom it likes."""
+    mine = (await ann.place(instrument=market, client_id=None)).body["order_id"]
+    yours = (await bob.place(instrument=market, client_id=None)).body["order_id"]
+    await _recorded(bob, f"/orders/{yours}")
+
+    def ids(answer: Answer) -> list[str]:
+        return [order["order_id"] for order in answer.body]
+
+    assert ids(await ann("GET", f"/orders?instrument={market}")) == [mine]
+    assert sorted(ids(await admin("GET", f"/orders?instrument={market}"))) == sorted([mine, yours])
+    assert code(await ann("GET", f"/orders?instrument={market}&client_id=bob")) == (403, "forbidden")
+    assert code(await ann("DELETE", f"/orders?instrument={market}&client_id=bob")) == (403, "forbidden")
+    assert (await ann("DELETE", f"/orders?instrument={market}")).body["results"][0]["canceled"] == [mine]
+    assert code(await admin("DELETE", f"/orders?instrument={market}")) == (400, "malformed_request")
+    assert (await admin("DELETE", f"/orders?instrument={market}&client_id=bob")).body["results"][0]["canceled"] == [
+        yours
+    ]
+
+
+async def test_a_viewer_sees_and_does_nothing_else(ann: Api, keys: Keys, market: str) -> None:
+    """Its client's orders and the market; every change is 403."""
+    viewer, _ = await keys.make("ann", KeyRole.VIEWER)
+    path = f"/orders/{(await ann.place(instrument=market)).body['order_id']}"
+
+    for reading in (path, f"/orderbook?instrument={market}", "/trades", "/orders"):
+        assert (await viewer("GET", reading)).status == 200
+    changes = [
+        await viewer.place(instrument=market),
+        await viewer("POST", "/orders/batch", {"orders": []}),
+        await viewer("DELETE", path),
+        await viewer("POST", f"{path}/cancel"),
+        await viewer("PATCH", path, {"quantity": "2"}),
+        await viewer("DELETE", "/orders"),
+    ]
+    assert {code(answer) for answer in changes} == {(403, "forbidden")}
+
+
+async def test_markets_are_the_admins(ann: Api, admin: Api, market: str) -> None:
+    """List, halt and resume."""
+    rules = {
+        "instrument": f"K{uuid4().hex[:8]}",
+        "base_asset": "K",
+        "quote_asset": "USD",
+        "tick_size": "1",
+        "lot_size": "1",
+    }
+    calls = (("/instruments", rules), (f"/instruments/{market}/halt", None), (f"/instruments/{market}/resume", None))
+    assert {code(await ann("POST", *call)) for call in calls} == {(403, "forbidden")}
+    assert [(await admin("POST", *call)).status for call in calls] == [201, 200, 200]
+
+
+async def test_a_key_has_a_rate_of_its_own(keys: Keys, ann: Api, market: str) -> None:
+    """Others are not held up by it."""
+    slow, _ = await keys.make("slow", KeyRole.TRADER, rate=5.0)
+    answers = await asyncio.gather(*(slow("GET", "/instruments") for _ in range(20)))
+
+    refused = [answer for answer in answers if answer.status == 429]
+    assert refused and refused[0].headers["RateLimit-Policy"] == '"requests";q=5;w=1'
+    unlimited = await ann("GET", "/instruments")
+    assert unlimited.status == 200 and "RateLimit" not in unlimited.headers
+
+
+async def test_a_key_ends_at_its_time(keys: Keys) -> None:
+    """Without anybody doing anything."""
+    api, _ = await keys.make("ann", KeyRole.TRADER, expires_at=time.time_ns() // 1_000_000 + 1_500)
+    await until_known(api, 401)
+
+
+async def test_a_record_that_is_no_key_opens_nothing_and_stops_nothing(keys: Keys, ann: Api) -> None:
+    """Not even the key that it was about stays valid."""
+    api, key = await keys.make("ann", KeyRole.TRADER)
+    for raw in (b"not JSON", b'{"key_id": 1}'):
+        await api_keys._write(keys.broker, key.kept.key_id, raw)
+    await until_known(api, 401)
+    assert (await ann("GET", "/instruments")).status == 200
+    await api_keys.revoke(keys.broker, key.kept.key_id)
+
+
+async def test_trades_over_a_websocket_need_the_key_too(gate: Api, ann: Api, market: str) -> None:
+    """The handshake is refused with 401; with the header the trades come."""
+    url = f"{gate.url}/ws/trades?instrument={market}"
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await gate.session.ws_connect(url)
+    assert refused.value.status == 401
+    async with gate.session.ws_connect(url, headers=ann.authorization) as socket:
+        await ann.place(instrument=market, side="sell")
+        await ann.place(instrument=market, side="buy", self_trade_prevention="none")
+        trade = json.loads(await asyncio.wait_for(socket.receive_str(), 5))
+    assert trade["instrument"] == market
+
+
+async def test_keys_from_the_command_line(venue: Venue, gate: Api) -> None:
+    """create-key prints the key once, list-keys has everything but the key, revoke-key ends it."""
+    made = run_faust(venue, "create-key", "--client-id", "carl", "--role", "trader", "--rate", "50", "--json")
+    assert made.returncode == 0, made.stderr
+    key = json.loads(made.stdout)
+    carl = gate.with_key(key["key"])
+    await until_known(carl)
+    listed = run_faust(venue, "list-keys", "--json").stdout
+    mine = [row for row in json.loads(listed) if row["key_id"] == key["key_id"]]
+
+    assert mine == [{name: value for name, value in key.items() if name != "key"}]
+    assert (mine[0]["client_id"], mine[0]["role"], mine[0]["rate"]) == ("carl", "trader", 50.0)
+    assert key["key"].split("_", 2)[2] not in listed
+    revoked = run_faust(venue, "revoke-key", key["key_id"])
+    assert revoked.stdout == f"revoked {key['key_id']}\n", revoked.stderr
+    await until_known(carl, 401)
+    again = run_faust(venue, "revoke-key", key["key_id"])
+    assert (again.returncode, again.stderr.strip()) == (1, f"Error: there is no key {key['key_id']}")
+
+
+async def test_a_new_gateway_knows_the_keys_and_no_log_has_one(
+    venue: Venue, session: aiohttp.ClientSession, ann: Api, keys: Keys
+) -> None:
+    """It reads them before it is ready; and nothing that was presented stands in any log."""
+    _, revoked = await keys.make("gone", KeyRole.TRADER)
+    await api_keys.revoke(keys.broker, revoked.kept.key_id)
+    await venue.stop_worker("gateway", SLOT)
+    await venue.start_worker("gateway", SLOT, {"AUTH": "keys", "ORDER_LOG": "all"})
+    await venue.wait_ready("gateway", SLOT)
+
+    assert (await ann.place()).status == 201
+    assert (await ann.place(client_id="bob")).status == 403
+    assert (await ann.with_key(revoked.text)("GET", "/orders")).status == 401
+    await asyncio.sleep(0.6)  # the order log is written in batches
+    written = b"".join(path.read_bytes() for path in venue.folder.rglob("*.log"))
+    assert b"forbidden" in written
+    for authorization in (ann.authorization["Authorization"].removeprefix("Bearer "), revoked.text):
+        assert authorization.split("_", 2)[2].encode() not in written
+
+
+async def _recorded(api: Api, path: str) -> None:
+    """Wait until Postgres has the order."""
+    give_up = time.monotonic() + 10
+    while not (await api("GET", f"{path}/events")).body:
+        assert time.monotonic() < give_up
+        await asyncio.sleep(0.05)

@@ -1,0 +1,89 @@
+"""What stands before the handlers: the API key with the role that a route needs, and the limits of whoever asks."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from app import settings
+from app.models.api_keys import KeyRole
+from web import metrics
+from web.answers import RETRY_SOON
+from web.callers import CALLER, Caller
+from web.exposure import default_rate
+from web.gateway import GATEWAY
+from web.limits import BUCKET, Addresses, charge, say_limits
+from web.problems import Handler, Problem
+from web.routes import Route
+
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="matchstream"'}
+SCHEME = "bearer "
+
+
+def guarded(routes: tuple[Route, ...]) -> tuple[Route, ...]:
+    """The routes as the settings want them guarded; those without a role are open to all, always."""
+    rate = default_rate()
+    if settings.auth == "keys":
+        return _behind(routes, _with_key)
+    if rate:
+        addresses = Addresses(rate)
+        return _behind(routes, lambda handler, _: _with_limit(handler, addresses))
+    return routes
+
+
+def _behind(routes: tuple[Route, ...], guard: Callable[[Handler, KeyRole], Handler]) -> tuple[Route, ...]:
+    return tuple(
+        route if route.role is None else route._replace(handler=guard(route.handler, route.role)) for route in routes
+    )
+
+
+def _with_key(handler: Handler, role: KeyRole) -> Handler:
+    async def checked(request: web.Request) -> web.StreamResponse:
+        caller = _admit(request)
+        charge(request, 1)
+        if not caller.role.may(role):
+            raise Problem(403, "forbidden", f"this needs a key with the role {role}; this one's is {caller.role}")
+        request[CALLER] = caller
+        return await handler(request)
+
+    return checked
+
+
+def _with_limit(handler: Handler, addresses: Addresses) -> Handler:
+    async def limited(request: web.Request) -> web.StreamResponse:
+        request[BUCKET] = addresses.bucket(request.remote or "")
+        charge(request, 1)
+        return await handler(request)
+
+    return limited
+
+
+def _admit(request: web.Request) -> Caller:
+    """Whose key came with the request; raises 401, and 503 while the keys are being read."""
+    keyring = request.app[GATEWAY].keyring
+    assert keyring is not None, "a gateway with auth=keys has a keyring"
+    presented = _presented(request)
+    found = keyring.find(presented)
+    if found is None:
+        if not keyring.is_ready:
+            raise Problem(503, "not_ready", "this gateway is still reading the API keys", RETRY_SOON)
+        metrics.unauthorized.inc()
+        raise Problem(401, "unauthorized", "this API key is unknown, revoked or expired", CHALLENGE)
+    key, bucket = found
+    if bucket is not None:
+        request[BUCKET] = bucket
+    return Caller(key.client_id, key.role)
+
+
+def _presented(request: web.Request) -> str:
+    """The key of `Authorization: Bearer KEY`; raises 401."""
+    said = request.headers.getall("Authorization", [])
+    if len(said) != 1 or said[0][: len(SCHEME)].lower() != SCHEME:
+        metrics.unauthorized.inc()
+        raise Problem(401, "unauthorized", "send your API key once: Authorization: Bearer KEY", CHALLENGE)
+    return said[0][len(SCHEME) :].strip()
+
+
+def say_limits_of(web_app: web.Application) -> None:
+    """Let every answer to somebody with a limit say how much of it is left."""
+    if settings.auth == "keys" or default_rate():
+        web_app.on_response_prepare.append(say_limits)
