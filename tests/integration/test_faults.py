@@ -1,6 +1,7 @@
 """Faults under load, each followed by the checker with the naive engine: nothing lost, nothing doubled."""
 
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -60,6 +61,18 @@ def killed(*names: str) -> Strike:
     return strike
 
 
+def told_to_stop(*names: str) -> Strike:
+    """SIGTERM, as a deployment sends it; the supervisor starts them again."""
+
+    async def strike(venue: Venue) -> None:
+        for name in names:
+            process = venue.process(name)
+            process.send(signal.SIGTERM)
+            assert await process.wait() == 0
+
+    return strike
+
+
 def away(server: str) -> Strike:
     """A server is stopped and comes back after a while."""
 
@@ -73,6 +86,7 @@ def away(server: str) -> Strike:
 
 # A server that was away is not supervised any more, so those come last.
 FAULTS: dict[str, Strike] = {
+    "SIGTERM gateway": told_to_stop("gateway"),
     "kill -9 matching": killed("matching"),
     "kill -9 recording": killed("recording"),
     "kill -9 gateway": killed("gateway"),

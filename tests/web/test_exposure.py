@@ -4,17 +4,24 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from app import app
 from app.local.venue import ROOT
 from app.settings import Settings
 from web import exposure
 from web.limits import DEFAULT_RATE
 
 FAUST = Path(sys.executable).with_name("faust")
+
+
+def listen_at(bind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faust's settings with this address."""
+    conf = SimpleNamespace(web_bind=bind, web_transport=urlsplit("tcp://"))
+    monkeypatch.setattr(exposure, "app", SimpleNamespace(conf=conf))
 
 
 @pytest.mark.parametrize(
@@ -34,7 +41,7 @@ def test_what_starts_and_with_which_limit(
     bind: str, given: dict[str, Any], rate: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On loopback without keys and limits; elsewhere with keys or an explicit word, and limited by default."""
-    monkeypatch.setattr(app.conf, "web_bind", bind)
+    listen_at(bind, monkeypatch)
     monkeypatch.setattr(exposure, "settings", Settings(**given))
     exposure.check_exposure()
     assert exposure.default_rate() == rate
@@ -43,7 +50,7 @@ def test_what_starts_and_with_which_limit(
 @pytest.mark.parametrize("bind", ["0.0.0.0", "::", "10.0.0.1", "gateway.example", ""])
 def test_what_others_reach_is_exposed(bind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is not surely loopback."""
-    monkeypatch.setattr(app.conf, "web_bind", bind)
+    listen_at(bind, monkeypatch)
     assert exposure.is_exposed()
 
 

@@ -1,0 +1,51 @@
+"""A gateway that is told to stop: it says so, takes nothing new, finishes what it has, and ends."""
+
+import asyncio
+import time
+from uuid import uuid4
+
+import aiohttp
+
+from app.local.venue import Venue
+from tests.web.conftest import INSTRUMENT, Api
+
+SLOT = 4
+DRAIN_S = 1.5
+LONGEST_STOP_S = 10.0
+
+
+async def test_a_stopping_gateway_takes_no_new_orders_and_answers_all_else(
+    venue: Venue, session: aiohttp.ClientSession
+) -> None:
+    """503 with Connection: close for orders and cancels; what was accepted before is found, and ends well."""
+    process = await venue.start_worker("gateway", SLOT, {"DRAIN_S": str(DRAIN_S)})
+    await venue.wait_ready("gateway", SLOT)
+    api = Api(session, venue.web_url("gateway", SLOT))
+    before = await api.place(path="/orders")
+    began = time.monotonic()
+    stopping = asyncio.create_task(venue.stop_worker("gateway", SLOT))
+    async with asyncio.timeout(DRAIN_S):
+        while (health := await _ready(api))[0] == 200:
+            await asyncio.sleep(0.02)
+    key = str(uuid4())
+    refused = [await api.place(key), await api("DELETE", f"/orders/{before.body['order_id']}")]
+    found = await api("GET", f"/orders/{before.body['order_id']}")
+    book = await api("GET", f"/orderbook?instrument={INSTRUMENT}")
+    await stopping
+
+    assert health == (503, {"status": "not ready", "gateway": "stopping"})
+    for answer in refused:
+        assert (answer.status, answer.body["code"]) == (503, "not_ready")
+        assert (answer.headers["Connection"], answer.headers["Retry-After"]) == ("close", "1")
+    assert (before.status, found.status, book.status) == (201, 200, 200)
+    assert DRAIN_S <= time.monotonic() - began < LONGEST_STOP_S
+    assert process.exit_code == 0
+    # The refused order was not sent: elsewhere its key is new.
+    elsewhere = await Api(session, venue.url).place(key, path="/orders")
+    assert elsewhere.status == 201 and "Idempotent-Replayed" not in elsewhere.headers
+
+
+async def _ready(api: Api) -> tuple[int, dict[str, str]]:
+    async with api.session.get(f"{api.url}/readyz") as response:
+        body = await response.json()
+        return response.status, body if response.status == 503 else {}
