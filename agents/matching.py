@@ -4,7 +4,9 @@ import gc
 import time
 from typing import Any
 
-from app import app
+from faust.types import TP
+
+from app import app, metrics
 from app.models.commands import PassTime, encode_command
 from app.models.reports import encode
 from app.settings import broker_address
@@ -38,8 +40,18 @@ async def load_books(assigned: frozenset[int]) -> dict[int, int]:
     for number in sorted(assigned):
         logs = KafkaLogs(reader, number)
         owned[number] = await OwnedPartition.load(number, count, logs, outboxes[0], ids[number])
+        show(number)
     gc.freeze()
     return {number: partition.position for number, partition in owned.items()}
+
+
+def show(number: int) -> None:
+    """Figures that are computed when somebody reads them."""
+    partition, tp = owned[number], TP(ORDERS.name, number)
+    metrics.lag.labels("matching", number).set_function(
+        lambda: max(0, app.consumer.ends.get(tp, 0) - partition.position)
+    )
+    metrics.checkpoint_age.labels(number).set_function(lambda: partition.checkpoint_age_s)
 
 
 start_reading_at(ORDERS.name, load_books)
@@ -51,7 +63,9 @@ async def match_orders(stream: Any) -> None:
     """Carry commands to the engine and its reports to the topics; checkpoints follow by themselves."""
     async for batch in batches(stream):
         reach("fetched")
-        publish(batch, outboxes[0])
+        metrics.matching_batch.observe(len(batch.records))
+        with metrics.matching_seconds.time():
+            publish(batch, outboxes[0])
         await outboxes[0].room()
 
 

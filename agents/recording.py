@@ -1,9 +1,13 @@
 """Executions in, Postgres out: every report recorded once, with the position it stands at in the same transaction."""
 
 import asyncio
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
-from app import app, settings
+from faust.types import TP
+
+from app import app, metrics, settings
 from app.postgres import AnotherInstallation, PositionMoved, Recorder, Sink
 from app.settings import broker_address
 from app.streaming.batches import batches
@@ -27,13 +31,26 @@ async def where_recorded(assigned: frozenset[int]) -> dict[int, int]:
             known = await log_ids(broker_address(app.conf.broker), app.conf.topic_partitions)
             if unmarked := sorted(assigned - set(known)):
                 raise WrongTopic(f"the partitions {unmarked} of orders have no genesis record")
-            return await recorder.start({partition: known[partition] for partition in sorted(assigned)})
+            positions = await recorder.start({partition: known[partition] for partition in sorted(assigned)})
+            show(positions)
+            return positions
     except (AnotherInstallation, WrongTopic) as error:
         end_process(str(error))
     except TimeoutError:
         end_process(f"Postgres or Kafka gave no position for {LONGEST_START_S:.0f} s")
     except Exception as error:
         end_process("reading the positions failed", error)
+
+
+def show(partitions: Iterable[int]) -> None:
+    """Figures that are computed when somebody reads them."""
+    for number in partitions:
+        metrics.lag.labels("recording", number).set_function(partial(_lag, number))
+
+
+def _lag(number: int) -> int:
+    end: int = app.consumer.ends.get(TP(EXECUTIONS.name, number), 0)
+    return max(0, end - recorder.recorded[number])
 
 
 start_reading_at(EXECUTIONS.name, where_recorded, pace_s=PACE_S)

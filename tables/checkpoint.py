@@ -116,6 +116,11 @@ class Checkpoint:
             uncovered = self._uncovered[name] = _Uncovered(offset, now_ms)
         uncovered.count += 1
 
+    @property
+    def uncovered_since_ms(self) -> int | None:
+        """When the oldest event without a snapshot was applied; None: there is none."""
+        return min((uncovered.since_ms for uncovered in self._uncovered.values()), default=None)
+
     def due(self, now_ms: int) -> list[str]:
         """The subjects whose turn it is."""
         return [name for name, uncovered in self._uncovered.items() if self._is_due(name, uncovered, now_ms)]

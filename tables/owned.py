@@ -65,6 +65,12 @@ class OwnedPartition:
         """The offset to read next."""
         return self.checkpoint.position
 
+    @property
+    def checkpoint_age_s(self) -> float:
+        """For how long the oldest event without a snapshot has waited for one."""
+        since_ms = self.checkpoint.uncovered_since_ms
+        return 0.0 if since_ms is None else time.monotonic() - since_ms / 1_000
+
     def apply(self, batch: Batch) -> Iterator[Outcome]:
         """What each record gave; what a snapshot covers gives nothing."""
         now_ms = time.monotonic_ns() // 1_000_000

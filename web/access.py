@@ -6,7 +6,7 @@ from aiohttp import web
 
 from app import settings
 from app.models.api_keys import KeyRole
-from web import metrics
+from web import changing, health, metrics, placing
 from web.answers import RETRY_SOON
 from web.callers import CALLER, Caller
 from web.exposure import default_rate
@@ -19,8 +19,31 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="matchstream"'}
 SCHEME = "bearer "
 
 
+OPEN = frozenset((health.healthz, health.readyz, metrics.metrics))
+"""For probes and Prometheus, which have no key."""
+
+TRADING = frozenset(
+    (
+        placing.place_order,
+        placing.place_batch,
+        changing.amend_order,
+        changing.cancel_order,
+        changing.cancel_orders,
+    )
+)
+
+
+def role_for(route: Route) -> KeyRole | None:
+    """The least role for a call; None: everybody may. What changes something and is not named here is the admin's."""
+    if route.handler in OPEN:
+        return None
+    if route.handler in TRADING:
+        return KeyRole.TRADER
+    return KeyRole.VIEWER if route.method == "GET" else KeyRole.ADMIN
+
+
 def guarded(routes: tuple[Route, ...]) -> tuple[Route, ...]:
-    """The routes as the settings want them guarded; those without a role are open to all, always."""
+    """The routes as the settings want them guarded."""
     rate = default_rate()
     if settings.auth == "keys":
         return _behind(routes, _with_key)
@@ -31,8 +54,9 @@ def guarded(routes: tuple[Route, ...]) -> tuple[Route, ...]:
 
 
 def _behind(routes: tuple[Route, ...], guard: Callable[[Handler, KeyRole], Handler]) -> tuple[Route, ...]:
+    needed = [(route, role_for(route)) for route in routes]
     return tuple(
-        route if route.role is None else route._replace(handler=guard(route.handler, route.role)) for route in routes
+        route if role is None else route._replace(handler=guard(route.handler, role)) for route, role in needed
     )
 
 

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from app.matching.states import BookState
 from app.matching.words import Outcome, Side
+from app.metrics import lag
 from app.models.http import trade_answer
 from app.models.identity import instrument_tag
 from app.models.reports import ExecutionReport, decode_report
@@ -120,8 +121,8 @@ class Feed:
             self._goals[tp] = ends[tp] or min(1, ends[ordered] - 1)
 
     def _note_progress(self) -> None:
-        lag = sum(max(0, (self._consumer.highwater(tp) or 0) - at) for tp, at in self._positions.items())
-        metrics.feed_lag.set(lag)
+        for tp, at in self._positions.items():
+            lag.labels("gateway", tp.partition).set(max(0, (self._consumer.highwater(tp) or 0) - at))
         if not self.is_ready and all(self._positions[tp] >= goal for tp, goal in self._goals.items()):
             self.is_ready = True
             _log.info("the feed has caught up, with %d instruments", len(self.markets))

@@ -15,7 +15,6 @@ order_latency = Histogram(
     buckets=_BUCKETS,
 )
 orderbook_depth = Gauge("current_orderbook_depth", "Price levels in the book.", ["instrument", "side"])
-feed_lag = Gauge("feed_lag_reports", "Reports in `executions` that the feed has not applied.")
 feed_gaps = Counter("feed_gaps_total", "Reports that came before an earlier one.")
 valkey_failures = Counter("valkey_failures_total", "Questions that Valkey did not answer in time.")
 websocket_clients = Gauge("websocket_clients", "Connected WebSocket clients.")

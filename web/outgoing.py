@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, LeaderNotAvailableError, NotLeaderForPartitionError
 
 from app.engine import partition_of
+from app.metrics import acknowledgement
 from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
 from app.topics import ORDERS
@@ -163,7 +164,8 @@ class _Line:
             try:
                 sent = await self._producer.send_batch(batch, ORDERS.name, partition=self._partition)
                 reach("sent-not-acked")
-                first = (await sent).offset
+                with acknowledgement.time():
+                    first = (await sent).offset
             except _PASSING:
                 for waiting in self._in_flight:
                     _fail(waiting)

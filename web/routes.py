@@ -6,19 +6,17 @@ from aiohttp import web
 from faust.web.base import BlueprintManager
 
 from app import app
-from app.models.api_keys import KeyRole
 from web.connections import bound_connections
 from web.problems import Handler, answer_broken_http, problems
 
 
 class Route(NamedTuple):
-    """A call of the API, what it is for, and the least role of an API key for it; None: it is open to all."""
+    """A call of the API and what it is for."""
 
     method: str
     path: str
     handler: Handler
     summary: str
-    role: KeyRole | None = KeyRole.VIEWER
 
 
 def serve_routes(routes: tuple[Route, ...]) -> web.Application:

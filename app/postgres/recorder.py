@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
+from app import metrics
 from app.models.reports import decode_report
 from app.postgres.rows import Rows
 from app.postgres.sink import Run, Sink
@@ -52,6 +53,8 @@ class Recorder:
         self._gathering = _Gathering()
         self._changed = asyncio.Condition()
         self._watched: set[str] = set()
+        self.recorded: dict[int, int] = {}
+        """Partition -> the offset below which everything is in Postgres."""
         self.reports = self.transactions = 0
         """Reports and transactions written since the start."""
 
@@ -63,6 +66,7 @@ class Recorder:
         positions = await self._sink.positions(log_ids)
         self._progress = {partition: Progress(position.last_seqs) for partition, position in positions.items()}
         self._next_offsets = {partition: position.next_offset for partition, position in positions.items()}
+        self.recorded = dict(self._next_offsets)
         return dict(self._next_offsets)
 
     async def append(self, partition: int, records: Iterable[Any], acknowledge: Callable[[], None]) -> None:
@@ -100,7 +104,10 @@ class Recorder:
             return gathered
 
     async def _write(self, run: Run, gathered: _Gathering) -> None:
-        await self._sink.write(run)
+        with metrics.sink_seconds.time():
+            await self._sink.write(run)
+        metrics.sink_batch.observe(gathered.reports)
+        self.recorded |= {partition: to_offset for partition, (_, to_offset) in run.moves.items()}
         self.reports += gathered.reports
         self.transactions += 1
         for acknowledge in gathered.acknowledgements:

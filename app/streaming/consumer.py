@@ -46,6 +46,8 @@ class BatchConsumer(kafka_driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._next_offset: dict[TP, int] = {}
+        self.ends: dict[TP, int] = {}
+        """Where each partition ended at the last fetch: for figures."""
         self._was_assigned = False
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -107,6 +109,7 @@ class BatchConsumer(kafka_driver.Consumer):
 
     def _batch(self, tp: TP, records: tuple[Any, ...]) -> BatchMessage:
         last = records[-1]
+        self.ends[tp] = self.highwater(tp) or 0
         message = BatchMessage(
             last.topic,
             last.partition,

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
+from app import metrics
 from app.streaming.failstop import end_process, fail_stop
 
 LINGER_S = 0.001  # what is appended meanwhile shares a request; a request costs Kafka more than ten records
@@ -98,7 +99,8 @@ class _Line:
             await asyncio.sleep(LINGER_S)
             batch, count = self._next_batch()
             sent = await self._outbox._producer.send_batch(batch, self._topic, partition=self._partition)
-            await sent
+            with metrics.acknowledgement.time():
+                await sent
             async with self._progress:
                 self._acknowledged += count
                 self._progress.notify_all()

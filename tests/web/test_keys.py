@@ -18,6 +18,8 @@ from app import api_keys
 from app.local.venue import ROOT, Venue
 from app.models.api_keys import KeyRole, NewKey, new_key
 from tests.web.conftest import INSTRUMENT, Answer, Api, list_market
+from web.access import role_for
+from web.server import ROUTES
 
 SLOT = 2
 KNOWN_WITHIN_S = 5.0
@@ -132,6 +134,16 @@ async def test_without_a_valid_key_nothing_is_answered(gate: Api, header: str | 
         assert code(answer) == (401, "unauthorized")
         assert answer.headers["WWW-Authenticate"] == 'Bearer realm="matchstream"'
         assert answer.headers["Content-Type"].startswith("application/problem+json")
+
+
+def test_what_changes_something_needs_a_trader_or_an_admin() -> None:
+    """And nothing that is open to all is about orders, clients or markets."""
+    needed = {(route.method, route.path): role_for(route) for route in ROUTES}
+    traders = {call for call, role in needed.items() if role is KeyRole.TRADER}
+
+    assert all("/orders" in path for _, path in traders)
+    assert all(needed[call] in (KeyRole.TRADER, KeyRole.ADMIN) for call in needed if call[0] != "GET")
+    assert all("/orders" not in path and "/instruments" not in path for (_, path), role in needed.items() if not role)
 
 
 async def test_health_and_figures_are_open(gate: Api) -> None:

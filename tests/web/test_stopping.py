@@ -25,8 +25,7 @@ async def test_a_stopping_gateway_takes_no_new_orders_and_answers_all_else(
     began = time.monotonic()
     stopping = asyncio.create_task(venue.stop_worker("gateway", SLOT))
     async with asyncio.timeout(DRAIN_S):
-        while (health := await _ready(api))[0] == 200:
-            await asyncio.sleep(0.02)
+        health = await _until_not_ready(api)
     key = str(uuid4())
     refused = [await api.place(key), await api("DELETE", f"/orders/{before.body['order_id']}")]
     found = await api("GET", f"/orders/{before.body['order_id']}")
@@ -45,7 +44,10 @@ async def test_a_stopping_gateway_takes_no_new_orders_and_answers_all_else(
     assert elsewhere.status == 201 and "Idempotent-Replayed" not in elsewhere.headers
 
 
-async def _ready(api: Api) -> tuple[int, str]:
-    """Whether it is, and what it says of itself."""
-    async with api.session.get(f"{api.url}/readyz") as response:
-        return response.status, (await response.json())["gateway"]
+async def _until_not_ready(api: Api) -> tuple[int, str]:
+    """What /readyz says once it is not 200."""
+    while True:
+        async with api.session.get(f"{api.url}/readyz") as response:
+            if response.status != 200:
+                return response.status, (await response.json())["gateway"]
+        await asyncio.sleep(0.02)
