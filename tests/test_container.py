@@ -119,6 +119,18 @@ def test_only_the_gateway_is_published_and_only_on_this_machine() -> None:
     assert published == {"gateway-0": ["127.0.0.1:8080:8080"]}
 
 
+def test_the_image_alone_starts_no_open_gateway(image: Path) -> None:
+    """It listens to all, so it wants keys; the composed one says that no keys are meant, being published here only."""
+    check = "from web.exposure import check_exposure; check_exposure()"
+    composed = SERVICES["gateway-0"]
+    plain = {name: value for name, value in composed["environment"].items() if not name.startswith(("AUTH", "RATE"))}
+    codes = [
+        run(image, {"environment": environment}, "-c", check).returncode
+        for environment in (composed["environment"], plain, plain | {"AUTH": "keys"})
+    ]
+    assert codes == [0, 70, 0]
+
+
 def test_kafka_has_the_launchers_settings() -> None:
     """One broker cannot replicate, a topic made by a slip lacks its settings, a rebalance must not wait for others."""
     environment = SERVICES["kafka"]["environment"]
