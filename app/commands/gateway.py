@@ -19,10 +19,15 @@ url_option = cli.option("--url", envvar="MATCHSTREAM_URL", default=DEFAULT_URL, 
 json_option = cli.option("--json", "as_json", is_flag=True, help="Print the answer as it came.")
 
 
+def api_key() -> str | None:
+    """The key to present, if there is one."""
+    return os.environ.get("MATCHSTREAM_API_KEY")
+
+
 async def call(method: str, url: str, path: str, **options: Any) -> tuple[int, Any]:
     """Status and JSON body; a gateway that cannot be reached is a message, not a traceback."""
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    key = os.environ.get("MATCHSTREAM_API_KEY")
+    key = api_key()
     authorization = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         async with (

@@ -8,7 +8,7 @@ import click
 import faust.cli.base as cli
 
 from app import app
-from app.commands.gateway import call, json_option, show, url_option
+from app.commands.gateway import api_key, call, json_option, show, url_option
 
 
 @app.command(
@@ -28,7 +28,7 @@ async def book(self: Any, instrument: str, levels: int, url: str, as_json: bool)
     cli.argument("side", type=click.Choice(["buy", "sell"])),
     cli.argument("quantity"),
     cli.argument("price", required=False),
-    cli.option("--client-id", default="cli", show_default=True),
+    cli.option("--client-id", help="Whose order it is. Default: the API key's client; without a key, cli."),
     cli.option("--key", help="The idempotency key; the same key never makes a second order. Default: a new one."),
     cli.option("--time-in-force", type=click.Choice(["GTC", "IOC"]), default="GTC", show_default=True),
     url_option,
@@ -40,14 +40,16 @@ async def place(
     side: str,
     quantity: str,
     price: str | None,
-    client_id: str,
+    client_id: str | None,
     key: str | None,
     time_in_force: str,
     url: str,
     as_json: bool,
 ) -> None:
     """Place an order: a limit order with PRICE, a market order without."""
-    order = {"client_id": client_id, "instrument": instrument, "side": side, "quantity": quantity}
+    order = {"instrument": instrument, "side": side, "quantity": quantity}
+    if client_id or not api_key():
+        order["client_id"] = client_id or "cli"
     order |= {"type": "limit", "price": price, "time_in_force": time_in_force} if price else {"type": "market"}
     key = key or str(uuid4())
     answer = await call("POST", url, "/api/v1/orders", json=order, headers={"Idempotency-Key": key})

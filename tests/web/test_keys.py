@@ -26,10 +26,10 @@ KNOWN_WITHIN_S = 5.0
 FAUST = Path(sys.executable).with_name("faust")
 
 
-def run_faust(venue: Venue, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def run_faust(venue: Venue, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
     """A command of the command line, against this venue."""
     return subprocess.run(
-        [FAUST, "-A", "app", *arguments], cwd=ROOT, env=os.environ | venue.env, capture_output=True, text=True
+        [FAUST, "-A", "app", *arguments], cwd=ROOT, env=os.environ | venue.env | env, capture_output=True, text=True
     )
 
 
@@ -310,6 +310,9 @@ async def test_keys_from_the_command_line(venue: Venue, gate: Api) -> None:
     assert mine == [{name: value for name, value in key.items() if name != "key"}]
     assert (mine[0]["client_id"], mine[0]["role"], mine[0]["rate"]) == ("carl", "trader", 50.0)
     assert key["key"].split("_", 2)[2] not in listed
+    placing = ("place", INSTRUMENT, "buy", "0.1", "1.00", "--url", gate.url, "--json")
+    placed = run_faust(venue, *placing, MATCHSTREAM_API_KEY=key["key"])
+    assert json.loads(placed.stdout)["status"] == "pending_new", placed.stderr
     revoked = run_faust(venue, "revoke-key", key["key_id"])
     assert revoked.stdout == f"revoked {key['key_id']}\n", revoked.stderr
     await until_known(carl, 401)
