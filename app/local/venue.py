@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -26,6 +26,7 @@ ONE_OF_EACH: Mapping[str, int] = dict.fromkeys(ROLES, 1)
 WORKER_STOP_TIMEOUT_S = 15.0
 READY_TIMEOUT_S = 60.0
 POLL_S = 0.1
+FAUST = ("-m", "faust")
 FIRST_TO_STOP = "gateway"
 """It takes orders: it stops taking them before those behind it go away."""
 
@@ -95,10 +96,15 @@ class Venue:
         for process in self.servers.processes.values():
             self._watch(process)
 
-    async def start_worker(self, role: str, slot: int = 0, env: Mapping[str, str] | None = None) -> Process:
-        """Start one worker, perhaps with more environment (`FAILPOINT`), without waiting until it is ready."""
+    async def start_worker(
+        self, role: str, slot: int = 0, env: Mapping[str, str] | None = None, program: Sequence[str] = FAUST
+    ) -> Process:
+        """Start one worker, without waiting until it is ready; perhaps with more environment (`FAILPOINT`).
+
+        `program` are Python's arguments for what takes Faust's (benchmarks/worker.py).
+        """
         name = Worker(role, slot).name
-        process = self.processes[name] = Process(self._command(role, slot, env or {}), self.log(name))
+        process = self.processes[name] = Process(self._command(role, slot, env or {}, program), self.log(name))
         await process.start()
         self._watch(process)
         return process
@@ -159,9 +165,9 @@ class Venue:
         every = [*self.processes.values(), *self.servers.processes.values()]
         await asyncio.gather(*(process.kill() for process in every))
 
-    def _command(self, role: str, slot: int, env: Mapping[str, str]) -> Command:
+    def _command(self, role: str, slot: int, env: Mapping[str, str], program: Sequence[str]) -> Command:
         name = Worker(role, slot).name
-        argv = [sys.executable, "-m", "faust", "--loop", "uvloop", "-A", "app", "worker", "-l", "info"]
+        argv = [sys.executable, *program, "--loop", "uvloop", "-A", "app", "worker", "-l", "info"]
         everything = {**os.environ, **self.env, **self.worker_env(role, slot), **env}
         return Command(name, argv, cwd=ROOT, env=everything, stop_timeout_s=WORKER_STOP_TIMEOUT_S)
 

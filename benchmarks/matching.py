@@ -1,0 +1,204 @@
+"""`python -m benchmarks.matching`: the matching worker against a full log, with the exact protocol on and off.
+
+A log of orders over ten instruments is written first; then one worker starts, and the time from its first
+acknowledged report to its last one counts. Beside it, in the same Kafka, a stock Faust agent counts the same log into a
+RocksDB table. Prints conditions and a table, writes JSON with `--json`.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from app import app
+from app.local.process import Command, Process
+from app.local.venue import ROOT, Venue
+from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS
+from benchmarks.flow import Mix
+from benchmarks.orders_log import Prepared, ends, prepared, write
+from load.report import conditions
+
+PARTITIONS = app.conf.topic_partitions
+COUNTS_CHANGELOG = "benchmark-counter-counts-changelog"
+POLL_S = 0.05
+TIMEOUT_S = 120.0
+MIXES = {"orders": Mix(passive=0.75, cancels=0.0), "cancels": Mix()}
+VARIANTS = {"exact": "plain", "no checkpoints": "no-checkpoints"}
+
+
+class Pace(NamedTuple):
+    """How a process got through a topic."""
+
+    records: int
+    seconds: float
+    cpu_s: float
+    rss_mb: float
+
+    def as_json(self) -> dict[str, float]:
+        return {
+            "records": self.records,
+            "per_s": round(self.records / self.seconds),
+            "cpu_us": round(self.cpu_s / self.records * 1e6, 1),
+            "rss_mb": round(self.rss_mb),
+        }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.matching", description=__doc__.splitlines()[0])
+    parser.add_argument("--orders", type=int, default=500_000)
+    parser.add_argument("--resting", type=int, default=10_000, help="of these, orders that only rest, over all books")
+    parser.add_argument("--mix", choices=MIXES, default="orders", help="with 30 %% cancels, or only orders")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--small", action="store_true", help="100,000 orders")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--counter-seconds", type=float, default=10.0, help="how long the stock agent counts; 0: not")
+    parser.add_argument("--profile", type=Path, help="only profile the worker, to this file")
+    parser.add_argument("--json", type=Path, help="write the result to this file too")
+    options = parser.parse_args()
+    count = 100_000 if options.small else options.orders
+    records = list(prepared(options.seed, count, options.resting, PARTITIONS, MIXES[options.mix]))
+    if options.profile:
+        asyncio.run(profile(records, options.profile.resolve()))
+        return 0
+    found = asyncio.run(measure(records, options.variants, options.counter_seconds))
+    found |= {"conditions": conditions(), "mix": options.mix, "orders": len(records), "resting": options.resting}
+    _print(found)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    return 0
+
+
+async def measure(records: Sequence[Prepared], variants: Sequence[str], counter_s: float) -> dict[str, Any]:
+    """Each variant in a fresh Kafka; the stock agent in the last one's."""
+    found: dict[str, Any] = {"matching": {}}
+    for variant in variants:
+        async with _logs(records) as (venue, consumer):
+            await venue.start_worker("matching", program=("-m", "benchmarks.worker", VARIANTS[variant]))
+            expected = await ends(consumer, ORDERS.name, PARTITIONS) - PARTITIONS  # the genesis records have no report
+            pace = await _pace(consumer, venue.process("matching"), EXECUTIONS.name, expected, TIMEOUT_S)
+            await venue.stop_worker("matching")
+            found["matching"][variant] = pace.as_json()
+            if variant == "exact":
+                found["changelog_bytes_per_order"] = round(await _changelog_bytes(consumer) / len(records), 1)
+            if counter_s and variant == variants[-1]:
+                found["stock"] = (await _count(venue, consumer, counter_s)).as_json()
+    return found
+
+
+async def profile(records: Sequence[Prepared], file: Path) -> None:
+    """The worker's profile over the whole log; it is slower meanwhile."""
+    async with _logs(records) as (venue, consumer):
+        change = f"profile={file}"
+        process = await venue.start_worker("matching", program=("-m", "benchmarks.worker", change))
+        expected = await ends(consumer, ORDERS.name, PARTITIONS) - PARTITIONS
+        await _pace(consumer, process, EXECUTIONS.name, expected, TIMEOUT_S)
+        process.send(signal.SIGUSR1)
+        await process.wait()
+
+
+@asynccontextmanager
+async def _logs(records: Sequence[Prepared]) -> AsyncIterator[tuple[Venue, AIOKafkaConsumer]]:
+    """Servers with the log written and no worker, and a consumer of no group."""
+    with tempfile.TemporaryDirectory(prefix="matchstream-matching-") as folder:
+        venue = Venue(Path(folder) / "data", {}, supervised=False)
+        try:
+            await venue.start()
+            await write(venue.servers.broker, iter(records))
+            consumer = AIOKafkaConsumer(bootstrap_servers=venue.servers.broker, auto_offset_reset="earliest")
+            await consumer.start()
+            try:
+                yield venue, consumer
+            finally:
+                await consumer.stop()
+        finally:
+            await venue.stop()
+
+
+async def _pace(consumer: AIOKafkaConsumer, process: Process, topic: str, expected: int, timeout_s: float) -> Pace:
+    """From the first record in the topic until there are as many as expected, or the time is over."""
+    count, first = 0, 0
+    async with asyncio.timeout(TIMEOUT_S):
+        while not first:
+            await asyncio.sleep(POLL_S)
+            first = await ends(consumer, topic, PARTITIONS)
+        began, cpu_s = time.monotonic(), _cpu_s(process)
+        while count < expected and time.monotonic() < began + timeout_s:
+            await asyncio.sleep(POLL_S)
+            count = await ends(consumer, topic, PARTITIONS)
+    took_s, cpu_s = time.monotonic() - began, _cpu_s(process) - cpu_s
+    assert process.identity, "it has been started"
+    found = process.identity.find()
+    return Pace(count - first, took_s, cpu_s, found.memory_info().rss / 2**20 if found else 0.0)
+
+
+async def _until_known(consumer: AIOKafkaConsumer, topic: str) -> None:
+    async with asyncio.timeout(TIMEOUT_S):
+        while topic not in await consumer.topics():  # noqa: ASYNC110 - Kafka tells nobody
+            await asyncio.sleep(POLL_S)
+
+
+def _cpu_s(process: Process) -> float:
+    """User and system time of a process so far."""
+    assert process.identity, "it has been started"
+    found = process.identity.find()
+    if found is None:
+        raise RuntimeError(f"{process.command.name} has ended: see {process.log}")
+    times = found.cpu_times()
+    return float(times.user + times.system)
+
+
+async def _changelog_bytes(consumer: AIOKafkaConsumer) -> int:
+    """Keys and values of all records that were ever written to the books' changelog."""
+    total = 0
+    for number in range(PARTITIONS):
+        tp = TopicPartition(BOOKS_CHANGELOG.name, number)
+        consumer.assign([tp])
+        end = (await consumer.end_offsets([tp]))[tp]
+        while await consumer.position(tp) < end:
+            for record in (await consumer.getmany(tp, timeout_ms=1_000)).get(tp, []):
+                total += len(record.key) + len(record.value or b"")
+    return total
+
+
+async def _count(venue: Venue, consumer: AIOKafkaConsumer, seconds: float) -> Pace:
+    """The stock agent for so long; it writes one changelog record for each event."""
+    argv = [sys.executable, "-m", "faust", "--loop", "uvloop", "-A", "benchmarks.counter", "worker", "-l", "info"]
+    env = {"APP_DATADIR": str(venue.folder / "counter"), "TOPIC_PARTITIONS": str(PARTITIONS)}
+    command = Command("counter", argv, cwd=ROOT, env={**os.environ, **venue.env, **env})
+    process = Process(command, venue.log("counter"))
+    await process.start()
+    try:
+        await _until_known(consumer, COUNTS_CHANGELOG)
+        return await _pace(consumer, process, COUNTS_CHANGELOG, sys.maxsize, seconds)
+    finally:
+        await process.stop()
+
+
+def _print(found: dict[str, Any]) -> None:
+    where = found["conditions"]
+    print(
+        f"\n{found['orders']:,} commands ({found['mix']}) over ten instruments, {PARTITIONS} partitions, one process;"
+    )
+    print(f"{where['cpus']} cores, {where['cpu']}, Python {where['python']}, Kafka on the same machine\n")
+    stock = found.get("stock")
+    rows = {f"matching, {name}": pace for name, pace in found["matching"].items()}
+    for name, pace in (rows | ({"stock Faust counter": stock} if stock else {})).items():
+        ratio = f"  {pace['per_s'] / stock['per_s']:.1f} times the counter" if stock and pace is not stock else ""
+        print(f"  {name:<28} {pace['per_s']:>8,}/s {pace['cpu_us']:>7.1f} µs CPU  {pace['rss_mb']:>5,.0f} MB{ratio}")
+    if "changelog_bytes_per_order" in found:
+        print(f"\n  changelog {found['changelog_bytes_per_order']:.1f} bytes a command")
+    print()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
