@@ -170,6 +170,8 @@ CommandMessage = (
 
 _decoder: msgspec.json.Decoder[CommandMessage | Genesis] = msgspec.json.Decoder(CommandMessage | Genesis)
 _decode = _decoder.decode
+_new = tuple.__new__  # a NamedTuple's own constructor takes twice as long
+_UNPRICED = (OrderType.MARKET, OrderType.STOP)
 encode_command = msgspec.json.Encoder().encode
 
 
@@ -199,35 +201,40 @@ def scale_of(listing: core.Listing) -> Scale:
 
 def _place(m: "PlaceOrder | ReplaceOrder", scale: Scale) -> core.Place:
     # A price on a market or stop order says nothing (requirements.md, A1), so it is no part of the order.
-    price = None if m.type in (OrderType.MARKET, OrderType.STOP) else m.price
-    return core.Place(
-        identity.order_id(m.client_id, m.instrument, m.client_order_id),
-        identity.fingerprint(
-            m.side.value,
-            m.type.value,
-            m.time_in_force.value,
-            units(m.quantity),
-            _optional_units(price),
-            _optional_units(m.stop_price),
-            _optional_units(m.display_quantity),
+    price = None if m.type in _UNPRICED else m.price
+    side, type_, force, stop_price, display = m.side, m.type, m.time_in_force, m.stop_price, m.display_quantity
+    client_id, client_order_id, mode = m.client_id, m.client_order_id, m.self_trade_prevention
+    return _new(
+        core.Place,
+        (
+            identity.order_id(client_id, m.instrument, client_order_id),
+            identity.fingerprint(
+                side._value_,
+                type_._value_,
+                force._value_,
+                units(m.quantity),
+                None if price is None else units(price),
+                None if stop_price is None else units(stop_price),
+                None if display is None else units(display),
+                m.expire_time,
+                m.post_only,
+                mode and mode._value_,
+                m.deadline,
+            ),
+            client_id,
+            client_order_id,
+            side,
+            type_,
+            _lots(m.quantity, scale),
+            None if price is None else _ticks(price, scale),
+            force,
+            None if stop_price is None else _ticks(stop_price, scale),
+            None if display is None else _lots(display, scale),
             m.expire_time,
             m.post_only,
-            m.self_trade_prevention and m.self_trade_prevention.value,
+            mode,
             m.deadline,
         ),
-        m.client_id,
-        m.client_order_id,
-        m.side,
-        m.type,
-        _lots(m.quantity, scale),
-        _optional_ticks(price, scale),
-        m.time_in_force,
-        _optional_ticks(m.stop_price, scale),
-        None if m.display_quantity is None else _lots(m.display_quantity, scale),
-        m.expire_time,
-        m.post_only,
-        m.self_trade_prevention,
-        m.deadline,
     )
 
 
@@ -371,11 +378,13 @@ def _lots(quantity: str, scale: Scale) -> int:
     return NOT_REPRESENTABLE if lots is None else lots
 
 
-def _optional_ticks(price: str | None, scale: Scale) -> int | None:
-    if price is None:
-        return None
+def _ticks(price: str, scale: Scale) -> int:
     ticks = scale.ticks(price)
     return NOT_REPRESENTABLE if ticks is None else ticks
+
+
+def _optional_ticks(price: str | None, scale: Scale) -> int | None:
+    return None if price is None else _ticks(price, scale)
 
 
 def _optional_units(decimal: str | None) -> int | None:

@@ -4,6 +4,7 @@ Between text and ticks or lots stands the *unit*, 10^-8 of an asset, in which ev
 """
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 UNITS_PER_ONE = 10**8
@@ -53,22 +54,10 @@ class Scale:
     def __init__(self, tick_size: int, lot_size: int) -> None:
         assert tick_size > 0 and lot_size > 0
         self.tick_size, self.lot_size = tick_size, lot_size
-        self.price_decimals, self.quantity_decimals = (
-            decimals_of(tick_size),
-            decimals_of(lot_size),
-        )
-        self._prices: dict[int, str] = {}
-        self._quantities: dict[int, str] = {}
-
-    def price(self, ticks: int) -> str:
+        self.price: Callable[[int], str] = _Texts(tick_size).__getitem__
         """A price in ticks as text with the decimals of the tick size."""
-        found = self._prices.get(ticks)
-        return found or self._remember(self._prices, ticks, ticks * self.tick_size, self.price_decimals)
-
-    def quantity(self, lots: int) -> str:
+        self.quantity: Callable[[int], str] = _Texts(lot_size).__getitem__
         """A quantity in lots as text with the decimals of the lot size."""
-        found = self._quantities.get(lots)
-        return found or self._remember(self._quantities, lots, lots * self.lot_size, self.quantity_decimals)
 
     def ticks(self, price: str) -> int | None:
         """Text as ticks; None when it is no whole number of them. Raises InvalidDecimal."""
@@ -84,9 +73,15 @@ class Scale:
         """notional (ticks x lots) / lots as text with eight decimals, rounded half up."""
         return text((2 * notional * self.tick_size + lots) // (2 * lots), UNIT_DIGITS)
 
-    @staticmethod
-    def _remember(cache: dict[int, str], key: int, value: int, decimals: int) -> str:
-        if len(cache) >= _CACHE_LIMIT:
-            cache.clear()
-        cache[key] = text(value, decimals)
-        return cache[key]
+
+class _Texts(dict[int, str]):
+    """Numbers of ticks or lots to their text, computed when first asked for: what is there costs a dict's look-up."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._decimals = size, decimals_of(size)
+
+    def __missing__(self, number: int) -> str:
+        if len(self) >= _CACHE_LIMIT:
+            self.clear()
+        found = self[number] = text(number * self._size, self._decimals)
+        return found

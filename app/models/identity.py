@@ -4,6 +4,7 @@ An order id is a UUIDv8: 32 bits tell the instrument (`instrument_tag`), the res
 key. Inside it is 16 bytes, outside the usual UUID text.
 """
 
+from functools import lru_cache
 from hashlib import blake2b
 from uuid import UUID
 
@@ -24,6 +25,7 @@ def command_id(client_id: str | None, instrument: str, key: str) -> bytes:
     return _hash16(b"command", client_id or "", instrument, key)
 
 
+@lru_cache(maxsize=4_096)
 def instrument_tag(instrument: str) -> bytes:
     """The first 4 bytes of every order id of the instrument; two listed instruments may not share one."""
     return blake2b(instrument.encode(), digest_size=4, person=b"instrument").digest()
@@ -34,6 +36,7 @@ def fingerprint(*facts: object) -> int:
     return int.from_bytes(blake2b(repr(facts).encode(), digest_size=8).digest(), "big")
 
 
+@lru_cache(maxsize=4_096)
 def id_text(value: bytes) -> str:
     """An id as the UUID text that people see."""
     digits = value.hex()

@@ -4,6 +4,7 @@ Prices and quantities are decimal strings with the decimals of the instrument's 
 times are int milliseconds since the epoch; absent fields have their default.
 """
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
@@ -27,6 +28,7 @@ from app.models.decimals import Scale
 from app.models.identity import id_text
 
 Seq = Annotated[int, Meta(ge=1)]
+_BUY = Side.BUY  # looked up once: a member of an enum class takes as long to find as a whole call
 
 
 class OrderTerms(Struct, omit_defaults=True, frozen=True):
@@ -145,104 +147,140 @@ def reserved_instrument(partition: int) -> str:
 def report_message(report: core.Report, scale: Scale | None) -> ExecutionReport:
     """One part of a report (see `events.split`) as it goes to the topic; without a scale it has no numbers."""
     assert scale or not (report.orders or report.levels), "numbers need a scale"
+    # Taking all fields at once is as fast as asking for two of them by name.
+    (
+        instrument,
+        seq,
+        offset,
+        time_ms,
+        version,
+        command,
+        command_id,
+        outcome,
+        reason,
+        order_id,
+        original_seq,
+        orders,
+        trades,
+        levels,
+        listing,
+        market_status,
+        raw,
+        part,
+        parts,
+    ) = report
     return ExecutionReport(
-        report.instrument,
-        report.seq,
-        report.offset,
-        report.time_ms,
-        report.engine_version,
-        report.command,
-        report.outcome,
-        id_text(report.command_id) if report.command_id and report.command_id != report.order_id else None,
-        report.reason,
-        id_text(report.order_id) if report.order_id else None,
-        report.original_seq,
-        [_order(order, scale) for order in report.orders] if scale else [],
-        [_trade(trade, report.instrument, scale) for trade in report.trades] if scale else [],
-        [LevelChange(v.side, scale.price(v.price), scale.quantity(v.quantity), v.orders) for v in report.levels]
-        if scale
-        else [],
-        report.listing and _listing(report.listing, report.command_id),
-        report.market_status,
-        report.raw,
-        report.part,
-        report.parts,
+        instrument,
+        seq,
+        offset,
+        time_ms,
+        version,
+        command,
+        outcome,
+        id_text(command_id) if command_id and command_id != order_id else None,
+        reason,
+        id_text(order_id) if order_id else None,
+        original_seq,
+        [_order(order, scale) for order in orders] if scale else [],
+        [_trade(trade, instrument, scale) for trade in trades] if scale else [],
+        [_level(level, scale) for level in levels] if scale else [],
+        listing and _listing(listing, command_id),
+        market_status,
+        raw,
+        part,
+        parts,
     )
 
 
-def public_trades(report: core.Report, scale: Scale) -> list[PublicTrade]:
-    """The trades of a report as they go to the `trades` topic."""
-    instrument, time = report.instrument, report.time_ms
+def public_trades(parts: Iterable[ExecutionReport]) -> list[PublicTrade]:
+    """The trades of a report, given in its parts, as they go to the `trades` topic."""
     return [
         PublicTrade(
             t.trade_id,
-            instrument,
+            report.instrument,
             t.seq,
             t.price,
             t.quantity,
             t.buy_order_id,
             t.sell_order_id,
             t.aggressor_side,
-            time,
+            report.time,
         )
-        for t in (_trade(trade, instrument, scale) for trade in report.trades)
+        for report in parts
+        for t in report.trades
     ]
 
 
 def _order(order: core.OrderState, scale: Scale) -> OrderChange:
-    price, last_price, last_quantity = (
-        order.price,
-        order.last_price,
-        order.last_quantity,
-    )
+    (
+        order_id,
+        client_id,
+        status,
+        reason,
+        price,
+        total,
+        filled,
+        remaining,
+        notional,
+        last_price,
+        last_quantity,
+        liquidity,
+        triggered,
+        terms,
+    ) = order
     quantity = scale.quantity
     return OrderChange(
-        id_text(order.order_id),
-        order.client_id,
-        order.status,
-        quantity(order.quantity) if order.quantity >= 0 else "0",
-        quantity(order.filled),
-        quantity(order.remaining) if order.remaining >= 0 else "0",
-        order.reason,
+        id_text(order_id),
+        client_id,
+        status,
+        quantity(total) if total >= 0 else "0",
+        quantity(filled),
+        quantity(remaining) if remaining >= 0 else "0",
+        reason,
         None if price is None or price < 0 else scale.price(price),
-        scale.average_price(order.notional, order.filled) if order.filled else None,
+        scale.average_price(notional, filled) if filled else None,
         None if last_price is None else scale.price(last_price),
         None if last_quantity is None else quantity(last_quantity),
-        order.liquidity,
-        order.triggered,
-        order.terms and _terms(order.terms, scale),
+        liquidity,
+        triggered,
+        terms and _terms(terms, scale),
     )
 
 
 def _terms(terms: Place, scale: Scale) -> OrderTerms:
-    stop_price, display = terms.stop_price, terms.display_quantity
+    _, _, _, client_order_id, side, type_, _, _, force, stop_price, display, expire_ms, post_only, mode, _ = terms
     return OrderTerms(
-        terms.client_order_id,
-        terms.side,
-        terms.type,
-        terms.time_in_force,
+        client_order_id,
+        side,
+        type_,
+        force,
         None if stop_price is None or stop_price < 0 else scale.price(stop_price),
         None if display is None or display < 0 else scale.quantity(display),
-        terms.expire_time_ms,
-        terms.post_only,
-        terms.self_trade_prevention,
+        expire_ms,
+        post_only,
+        mode,
     )
 
 
+def _level(level: core.Level, scale: Scale) -> LevelChange:
+    side, price, quantity, orders = level
+    return LevelChange(side, scale.price(price), scale.quantity(quantity), orders)
+
+
 def _trade(trade: core.Trade, instrument: str, scale: Scale) -> TradeReport:
-    taker = id_text(trade.taker_order_id), trade.taker_client_id
-    maker = id_text(trade.maker_order_id), trade.maker_client_id
-    buy, sell = (taker, maker) if trade.taker_side is Side.BUY else (maker, taker)
+    seq, price, quantity, maker_id, taker_id, maker_client, taker_client, taker_side = trade
+    maker, taker = id_text(maker_id), id_text(taker_id)
+    buys = taker_side is _BUY
     return TradeReport(
-        f"{instrument}-{trade.seq}",
-        trade.seq,
-        scale.price(trade.price),
-        scale.quantity(trade.quantity),
-        buy[0],
-        sell[0],
-        buy[1],
-        sell[1],
-        trade.taker_side,
+        f"{instrument}-{seq}",
+        seq,
+        scale.price(price),
+        scale.quantity(quantity),
+        taker if buys else maker,
+        maker if buys else taker,
+        taker_client if buys else maker_client,
+        maker_client if buys else taker_client,
+        taker_side,
     )
 
 

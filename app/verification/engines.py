@@ -46,7 +46,7 @@ class NaivePartition:
         if report is None:
             return None
         parts = [report_message(part, scale) for part in events.split(report)]
-        return NaiveOutcome(parts, public_trades(report, scale) if scale else [])
+        return NaiveOutcome(parts, public_trades(parts))
 
     def _report(self, at: Moment, key: bytes | None, value: bytes | None) -> tuple[events.Report | None, Scale | None]:
         message = decode_command(value)
