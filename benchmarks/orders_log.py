@@ -41,7 +41,7 @@ def prepared(seed: int, count: int, resting: int, partitions: int, mix: Mix | No
 
 def _of(listing: ListInstrument, stream: list[Operation]) -> Iterator[bytes]:
     """The instrument's commands as JSON."""
-    instrument, scale, clients = listing.instrument, _scale_of(listing), dict[int, str]()
+    instrument, scale, clients = listing.instrument, scale_of(listing), dict[int, str]()
     for number, target, side, price, quantity, client_number in stream:
         client, key = f"client-{client_number}", f"{number:020x}"
         if target is not None:
@@ -54,7 +54,8 @@ def _of(listing: ListInstrument, stream: list[Operation]) -> Iterator[bytes]:
             yield encode_command(PlaceOrder(instrument, client, key, side, OrderType.LIMIT, *terms))
 
 
-def _scale_of(listing: ListInstrument) -> Scale:
+def scale_of(listing: ListInstrument) -> Scale:
+    """The conversion between text and this market's ticks and lots."""
     return scale_of_listing(to_core(listing, None).listing)
 
 
