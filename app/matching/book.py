@@ -247,9 +247,9 @@ class Book:
     def _enter(self, order: Order) -> None:
         """The order does all that it can; then the stops that it triggered do, each to its end (R9)."""
         orders, journal = self.orders, self.journal
-        journal.touch(order)
+        journal.touched[order] = None
         journal.fills_left = self._listing.max_fills
-        if order.waits:
+        if order.terms.stop_price is not None and order.waits:
             orders.admit(order)
             orders.wait(order)
         else:

@@ -29,7 +29,9 @@ class Journal:
 
     def states(self, seq: int, place: Place | None) -> list[OrderState]:
         """The touched orders as they are now; the one accepted by this command (`seq`) with its terms."""
-        states = [order_state(o, f, place if o.seq == seq else None) for o, f in self.touched.items()]
+        states = []
+        for order, fill in self.touched.items():
+            states.append(order_state(order, fill, place if order.seq == seq else None))
         self.touched.clear()
         return states
 

@@ -22,7 +22,7 @@ def refusal_of_place(
     _, _, client_id, _, side, type_, quantity, price, force, stop_price, display, expire_ms, post_only, _, due_ms = (
         place
     )
-    _, _, _, _, _, min_price, max_price, min_quantity, max_quantity, *_ = listing
+    min_price, max_price, min_quantity, max_quantity = listing[5:9]
     if halted:
         return Reason.MARKET_CLOSED
     if _is_unsupported(type_, force, price, stop_price, display, expire_ms, post_only):
