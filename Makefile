@@ -34,6 +34,13 @@ test: lint ## Lint and run all tests; they start the servers themselves
 mutants: $(VENV)/dev.stamp ## Test the tests: the matching core with mistakes in it, each of which they must notice
 	@$(PYTHON) -m tests.matching.mutants $(ARGS)
 
+.PHONY: bench
+bench: $(VENV)/dev.stamp ## A short run of each benchmark: core, matching, recovery, CPU by stage (about 5 minutes)
+	@$(PYTHON) -m benchmarks.core --runs 3
+	@$(PYTHON) -m benchmarks.matching --orders 200000
+	@$(PYTHON) -m benchmarks.recovery --small
+	@$(PYTHON) -m benchmarks.stages --rate 500 --seconds 20
+
 .PHONY: lint
 lint: $(VENV)/dev.stamp ## Style, types and layers
 	@$(VENV)/bin/ruff check .

@@ -43,7 +43,8 @@ class Outcome:
 
     def __init__(self, report: Report, scale: Scale | None) -> None:
         self.instrument = report.instrument
-        self.reports: list[ExecutionReport] = [report_message(part, scale) for part in split(report)]
+        parts = (report,) if report.parts == 1 else split(report)
+        self.reports: list[ExecutionReport] = [report_message(part, scale) for part in parts]
         self.trades: list[PublicTrade] = public_trades(self.reports) if report.trades else []
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -33,6 +34,7 @@ COUNTS_CHANGELOG = "benchmark-counter-counts-changelog"
 POLL_S = 0.05
 TIMEOUT_S = 120.0
 MIXES = {"orders": Mix(passive=0.75, cancels=0.0), "cancels": Mix()}
+COUNTER = "stock Faust counter"
 VARIANTS = {"exact": "plain", "no checkpoints": "no-checkpoints"}
 
 
@@ -60,6 +62,7 @@ def main() -> int:
     parser.add_argument("--mix", choices=MIXES, default="orders", help="with 30 %% cancels, or only orders")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--small", action="store_true", help="100,000 orders")
+    parser.add_argument("--runs", type=int, default=1, help="of everything, in turns")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--counter-seconds", type=float, default=10.0, help="how long the stock agent counts; 0: not")
     parser.add_argument("--profile", type=Path, help="only profile the worker, to this file")
@@ -70,7 +73,7 @@ def main() -> int:
     if options.profile:
         asyncio.run(profile(records, options.profile.resolve()))
         return 0
-    found = asyncio.run(measure(records, options.variants, options.counter_seconds))
+    found = asyncio.run(measure(records, options.variants, options.runs, options.counter_seconds))
     found |= {"conditions": conditions(), "mix": options.mix, "orders": len(records), "resting": options.resting}
     _print(found)
     if options.json:
@@ -78,21 +81,22 @@ def main() -> int:
     return 0
 
 
-async def measure(records: Sequence[Prepared], variants: Sequence[str], counter_s: float) -> dict[str, Any]:
-    """Each variant in a fresh Kafka; the stock agent in the last one's."""
-    found: dict[str, Any] = {"matching": {}}
-    for variant in variants:
+async def measure(records: Sequence[Prepared], variants: Sequence[str], runs: int, counter_s: float) -> dict[str, Any]:
+    """Each variant in a fresh Kafka, in turns; the stock agent in the last one's."""
+    paces: dict[str, list[dict[str, float]]] = {}
+    changelog: list[float] = []
+    for variant in list(variants) * runs:
         async with _logs(records) as (venue, consumer):
             await venue.start_worker("matching", program=("-m", "benchmarks.worker", VARIANTS[variant]))
             expected = await ends(consumer, ORDERS.name, PARTITIONS) - PARTITIONS  # the genesis records have no report
             pace = await _pace(consumer, venue.process("matching"), EXECUTIONS.name, expected, TIMEOUT_S)
             await venue.stop_worker("matching")
-            found["matching"][variant] = pace.as_json()
+            paces.setdefault(variant, []).append(pace.as_json())
             if variant == "exact":
-                found["changelog_bytes_per_order"] = round(await _changelog_bytes(consumer) / len(records), 1)
+                changelog.append(round(await _changelog_bytes(consumer) / len(records), 1))
             if counter_s and variant == variants[-1]:
-                found["stock"] = (await _count(venue, consumer, counter_s)).as_json()
-    return found
+                paces.setdefault(COUNTER, []).append((await _count(venue, consumer, counter_s)).as_json())
+    return {"paces": paces, "changelog_bytes_per_order": changelog}
 
 
 async def profile(records: Sequence[Prepared], file: Path) -> None:
@@ -185,19 +189,26 @@ async def _count(venue: Venue, consumer: AIOKafkaConsumer, seconds: float) -> Pa
 
 
 def _print(found: dict[str, Any]) -> None:
-    where = found["conditions"]
+    where, paces = found["conditions"], found["paces"]
     print(
         f"\n{found['orders']:,} commands ({found['mix']}) over ten instruments, {PARTITIONS} partitions, one process;"
     )
-    print(f"{where['cpus']} cores, {where['cpu']}, Python {where['python']}, Kafka on the same machine\n")
-    stock = found.get("stock")
-    rows = {f"matching, {name}": pace for name, pace in found["matching"].items()}
-    for name, pace in (rows | ({"stock Faust counter": stock} if stock else {})).items():
-        ratio = f"  {pace['per_s'] / stock['per_s']:.1f} times the counter" if stock and pace is not stock else ""
-        print(f"  {name:<28} {pace['per_s']:>8,}/s {pace['cpu_us']:>7.1f} µs CPU  {pace['rss_mb']:>5,.0f} MB{ratio}")
-    if "changelog_bytes_per_order" in found:
-        print(f"\n  changelog {found['changelog_bytes_per_order']:.1f} bytes a command")
+    print(f"{where['cpus']} cores, {where['cpu']}, Python {where['python']}, Kafka on the same machine; median of")
+    print(f"{len(next(iter(paces.values())))} with least and greatest\n")
+    for name, several in paces.items():
+        rates = [one["per_s"] for one in several]
+        cpu_us, rss_mb = (median(one[key] for one in several) for key in ("cpu_us", "rss_mb"))
+        line = f"{median(rates):>8,.0f}/s ({min(rates):,} to {max(rates):,}) {cpu_us:>6.1f} µs CPU {rss_mb:>5,.0f} MB"
+        print(f"  {name:<20} {line}{_ratio(several, paces.get(COUNTER))}")
+    if found["changelog_bytes_per_order"]:
+        print(f"\n  changelog {median(found['changelog_bytes_per_order']):.1f} bytes a command")
     print()
+
+
+def _ratio(several: list[dict[str, float]], counter: list[dict[str, float]] | None) -> str:
+    if not counter or several is counter:
+        return ""
+    return f", {median(a['per_s'] / b['per_s'] for a, b in zip(several, counter, strict=True)):.1f} times the counter"
 
 
 if __name__ == "__main__":

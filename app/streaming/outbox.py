@@ -65,10 +65,10 @@ class Outbox:
 
     def _count(self, change: int) -> None:
         self.outstanding += change
-        if self.outstanding < MAX_OUTSTANDING:
-            self._room.set()
-        else:
+        if self.outstanding >= MAX_OUTSTANDING:
             self._room.clear()
+        elif change < 0:
+            self._room.set()
 
 
 class _Line:
