@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import json
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -106,8 +105,7 @@ async def profile(records: Sequence[Prepared], file: Path) -> None:
         process = await venue.start_worker("matching", program=("-m", "benchmarks.worker", change))
         expected = await ends(consumer, ORDERS.name, PARTITIONS) - PARTITIONS
         await _pace(consumer, process, EXECUTIONS.name, expected, TIMEOUT_S)
-        process.send(signal.SIGUSR1)
-        await process.wait()
+        await venue.stop_worker("matching")
 
 
 @asynccontextmanager

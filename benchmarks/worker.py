@@ -1,13 +1,10 @@
 """A matching worker with something changed for a measurement: `python -m benchmarks.worker CHANGE [faust's arguments]`.
 
-CHANGE is `plain`, `no-checkpoints` (nothing would survive a crash), or `profile=FILE` (cProfile's figures go there).
+CHANGE is `plain`, `no-checkpoints` (nothing would survive a crash), or `profile=FILE` (cProfile's figures are written there at the end).
 """
 
 import cProfile
-import os
-import signal
 import sys
-from types import FrameType
 
 from faust.cli.faust import cli
 
@@ -19,22 +16,15 @@ def main() -> None:
     if change == "no-checkpoints":
         Checkpoint.due = lambda self, now_ms: []  # type: ignore[method-assign]
         Checkpoint.dirty = lambda self: []  # type: ignore[method-assign]
-    if change.startswith("profile="):
-        _profile(change.removeprefix("profile="))
-    cli()
-
-
-def _profile(file: str) -> None:
-    """Profile until SIGUSR1 says that it is enough."""
     profile = cProfile.Profile()
-
-    def finish(number: int, frame: FrameType | None) -> None:
-        profile.disable()
-        profile.dump_stats(file)
-        os._exit(0)
-
-    signal.signal(signal.SIGUSR1, finish)
-    profile.enable()
+    if change.startswith("profile="):
+        profile.enable()
+    try:
+        cli()
+    finally:
+        if change.startswith("profile="):
+            profile.disable()
+            profile.dump_stats(change.removeprefix("profile="))
 
 
 if __name__ == "__main__":
