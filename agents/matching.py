@@ -13,9 +13,10 @@ from app.settings import broker_address
 from app.streaming.batches import Batch, batches
 from app.streaming.consumer import start_reading_at
 from app.streaming.failpoints import reach
-from app.streaming.failstop import fail_stop
+from app.streaming.failstop import end_process, fail_stop
 from app.streaming.outbox import Outbox, new_producer
-from app.topics import EXECUTIONS, ORDERS, TRADES, log_ids
+from app.streaming.watchdog import watch_progress
+from app.topics import EXECUTIONS, ORDERS, TRADES, WrongTopic, all_log_ids, require_topics
 from tables.kafka import KafkaLogs, new_reader
 from tables.owned import OwnedPartition
 
@@ -32,11 +33,15 @@ async def load_books(assigned: frozenset[int]) -> dict[int, int]:
     """Load the partitions that this worker owns from now on; where to read on in each of them."""
     gc.set_threshold(*GC_THRESHOLDS)
     broker, count = broker_address(app.conf.broker), app.conf.topic_partitions
+    try:
+        await require_topics(broker, count)
+        ids = await all_log_ids(broker, count)
+    except WrongTopic as error:
+        end_process(str(error))
     producer, reader = new_producer(broker), new_reader(broker)
     await producer.start()
     await reader.start()
     outboxes.append(Outbox(producer))
-    ids = await log_ids(broker, count)
     for number in sorted(assigned):
         logs = KafkaLogs(reader, number)
         owned[number] = await OwnedPartition.load(number, count, logs, outboxes[0], ids[number])
@@ -55,6 +60,7 @@ def show(number: int) -> None:
 
 
 start_reading_at(ORDERS.name, load_books)
+watch_progress(ORDERS.name, lambda: {number: partition.position for number, partition in owned.items()})
 
 
 @app.agent(orders)

@@ -13,14 +13,16 @@ from app.settings import broker_address
 from app.streaming.batches import batches
 from app.streaming.consumer import start_reading_at
 from app.streaming.failstop import end_process, fail_stop
-from app.topics import EXECUTIONS, WrongTopic, log_ids
+from app.streaming.watchdog import watch_progress
+from app.topics import EXECUTIONS, WrongTopic, all_log_ids, require_topics
 
 # Less than Faust waits for a seek (broker_request_timeout), which it would then leave undone.
 LONGEST_START_S = 60.0
 # Nobody waits for a row: what gathers in this time shares a fetch and a transaction.
 PACE_S = 0.05
 
-recorder = Recorder(Sink(settings.database_url, EXECUTIONS.name))
+sink = Sink(settings.database_url, EXECUTIONS.name)
+recorder = Recorder(sink)
 executions = app.topic(EXECUTIONS.name, key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes)
 
 
@@ -28,9 +30,9 @@ async def where_recorded(assigned: frozenset[int]) -> dict[int, int]:
     """The positions that Postgres has, which must be positions in this log (exactness.md, I9 and I14)."""
     try:
         async with asyncio.timeout(LONGEST_START_S):
-            known = await log_ids(broker_address(app.conf.broker), app.conf.topic_partitions)
-            if unmarked := sorted(assigned - set(known)):
-                raise WrongTopic(f"the partitions {unmarked} of orders have no genesis record")
+            broker = broker_address(app.conf.broker)
+            await require_topics(broker, app.conf.topic_partitions)
+            known = await all_log_ids(broker, app.conf.topic_partitions)
             positions = await recorder.start({partition: known[partition] for partition in sorted(assigned)})
             show(positions)
             return positions
@@ -38,8 +40,6 @@ async def where_recorded(assigned: frozenset[int]) -> dict[int, int]:
         end_process(str(error))
     except TimeoutError:
         end_process(f"Postgres or Kafka gave no position for {LONGEST_START_S:.0f} s")
-    except Exception as error:
-        end_process("reading the positions failed", error)
 
 
 def show(partitions: Iterable[int]) -> None:
@@ -54,6 +54,7 @@ def _lag(number: int) -> int:
 
 
 start_reading_at(EXECUTIONS.name, where_recorded, pace_s=PACE_S)
+watch_progress(EXECUTIONS.name, lambda: recorder.recorded, lambda: sink.is_away)
 
 
 @app.agent(executions)

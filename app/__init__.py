@@ -14,7 +14,10 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 from app.settings import load
 from app.streaming.consumer import BatchConsumer
+from app.streaming.failstop import end_process
 from app.streaming.recovery import OrderedTableManager
+from app.streaming.version import UnknownFaust, require_known_faust
+from app.streaming.watchdog import watch
 from app.topology import MODULES
 
 settings, _faust_settings = load()
@@ -44,6 +47,11 @@ class Venue(faust.App):
         await super().on_first_start()
 
     def _begin(self) -> None:
+        try:
+            require_known_faust()
+        except UnknownFaust as error:
+            end_process(str(error))
+        watch(self)
         Path(self.conf.datadir).mkdir(parents=True, exist_ok=True)
         for begin in self._beginnings:
             begin()

@@ -122,11 +122,23 @@ async def create(broker: str, partitions: int, replication_factor: int = 1) -> N
     await _write_genesis(broker, partitions)
 
 
+async def require_topics(broker: str, partitions: int) -> None:
+    """Raise WrongTopic unless every topic is there with the settings that it needs; `broker` is host:port."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+    await admin.start()
+    try:
+        await check(admin, partitions)
+    finally:
+        await admin.close()
+
+
 async def check(admin: AIOKafkaAdminClient, partitions: int) -> None:
     """Raise WrongTopic unless every topic has the settings that it needs."""
     described = {topic["topic"]: topic for topic in await admin.describe_topics([t.name for t in TOPICS])}
     for spec in TOPICS:
         count = len(described[spec.name]["partitions"])
+        if not count:
+            raise WrongTopic(f"topic {spec.name} is missing: run `python -m app setup`")
         if spec.partitions not in (None, count):
             raise WrongTopic(f"topic {spec.name} has {count} partitions, it must have {spec.partitions}")
         if spec.partitions is None and count != partitions:
@@ -160,6 +172,14 @@ async def log_ids(broker: str, partitions: int) -> dict[int, str]:
         return found
     finally:
         await consumer.stop()
+
+
+async def all_log_ids(broker: str, partitions: int) -> dict[int, str]:
+    """The log id of every `orders` partition; raises WrongTopic when one is missing."""
+    found = await log_ids(broker, partitions)
+    if unmarked := sorted(set(range(partitions)) - set(found)):
+        raise WrongTopic(f"the partitions {unmarked} of orders have no genesis record: run `python -m app setup`")
+    return found
 
 
 def _log_id(record: object) -> str:

@@ -2,7 +2,7 @@
 
 from app.settings import Role
 
-COMMANDS = tuple(f"app.commands.{name}" for name in ("trading", "keys", "verify", "rebuild", "table"))
+COMMANDS = tuple(f"app.commands.{name}" for name in ("trading", "markets", "keys", "verify", "rebuild", "table"))
 
 # Explicit modules, not packages: Faust skips a package whose module fails to import, and starts without it.
 MODULES: dict[Role, tuple[str, ...]] = {

@@ -22,6 +22,10 @@ class Damaged(RuntimeError):
     """Durable state that a manifest or snapshot promises is not there, or is not ours; the message says what to do."""
 
 
+class OtherLog(RuntimeError):
+    """The changelog belongs to another `orders` log (exactness.md, I14); the message says what to do."""
+
+
 class Named(NamedTuple):
     """The newest acknowledged snapshot of a subject, and where in `executions` to begin reading above it."""
 
@@ -170,7 +174,10 @@ def _newest_manifest(latest: Mapping[bytes, bytes], log_id: str) -> tuple[int, i
     except msgspec.MsgspecError as error:
         raise Damaged(f"the manifest {newest.decode()} cannot be read: {error}") from error
     if manifest.log_id != log_id:
-        raise Damaged(f"the changelog belongs to the orders log {manifest.log_id}, this is {log_id}")
+        raise OtherLog(
+            f"the books are those of another orders log ({manifest.log_id}, this is {log_id}): the topics were "
+            "recreated or mixed; restore those that belong together, or remove all of them and the database"
+        )
     return manifest.floor, manifest.executions, {name: Named(*three) for name, three in manifest.named.items()}
 
 
@@ -221,5 +228,8 @@ def _blocks(latest: Mapping[bytes, bytes], codec: Codec, name: str, state: Any) 
         value = latest.get(block_key(name, number))
         if value is None:
             raise Damaged(f"{name}@{state.offset} needs the id block {name}#{number}, which is not in the changelog")
-        found[number] = codec.block(value)
+        try:
+            found[number] = codec.block(value)
+        except ValueError as error:
+            raise Damaged(f"the id block {name}#{number} cannot be read: {error}") from error
     return found

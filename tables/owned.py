@@ -16,6 +16,7 @@ from tables.changelog import Damaged
 from tables.checkpoint import Checkpoint
 from tables.kafka import KafkaLogs, PartitionPorts
 from tables.loader import load
+from tables.refusals import CannotGoOn, require_engine, require_log
 from tables.store import show
 
 DUE_CHECK_S = 0.1
@@ -44,11 +45,12 @@ class OwnedPartition:
         partition = Partition(number, partitions)
         try:
             loaded = await load(logs, codec(log_id), log_id)
-            first, end = await logs.bounds_of(ORDERS.name)
-            if not first <= loaded.floor <= end:
-                raise Damaged(f"orders/{number} has {first}..{end}, the manifest continues at {loaded.floor}")
+            require_log(number, loaded.floor, *await logs.bounds_of(ORDERS.name))
+            require_engine(loaded.states.values())
         except Damaged as damage:
             end_process(f"state damaged, run `faust -A app rebuild`: {damage}")
+        except CannotGoOn as reason:
+            end_process(str(reason))
         subjects = Subjects(partition, log_id)
         subjects.restore(loaded)
         ports = PartitionPorts(number, outbox, logs, show)

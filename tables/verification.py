@@ -20,6 +20,7 @@ from tables.changelog import (
     Fence,
     Key,
     Manifest,
+    OtherLog,
     block_key,
     decode_manifest,
     fold,
@@ -94,10 +95,8 @@ class ChangelogStates:
         self._manifests = deque(sorted(self._manifests))
         try:
             interpret(self._latest, codec(self._log_id), self._log_id, Fence(0, 0))
-        except Damaged as damage:
+        except (Damaged, OtherLog) as damage:
             self._complain(str(damage))
-        except DamagedSnapshot as damage:
-            self._complain(f"an id block that a snapshot needs cannot be read: {damage}")
 
     def _take(self, text: bytes, key: Key, value: bytes) -> None:
         self._finding.compared += 1

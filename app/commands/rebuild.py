@@ -17,7 +17,7 @@ from app.commands.progress import ProgressBar
 from app.groups import group_of, members
 from app.settings import broker_address
 from app.streaming.slot import SlotTaken, take_slot
-from app.topics import ORDERS, WrongTopic, log_ids
+from app.topics import ORDERS, WrongTopic, all_log_ids
 from app.verification.reading import KafkaLogs, NothingToRead
 from tables import rebuilding
 from tables.changelog import Damaged
@@ -53,7 +53,7 @@ async def _until_nobody_matches(broker: str) -> None:
 
 async def _rebuild_all(broker: str) -> list[Rebuilt]:
     async with KafkaLogs(broker) as logs:
-        ids = await log_ids(broker, logs.partitions)
+        ids = await all_log_ids(broker, logs.partitions)
         total = sum([await logs.end(ORDERS.name, number) for number in range(logs.partitions)])
         bar, done, read = ProgressBar("commands", sys.stderr), [], 0
 
@@ -64,8 +64,6 @@ async def _rebuild_all(broker: str) -> list[Rebuilt]:
 
         try:
             for number in range(logs.partitions):
-                if number not in ids:
-                    raise WrongTopic(f"orders[{number}] does not begin with its genesis record")
                 done.append(await rebuilding.rebuild(broker, logs, number, ids[number], count))
         finally:
             bar.clear()

@@ -88,6 +88,11 @@ class Sink:
         self._connection: aiopg.Connection | None = None
         self._away = False
 
+    @property
+    def is_away(self) -> bool:
+        """Whether Postgres is, so that writing waits for it."""
+        return self._away
+
     async def close(self) -> None:
         """Break off what is running; nothing of it is recorded unless its COMMIT had arrived."""
         if self._connection is not None:

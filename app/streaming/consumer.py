@@ -67,7 +67,15 @@ class BatchConsumer(kafka_driver.Consumer):
             by_topic.setdefault(tp.topic, set()).add(tp.partition)
         for topic, partitions in by_topic.items():
             if topic in _start_positions:
-                await self._seek_topic(topic, await _start_positions[topic](frozenset(partitions)))
+                try:
+                    positions = await _start_positions[topic](frozenset(partitions))
+                except Exception as error:
+                    end_process(f"where to begin in {topic} cannot be known", error)
+                await self._seek_topic(topic, positions)
+
+    def delivered(self, tp: TP) -> int:
+        """Up to which offset the partition's records were given to its agent."""
+        return self._next_offset.get(tp, 0)
 
     async def _seek_topic(self, topic: str, positions: dict[int, int]) -> None:
         for partition, offset in positions.items():

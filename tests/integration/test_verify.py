@@ -7,20 +7,25 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import psycopg2
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from app.engine import partition_of
 from app.local.venue import Venue, running_venue
-from app.topics import BOOKS_CHANGELOG, EXECUTIONS
+from app.streaming.failstop import EXIT_CODE
+from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TOPICS
 from load.client import Client
 from load.generator import requests
 from load.openloop import OpenLoop
 from load.profiles import MIXED, PROFILES
 from load.request import Terms
 from load.run import check
+from tables.changelog import manifest_key, manifest_value
 from tests.integration.conftest import addresses
 
 FAUST = Path(sys.executable).with_name("faust")
@@ -28,6 +33,7 @@ ROOT = Path(__file__).parents[2]
 PARTITIONS = 8
 SECONDS = 4.0
 RATE = 100
+REFUSAL_TIMEOUT_S = 40.0
 CHECKPOINT_S = 3.0  # a snapshot is at most two seconds behind
 
 
@@ -168,8 +174,8 @@ async def delete_a_row(venue: Venue) -> None:
 
 Lie = Callable[[Venue], Awaitable[None]]
 LIES: list[tuple[Lie, str]] = [
-    (name_a_missing_snapshot, "names ETH-USD@"),
     (alter_a_snapshot, "LTC-USD@"),
+    (name_a_missing_snapshot, "names ETH-USD@"),  # in a partition that is looked at before
     (delete_a_row, "Postgres trades: no row for"),
     (alter_a_report, "is repeated with other bytes"),
 ]
@@ -184,9 +190,7 @@ async def test_lies_in_what_is_durable_are_found_and_rebuilt(venue: Venue) -> No
         await lie(venue)
         told = await cli(venue, "verify")
         assert told.code == 1 and sentence in told.out, (lie.__name__, told)
-    worker = await venue.start_worker("matching")
-    assert await asyncio.wait_for(worker.wait(), 40) == 70
-    assert "state damaged, run `faust -A app rebuild`" in venue.log("matching-0").read_text()
+    assert "state damaged, run `faust -A app rebuild`" in await _refusal(venue)
 
     rebuilt = await cli(venue, "rebuild", "--json")
     assert rebuilt.code == 0, rebuilt
@@ -202,3 +206,49 @@ async def test_lies_in_what_is_durable_are_found_and_rebuilt(venue: Venue) -> No
     await lie(venue)
     told = await cli(venue, "verify")
     assert told.code == 1 and told.err.startswith("Error: O2: ") and sentence in told.err, told
+
+
+async def test_a_worker_refuses_a_slot_that_is_taken(venue: Venue) -> None:
+    """One live process for each slot, whoever starts it."""
+    assert "is taken: the process" in await _refusal(venue)
+
+
+async def test_a_worker_refuses_topics_with_other_settings(venue: Venue) -> None:
+    """Without the broker's clock the engine would not be a function of the log."""
+    await venue.stop_worker("matching")
+    await configure(venue, ORDERS.name, "message.timestamp.type", "CreateTime")
+    try:
+        assert "topic orders has message.timestamp.type=CreateTime, it must be LogAppendTime" in await _refusal(venue)
+        told = await _refusal(venue, TOPIC_PARTITIONS="4")
+        assert "topic orders has 8 partitions, the setting topic_partitions says 4" in told
+    finally:
+        await configure(venue, ORDERS.name, "message.timestamp.type", "LogAppendTime")
+
+
+async def test_a_worker_refuses_the_books_of_another_log(venue: Venue) -> None:
+    """Topics that were recreated, or restored from different days."""
+    other = manifest_value(10**9, str(uuid4()), {})
+    await write(venue, BOOKS_CHANGELOG.name, 3, manifest_key(10**9), other)
+    assert "the books are those of another orders log" in await _refusal(venue)
+    await write(venue, BOOKS_CHANGELOG.name, 3, manifest_key(10**9), None)
+
+
+async def _refusal(venue: Venue, **env: str) -> str:
+    """What a matching worker says that ends instead of becoming ready."""
+    log = venue.log("matching-0")
+    said, before = len(log.read_bytes()), venue.processes["matching-0"]
+    worker = await venue.start_worker("matching", env=env)
+    venue.processes["matching-0"] = before  # the one that works, if any does
+    assert await asyncio.wait_for(worker.wait(), REFUSAL_TIMEOUT_S) == EXIT_CODE
+    return log.read_bytes()[said:].decode()
+
+
+async def configure(venue: Venue, topic: str, name: str, value: str) -> None:
+    """Set one setting of a topic."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=venue.servers.broker)
+    await admin.start()
+    try:
+        settings = next(spec for spec in TOPICS if spec.name == topic).config | {name: value}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, settings)])
+    finally:
+        await admin.close()

@@ -1,0 +1,180 @@
+"""Watchdogs: a process that is not ready, does not get on with its work, or whose event loop stands still, ends.
+
+Faust can hang without an error (exactness.md, Ownership); the supervisor's restart is what cures it. The checks run in
+a thread of their own, which nothing that hangs can hold up.
+"""
+
+import asyncio
+import faulthandler
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from aiokafka.errors import KafkaError
+from faust.types import TP
+
+from app.streaming.failstop import EXIT_CODE, fail_stop
+
+CHECK_S = 1.0
+NOT_READY_S = 120.0  # from the start of the process, or from when it was ready last
+LOOP_STALLED_S = 30.0
+LAG_WITHOUT_PROGRESS_S = 90.0
+SAMPLE_S = 5.0
+SAMPLE_TIMEOUT_S = 15.0
+# A paused process finds all its times over when it goes on; a loop that works says so before the third check.
+CHECKS_IN_A_ROW = 3
+
+# The offset up to which each partition of a topic is worked off.
+Processed = Callable[[], Mapping[int, int]]
+
+
+@dataclass
+class Condition:
+    """Something that must be so again and again; `limit_s` is how long it may be otherwise."""
+
+    sentence: str
+    limit_s: float
+    is_well: Callable[[], bool]
+
+
+class Watchdog:
+    """Looks at its conditions every second; `bark` ends the process."""
+
+    def __init__(
+        self, bark: Callable[[str], None], clock: Callable[[], float] = time.monotonic, began: float | None = None
+    ) -> None:
+        self._bark, self._clock = bark, clock
+        self._began = clock() if began is None else began
+        self._conditions: list[Condition] = []
+        self._well_at: dict[str, float] = {}
+        self._overdue: dict[str, int] = {}
+
+    def expect(self, condition: Condition) -> None:
+        """Watch one more condition, from the start of the process on."""
+        self._conditions = [*self._conditions, condition]
+
+    def check(self) -> None:
+        """Look once."""
+        now = self._clock()
+        for condition in self._conditions:
+            name = condition.sentence
+            if condition.is_well():
+                self._well_at[name], self._overdue[name] = now, 0
+            elif now - self._well_at.get(name, self._began) > condition.limit_s:
+                self._overdue[name] = self._overdue.get(name, 0) + 1
+                if self._overdue[name] >= CHECKS_IN_A_ROW:
+                    self._bark(f"{name} for more than {condition.limit_s:g} s")
+
+    def start(self) -> None:
+        """Look every second from now on, in a thread that ends with the process."""
+        threading.Thread(target=self._run, name="watchdog", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(CHECK_S)
+            self.check()
+
+
+class Heartbeat:
+    """Whether the event loop turns: it moves a mark every second, and whoever asks takes the mark away."""
+
+    def __init__(self) -> None:
+        self._loop, self._has_turned = asyncio.get_running_loop(), True
+        self._turn()
+
+    def has_turned(self) -> bool:
+        """Since this was asked last."""
+        turned, self._has_turned = self._has_turned, False
+        return turned
+
+    def _turn(self) -> None:
+        self._has_turned = True
+        self._loop.call_later(CHECK_S / 2, self._turn)
+
+
+class Progress:
+    """Whether the partitions of a topic that have something to do get on. Fed with samples."""
+
+    def __init__(self) -> None:
+        self._before: dict[int, int] = {}
+        self._stuck: set[int] = set()
+
+    def sample(self, processed: Mapping[int, int], waiting: Mapping[int, int]) -> None:
+        """Where each partition is, and up to where there is something for it."""
+        self._stuck = {
+            number
+            for number, position in processed.items()
+            if position < waiting.get(number, 0) and self._before.get(number) == position
+        }
+        self._before = dict(processed)
+
+    def is_well(self) -> bool:
+        """No partition stood still between the last two samples with work before it."""
+        return not self._stuck
+
+
+class _Watched(NamedTuple):
+    topic: str
+    processed: Processed
+    is_excused: Callable[[], bool]
+
+
+_STARTED = time.monotonic()  # this module is imported when the process begins
+_watched: list[_Watched] = []
+
+
+def watch_progress(topic: str, processed: Processed, is_excused: Callable[[], bool] = lambda: False) -> None:
+    """Let the process end when a partition of this topic stands still although there is something to read.
+
+    `is_excused`: whether the reader waits for something that a restart would not bring.
+    """
+    _watched.append(_Watched(topic, processed, is_excused))
+
+
+def watch(app: Any) -> None:
+    """Start the watchdogs of this process; call it in its event loop."""
+    watchdog = Watchdog(_bark, began=_STARTED)
+    watchdog.expect(Condition("the event loop stood still", LOOP_STALLED_S, Heartbeat().has_turned))
+    if not app.producer_only:
+        is_ready = lambda: app.tables.actives_ready and not app.rebalancing  # noqa: E731 - as /readyz says it
+        watchdog.expect(Condition("the worker was not ready", NOT_READY_S, is_ready))
+    for watched in _watched:
+        progress = Progress()
+        app.add_future(fail_stop(_sample)(app, watched, progress))
+        sentence = f"{watched.topic} was not read although there is something to read"
+        watchdog.expect(Condition(sentence, LAG_WITHOUT_PROGRESS_S, progress.is_well))
+    watchdog.start()
+
+
+async def _sample(app: Any, watched: _Watched, progress: Progress) -> None:
+    while True:
+        await asyncio.sleep(SAMPLE_S)
+        processed = {} if watched.is_excused() else dict(watched.processed())
+        try:
+            async with asyncio.timeout(SAMPLE_TIMEOUT_S):
+                progress.sample(processed, await _waiting(app.consumer, watched.topic, processed))
+        except (TimeoutError, KafkaError):  # Kafka is away: nothing can be said
+            progress.sample({}, {})
+
+
+async def _waiting(consumer: Any, topic: str, processed: Mapping[int, int]) -> dict[int, int]:
+    """Up to where each partition has something to do: what was delivered, or one more if there is more to fetch."""
+    partitions = [TP(topic, number) for number in processed]
+    ends = await consumer.highwaters(*partitions) if partitions else {}
+    waiting = {tp.partition: consumer.delivered(tp) for tp in partitions}
+    for tp in partitions:
+        # Where a transaction has ended the position moves on, and there is no record.
+        if (await consumer.position(tp) or 0) < ends[tp]:
+            waiting[tp.partition] = max(waiting[tp.partition], processed[tp.partition] + 1)
+    return waiting
+
+
+def _bark(sentence: str) -> None:
+    """End the process, showing where each of its threads was; without the log, whose lock may be what it waits for."""
+    faulthandler.dump_traceback(file=sys.stderr)
+    os.write(sys.stderr.fileno(), f"ending the process: watchdog: {sentence}\n".encode())
+    os._exit(EXIT_CODE)

@@ -1,0 +1,49 @@
+"""Why a worker does not go on: one sentence each, from values."""
+
+import pytest
+
+from app.matching.book import Book
+from app.matching.commands import List, Listing, Moment
+from tables.books import codec
+from tables.changelog import Damaged, Fence, Named, OtherLog, interpret, manifest_key, manifest_value
+from tables.refusals import LogIncomplete, UnknownEngine, require_engine, require_log
+
+LOG, OTHER = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
+
+
+def _interpret(named: dict[str, Named], log_id: str) -> None:
+    interpret({manifest_key(7): manifest_value(7, LOG, named)}, codec(log_id), log_id, Fence(0, 0))
+
+
+def test_books_of_another_log_are_refused() -> None:
+    """Topics that were recreated, or mixed."""
+    with pytest.raises(OtherLog, match=f"another orders log \\({LOG}, this is {OTHER}\\)"):
+        _interpret({}, OTHER)
+
+
+def test_a_named_snapshot_that_is_missing_is_damage() -> None:
+    """The manifest's word is what recovery stands on."""
+    with pytest.raises(Damaged, match="names BTC-USD@6, which is not in the changelog"):
+        _interpret({"BTC-USD": Named(6, 3, 0)}, LOG)
+
+
+def test_a_log_that_ends_before_the_books_is_refused() -> None:
+    """Accepted commands are gone."""
+    with pytest.raises(LogIncomplete, match=r"orders\[2\] ends at 90, the books have carried out commands up to 100"):
+        require_log(2, 100, 0, 90)
+
+
+def test_a_log_that_begins_after_the_books_is_refused() -> None:
+    """Retention has taken what no snapshot covers."""
+    with pytest.raises(LogIncomplete, match=r"orders\[2\] begins at 120, the books continue at 100"):
+        require_log(2, 100, 120, 200)
+    require_log(2, 100, 100, 100)
+
+
+def test_an_unknown_engine_version_in_force_is_refused() -> None:
+    """The market was governed by a release that this is not."""
+    book = Book("BTC-USD")
+    book.apply(List(b"\1" * 16, 1, Listing("BTC-USD", "BTC", "USD", 1_000_000, 10_000)), Moment(0, 1))
+    require_engine([book.state()])
+    with pytest.raises(UnknownEngine, match="BTC-USD has engine version 9 in force, this program has 1"):
+        require_engine([book.state()._replace(engine_version=9)])
