@@ -72,6 +72,7 @@ class ChangelogStates:
         self._manifests: deque[tuple[int, bytes]] = deque()
         self._named_seqs: dict[tuple[str, int], int] = {}
         self._fences: dict[tuple[str, int], int] = {}
+        self._beginnings: list[tuple[int, frozenset[str]]] = []
         self._covered: dict[str, int] = {}
         self._floor = 0
         self._blocks: dict[str, int] = {}
@@ -119,6 +120,7 @@ class ChangelogStates:
         self._floor = max(self._floor, floor)
         if manifest.floor != floor or manifest.log_id != self._log_id:
             self._complain(f"{text.decode()} says floor {manifest.floor} of the log {manifest.log_id}")
+        self._beginnings.append((manifest.executions, frozenset(manifest.named)))
         for name, (offset, seq, executions) in manifest.named.items():
             if self._named_seqs.setdefault((name, offset), seq) != seq:
                 self._complain(f"{text.decode()} names {name}@{offset} with seq {seq}, another manifest did not")
@@ -170,8 +172,12 @@ class ChangelogStates:
 
     def heard(self, instrument: str, seq: int, offset: int) -> None:
         """No reader may begin above the first report that its snapshot does not have (exactness.md, I11)."""
-        if seq > 1 and (fence := self._fences.pop((instrument, seq - 1), 0)) > offset:
-            said = f"sends readers of {instrument} seq {seq - 1} to executions {fence}"
+        if seq == 1:
+            fence = max((begin for begin, named in self._beginnings if instrument not in named), default=0)
+        else:
+            fence = self._fences.pop((instrument, seq - 1), 0)
+        if fence > offset:
+            said = f"sends readers of {instrument} that have seq {seq - 1} to executions {fence}"
             self._complain(f"a manifest {said}, the next report is at {offset}")
 
     def cover(self, instrument: str, offset: int) -> bool:

@@ -17,7 +17,7 @@ from app.models.snapshots import State
 from app.progress import Progress, Verdict
 from app.streaming.failstop import end_process
 from app.topics import EXECUTIONS, ORDERS
-from tables.changelog import Damaged
+from tables.changelog import Damaged, OtherLog
 from tables.readers import starts
 from web import metrics
 from web.books import Market
@@ -96,6 +96,8 @@ class Feed:
                     _log.info("executions/%d: %d snapshots loaded, reading on at %d", start.partition, *found)
         except Damaged as damage:
             end_process(f"state damaged, run `faust -A app rebuild`: {damage}")
+        except OtherLog as other:
+            end_process(str(other))
 
     def _begin_with(self, state: State) -> None:
         self._progress.last_seqs[state.instrument] = state.seq

@@ -12,7 +12,7 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from app import app, settings
-from app.commands.gateway import fail
+from app.commands.gateway import api_key, fail
 from app.commands.progress import ProgressBar
 from app.postgres import AWAY
 from app.settings import broker_address
@@ -53,7 +53,7 @@ async def verify(
     bar = ProgressBar("commands", sys.stderr)
     try:
         verdict = await running.verify(
-            running.Addresses(broker, settings.database_url, url),
+            running.Addresses(broker, settings.database_url, url, api_key()),
             states=changelog_states(broker),
             entries=read_entries(ledger) if ledger else (),
             naive=oracle,

@@ -11,10 +11,12 @@ TIMEOUT_S = 10.0
 AT_ONCE = 16
 
 
-async def gateway_books(url: str) -> dict[str, BookAnswer]:
+async def gateway_books(url: str, api_key: str | None = None) -> dict[str, BookAnswer]:
     """Every book of the gateway at this base URL; raises aiohttp's errors and TimeoutError."""
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     timeout, connector = aiohttp.ClientTimeout(total=TIMEOUT_S), aiohttp.TCPConnector(limit=AT_ONCE)
-    async with aiohttp.ClientSession(f"{url.rstrip('/')}/", timeout=timeout, connector=connector) as session:
+    base = f"{url.rstrip('/')}/"
+    async with aiohttp.ClientSession(base, timeout=timeout, connector=connector, headers=headers) as session:
         listed = await _get(session, "api/v1/instruments")
         names = [market["instrument"] for market in listed]
         return dict(zip(names, await asyncio.gather(*(_book(session, name) for name in names)), strict=True))

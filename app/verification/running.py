@@ -23,11 +23,12 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Addresses:
-    """Kafka's host:port; a part without its address is not judged."""
+    """Kafka's host:port, Postgres' and a gateway's URL; a part without its address is not judged."""
 
     broker: str
     database_url: str | None = None
     url: str | None = None
+    api_key: str | None = None
 
 
 async def verify(
@@ -46,7 +47,7 @@ async def verify(
     async with KafkaLogs(where.broker) as logs:
         required, _ = await caught_up(where.broker, logs, _recorded(where), timeout_s)
         total = sum([await logs.end(ORDERS.name, number) for number in range(logs.partitions)])
-        books = await gateway_books(where.url) if where.url else None
+        books = await gateway_books(where.url, where.api_key) if where.url else None
         tables = await Audit.open(where.database_url, EXECUTIONS.name) if where.database_url else None
         ids = await _log_ids(where.broker, logs.partitions)
         evidence = Evidence(
