@@ -12,7 +12,7 @@ LOG, OTHER = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-00
 
 
 def _interpret(named: dict[str, Named], log_id: str) -> None:
-    interpret({manifest_key(7): manifest_value(7, LOG, named)}, codec(log_id), log_id, Fence(0, 0))
+    interpret({manifest_key(7): manifest_value(7, LOG, named, 0)}, codec(log_id), log_id, Fence(0, 0))
 
 
 def test_books_of_another_log_are_refused() -> None:
