@@ -1,6 +1,7 @@
 """Which processes hold a role's consumer group: whether its workers are up."""
 
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from app.settings import Role
 
@@ -16,6 +17,9 @@ async def members(broker: str, role: Role) -> list[str]:
     await admin.start()
     try:
         (response,) = await admin.describe_consumer_groups([group_of(role)])
+    except GroupCoordinatorNotAvailableError:
+        return []  # no group has ever been used here
+    else:
         return [member[0] for group in response.groups for member in group[5]]
     finally:
         await admin.close()

@@ -58,8 +58,8 @@ async def rebuild(broker: str, logs: KafkaLogs, number: int, log_id: str, progre
     if findings.states.first is None and (states.has_manifest or end <= 1):
         return Rebuilt(number, None, floor)
     partition = await _replayed(logs, number, floor, progress)
-    # A report of a command above the floor may lie anywhere: then readers begin at the first one.
-    plan = _Plan.of(partition, log_id, floor, 0 if unheard else fence)
+    # Where a report of a command above the floor is there already, readers must not begin beyond it.
+    plan = _Plan.of(partition, log_id, floor, fence if judge.heard_to < floor else 0)
     stale = sorted(states.keys - {key for key, _ in plan.records})
     await _write(broker, number, [*plan.records, *((key, None) for key in stale)])
     damage = findings.states.first or "no manifest"

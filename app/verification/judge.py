@@ -62,6 +62,8 @@ class PartitionJudge:
         self.trades = Effective("trades", number, findings.trades, lambda offset, value, said: None)
         self.rows = ExpectedRows()
         self.next_offset = 0
+        self.heard_to = -1
+        """The last command of which a report is there."""
 
     def orders(self, records: Iterable[LogRecord]) -> None:
         """The next commands of the log."""
@@ -130,6 +132,7 @@ class PartitionJudge:
 
     def _hear(self, offset: int, value: bytes, said: Said) -> None:
         """An effective report: of what it says the conservation is judged, of what it should say the rows."""
+        self.heard_to = max(self.heard_to, said.offset)
         if self._recorded is not None and offset < self._recorded:
             self.rows.add(said.message)
         if self._states is not None:

@@ -33,7 +33,9 @@ async def caught_up(broker: str, logs: KafkaLogs, recorded: Recorded | None, tim
     """Wait for what is in `orders` now to be reported, and for those reports to be recorded. Raises NotQuiet."""
     started = time.monotonic()
     required = {number: await logs.end(ORDERS.name, number) for number in range(logs.partitions)}
-    while behind := await _unmatched(logs, required):
+    last = {number: await logs.last(ORDERS.name, number, end) for number, end in required.items()}
+    commands = {number: record.offset for number, record in last.items() if record is not None}
+    while behind := await _unmatched(logs, commands):
         if not await members(broker, "matching"):
             return CaughtUp(dict.fromkeys(required, 0), time.monotonic() - started)
         await _wait(started, timeout_s, behind)
@@ -45,12 +47,12 @@ async def caught_up(broker: str, logs: KafkaLogs, recorded: Recorded | None, tim
     return CaughtUp(required, time.monotonic() - started)
 
 
-async def _unmatched(logs: KafkaLogs, required: Mapping[int, int]) -> str | None:
-    """Who still has commands to match, in words."""
-    for number, end in required.items():
-        last, done = await logs.last(ORDERS.name, number, end), await _last_reported(logs, number)
-        if last is not None and last.offset > done:
-            return f"matching has done {done + 1} of {end} commands of partition {number}"
+async def _unmatched(logs: KafkaLogs, commands: Mapping[int, int]) -> str | None:
+    """Which partition's last command has no report yet, in words."""
+    for number, offset in commands.items():
+        done = await _last_reported(logs, number)
+        if offset > done:
+            return f"matching has done {done + 1} of {offset + 1} commands of partition {number}"
     return None
 
 

@@ -16,6 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from app.engine import partition_of
+from app.groups import members
 from app.local.venue import Venue, running_venue
 from app.streaming.failstop import EXIT_CODE
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TOPICS
@@ -139,6 +140,8 @@ async def test_rebuild_refuses_while_a_worker_has_the_partitions(venue: Venue) -
     """Two writers would not agree on what is damaged."""
     told = await cli(venue, "rebuild")
     assert told.code == 1 and "stop the matching workers first" in told.err
+    assert len(await members(venue.servers.broker, "matching")) == 1
+    assert await members(venue.servers.broker, "gateway") == []  # it has no group
 
 
 async def alter_a_report(venue: Venue) -> None:
