@@ -8,6 +8,7 @@ from app.models.decimals import UNIT_DIGITS, text, units
 from app.models.reports import ExecutionReport, OrderChange, TradeReport
 
 OPEN = ("new", "partially_filled")
+MAX_LEFTOVERS = 1_000  # prices in a heap that are no levels any more
 
 
 class _Fills:
@@ -94,7 +95,7 @@ class _Book:
         for level in report.levels:
             side, price = level.side.value, units(level.price)
             if level.orders and (side, price) not in self.levels:
-                heappush(self.bids if side == "buy" else self.asks, -price if side == "buy" else price)
+                self._push(side, price)
             if level.orders:
                 self.levels[side, price] = units(level.quantity), level.orders
             else:
@@ -104,6 +105,12 @@ class _Book:
                 is_stop = order.terms.stop_price is not None
                 self.sides[order.order_id] = order.terms.side.value, is_stop, order.terms.display_quantity is not None
             self._rest(order)
+
+    def _push(self, side: str, price: int) -> None:
+        heap, sign = (self.bids, -1) if side == "buy" else (self.asks, 1)
+        heappush(heap, sign * price)
+        if len(heap) > 2 * len(self.levels) + MAX_LEFTOVERS:
+            heap[:] = sorted({price * sign} | {sign * known for of, known in self.levels if of == side})
 
     def is_crossed(self) -> bool:
         while self.bids and ("buy", -self.bids[0]) not in self.levels:
