@@ -16,7 +16,13 @@ SESSION = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
-KEY_TYPES = {"instrument": "text", "order_id": "uuid", "seq": "bigint", "accepting_seq": "bigint"}
+KEY_TYPES = {
+    "instrument": "text",
+    "order_id": "uuid",
+    "seq": "bigint",
+    "first_seq": "bigint",
+    "accepting_seq": "bigint",
+}
 # How a column's type is read, so that rows compare with reports; other types as they are.
 CASTS = {
     "numeric": "t.{}::text",

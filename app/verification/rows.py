@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from msgspec import to_builtins
+
 from app.models.reports import ExecutionReport, OrderChange
 
 Row = dict[str, Any]
@@ -15,6 +17,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "orders": ("instrument", "accepting_seq"),
     "order_events": ("order_id", "seq"),
     "trades": ("instrument", "seq"),
+    "book_snapshots": ("instrument", "first_seq"),
     "rejections": ("instrument", "seq"),
     "instruments": ("instrument",),
     "instrument_progress": ("instrument",),
@@ -54,6 +57,7 @@ class ExpectedRows:
         """How many rows `take` would give."""
         self._settled: dict[str, Rows] = {name: {} for name in KEYS}
         self._open: dict[str, Row] = {}
+        self._snapshots: Rows = {}
         self._instruments: Rows = {}
         self._progress: Rows = {}
 
@@ -67,6 +71,8 @@ class ExpectedRows:
             row = {field: getattr(trade, field) for field in trade.__struct_fields__}
             row |= {"instrument": name, "report_seq": report.seq, "executed_at": report.time}
             self._settle("trades", (name, trade.seq), row)
+        if report.command == "snapshot" and report.outcome.value == "accepted":
+            self._snapshot(report)
         if report.raw is not None:
             self._settle("rejections", (name, report.seq), _rejection(report))
         if report.listing or report.market_status:
@@ -81,6 +87,8 @@ class ExpectedRows:
         """All others: after the last report."""
         for row in self._open.values():
             self._settle("orders", (row["instrument"], row["accepting_seq"]), row)
+        for key, row in self._snapshots.items():
+            self._settle("book_snapshots", key, row)
         for table, rows in (("instruments", self._instruments), ("instrument_progress", self._progress)):
             for key, row in rows.items():
                 self._settle(table, key, row)
@@ -105,6 +113,17 @@ class ExpectedRows:
         if state["status"] not in OPEN:
             row = self._open.pop(order.order_id)
             self._settle("orders", (row["instrument"], row["accepting_seq"]), row)
+
+    def _snapshot(self, report: ExecutionReport) -> None:
+        """The levels of all its parts so far; it is complete with the last one."""
+        key = report.instrument, report.seq - report.part + 1
+        row = self._snapshots.pop(key, {"instrument": key[0], "first_seq": key[1], "levels": []})
+        row |= {"seq": report.seq, "time": report.time, "complete": report.part == report.parts}
+        row["levels"] += [to_builtins(level) for level in report.levels if level.orders]
+        if row["complete"]:
+            self._settle("book_snapshots", key, row)
+        else:
+            self._snapshots[key] = row
 
     def _instrument(self, report: ExecutionReport) -> None:
         row = self._instruments.setdefault((report.instrument,), {"instrument": report.instrument})

@@ -104,10 +104,23 @@ async def records(venue: Venue, topic: str, partition: int) -> list[Any]:
 
 
 async def test_an_honest_venue_is_right_while_it_works(venue: Venue) -> None:
-    """Orders keep coming; everything up to a fixed point is equal, the ledger and a gateway's books included."""
+    """Orders keep coming, an operator acts; everything is equal, the ledger and a gateway's books included."""
     stream = requests(PROFILES["crossing"], 4, MIXED, tag="meanwhile")
     loop = asyncio.create_task(OpenLoop(venue.url, stream, RATE, 60.0, connections=8, timeout_s=5.0, seed=4).run())
     try:
+        halted, opened, listed, taken = [
+            await cli(venue, *said)
+            for said in (
+                ("halt", "DOT-USD"),
+                ("resume", "DOT-USD"),
+                ("list-instrument", "SHIB-USD", "0.01", "1", "--rule", "max_fills=50"),
+                ("snapshot", "BTC-USD"),
+            )
+        ]
+        assert halted.out.startswith("DOT-USD  market_status halted"), halted
+        assert opened.out.startswith("DOT-USD  market_status open"), opened
+        assert listed.out.startswith("SHIB-USD  market_status open  tick_size 0.01  lot_size 1"), listed
+        assert taken.out.startswith(f"orders[{partition_of('BTC-USD', PARTITIONS)}]@"), taken
         ledger = str(venue.folder / "ledger.jsonl")
         told = await cli(venue, "verify", "--oracle", "--json", "--url", venue.url, "--ledger", ledger)
     finally:
