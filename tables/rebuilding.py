@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer
 
 from app.engine import Partition
-from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
+from app.topics import BOOKS_CHANGELOG, ORDERS
 from app.verification.findings import Findings
 from app.verification.judge import PartitionJudge
 from app.verification.promises import Promises
 from app.verification.reading import KafkaLogs
+from app.verification.venue import Streams
 from tables.books import Subjects
 from tables.changelog import Named, block_key, manifest_key, manifest_value
 from tables.checkpoint import Record
@@ -55,14 +56,16 @@ async def rebuild(broker: str, logs: KafkaLogs, number: int, log_id: str, progre
     end = judge.next_offset
     unheard = [offset for topic in (judge.executions, judge.trades) if (offset := topic.first_missing) is not None]
     floor = min(unheard, default=end)
-    if findings.states.first is None and (states.has_manifest or end <= 1):
+    damage = findings.states.first or _lost_outputs(judge)
+    if damage is None and end > 1 and not states.has_manifest:
+        damage = "there is no manifest"
+    if damage is None:
         return Rebuilt(number, None, floor)
     partition = await _replayed(logs, number, floor, progress)
     # Where a report of a command above the floor is there already, readers must not begin beyond it.
     plan = _Plan.of(partition, log_id, floor, fence if judge.heard_to < floor else 0)
     stale = sorted(states.keys - {key for key, _ in plan.records})
     await _write(broker, number, [*plan.records, *((key, None) for key in stale)])
-    damage = findings.states.first or "no manifest"
     return Rebuilt(number, damage, floor, plan.snapshots, plan.blocks, len(stale))
 
 
@@ -70,8 +73,7 @@ async def _compare(
     logs: KafkaLogs, number: int, findings: Findings, states: ChangelogStates, progress: Callable[[int], None]
 ) -> tuple[int, PartitionJudge]:
     """The end of executions, asked before that of orders, and the judge who has heard both."""
-    executions, trades = await logs.stream(EXECUTIONS.name, number), await logs.stream(TRADES.name, number)
-    orders = await logs.stream(ORDERS.name, number)
+    streams = await Streams.of(logs, number)
     judge = PartitionJudge(
         number,
         logs.partitions,
@@ -82,18 +84,20 @@ async def _compare(
         promises=Promises(()),
         states=states,
     )
-    fence = executions.end
-    while records := await orders.read():
-        judge.orders(records)
-        for effective, stream in ((judge.executions, executions), (judge.trades, trades)):
-            while effective.wants_records and (heard := await stream.read()):
-                effective.show(heard)
-        progress(len(records))
-    for effective, stream in ((judge.executions, executions), (judge.trades, trades)):
-        while heard := await stream.read():
-            effective.show(heard)
-    judge.end_of_orders()
-    return fence, judge
+
+    async def after_batch(commands: int) -> None:
+        progress(commands)
+
+    await streams.carry_to(judge, after_batch)
+    return streams.executions.end, judge
+
+
+def _lost_outputs(judge: PartitionJudge) -> str | None:
+    """What snapshots cover was in the topics once; a worker writes it again if it begins before it."""
+    for name, topic in (("executions", judge.executions), ("trades", judge.trades)):
+        for instrument, seq in topic.missing(judge.is_required).items():
+            return f"{name} has lost records of {instrument} up to seq {seq}, which snapshots cover"
+    return None
 
 
 async def _replayed(logs: KafkaLogs, number: int, floor: int, progress: Callable[[int], None]) -> Partition:

@@ -11,13 +11,12 @@ from typing import NamedTuple, Protocol
 
 from app.topics import EXECUTIONS, ORDERS, TRADES
 from app.verification.books import BookAnswer, Books
-from app.verification.effective import Effective
 from app.verification.engines import LogRecord
-from app.verification.findings import Findings, Verdict, verdict
+from app.verification.findings import Finding, Findings, Verdict, verdict
 from app.verification.judge import PartitionJudge, States
 from app.verification.ledger import Entry
 from app.verification.promises import Promises
-from app.verification.rows import KEYS, ExpectedRows, Tables, compare, compare_counts
+from app.verification.rows import KEYS, Rows, Tables, compare, compare_counts
 
 ROWS_AT_ONCE = 5_000
 POLL_S = 0.2
@@ -62,106 +61,131 @@ class Evidence(NamedTuple):
     patience_s: float = 0.0
 
 
+class Streams(NamedTuple):
+    """The topics of one partition."""
+
+    executions: Stream
+    trades: Stream
+    orders: Stream
+
+    @classmethod
+    async def of(cls, logs: Logs, number: int) -> "Streams":
+        """The end of `orders` is asked last: whatever the others have came from below it."""
+        executions, trades = await logs.stream(EXECUTIONS.name, number), await logs.stream(TRADES.name, number)
+        return cls(executions, trades, await logs.stream(ORDERS.name, number))
+
+    async def carry_to(self, judge_: PartitionJudge, after_batch: Callable[[int], Awaitable[None]]) -> None:
+        """All commands, and what the topics have of them, each as soon as it is wanted."""
+        outputs = ((judge_.executions, self.executions), (judge_.trades, self.trades))
+        while commands := await self.orders.read():
+            judge_.orders(commands)
+            for effective, stream in outputs:
+                while effective.wants_records and (records := await stream.read()):
+                    effective.show(records)
+            await after_batch(len(commands))
+        for effective, stream in outputs:
+            while records := await stream.read():
+                effective.show(records)
+        judge_.end_of_orders()
+
+    async def wait_for_missing(self, judge_: PartitionJudge, patience_s: float) -> None:
+        """A worker that was killed between two topics writes to the second after its start."""
+        deadline = time.monotonic() + patience_s
+        for effective, stream in ((judge_.executions, self.executions), (judge_.trades, self.trades)):
+            while effective.missing(judge_.is_required) and time.monotonic() < deadline:
+                await asyncio.sleep(POLL_S)
+                await stream.extend()
+                while records := await stream.read():
+                    effective.show_late(records)
+
+
 async def judge(
     logs: Logs, evidence: Evidence, naive: bool = False, progress: Callable[[int], None] = lambda commands: None
 ) -> Verdict:
     """Compare everything with what the log gives; `progress` hears of every batch of commands."""
-    findings, promises, in_flight = Findings(), Promises(evidence.entries), []
-    books = None if evidence.books is None else Books(evidence.books)
-    all_rows: list[ExpectedRows] = []
+    whole = _Pass(evidence, naive, progress)
     for number in range(logs.partitions):
+        await whole.partition(logs, number)
+    return await whole.end()
+
+
+class _Pass:
+    """The findings so far, partition by partition."""
+
+    def __init__(self, evidence: Evidence, naive: bool, progress: Callable[[int], None]) -> None:
+        self._evidence, self._naive, self._progress = evidence, naive, progress
+        self._findings, self._promises = Findings(), Promises(evidence.entries)
+        self._books = None if evidence.books is None else Books(evidence.books)
+        self._counts: dict[str, dict[str, int]] = {table: {} for table in KEYS}
+        self._in_flight: list[str] = []
+
+    async def partition(self, logs: Logs, number: int) -> None:
+        """Judge the next one."""
+        evidence, findings = self._evidence, self._findings
         states = await evidence.states(number, findings) if evidence.states else None
-        executions, trades = await logs.stream(EXECUTIONS.name, number), await logs.stream(TRADES.name, number)
-        orders = await logs.stream(ORDERS.name, number)  # last: what the others have came from below this end
-        recorded = evidence.tables.positions.get(number, 0) if evidence.tables else None
+        streams = await Streams.of(logs, number)
         judge_ = PartitionJudge(
             number,
             logs.partitions,
             findings,
-            required=evidence.required.get(number, orders.end),
-            recorded=recorded,
-            books=books,
-            promises=promises,
+            required=evidence.required.get(number, streams.orders.end),
+            recorded=evidence.tables.positions.get(number, 0) if evidence.tables else None,
+            books=self._books,
+            promises=self._promises,
             states=states,
-            naive=naive,
+            naive=self._naive,
         )
-        while records := await orders.read():
-            judge_.orders(records)
-            await _follow(judge_.executions, executions)
-            await _follow(judge_.trades, trades)
-            await _rows(findings, evidence.tables, judge_.rows)
-            progress(len(records))
-        for effective, stream in ((judge_.executions, executions), (judge_.trades, trades)):
-            while records := await stream.read():
-                effective.show(records)
-        judge_.end_of_orders()
-        for effective, stream in ((judge_.executions, executions), (judge_.trades, trades)):
-            await _wait_for_missing(effective, stream, judge_, evidence.patience_s)
-        await _rows(findings, evidence.tables, judge_.rows, rest=True)
-        all_rows.append(judge_.rows)
+
+        async def after_batch(commands: int) -> None:
+            if judge_.rows.settled >= ROWS_AT_ONCE:
+                await self._compare_rows(judge_.rows.take())
+            self._progress(commands)
+
+        await streams.carry_to(judge_, after_batch)
+        await streams.wait_for_missing(judge_, evidence.patience_s)
+        await self._compare_rows(judge_.rows.take())
+        await self._compare_rows(judge_.rows.rest())
+        for table, counts in judge_.rows.counts.items():
+            self._counts[table] |= counts
         if missing := judge_.end():
-            in_flight.append(f"orders[{number}]: {missing:,} reports had not come yet")
-        _position(findings, evidence, number, executions.end)
-    await _counts(findings, evidence.tables, all_rows)
-    findings.books.compared = len(evidence.books or ())
-    for sentence in books.end() if books else ():
-        findings.books.complain(sentence)
-    findings.requests.compared = len(promises)
-    for sentence in promises.end():
-        findings.requests.complain(sentence)
-    return verdict(findings, naive, tuple(in_flight))
+            self._in_flight.append(f"orders[{number}]: {missing:,} reports had not come yet")
+        self._compare_position(number, streams.executions.end)
 
+    async def end(self) -> Verdict:
+        """What can be said when all partitions are judged."""
+        findings, tables = self._findings, self._evidence.tables
+        for table in KEYS if tables is not None else ():
+            assert tables is not None
+            _complain(findings.postgres, compare_counts(table, await tables.counts(table), self._counts[table]))
+        findings.books.compared = len(self._evidence.books or ())
+        _complain(findings.books, self._books.end() if self._books else ())
+        findings.requests.compared = len(self._promises)
+        _complain(findings.requests, self._promises.end())
+        return verdict(findings, self._naive, tuple(self._in_flight))
 
-async def _follow(effective: Effective, stream: Stream) -> None:
-    """Read as long as the log is ahead."""
-    while effective.wants_records and (records := await stream.read()):
-        effective.show(records)
-
-
-async def _wait_for_missing(effective: Effective, stream: Stream, judge_: PartitionJudge, patience_s: float) -> None:
-    """A worker that was killed between two topics writes to the second after its start."""
-    deadline = time.monotonic() + patience_s
-    while effective.missing(judge_.is_required) and time.monotonic() < deadline:
-        await asyncio.sleep(POLL_S)
-        await stream.extend()
-        while records := await stream.read():
-            effective.show_late(records)
-
-
-async def _rows(findings: Findings, tables: Tables | None, rows: ExpectedRows, rest: bool = False) -> None:
-    if tables is None or not (rest or rows.settled >= ROWS_AT_ONCE):
-        return
-    for part in [rows.take(), rows.rest()] if rest else [rows.take()]:
-        for table, expected in part.items():
+    async def _compare_rows(self, rows: Mapping[str, Rows]) -> None:
+        tables, finding = self._evidence.tables, self._findings.postgres
+        if tables is None:
+            return
+        for table, expected in rows.items():
             keys = list(expected)
             for start in range(0, len(keys), ROWS_AT_ONCE):
                 some = keys[start : start + ROWS_AT_ONCE]
                 found = await tables.rows(table, KEYS[table], some)
-                findings.postgres.compared += len(found)
-                _complain(findings, compare(table, found, {key: expected[key] for key in some}))
+                finding.compared += len(found)
+                _complain(finding, compare(table, found, {key: expected[key] for key in some}))
+
+    def _compare_position(self, number: int, end: int) -> None:
+        tables, finding = self._evidence.tables, self._findings.postgres
+        if tables is None or number not in tables.positions:
+            return
+        position, log_id = tables.positions[number], tables.log_ids[number]
+        if position > end:
+            finding.complain(f"Postgres has recorded executions[{number}] up to {position}, it ends at {end}")
+        if log_id != (right := self._evidence.log_ids.get(number)):
+            finding.complain(f"Postgres has recorded the log {log_id} in partition {number}, this is {right}")
 
 
-async def _counts(findings: Findings, tables: Tables | None, partitions: list[ExpectedRows]) -> None:
-    if tables is None:
-        return
-    for table in KEYS:
-        expected: dict[str, int] = {}
-        for rows in partitions:
-            expected |= rows.counts[table]
-        _complain(findings, compare_counts(table, await tables.counts(table), expected))
-
-
-def _position(findings: Findings, evidence: Evidence, number: int, end: int) -> None:
-    tables = evidence.tables
-    if tables is None or number not in tables.positions:
-        return
-    position, log_id = tables.positions[number], tables.log_ids[number]
-    if position > end:
-        findings.postgres.complain(f"Postgres has recorded executions[{number}] up to {position}, it ends at {end}")
-    if log_id != (right := evidence.log_ids.get(number)):
-        findings.postgres.complain(f"Postgres has recorded the log {log_id} in partition {number}, this is {right}")
-
-
-def _complain(findings: Findings, sentences: Iterable[str]) -> None:
+def _complain(finding: Finding, sentences: Iterable[str]) -> None:
     for sentence in sentences:
-        findings.postgres.complain(sentence)
+        finding.complain(sentence)
