@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from app import settings
 from app.local import state
 from app.local.logs import Terminal
 from app.local.ports import Ports
@@ -143,7 +144,11 @@ def greeting(venue: Venue) -> list[str]:
     lines += [f"logs          {venue.folder / 'logs'}"]
     if any(worker.role == "gateway" for worker in venue.workers):
         order = '{"client_id":"me","instrument":"BTC-USD","side":"buy","type":"limit","price":"70000","quantity":"1"}'
-        lines += [f"curl -i {venue.url}/api/v1/orders -H 'Idempotency-Key: first' -d '{order}'"]
+        key = ""
+        if settings.auth == "keys":
+            lines += [f"BROKER_URL={venue.env['BROKER_URL']} faust -A app create-key --client-id me --role trader"]
+            key = "-H 'Authorization: Bearer KEY' "
+        lines += [f"curl -i {venue.url}/api/v1/orders {key}-H 'Idempotency-Key: first' -d '{order}'"]
     return lines
 
 
