@@ -44,6 +44,7 @@ async def main() -> None:
     key = new_key("ann", KeyRole.TRADER, 0, rate=RATE)
     keyring = Keyring("127.0.0.1:9092", 0.0)
     keyring._apply(key.kept.key_id.encode(), encode_key(key.kept))
+    keyring.is_ready = True
     web_app = web.Application()
     web_app[GATEWAY] = SimpleNamespace(keyring=keyring)  # type: ignore[assignment]
     headers = {"Authorization": f"Bearer {key.text}"}

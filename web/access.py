@@ -5,19 +5,19 @@ from collections.abc import Callable
 from aiohttp import web
 
 from app import settings
-from app.models.api_keys import KeyRole
+from app.models.api_keys import ApiKey, KeyRole
 from web import changing, health, metrics, placing
 from web.answers import RETRY_SOON
 from web.callers import CALLER, Caller
 from web.exposure import default_rate
 from web.gateway import GATEWAY
+from web.keyring import Keyring
 from web.limits import BUCKET, Addresses, charge, say_limits
 from web.problems import Handler, Problem
 from web.routes import Route
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="matchstream"'}
 SCHEME = "bearer "
-
 
 OPEN = frozenset((health.healthz, health.readyz, metrics.metrics))
 """For probes and Prometheus, which have no key."""
@@ -62,12 +62,17 @@ def _behind(routes: tuple[Route, ...], guard: Callable[[Handler, KeyRole], Handl
 
 def _with_key(handler: Handler, role: KeyRole) -> Handler:
     async def checked(request: web.Request) -> web.StreamResponse:
-        caller = _admit(request)
+        keyring = request.app[GATEWAY].keyring
+        assert keyring is not None, "a gateway with auth=keys has a keyring"
+        key = _admit(request, keyring)
         charge(request, 1)
-        if not caller.role.may(role):
-            raise Problem(403, "forbidden", f"this needs a key with the role {role}; this one's is {caller.role}")
-        request[CALLER] = caller
-        return await handler(request)
+        if not key.role.may(role):
+            raise Problem(403, "forbidden", f"this needs a key with the role {role}; this one's is {key.role}")
+        request[CALLER] = Caller(key.client_id, key.role)
+        if "Upgrade" not in request.headers:
+            return await handler(request)
+        with keyring.held(key):
+            return await handler(request)
 
     return checked
 
@@ -81,21 +86,19 @@ def _with_limit(handler: Handler, addresses: Addresses) -> Handler:
     return limited
 
 
-def _admit(request: web.Request) -> Caller:
-    """Whose key came with the request; raises 401, and 503 while the keys are being read."""
-    keyring = request.app[GATEWAY].keyring
-    assert keyring is not None, "a gateway with auth=keys has a keyring"
+def _admit(request: web.Request, keyring: Keyring) -> ApiKey:
+    """The key that came with the request; raises 401, and 503 while the keys are being read."""
     presented = _presented(request)
+    if not keyring.is_ready:  # a key that is known already may be revoked further on
+        raise Problem(503, "not_ready", "this gateway is still reading the API keys", RETRY_SOON)
     found = keyring.find(presented)
     if found is None:
-        if not keyring.is_ready:
-            raise Problem(503, "not_ready", "this gateway is still reading the API keys", RETRY_SOON)
         metrics.unauthorized.inc()
         raise Problem(401, "unauthorized", "this API key is unknown, revoked or expired", CHALLENGE)
     key, bucket = found
     if bucket is not None:
         request[BUCKET] = bucket
-    return Caller(key.client_id, key.role)
+    return key
 
 
 def _presented(request: web.Request) -> str:

@@ -21,7 +21,7 @@ from web.problems import CONTENT_TYPE, Problem
 HEAD_TIMEOUT_S = 10.0  # from a request's first byte, or from the connection, to the end of its headers
 IDLE_TIMEOUT_S = 75.0  # between requests: longer than balancers keep their connections
 REQUEST_TIMEOUT_S = 60.0  # from a request's headers to the last byte of its answer; a WebSocket may stay
-UNREAD_TIMEOUT_S = 2.0  # for the rest of a body that nobody reads, after the answer
+UNREAD_TIMEOUT_S = 2.0  # for what a client still sends after its answer, and nobody reads
 SHUTDOWN_TIMEOUT_S = 6.0  # for requests on their way when the server closes: longer than Kafka's acknowledgement
 MAX_LINE_BYTES = 8 * 1024 - 2  # of the request line; of a header; aiohttp's own limits, 400 beyond
 MAX_HEADER_BYTES = 8 * 1024 - 2
@@ -34,7 +34,7 @@ SWEEP_INTERVAL_S = 1.0
 class Connection(RequestHandler):
     """aiohttp's connection, with a place among all others and a clock."""
 
-    __slots__ = ("_began", "_head_since", "_is_surplus")
+    __slots__ = ("_began", "_head_since", "_is_surplus", "_left_at")
 
     open: ClassVar[set["Connection"]] = set()
     most: ClassVar[int] = 0
@@ -45,6 +45,7 @@ class Connection(RequestHandler):
         self._is_surplus = count >= self.most
         self._began = self._loop.time()
         self._head_since: float | None = self._began
+        self._left_at: float | None = None
         super().connection_made(transport)
         self.open.add(self)
         if self._is_surplus:
@@ -69,16 +70,25 @@ class Connection(RequestHandler):
         """End what takes too long."""
         if self.transport is None or self._payload_parser is not None:  # gone; or a WebSocket, which has its own pings
             return
-        if self._request_in_progress:
-            if (
-                now - self._began > REQUEST_TIMEOUT_S
-            ):  # every step has a limit of its own: it is the client, not reading
+        if self._left_at is not None:
+            if now - self._left_at > UNREAD_TIMEOUT_S:
+                self.force_close()
+        elif self._request_in_progress:
+            # Every step of ours has a limit of its own: this is a client that does not read its answer.
+            if now - self._began > REQUEST_TIMEOUT_S:
                 metrics.http_refused.labels("request").inc()
                 self.transport.abort()
         elif self._head_since is not None and now - self._head_since > HEAD_TIMEOUT_S:
             metrics.http_refused.labels("head").inc()
-            self.transport.write(_too_late())
-            self.force_close()
+            self._leave(_too_late(), now)
+
+    def _leave(self, answer: bytes, now: float) -> None:
+        """Send this and nothing more. Closed at once, with bytes unread, the client would lose the answer."""
+        transport: Any = self.transport
+        transport.write(answer)
+        transport.write_eof()
+        self.close()
+        self._left_at = now
 
     def _handle_request(self, request: Any, start_time: float | None, request_handler: Any) -> Any:
         self._began = self._loop.time()

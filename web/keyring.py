@@ -1,6 +1,10 @@
 """The API keys that a gateway knows: it tails their topic, so that neither Postgres nor Kafka away closes a door."""
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import time_ns
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
@@ -9,6 +13,7 @@ from app.models.api_keys import ApiKey, digest_of, key_id_of
 from web.limits import Bucket
 
 FETCH_MAX_WAIT_MS = 500
+LONGEST_MS = 7 * 86_400_000  # of a WebSocket, also with a key that never ends
 
 
 class Keyring:
@@ -24,6 +29,7 @@ class Keyring:
         self._default_rate = default_rate
         self._keys: dict[str, ApiKey] = {}
         self._buckets: dict[str, Bucket] = {}
+        self._holders: dict[str, set[asyncio.Task[Any]]] = {}
         self.is_ready = False
         """Whether everything that was in the topic when this gateway started has been read."""
 
@@ -52,9 +58,26 @@ class Keyring:
             return None
         return key, self._buckets.get(key.key_id)
 
+    @contextmanager
+    def held(self, key: ApiKey) -> Iterator[None]:
+        """While a WebSocket is served: this task is cancelled when its key is revoked, changed or over."""
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None, "a request is served by a task"
+        holders = self._holders.setdefault(key.key_id, set())
+        holders.add(task)
+        left_ms = LONGEST_MS if key.expires_at is None else key.expires_at - time_ns() // 1_000_000
+        timer = loop.call_later(min(left_ms, LONGEST_MS) / 1_000, task.cancel)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            holders.discard(task)
+
     def _apply(self, raw_key: bytes, value: bytes | None) -> None:
         api_keys.apply(self._keys, raw_key, value)
         key_id = raw_key.decode("utf-8", "replace")
+        for task in self._holders.pop(key_id, ()):
+            task.cancel()
         key, _ = self._keys.get(key_id), self._buckets.pop(key_id, None)
         if key is not None and (rate := key.rate or self._default_rate):
             self._buckets[key_id] = Bucket(rate)
