@@ -52,6 +52,7 @@ class Feed:
         self._positions: dict[TopicPartition, int] = {}
         self._tags: dict[bytes, str] = {}
         self._changed_depths: set[Market] = set()
+        self._matched = 0
         self.markets: dict[str, Market] = {}
         self.orders = RecentOrders()
         self.expectations = Expectations()
@@ -125,6 +126,8 @@ class Feed:
     def _note_progress(self) -> None:
         for tp, at in self._positions.items():
             lag.labels("gateway", tp.partition).set(max(0, (self._consumer.highwater(tp) or 0) - at))
+        metrics.orders_matched.inc(self._matched)
+        self._matched = 0
         if not self.is_ready and all(self._positions[tp] >= goal for tp, goal in self._goals.items()):
             self.is_ready = True
             _log.info("the feed has caught up, with %d instruments", len(self.markets))
@@ -164,13 +167,13 @@ class Feed:
         self.orders.apply(report)
         if report.levels:
             self._changed_depths.add(market)
-        if report.trades:
+        if report.trades and self.is_ready:
             self._publish(report)
 
     def _publish(self, report: ExecutionReport) -> None:
-        if not self.is_ready:
-            return
-        metrics.orders_matched.inc(sum(1 for order in report.orders if order.liquidity is not None))
+        for order in report.orders:
+            if order.liquidity is not None:
+                self._matched += 1
         if self._hub:
             for trade in report.trades:
                 message = orjson.dumps(trade_answer(report.instrument, trade, report.time)).decode()

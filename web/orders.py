@@ -111,13 +111,20 @@ class RecentOrders:
     def apply(self, report: ExecutionReport) -> None:
         """Take in the next report."""
         orders, instrument, seq, time = self._orders, report.instrument, report.seq, report.time
+        clients = self._accepted.get(instrument)
+        if clients is None:
+            clients = self._accepted[instrument] = {}
         for change in report.orders:
             order_id = change.order_id
             if change.terms is not None:
                 if order_id in orders:
                     self._forget(order_id)  # its key has been used again
                 orders[order_id] = _new(SeenOrder, (instrument, change.terms, change, seq, time, time))
-                self._note(instrument, change.client_id, order_id, seq)
+                accepted = clients.get(change.client_id)
+                if accepted is None:
+                    clients[change.client_id] = {order_id: seq}
+                else:
+                    accepted[order_id] = seq
                 continue
             known = orders.get(order_id)
             terms, created_ms = (None, None) if known is None else (known.terms, known.created_ms)
@@ -142,16 +149,6 @@ class RecentOrders:
             order = self._orders[order_id]
             assert isinstance(order, SeenOrder) and order.created_ms is not None, "its beginning was seen"
             yield ListedOrder(Place(order.created_ms, instrument, seq), order)
-
-    def _note(self, instrument: str, client_id: str, order_id: str, seq: int) -> None:
-        clients = self._accepted.get(instrument)
-        if clients is None:
-            clients = self._accepted[instrument] = {}
-        accepted = clients.get(client_id)
-        if accepted is None:
-            clients[client_id] = {order_id: seq}
-        else:
-            accepted[order_id] = seq
 
     def _forget(self, order_id: str) -> None:
         order = self._orders.pop(order_id)

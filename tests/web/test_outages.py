@@ -220,8 +220,11 @@ async def test_without_postgres_orders_books_and_recent_trades_go_on(gateways: G
         await venue.servers.start()
 
     for api in (first, second):
-        events = await eventually(lambda api=api: api("GET", f"/orders/{order_id}/events"), lambda a: a.status == 200)
-        assert [event["status"] for event in events.body][:1] == ["new"]
+        events = await eventually(
+            lambda api=api: api("GET", f"/orders/{order_id}/events"),
+            lambda found: found.status == 200 and len(found.body) == 2,
+        )
+        assert [event["status"] for event in events.body] == ["new", "canceled"]
         assert (await api("GET", "/orders?client_id=seller&limit=50")).status == 200
 
 
