@@ -50,6 +50,7 @@ class Feed:
         self._gap_since: dict[str, float] = {}
         self._goals: dict[TopicPartition, int] = {}
         self._positions: dict[TopicPartition, int] = {}
+        self._lags = {tp: lag.labels("gateway", tp.partition) for tp in self._topic_partitions}
         self._tags: dict[bytes, str] = {}
         self._changed_depths: set[Market] = set()
         self._matched = 0
@@ -125,7 +126,7 @@ class Feed:
 
     def _note_progress(self) -> None:
         for tp, at in self._positions.items():
-            lag.labels("gateway", tp.partition).set(max(0, (self._consumer.highwater(tp) or 0) - at))
+            self._lags[tp].set(max(0, (self._consumer.highwater(tp) or 0) - at))
         metrics.orders_matched.inc(self._matched)
         self._matched = 0
         if not self.is_ready and all(self._positions[tp] >= goal for tp, goal in self._goals.items()):
