@@ -78,6 +78,11 @@ class Loaded(NamedTuple):
     fence: Fence
     records: dict[bytes, bytes]
 
+    @property
+    def first_report(self) -> int:
+        """Where in `executions` a reader begins that has these states: what lies below is in them."""
+        return min([self.executions, *(named.executions for named in self.named.values())])
+
 
 class Codec(NamedTuple):
     """How a table's values are read. `state` raises ValueError for anything but a whole, undamaged snapshot of the log.

@@ -43,11 +43,10 @@ async def _start(reader: AIOKafkaConsumer, number: int, log_id: str) -> Start:
     # Complete id blocks are needed to match, not to read: they must be there, whatever is in them.
     loaded = await load(logs, codec(log_id)._replace(block=_unread), log_id)
     logs.close()
-    position = min([loaded.executions, *(named.executions for named in loaded.named.values())])
     first, end = await logs.bounds_of(EXECUTIONS.name)
-    if not first <= position <= end:
-        raise Damaged(f"executions/{number} has {first}..{end}, the manifest continues at {position}")
-    return Start(number, tuple(loaded.states.values()), position)
+    if not first <= loaded.first_report <= end:
+        raise Damaged(f"executions/{number} has {first}..{end}, the manifest continues at {loaded.first_report}")
+    return Start(number, tuple(loaded.states.values()), loaded.first_report)
 
 
 def _unread(block: bytes) -> None:

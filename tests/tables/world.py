@@ -354,7 +354,7 @@ class Gateway:
         names, named, others = (*INSTRUMENTS, RESERVED), self.loaded.named, self.loaded.executions
         self.last = {x: named[x].seq if x in named else 0 for x in names}
         self.start = {x: named[x].executions if x in named else others for x in names}
-        self.position = min(self.start.values())
+        self.position = self.loaded.first_report
 
     def step(self) -> None:
         if self.task:
