@@ -10,6 +10,7 @@ from time import monotonic
 import redis.asyncio as redis
 from redis.exceptions import RedisError
 
+from app.streaming.failstop import fail_stop
 from web import metrics
 
 KEPT_S = 86_400
@@ -62,7 +63,7 @@ class Idempotency:
             return future
         self._waiting.append((f"order:{key}", f"{fingerprint:016x}", future))
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._ask())
+            self._task = asyncio.create_task(fail_stop(self._ask)())
         return future
 
     async def ping(self) -> bool:
