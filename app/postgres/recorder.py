@@ -93,6 +93,7 @@ class Recorder:
         finally:
             if writing is not None:
                 writing.cancel()
+                await asyncio.gather(writing, return_exceptions=True)  # it holds on to the connection until then
 
     async def _take_over(self) -> _Gathering:
         async with self._changed:
