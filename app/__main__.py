@@ -24,11 +24,11 @@ def main(arguments: Sequence[str]) -> int:
         return 0 if asked_for_help else 2
     module, function, _ = COMMANDS[arguments[0]]
     try:
-        command = getattr(import_module(module), function)
+        code: int = getattr(import_module(module), function)(arguments[1:])
     except ModuleNotFoundError as missing:
-        print(f"The Python package {missing.name} is missing: `make run` installs everything.", file=sys.stderr)
+        package = str(missing.name).partition(".")[0]
+        print(f"The Python package {package} is missing: `make run` installs everything.", file=sys.stderr)
         return 1
-    code: int = command(arguments[1:])
     return code
 
 

@@ -23,6 +23,10 @@ class ForeignFolder(CannotStart):
     """A folder with something else in it: nothing there is ours to use or to remove."""
 
 
+class UnusableFolder(CannotStart):
+    """A folder that the system does not let us make or write."""
+
+
 @dataclass(frozen=True)
 class State:
     """The content of up.json."""
@@ -35,11 +39,18 @@ class State:
 
 
 def acquire(folder: Path) -> IO[str]:
-    """Make the folder if need be and take its lock, which the kernel frees with this process. Raises AlreadyUp."""
+    """Make the folder if need be and take its lock, which the kernel frees with this process.
+
+    Raises AlreadyUp, ForeignFolder, UnusableFolder.
+    """
     if folder.is_dir() and any(folder.iterdir()) and not is_ours(folder):
         raise ForeignFolder(f"{folder} has other files in it: choose another folder with --data.")
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = (folder / LOCK).open("a")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("a")
+    except OSError as error:
+        sentence = f"{folder} cannot be the data folder ({error.strerror}): choose another with --data."
+        raise UnusableFolder(sentence) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

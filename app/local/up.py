@@ -21,6 +21,7 @@ from app.local.problems import CannotStart
 from app.local.process import stop_left
 from app.local.venue import ONE_OF_EACH, Venue
 from app.settings import ROLES
+from app.topics import WrongTopic
 
 DEFAULT_FOLDER = Path(".matchstream")
 NEEDED_BYTES = 2 * 1024**3
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run `up` with these arguments; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m app up", description="Start a venue on this machine.")
     parser.add_argument("--data", type=Path, default=DEFAULT_FOLDER, help="data folder (default: %(default)s)")
-    parser.add_argument("--port", type=int, help="the gateway's port (default: 8080 if free)")
+    parser.add_argument("--port", type=_port, help="the gateway's port (default: 8080 if free)")
     parser.add_argument("--workers", type=_workers, action="append", default=[], metavar="ROLE=N")
     parser.add_argument("--no-workers", action="store_true", help="servers, topics, schema and instruments only")
     options = parser.parse_args(arguments)
@@ -105,7 +106,7 @@ async def _exit_code(folder: Path, workers: dict[str, int], port: int | None) ->
             ports.get("gateway-0", port)
             venue = Venue(folder, workers, ports=ports, say=terminal.say)
             return await _run(venue, terminal, stop, at_once)
-    except CannotStart as problem:
+    except (CannotStart, WrongTopic) as problem:
         print(problem, file=sys.stderr)
         return 1
 
@@ -189,6 +190,12 @@ def _stop_signals() -> tuple[asyncio.Event, asyncio.Event]:
     for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(signal_number, wished)
     return stop, at_once
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to 65535")
+    return int(text)
 
 
 def _workers(text: str) -> tuple[str, int]:

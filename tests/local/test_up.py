@@ -1,0 +1,192 @@
+"""`python -m app up`, `down` and `clean` as a user meets them: a venue's whole life in one data folder."""
+
+import json
+import os
+import shlex
+import signal
+import socket
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.local.ports import FILE, HOST, USUAL, USUAL_OF_ROLE, is_free
+from tests.local.launcher import END_TIMEOUT_S, POLL_S, Up, app, assert_refused, left
+
+USUAL_PORTS = sorted({*USUAL.values(), *USUAL_OF_ROLE.values()})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder that all tests of this module use, one after the other: each begins where the last one ended."""
+    return tmp_path_factory.mktemp("life") / "data"
+
+
+@pytest.fixture(scope="module")
+def first(folder: Path) -> Iterator[Up]:
+    """The first start, with two matching workers, while every usual port is taken."""
+    with ExitStack() as taken:
+        for port in filter(is_free, USUAL_PORTS):
+            listener = taken.enter_context(socket.socket())
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((HOST, port))
+            listener.listen()
+        up = Up(folder, "--workers", "matching=2")
+        up.until("curl")
+    yield up
+    up.process.kill()
+    up.end()
+
+
+@pytest.fixture(scope="module")
+def order_id(first: Up) -> str:
+    """The order that the printed curl makes."""
+    return str(_curl(first.until("curl"))["order_id"])
+
+
+def test_busy_ports_are_evaded_and_the_addresses_printed(first: Up) -> None:
+    """Whoever has a Postgres running gets a venue all the same, and is told where everything is."""
+    ports = json.loads((first.folder / FILE).read_text())
+    assert not set(ports.values()) & set(USUAL_PORTS)
+    assert first.shown("BROKER_URL") == f"kafka://{HOST}:{ports['kafka']}"
+    assert first.shown("DATABASE_URL") == f"postgresql://postgres@{HOST}:{ports['postgres']}/matchstream"
+    assert first.shown("REDIS_URL") == f"redis://{HOST}:{ports['valkey']}/0"
+    for worker in ("matching-0", "matching-1", "recording-0", "gateway-0"):
+        with urllib.request.urlopen(first.shown(worker) + "/readyz", timeout=5) as answer:
+            assert answer.status == 200
+        assert (first.folder / "logs" / f"{worker}.log").stat().st_size
+
+
+def test_the_printed_curl_makes_an_order(first: Up, order_id: str) -> None:
+    """A newcomer's first step works as it stands."""
+    order = _until(lambda: _get(f"{first.shown('gateway-0')}/api/v1/orders/{order_id}"), lambda o: o["status"] == "new")
+    assert (order["instrument"], order["client_id"]) == ("BTC-USD", "me")
+
+
+def test_a_second_up_and_a_clean_are_refused_while_it_runs(first: Up) -> None:
+    """Two launchers in one folder would fight for it, and data in use are not removed."""
+    sentence = f"Matchstream already runs in {first.folder}: `python -m app down` stops it."
+    assert_refused(app("up", "--data", first.folder), sentence)
+    assert_refused(app("clean", "--data", first.folder), sentence)
+    assert first.process.poll() is None
+
+
+@pytest.mark.parametrize("name", ["matching-1", "valkey", "postgres"])
+def test_what_is_killed_is_started_again(name: str, first: Up) -> None:
+    """A worker and a server: a new process under the same name, said in one line, and the venue is whole again."""
+    before = first.pid(name)
+    os.kill(before, signal.SIGKILL)
+    said = first.until(f"{name} ended")
+    assert said == f"{name} ended (signal 9), starting it again now: see {first.folder / 'logs' / name}.log"
+    assert _until(lambda: first.pid(name), lambda pid: pid != before)
+    answer = _until(lambda: _post(first.shown("gateway-0"), key=name), lambda order: "order_id" in order)
+    assert _until(
+        lambda: _get(f"{first.shown('gateway-0')}/api/v1/orders/{answer['order_id']}"),
+        lambda order: order["status"] == "new",
+    )
+
+
+def test_down_stops_it_from_elsewhere_and_leaves_no_process(first: Up, order_id: str) -> None:
+    """Workers, servers, their children, and the launcher, which ends with exit code 0."""
+    processes = first.processes()
+    assert len(processes) > 10
+    done = app("down", "--data", first.folder)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Stopped.\n", "")
+    assert first.end() == 0
+    assert first.lines()[-2:] == ["stopping (Ctrl-C again: at once)", "stopped"]
+    assert left(processes) == []
+    again = app("down", "--data", first.folder)
+    assert (again.returncode, again.stdout) == (0, f"Nothing runs in {first.folder}.\n")
+
+
+@pytest.fixture(scope="module")
+def second(folder: Path, first: Up) -> Iterator[Up]:
+    """The second start, when the usual ports are free."""
+    up = Up(folder)
+    up.until("curl")
+    yield up
+    up.process.kill()
+    up.end()
+
+
+def test_a_second_start_has_the_data_and_the_addresses_of_the_first(second: Up, first: Up, order_id: str) -> None:
+    """What people have bookmarked and what they have traded is still there."""
+    for name in ("BROKER_URL", "DATABASE_URL", "REDIS_URL", "gateway-0", "matching-0", "recording-0"):
+        assert second.shown(name) == first.shown(name)
+    book = _get(f"{second.shown('gateway-0')}/api/v1/orderbook?instrument=BTC-USD")
+    assert sum(level["orders"] for level in book["bids"]) == 4
+    assert _get(f"{second.shown('gateway-0')}/api/v1/orders/{order_id}")["status"] == "new"
+
+
+def test_a_killed_launcher_takes_everything_with_it(second: Up) -> None:
+    """SIGKILL gives it no time to stop anything: the kernel does."""
+    processes = second.processes()
+    second.process.kill()
+    second.end()
+    _until(lambda: left(processes), lambda alive: not alive)
+
+
+def test_a_start_that_cannot_go_on_stops_what_it_started(folder: Path, second: Up) -> None:
+    """After a killed launcher, with a stale lock and state: the folder is used, its topics are found to be others."""
+    refused = app("up", "--data", folder, env=os.environ | {"TOPIC_PARTITIONS": "4"})
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        "topic orders has 8 partitions, the setting topic_partitions says 4: "
+        "the number is fixed when the topics are created, set it back\n"
+    )
+    assert app("down", "--data", folder).stdout == f"Nothing runs in {folder}.\n"
+
+
+@pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])
+def test_a_wish_to_stop_during_the_start_is_heard(wish: signal.Signals, folder: Path, second: Up) -> None:
+    """Ctrl-C does not wait for servers that are still coming up, and none of them stays."""
+    up = Up(folder, "--no-workers")
+    up.until("starting")
+    _until(up.processes, lambda found: len(found) > 2)
+    processes = up.processes()
+    up.process.send_signal(wish)
+    assert up.end() == 0
+    assert up.lines()[-1] == "stopped"
+    assert left(processes) == []
+
+
+def test_clean_removes_the_data(folder: Path, second: Up) -> None:
+    """And says so; a second time there is nothing to do."""
+    assert app("clean", "--data", folder).stdout == f"Removed {folder}.\n"
+    assert not folder.exists()
+    assert app("clean", "--data", folder).stdout == f"There is no {folder}.\n"
+
+
+def _curl(line: str) -> Any:
+    """Do what the printed command would do."""
+    _, _, url, _, header, _, body = shlex.split(line)
+    name, value = header.split(": ")
+    request = urllib.request.Request(url, body.encode(), {name: value, "Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 201
+        return json.load(answer)
+
+
+def _post(url: str, key: str) -> Any:
+    order = '{"client_id":"me","instrument":"BTC-USD","side":"buy","type":"limit","price":"9","quantity":"1"}'
+    return _curl(f"curl -i {url}/api/v1/orders -H 'Idempotency-Key: {key}' -d '{order}'")
+
+
+def _get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer)
+
+
+def _until(look: Callable[[], Any], is_right: Callable[[Any], bool]) -> Any:
+    """What is found once it is right; what cannot be reached yet is looked for again."""
+    deadline = time.monotonic() + END_TIMEOUT_S
+    while True:
+        with suppress(OSError):
+            if is_right(found := look()):
+                return found
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(POLL_S)

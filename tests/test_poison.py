@@ -1,0 +1,131 @@
+"""Garbage in the `orders` log, by the engine alone: one report each under the reserved instrument, and it goes on."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from app.engine import Outcome, Partition, partition_of
+from app.instruments import default_listings
+from app.matching.rejections import MAX_RAW_BYTES
+from app.models.commands import Genesis, PlaceOrder, encode_command
+from app.models.reports import ExecutionReport, decode_report, encode
+
+PARTITIONS = 8
+BTC = next(listing for listing in default_listings() if listing.instrument == "BTC-USD")
+NUMBER = partition_of(BTC.instrument, PARTITIONS)
+RESERVED = f"_partition-{NUMBER}"
+ORDER = PlaceOrder(
+    instrument="BTC-USD",
+    client_id="ann",
+    client_order_id="k1",
+    side="buy",
+    type="limit",
+    price="100.00",
+    quantity="1",
+)
+
+
+def elsewhere() -> str:
+    """A name whose records belong to another partition."""
+    return next(name for name in map("X{}-USD".format, range(100)) if partition_of(name, PARTITIONS) != NUMBER)
+
+
+def here() -> str:
+    """A name that nobody listed, and whose records belong to this partition."""
+    return next(name for name in map("X{}-USD".format, range(100)) if partition_of(name, PARTITIONS) == NUMBER)
+
+
+def order(**changes: Any) -> bytes:
+    return encode_command(msgspec.structs.replace(ORDER, **changes))
+
+
+def listing(**changes: Any) -> bytes:
+    return encode_command(msgspec.structs.replace(BTC, **changes))
+
+
+BAD = "malformed_command"
+POISON: dict[str, tuple[bytes | None, bytes | None, str]] = {
+    "no value (a tombstone)": (b"BTC-USD", None, BAD),
+    "an empty value": (b"BTC-USD", b"", BAD),
+    "no text": (b"BTC-USD", bytes(range(256)), BAD),
+    "half of a command": (b"BTC-USD", order()[:-10], BAD),
+    "two commands": (b"BTC-USD", order() + order(), BAD),
+    "a command of a kind that there is not": (b"BTC-USD", order().replace(b'"place"', b'"steal"'), BAD),
+    "an unknown field": (b"BTC-USD", order()[:-1] + b',"fee":"0"}', BAD),
+    "a field that is missing": (b"BTC-USD", order().replace(b'"side":"buy",', b""), BAD),
+    "a number that is not one": (b"BTC-USD", order(quantity="NaN"), BAD),
+    "a number without end": (b"BTC-USD", order(price="1" * 5_000), BAD),
+    "an exponent": (b"BTC-USD", order(price="1E+1000000"), BAD),
+    "lists in lists": (b"BTC-USD", b"[" * 100_000, BAD),
+    "objects in objects": (b"BTC-USD", b'{"command":' * 50_000, BAD),
+    "a record of 900 KB": (b"BTC-USD", order(client_id="x" * 900_000), BAD),
+    "no key": (None, order(), "key_mismatch"),
+    "the key of another": (b"ETH-USD", order(), "key_mismatch"),
+    "a key in small letters": (b"btc-usd", order(), "key_mismatch"),
+    "a partition that is not its own": (elsewhere().encode(), order(instrument=elsewhere()), "wrong_partition"),
+    "an instrument that nobody listed": (here().encode(), order(instrument=here()), "unknown_instrument"),
+    "a market without a tick": (here().encode(), listing(instrument=here(), tick_size="0"), BAD),
+}
+
+
+@pytest.fixture
+def partition() -> Partition:
+    """The partition of BTC-USD, which is listed."""
+    made = Partition(NUMBER, PARTITIONS)
+    assert made.apply(0, 1_000, None, encode_command(Genesis(log_id=str(UUID(int=1))))) is None
+    assert only(made.apply(1, 1_000, b"BTC-USD", encode_command(BTC))).outcome == "accepted"
+    return made
+
+
+def only(outcome: Outcome | None) -> ExecutionReport:
+    """The one report that a record gave, as a reader of the topic gets it."""
+    assert outcome is not None
+    (report,) = (decode_report(encode(report)) for report in outcome.reports)
+    return report
+
+
+@pytest.mark.parametrize("what", POISON)
+def test_poison_is_reported_and_changes_nothing(what: str, partition: Partition) -> None:
+    """A reason, the beginning of the record, no trade, and the book as it was."""
+    key, value, reason = POISON[what]
+    before = partition.books["BTC-USD"].state()
+    outcome = partition.apply(2, 1_001, key, value)
+    report = only(outcome)
+    assert (report.instrument, report.seq, report.offset, report.outcome) == (RESERVED, 1, 2, "rejected")
+    assert report.reason == reason
+    assert report.raw == (value or b"")[:MAX_RAW_BYTES].decode("utf-8", "replace")
+    assert not (report.orders or report.trades or report.levels or (outcome and outcome.trades))
+    assert partition.books.keys() == {"BTC-USD"} and partition.books["BTC-USD"].state() == before
+
+
+def test_the_rejections_are_dense_and_the_market_goes_on(partition: Partition) -> None:
+    """Poison between orders: two dense sequences, and the order after it rests and trades."""
+    offset = 2
+    for rejected, (key, value, _) in enumerate(POISON.values(), start=1):
+        report = only(partition.apply(offset, 1_000 + offset, key, value))
+        assert (report.instrument, report.seq) == (RESERVED, rejected)
+        report = only(partition.apply(offset + 1, 1_001 + offset, b"BTC-USD", order(client_order_id=f"k{offset}")))
+        assert (report.instrument, report.seq, report.outcome) == ("BTC-USD", 1 + rejected, "accepted")
+        offset += 2
+    sell = only(partition.apply(offset, 9_000, b"BTC-USD", order(client_id="bob", side="sell", quantity="2")))
+    assert len(sell.trades) == 2
+    partition.books["BTC-USD"].check()
+
+
+def test_a_second_genesis_is_passed_over(partition: Partition) -> None:
+    """It is no command and needs no answer, wherever it stands."""
+    assert partition.apply(2, 1_000, None, encode_command(Genesis(log_id=str(UUID(int=2))))) is None
+    assert only(partition.apply(3, 1_000, b"BTC-USD", order())).outcome == "accepted"
+
+
+def test_invented_names_take_no_memory(partition: Partition) -> None:
+    """A thousand of them leave one counter."""
+    apply: Callable[..., Outcome | None] = partition.apply
+    for number in range(1_000):
+        name = f"INVENTED{number}-USD"
+        assert only(apply(2 + number, 1_000, name.encode(), order(instrument=name))).seq == number + 1
+    assert partition.books.keys() == {"BTC-USD"}
+    assert partition.rejections.state().seq == 1_000
