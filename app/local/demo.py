@@ -5,9 +5,12 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ ORDERS = 5_000
 RATE = 500  # a second
 SHOWN_LEVELS = 5
 INSTRUMENT = "BTC-USD"
+INTERRUPTED = 130  # as a shell reports a program that Ctrl-C ended
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -34,13 +38,21 @@ def main(arguments: Sequence[str]) -> int:
     except CannotStart as problem:
         print(problem, file=sys.stderr)
         return 1
+    except asyncio.CancelledError:
+        print("Stopped before the end.")
+        return INTERRUPTED
 
 
 async def _demo(orders: int, rate: int) -> int:
-    with tempfile.TemporaryDirectory(prefix="matchstream-demo-") as folder:
+    _cancel_on_signals()
+    with tempfile.TemporaryDirectory(prefix="matchstream-demo-", ignore_cleanup_errors=True) as folder:
+        began = time.monotonic()
         print("Starting Kafka, Postgres, Valkey, topics, schema and workers …", flush=True)
-        async with running_venue(Path(folder) / "data") as venue:
-            print(f"Sending {orders:,} orders over ten instruments to {venue.url} …", flush=True)
+        async with running_venue(Path(folder) / "data", say=_say) as venue:
+            print(f"Ready after {time.monotonic() - began:.1f} s: {venue.url}", flush=True)
+            print(
+                f"Sending {orders:,} orders over ten instruments, {rate:,} a second, then checking them …", flush=True
+            )
             result = Path(folder) / "result.json"
             await _load(venue, orders, rate, result)
             if not result.exists():
@@ -48,7 +60,20 @@ async def _demo(orders: int, rate: int) -> int:
             found = json.loads(result.read_text())
             _show(found, await _book(venue))
             print("Stopping everything …", flush=True)
+    print("Nothing is left of it. `make run` starts a venue that stays.")
     return 0 if found["right"] else 1
+
+
+def _cancel_on_signals() -> None:
+    """Ctrl-C ends the demo as its end does: everything is stopped. A second one does not wait for that."""
+    task = asyncio.current_task()
+    assert task is not None
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(signal_number, task.cancel)
+
+
+def _say(line: str) -> None:
+    print(f"  {line}", flush=True)
 
 
 async def _load(venue: Venue, orders: int, rate: int, result: Path) -> int:
@@ -64,9 +89,18 @@ async def _load(venue: Venue, orders: int, rate: int, result: Path) -> int:
     }
     command = [sys.executable, "-m", "load", "--plain", "--check", *(str(x) for pair in options.items() for x in pair)]
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=ROOT, env=os.environ | venue.env, stdout=asyncio.subprocess.DEVNULL
+        *command,
+        cwd=ROOT,
+        env=os.environ | venue.env,
+        stdout=asyncio.subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for us to pass on
     )
-    return await process.wait()
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def _book(venue: Venue) -> dict[str, Any]:
@@ -81,11 +115,16 @@ async def _book(venue: Venue) -> dict[str, Any]:
 
 def _show(found: dict[str, Any], book: dict[str, Any]) -> None:
     accepted, trades = found["post_to_201"], found["stream"].get("trades", 0)
-    print(f"\n  orders accepted   {accepted['count']:,} of {found['sent']:,}")
-    print(f"  trades            {trades:,}")
-    print(f"  POST to 201       p50 {accepted['p50_ms']:.1f} ms, p99 {accepted['p99_ms']:.1f} ms")
-    print(f"  {INSTRUMENT} book      (seq {book['seq']})")
-    for bid, ask in zip(book["bids"], book["asks"], strict=False):
-        print(f"    {bid['quantity']:>12} @ {bid['price']:<12} {ask['price']:>12} @ {ask['quantity']:<12}")
     verdict = "equal" if found["right"] else f"DIFFERENT: {found['verdict'] or found['problem']}"
-    print(f"  log, replay, books, Postgres and answers   {verdict}\n")
+    print(f"\n  orders accepted    {accepted['count']:,} of {found['sent']:,}")
+    print(f"  trades             {trades:,}")
+    print(f"  order to answer    p50 {accepted['p50_ms']:.1f} ms, p99 {accepted['p99_ms']:.1f} ms")
+    print(f"  log and Postgres   {verdict} (also trades, books and answers, by a replay of the log)")
+    print(f"\n  {INSTRUMENT + ' buyers':>28}   sellers")
+    for bid, ask in zip_longest(book["bids"], book["asks"]):
+        print(f"  {_level(bid, 'quantity', 'price'):>28} | {_level(ask, 'price', 'quantity')}")
+    print()
+
+
+def _level(level: dict[str, str] | None, first: str, second: str) -> str:
+    return f"{level[first]:>9} {level[second]:>9}" if level else ""

@@ -112,8 +112,6 @@ async def _exit_code(folder: Path, workers: dict[str, int], port: int | None) ->
 
 
 async def _run(venue: Venue, terminal: Terminal, stop: asyncio.Event, at_once: asyncio.Event) -> int:
-    for worker in venue.workers:
-        terminal.follow(worker.name, venue.log(worker.name))
     showing = asyncio.create_task(terminal.show())
     try:
         started = asyncio.create_task(_start(venue, terminal))
@@ -136,6 +134,8 @@ async def _start(venue: Venue, terminal: Terminal) -> None:
     terminal.say(f"ready after {time.monotonic() - began:.1f} s")
     for line in greeting(venue):
         terminal.say(line)
+    for worker in venue.workers:  # what they say as they start stands in the files: here it would hide the above
+        terminal.follow(worker.name, venue.log(worker.name))
 
 
 def greeting(venue: Venue) -> list[str]:
@@ -149,7 +149,7 @@ def greeting(venue: Venue) -> list[str]:
         if settings.auth == "keys":
             lines += [f"BROKER_URL={venue.env['BROKER_URL']} faust -A app create-key --client-id me --role trader"]
             key = "-H 'Authorization: Bearer KEY' "
-        lines += [f"curl -i {venue.url}/api/v1/orders {key}-H 'Idempotency-Key: first' -d '{order}'"]
+        lines += ["a first order:", f"curl -i {venue.url}/api/v1/orders {key}-H 'Idempotency-Key: first' -d '{order}'"]
     return lines
 
 

@@ -194,10 +194,13 @@ async def _until_ready(url: str) -> None:
 
 @asynccontextmanager
 async def running_venue(
-    folder: Path, workers: Mapping[str, int] = ONE_OF_EACH, supervised: bool = True
+    folder: Path,
+    workers: Mapping[str, int] = ONE_OF_EACH,
+    supervised: bool = True,
+    say: Callable[[str], None] = lambda line: None,
 ) -> AsyncIterator[Venue]:
     """A venue on free ports with its data in `folder`, ready for orders, for a test or a tool."""
-    venue = Venue(folder, workers, supervised=supervised)
+    venue = Venue(folder, workers, supervised=supervised, say=say)
     try:
         await venue.start()
         yield venue
