@@ -1,6 +1,7 @@
 """A matching worker with something changed for a measurement: `python -m benchmarks.worker CHANGE [faust's arguments]`.
 
-CHANGE is `plain`, `no-checkpoints` (nothing would survive a crash), or `profile=FILE` (cProfile's figures are written there at the end).
+CHANGE is `plain`, `no-checkpoints` (nothing would survive a crash), or `profile=FILE`, where cProfile's figures go when
+the worker stops.
 """
 
 import cProfile
