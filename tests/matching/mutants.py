@@ -4,8 +4,8 @@ Cosmic Ray makes the mistakes: another operator, number or condition, a loop tha
 a test fails on it. Those that survive are listed in SURVIVORS.md with the reason why nobody can tell them from the
 original; the command fails if another one survives, if a listed one does not, or if less than 95 % are killed.
 
-Not tried are mistakes that mean nothing: in annotations, type aliases and messages of errors; `is` for `==` and alike
-where both mean the same (words and None exist once) or mean chance (numbers).
+Not tried are mistakes that mean nothing: in annotations, type aliases and messages of errors, and `is` for `==` and the
+like, where both mean the same (words and None exist once) or mean chance (numbers).
 
 A mutant runs in a fork of this process, which has imported the tools and nothing of the core; no file is changed.
 """
@@ -57,7 +57,19 @@ OPTIONS = ("-x", "-q", "--noconftest", "-p", "no:cacheprovider", "-W", "ignore")
 SECONDS_FOR_SCENARIOS, SECONDS_FOR_ALL = 2, 20
 MAX_BYTES = 4 << 30
 
-IDENTITY = {" is ", " is not "}
+# An arithmetic operator becomes its opposite; the ten others are noticed, or not, by the same tests.
+OPPOSITES = {
+    "Add": "Sub",
+    "Sub": "Add",
+    "Mul": "FloorDiv",
+    "FloorDiv": "Mul",
+    "Mod": "FloorDiv",
+    "Pow": "Mul",
+    "LShift": "RShift",
+    "RShift": "LShift",
+    "BitOr": "BitAnd",
+    "BitAnd": "BitOr",
+}
 SURVIVED, KILLED_BY_SCENARIO, KILLED_BY_TEST, NEVER_ENDED = range(4)
 VERDICTS = ("survived", "killed by a scenario", "killed by another test", "did not end")
 
@@ -103,14 +115,14 @@ def mutants_of(module: str, source: str) -> Iterator[Mutant]:
     nodes = list(ast_nodes(get_ast(source)))
     for name in operator_names():
         operator = get_operator(name)
-        if operator.arguments():
+        if operator.arguments() or not _means_something(name):
             continue
         for occurrence in range(sum(len(list(operator().mutation_positions(node))) for node in nodes)):
             code = mutate_code(source, operator(), occurrence)
             if code is None or code in seen:
                 continue
             seen.add(code)
-            if not _is_about_identity(name) and _meaning(code) not in (None, meaning):
+            if _meaning(code) not in (None, meaning):
                 yield Mutant(module, code, *_difference(source, code))
 
 
@@ -197,10 +209,13 @@ def _meaning(code: str) -> str | None:
         return None
 
 
-def _is_about_identity(operator: str) -> bool:
-    """Swaps between `is`, `is not` and the other comparisons; `is` for `is not` is a mistake like any other."""
-    words = operator.split("_")[1:]
-    return "ReplaceComparisonOperator" in operator and len({"Is", "IsNot"} & set(words)) == 1
+def _means_something(operator: str) -> bool:
+    """Whether Cosmic Ray's operator, as in `core/ReplaceBinaryOperator_Add_Sub`, is one of those that are tried."""
+    kind, *words = operator.removeprefix("core/").split("_")
+    if kind == "ReplaceBinaryOperator":
+        return OPPOSITES.get(words[0]) == words[1]
+    # `is` for `is not` is a mistake like any other, `is` for `==` is none or chance.
+    return kind != "ReplaceComparisonOperator" or len({"Is", "IsNot"} & set(words)) != 1
 
 
 def _difference(source: str, code: str) -> tuple[str, str]:

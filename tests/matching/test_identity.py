@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app.matching import identities, sanity, states
 from app.matching.book import Book
 from app.matching.commands import (
     COMMAND_WORDS,
@@ -232,6 +233,22 @@ def test_what_is_remembered_does_not_grow_beyond_the_window() -> None:
     assert (state.live_from, state.total) == (10 * BLOCK + 1 - 100, 10 * BLOCK + 2)
     assert len(market.book.identities.index) < 2 * BLOCK
     assert set(market.book.identities.blocks) == set(range(state.first_block, state.end_block + 1))
+
+
+def test_a_block_goes_as_soon_as_all_its_keys_have_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At every command, by count and by time: neither a key too few nor a block too many."""
+    for module in (identities, sanity, states):
+        monkeypatch.setattr(module, "BLOCK", 4)
+    for rules in ({"id_window_count": 6}, {"id_window_ms": 6}, {"id_window_count": 0}, {"id_window_ms": 0}):
+        market = Market(**rules)
+        for _ in range(40):
+            market.pass_by(1, after_ms=1)
+            market.book.check()
+            kept, state = market.book.identities, market.book.state()
+            assert set(kept.blocks) == set(range(state.live_from // 4, state.total // 4 + 1))
+            assert len(kept.index) == sum(len(block) for block in kept.blocks.values())
+            assert state.total - state.live_from == min(state.total, next(iter(rules.values())) + 1)
+            assert (state.first_block, state.end_block) == (state.live_from // 4, state.total // 4)
 
 
 def test_a_key_used_again_is_known_by_its_newest_use() -> None:
