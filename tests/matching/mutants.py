@@ -13,6 +13,7 @@ A mutant runs in a fork of this process, which has imported the tools and nothin
 import argparse
 import ast
 import os
+import re
 import resource
 import sys
 from collections import Counter
@@ -43,6 +44,7 @@ TESTS = (
     "tests/matching/test_words.py",
     "tests/matching/test_commands.py",
     "tests/matching/test_rejections.py",
+    "tests/matching/test_orders.py",
     "tests/matching/test_agenda.py",
     "tests/matching/test_ladder.py",
     "tests/matching/test_order_of_checks.py",
@@ -229,7 +231,8 @@ def _difference(source: str, code: str) -> tuple[str, str]:
 
 
 def _spaced(lines: Sequence[str]) -> str:
-    return " ".join(" ".join(lines).replace("[ ", "[").replace("- ", "-").split())
+    """As one line, without the blanks that Cosmic Ray puts before what it has changed."""
+    return re.sub(r"(?<=[\[(:-]) (?=[-\d])", "", " ".join(" ".join(lines).split()))
 
 
 class _MutantModule(MetaPathFinder, InspectLoader):

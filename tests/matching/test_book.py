@@ -94,3 +94,26 @@ def test_a_book_answers_what_it_has() -> None:
     assert (book.offset, book.time_ms) == (13, 70)
     book.apply(Tick(), Moment(14, 90))
     assert (book.best_bid, book.best_ask, book.next_expiry_ms) == (99, 102, None)
+
+
+def test_the_state_of_a_book_is_all_that_it_bases_reports_on() -> None:
+    """By value: rules, clock, keys, and every open order with its place, its fills and its terms."""
+    book, forever = Book("M"), TimeInForce.GTC
+    book.apply(LIST, Moment(5, 10))
+    iceberg = order("ice", Side.SELL, 103, display_quantity=3)
+    stop = order("stop", Side.BUY, None, type=OrderType.STOP, stop_price=110)
+    for number, command in enumerate((iceberg, stop, order("taker", Side.BUY, 103)._replace(quantity=2))):
+        book.apply(command, Moment(6 + number, 20 + number))
+    mode = LISTING.self_trade_prevention
+    iceberg_terms = (Side.SELL, OrderType.LIMIT, forever, None, 3, None, False, mode)
+    stop_terms = (Side.BUY, OrderType.STOP, forever, 110, None, None, False, mode)
+    assert book.state() == (
+        *("M", 8, 5, 22, 4, 1, False, 1, 103, LISTING, 0, 4),
+        tuple(
+            (key.ljust(16), 0, number, time_ms)
+            for number, (key, time_ms) in enumerate(((b"list", 10), (b"ice", 20), (b"stop", 21), (b"taker", 22)), 1)
+        ),
+        (),
+        ((iceberg.order_id, 0, 2, "ice", 103, 3, 2, 206, 1, False, *iceberg_terms),),
+        ((stop.order_id, 0, 3, "stop", None, 5, 0, 0, 0, False, *stop_terms),),
+    )
