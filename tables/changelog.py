@@ -7,13 +7,14 @@ what a worker starts from, or says what is missing.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
 
 MANIFEST = "_manifest"
+MAX_PARSED = 8_192  # keys that are remembered, taken apart: each checkpoint looks at all live ones
 _KEY = re.compile(rb"(?P<name>[^@#/]+)(@(?P<offset>\d+)(/(?P<chunk>\d+))?|#(?P<block>\d+))")
 Offset = Annotated[int, Meta(ge=0)]
 
@@ -116,6 +117,7 @@ def manifest_value(floor: int, log_id: str, named: Mapping[str, Named], executio
     return _encode(Manifest(floor, log_id, three, executions))
 
 
+@lru_cache(maxsize=MAX_PARSED)
 def parse(key: bytes) -> Key | None:
     """The key taken apart; None when it is none of ours."""
     match = _KEY.fullmatch(key)

@@ -39,6 +39,12 @@ class TombstonesBeforeManifest(Checkpoint):
     STAGES = ("outputs", "id_blocks", "tombstones", "snapshots", "manifest", "position_hint")
 
 
+class AcknowledgesBeforeSnapshots(Checkpoint):
+    """S and C swapped: the group's position passes over events that no snapshot covers."""
+
+    STAGES = ("outputs", "id_blocks", "position_hint", "snapshots", "manifest", "tombstones")
+
+
 class OneOutputUnacknowledged(Checkpoint):
     """An acknowledgement is dropped: outputs are not waited for."""
 
@@ -86,10 +92,42 @@ class ForgetsTheUnnamed(Checkpoint):
         return plan._replace(manifest=manifest)
 
 
+class KeysWithoutOffsets(Checkpoint):
+    """Key X instead of X@o: whoever writes last has the only snapshot, an old owner's late request for example."""
+
+    def _plan(self, chosen: list[str]) -> Any:
+        plan = super()._plan(chosen)
+        return plan._replace(snapshots=[(key.partition(b"@")[0] + b"@0", value) for key, value in plan.snapshots])
+
+    async def tombstones(self, plan: Any) -> None:
+        """Nothing is left over, since everything is overwritten."""
+
+
+class NoOwnershipCheck(Checkpoint):
+    """A checkpoint goes on after its partition was lost."""
+
+    async def run(self, chosen: Any) -> None:
+        plan = self._plan([name for name in chosen if name in self._uncovered])
+        fence = Fence(*await self.ports.ends())
+        for stage in self.STAGES:
+            await getattr(self, stage)(plan)
+        self._fences.append(fence)
+        self._forget_fences()
+
+
 class NoFailStop(Worker):
     """After a failed send the process goes on as if it had been acknowledged."""
 
     fail_stop = False
+
+
+class SnapshotsOverwritten(World):
+    """The world in which keys carry no offset; that a record is not the reference's is not what is looked for."""
+
+    checkpoint_class = KeysWithoutOffsets
+
+    def _check_record(self, text: bytes, value: bytes) -> None:
+        pass
 
 
 class EndAskedOnce(World):
@@ -128,6 +166,18 @@ class StaleDiskTrusted(World):
         super().bury(worker)
 
 
+class AcknowledgesOutOfOrder(Worker):
+    """Each event is acknowledged as soon as its own instrument's snapshot covers it, whatever comes before it."""
+
+    def acknowledge_below(self, offset: int) -> None:
+        assert self.checkpoint
+        for next_offset, batch in self.ports._held:
+            named = self.checkpoint._named.get(batch.instrument)
+            if named and next_offset <= named.offset + 1:
+                batch.acknowledge()
+        super().acknowledge_below(offset)
+
+
 class TimeOfThePartition(Worker):
     """An instrument's time is the largest of the whole partition: it depends on where reading began."""
 
@@ -154,20 +204,39 @@ class EvictsByCadence(Worker):
             book.identities.live_from = min(book.identities.live_from, kept)
 
 
+# The mistakes that must be seen at least, and what stands for them here.
+REQUIRED = {
+    "drop an acknowledgement": "OneOutputUnacknowledged",
+    "swap outputs and snapshots (T, S)": "SnapshotsBeforeOutputs",
+    "swap snapshots and position (S, C)": "AcknowledgesBeforeSnapshots",
+    "key X instead of X@o": "SnapshotsOverwritten",
+    "trust RocksDB": "StaleDiskTrusted",
+    "skip id blocks": "BlocksSkipped",
+    "blocks after snapshots": "BlocksAfterSnapshots",
+    "acknowledge out of order": "AcknowledgesOutOfOrder",
+    "tombstone early": "TombstonesBeforeManifest",
+    "no ownership check": "NoOwnershipCheck",
+    "go on after a failed send": "NoFailStop",
+    "time per partition, not per instrument": "TimeOfThePartition",
+    "window by cadence": "EvictsByCadence",
+}
+
 CHECKPOINT_BUGS: tuple[type[Checkpoint], ...] = (
     SnapshotsBeforeOutputs,
     ManifestBeforeSnapshots,
     BlocksAfterSnapshots,
     BlocksSkipped,
     TombstonesBeforeManifest,
+    AcknowledgesBeforeSnapshots,
+    NoOwnershipCheck,
     OneOutputUnacknowledged,
     ReadsFromItsOwnEnd,
     FloorIsThePosition,
     SweepsEverything,
     ForgetsTheUnnamed,
 )
-WORKER_BUGS: tuple[type[Worker], ...] = (NoFailStop, TimeOfThePartition, EvictsByCadence)
-WORLD_BUGS: tuple[type[World], ...] = (EndAskedOnce, StaleDiskTrusted)
+WORKER_BUGS: tuple[type[Worker], ...] = (NoFailStop, AcknowledgesOutOfOrder, TimeOfThePartition, EvictsByCadence)
+WORLD_BUGS: tuple[type[World], ...] = (EndAskedOnce, StaleDiskTrusted, SnapshotsOverwritten)
 
 
 def worlds() -> dict[str, type[World]]:

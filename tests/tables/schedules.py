@@ -4,6 +4,7 @@
 """
 
 import argparse
+import gc
 import os
 import sys
 from collections import Counter
@@ -20,7 +21,7 @@ def run_all(first: int, count: int, bug: str | None = None) -> tuple[Counter[str
     """Violations by kind, what was met, and the first failing seed with its difference; over all cores."""
     kinds, met, failure = Counter[str](), Counter[str](), None
     pieces = [(start, min(PIECE, first + count - start), bug) for start in range(first, first + count, PIECE)]
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), initializer=gc.freeze) as pool:
         for some_kinds, some_met, some_failure in pool.map(_run, pieces):
             kinds, met, failure = kinds + some_kinds, met + some_met, failure or some_failure
     return kinds, met, failure

@@ -17,11 +17,14 @@ from typing import Any
 
 from app.engine import Outcome, Partition
 from app.matching import identities, states
+from app.matching.words import Outcome as Decision
+from app.matching.words import Status
 from app.models import identity
 from app.models.reports import encode
 from tables.books import Subjects, codec
 from tables.changelog import Damaged, Fence, fold, interpret, parse
 from tables.checkpoint import Abandoned, Checkpoint
+from tables.kafka import PartitionPorts
 from tables.loader import load
 
 LOG_ID = "3d7f2b0e-0000-8000-8000-000000000000"
@@ -50,14 +53,20 @@ class LogRecord:
 
 
 def make_log(rng: random.Random) -> list[LogRecord]:
-    """Genesis, listings, then mixed commands: repeats near the window's edge, GTD, ticks, poison, clocks going back."""
-    clock = 1_000
+    """Genesis, listings, then mixed commands: repeats near the window's edge, GTD, ticks, poison, clocks going back.
+
+    Some end in a quiet market, in which only ticks tell that time passes.
+    """
+    clock, quiet_from = 1_000, LENGTH - rng.choice((0, 0, 4))
     log = [LogRecord(None, clock, json.dumps({"command": "genesis", "log_id": LOG_ID}).encode())]
     sent: dict[str, list[dict[str, Any]]] = {x: [] for x in INSTRUMENTS}
     while len(log) < LENGTH:
         x = INSTRUMENTS[len(log) - 1] if len(log) < 4 else rng.choice("AAAABBC") + "-X"
         late_listing = x == "C-X" and not sent[x] and rng.random() < 0.5
-        fields = _order(rng, x, len(log), clock) if late_listing else _command(rng, x, len(log), clock, sent[x])
+        if len(log) >= quiet_from:
+            fields = {"command": "tick", "instrument": x}
+        else:
+            fields = _order(rng, x, len(log), clock) if late_listing else _command(rng, x, len(log), clock, sent[x])
         if fields["command"] != "tick" and not late_listing:
             sent[x].append(fields)
         clock += rng.choice((0, 3, 6, 6, 35))
@@ -112,6 +121,8 @@ class Reference:
         self.outputs: dict[str, list[bytes]] = {x: [] for x in (*INSTRUMENTS, RESERVED)}
         self.changelog: dict[bytes, bytes] = {}
         self.seqs: dict[tuple[str, int], int] = {}
+        self.met: Counter[str] = Counter()
+        self.placed: set[str | None] = set()
         self.owners: list[str | None] = []
         subjects = Subjects(self.partition, LOG_ID)
         for offset, record in enumerate(log):
@@ -119,7 +130,20 @@ class Reference:
             self.owners.append(outcome.instrument if outcome else None)
             if outcome:
                 self.outputs[outcome.instrument] += [encode(report) for report in outcome.reports]
+                self._meet(outcome, log)
                 self._freeze(subjects, outcome.instrument, offset)
+
+    def _meet(self, outcome: Outcome, log: list[LogRecord]) -> None:
+        """What the engine did of what the protocol finds hard."""
+        report = outcome.reports[0]
+        if report.command == "tick" and any(order.status is Status.EXPIRED for order in report.orders):
+            self.met["expired by a tick"] += 1
+            self.met["expired in a quiet market"] += all(b'"tick"' in record.value for record in log[report.offset :])
+        if report.original_seq is not None:
+            self.met["a repeat"] += 1
+        elif report.outcome is Decision.ACCEPTED and report.command == "place":
+            self.met["a key used again after its window"] += report.order_id in self.placed
+            self.placed.add(report.order_id)
 
     def _freeze(self, subjects: Subjects, name: str, offset: int) -> None:
         frozen = subjects[name].freeze()
@@ -165,6 +189,7 @@ class Broker:
         self.effective_at: dict[tuple[str, int], int] = {}
         self.changelog: list[tuple[bytes, bytes | None] | None] = []
         self.history: list[tuple[bytes, bytes | None]] = []
+        self.committed = 0  # the group's position, as Faust commits it: after the last batch that was acknowledged
 
     def append_execution(self, output: tuple[str, int, bytes]) -> None:
         name, seq, value = output
@@ -241,6 +266,19 @@ class Reader:
         return [record for record in self.broker.changelog[position:upto] if record], upto
 
 
+class HeldBatch:
+    """A batch of one record, as PartitionPorts holds it until a checkpoint covers it."""
+
+    def __init__(self, broker: Broker, instrument: str | None, offset: int) -> None:
+        self.broker, self.instrument, self.next_offset = broker, instrument, offset + 1
+
+    def without_records(self) -> "HeldBatch":
+        return self
+
+    def acknowledge(self) -> None:
+        self.broker.committed = max(self.broker.committed, self.next_offset)
+
+
 class Worker:
     """A matching process that has been assigned the partition."""
 
@@ -251,7 +289,8 @@ class Worker:
         self.executions = Channel(self.broker.append_execution, self)
         self.changelog = Channel(self.broker.append_changelog, self)
         self.sent: list[Request] = []
-        self.failed, self.generation = False, 0
+        self.ports = PartitionPorts(0, None, None, None)  # type: ignore[arg-type]  # for what it holds only
+        self.failed, self.begun_in = False, 0  # in which ownership the running checkpoint began
         self.notices = self.rng.random() < 0.5
         self.partition = Partition(0, 1)
         self.checkpoint: Checkpoint | None = None
@@ -270,6 +309,8 @@ class Worker:
         return Until(lambda: all(request.done for request in outputs))
 
     def write(self, records: list[tuple[bytes, bytes | None]]) -> Awaitable[None]:
+        if self.now() != self.begun_in:
+            raise Violation("written after the partition was lost", [key for key, _ in records])
         requests = [self.changelog.send(record) for record in records]
         return Until(lambda: all(request.done for request in requests))
 
@@ -277,7 +318,7 @@ class Worker:
         pass
 
     def acknowledge_below(self, offset: int) -> None:
-        pass
+        self.ports.acknowledge_below(offset)
 
     # Its life.
 
@@ -326,6 +367,7 @@ class Worker:
         offset = self.checkpoint.position
         self.checkpoint.position += 1
         outcome = apply(self.partition, offset, self.broker.orders[offset])
+        self.ports.hold(HeldBatch(self.broker, outcome.instrument if outcome else None, offset))
         if outcome is None:
             return
         for report in outcome.reports:
@@ -337,6 +379,7 @@ class Worker:
         dirty = self.checkpoint.dirty()
         if dirty:
             due = [name for name in dirty if self.rng.random() < 0.6] or [self.rng.choice(dirty)]
+            self.begun_in = self.now()
             self.task = self.checkpoint.run(due)
             self._advance()
 
@@ -422,6 +465,7 @@ class World:
         finally:
             self._end_tasks()
         self._check_history()
+        self.met += self.reference.met
         return self.met
 
     def act(self, action: str) -> None:
@@ -521,6 +565,8 @@ class World:
             loaded = interpret(latest, CODEC, LOG_ID, Fence(0, 0))
         except Damaged as damage:
             raise Violation("promised state is missing", str(damage)) from damage
+        if self.broker.committed > loaded.floor and not self.damaged:
+            raise Violation("committed above the floor", self.broker.committed, loaded.floor)
         for name, state in loaded.states.items():
             if self.reference.seqs[name, state.offset] > self.broker.last_seq[name]:
                 raise Violation("snapshot ahead of outputs", name, state.offset)
