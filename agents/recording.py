@@ -12,6 +12,7 @@ from app.postgres import AnotherInstallation, PositionMoved, Recorder, Sink
 from app.settings import broker_address
 from app.streaming.batches import batches
 from app.streaming.consumer import start_reading_at
+from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
 from app.streaming.watchdog import watch_progress
 from app.topics import EXECUTIONS, WrongTopic, all_log_ids, require_topics
@@ -21,7 +22,7 @@ LONGEST_START_S = 60.0
 # Nobody waits for a row: what gathers in this time shares a fetch and a transaction.
 PACE_S = 0.05
 
-sink = Sink(settings.database_url, EXECUTIONS.name)
+sink = Sink(settings.database_url, EXECUTIONS.name, reach)
 recorder = Recorder(sink)
 executions = app.topic(EXECUTIONS.name, key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes)
 

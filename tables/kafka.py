@@ -6,6 +6,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from app.streaming.failpoints import reach
 from app.streaming.outbox import Outbox
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS
 from tables.changelog import Damaged
@@ -60,6 +61,7 @@ class KafkaLogs:
             consumer.seek(tp, first)
         for _ in range(MAX_EMPTY_READS):
             records = (await consumer.getmany(tp, timeout_ms=READ_TIMEOUT_MS)).get(tp, [])
+            reach("loading")
             reached = await consumer.position(tp)
             if records or reached >= end:
                 return [(record.key, record.value) for record in records], reached

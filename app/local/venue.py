@@ -118,9 +118,15 @@ class Venue:
             log = self.log(Worker(role, slot).name)
             raise CannotStart(f"{role} {slot} was not ready within {READY_TIMEOUT_S:.0f} s: see {log}.") from None
 
-    async def kill(self, role: str, slot: int = 0) -> None:
-        """SIGKILL for a worker or a server (`kafka`); return when it is gone. Supervised, it is started again."""
-        await self.process(role, slot).kill()
+    async def kill(self, role: str, slot: int = 0, *, for_good: bool = False) -> None:
+        """SIGKILL for a worker or a server (`kafka`); return when it is gone.
+
+        Supervised, it is started again, unless it is `for_good`.
+        """
+        process = self.process(role, slot)
+        if self._supervisor and for_good:
+            await self._supervisor.release(process)
+        await process.kill()
 
     async def stop_worker(self, role: str, slot: int = 0) -> None:
         """Stop one worker gracefully; it stays stopped."""

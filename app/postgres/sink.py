@@ -83,8 +83,8 @@ class Run(NamedTuple):
 class Sink:
     """One connection, one transaction at a time."""
 
-    def __init__(self, database_url: str, topic: str) -> None:
-        self._database_url, self._topic = database_url, topic
+    def __init__(self, database_url: str, topic: str, reach: Callable[[str], None] = lambda failpoint: None) -> None:
+        self._database_url, self._topic, self._reach = database_url, topic, reach
         self._connection: aiopg.Connection | None = None
         self._away = False
 
@@ -148,7 +148,9 @@ class Sink:
             if error.pgcode == MOVED_CODE:
                 raise PositionMoved(f"another sink records these partitions: {error.diag.message_primary}") from error
             raise
+        self._reach("rows-before-commit")
         await execute(connection, "COMMIT")
+        self._reach("rows-after-commit")
 
     async def _patiently(self, action: Callable[[aiopg.Connection], Awaitable[T]]) -> T:
         """Do this, again on a new connection whenever Postgres was away."""

@@ -5,7 +5,7 @@ not used: a reader's position is part of its state (exactness.md, I4, I9).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import faust.transport.drivers.aiokafka as kafka_driver
@@ -14,6 +14,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from app.settings import broker_address
+from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process
 
 REREAD_TIMEOUT_S = 30.0
@@ -53,6 +54,7 @@ class BatchConsumer(kafka_driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         # A second assignment in one process was seen to restore stale state: a clean start is cheap and exact.
         if self._was_assigned and revoked and not self.app.should_stop:
+            reach("in-revoke")
             end_process("partitions were revoked; a fresh process takes over what is assigned next")
         await super().on_partitions_revoked(revoked)
 
@@ -85,6 +87,11 @@ class BatchConsumer(kafka_driver.Consumer):
             # Faust would take the first batch for a jump over everything before it.
             self._read_offset[tp] = None
             self._committed_offset[tp] = offset or None
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        committed = bool(await super()._commit(offsets))
+        reach("after-commit")
+        return committed
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 - Faust gives the signature
         """Fetched records as batches. What arrives while the flow is stopped is dropped: a seek follows (recovery)."""

@@ -1,38 +1,77 @@
 """Places where a test may kill this process: `FAILPOINT=name:nth` ends it with SIGKILL at the nth time it is reached.
 
-Unset, which is always outside tests, `reach` is a function that does nothing.
+`nth` is a number or `random`, which is written to standard error. `name:nth:ms` kills so many milliseconds later, when
+what was just begun is on its way. Unset, which is always outside tests, `reach` is a function that does nothing.
 """
 
 import os
+import random
 import signal
+import sys
+import threading
 from collections.abc import Callable
 
 VARIABLE = "FAILPOINT"
+MOST = 20
+"""`random` is at most this."""
+
+GATEWAY = {
+    "parsed-not-sent": "the order is checked, Kafka has not heard of it",
+    "sent-not-acked": "the command is with the producer",
+    "acked-before-response": "Kafka has the command, the client has no answer",
+}
+MATCHING = {
+    "fetched": "a batch is there, nothing of it is applied",
+    "applied-before-send": "a command is applied, its report not sent",
+    "sent-executions": "reports are with the producer, none acknowledged",
+    "acked-executions": "some outputs are acknowledged, others perhaps not",
+    "after-outputs": "all outputs are acknowledged, no id block is written",
+    "after-id_blocks": "between id blocks and snapshots",
+    "sent-matchstream-books-changelog": "records of a checkpoint are with the producer, none acknowledged",
+    "acked-matchstream-books-changelog": "some snapshots, or chunks of one, are acknowledged, others perhaps not",
+    "after-snapshots": "snapshots are acknowledged, the manifest is not written",
+    "after-manifest": "between manifest and tombstones",
+    "after-tombstones": "everything is written, nothing acknowledged to Faust",
+    "after-position_hint": "acknowledged to Faust, not committed",
+    "after-commit": "the group's position is committed",
+    "loading": "some of the changelog is read",
+    "loaded": "a partition is loaded, no event was seen",
+    "in-revoke": "partitions are being taken away",
+    "graceful-stop": "asked to stop, before the last checkpoint",
+}
+RECORDING = {
+    "rows-before-commit": "rows and position are sent to Postgres, not committed",
+    "rows-after-commit": "they are committed, and the process does not know",
+}
 
 
-def _armed(name: str, nth: int) -> Callable[[str], None]:
-    left = nth
+def armed(given: str) -> Callable[[str], None]:
+    """The `reach` of a failpoint given as text; raises ValueError for one that there is not."""
+    name, nth, later_ms = (*given.split(":"), "0")[:3]
+    if name not in GATEWAY | MATCHING | RECORDING:
+        raise ValueError(f"there is no failpoint {name}")
+    left = random.randint(1, MOST) if nth == "random" else int(nth)
+    print(f"failpoint {name}: the {left}th time kills", file=sys.stderr, flush=True)
 
     def reach(failpoint: str) -> None:
         nonlocal left
         if failpoint == name:
             left -= 1
             if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                _kill(float(later_ms) / 1000)
 
     return reach
+
+
+def _kill(later_s: float) -> None:
+    if later_s:
+        threading.Timer(later_s, _kill, (0.0,)).start()
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _unarmed(failpoint: str) -> None:
     pass
 
 
-def _from_environment() -> Callable[[str], None]:
-    given = os.environ.get(VARIABLE)
-    if not given:
-        return _unarmed
-    name, _, nth = given.rpartition(":")
-    return _armed(name, int(nth))
-
-
-reach = _from_environment()
+reach = armed(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else _unarmed

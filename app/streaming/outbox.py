@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from app import metrics
+from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
 
 LINGER_S = 0.001  # what is appended meanwhile shares a request; a request costs Kafka more than ten records
@@ -80,6 +81,7 @@ class _Line:
         self._filled = asyncio.Event()
         self._appended = self._acknowledged = 0
         self._progress = asyncio.Condition()
+        self._sent, self._acked = f"sent-{topic}", f"acked-{topic}"
         self.sender: asyncio.Task[None] = asyncio.create_task(fail_stop(self._send_all)())
 
     def append(self, key: bytes, value: bytes | None) -> None:
@@ -99,8 +101,10 @@ class _Line:
             await asyncio.sleep(LINGER_S)
             batch, count = self._next_batch()
             sent = await self._outbox._producer.send_batch(batch, self._topic, partition=self._partition)
+            reach(self._sent)
             with metrics.acknowledgement.time():
                 await sent
+            reach(self._acked)
             async with self._progress:
                 self._acknowledged += count
                 self._progress.notify_all()
