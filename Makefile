@@ -41,6 +41,14 @@ bench: $(VENV)/dev.stamp ## A short run of each benchmark: core, matching, recov
 	@$(PYTHON) -m benchmarks.recovery --small
 	@$(PYTHON) -m benchmarks.stages --rate 500 --seconds 20
 
+.PHONY: faults
+faults: $(VENV)/dev.stamp ## Kill, pause and cut off everything, at length: 25 minutes (`python -m load chaos`: a soak)
+	@MATCHSTREAM_LONG=1 $(PYTHON) -m pytest tests/integration $(ARGS)
+
+.PHONY: schedules
+schedules: $(VENV)/dev.stamp ## 200,000 random schedules of the recovery protocol (ARGS="--seed 7 --schedules 1000000")
+	@$(PYTHON) -m tests.tables.schedules $(ARGS)
+
 .PHONY: lint
 lint: $(VENV)/dev.stamp ## Style, types and layers
 	@$(VENV)/bin/ruff check .

@@ -1,5 +1,6 @@
-"""Which processes hold a role's consumer group: whether its workers are up."""
+"""A role's consumer group: which processes hold it, whether its workers are up, and what it has committed."""
 
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
@@ -9,6 +10,17 @@ from app.settings import Role
 def group_of(role: Role) -> str:
     """The name of a role's consumer group, which is the Faust app's."""
     return f"matchstream-{role}"
+
+
+async def committed(broker: str, role: Role) -> dict[TopicPartition, int]:
+    """The positions that a role's group has committed: hints, which nobody starts from."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+    await admin.start()
+    try:
+        found = await admin.list_consumer_group_offsets(group_of(role))
+        return {where: position.offset for where, position in found.items()}
+    finally:
+        await admin.close()
 
 
 async def members(broker: str, role: Role) -> list[str]:

@@ -1,10 +1,12 @@
-"""The command line of `python -m load`: run (the default), check, fixtures."""
+"""The command line of `python -m load`: run (the default), check, fixtures, chaos."""
 
 import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,10 +15,11 @@ import uvloop
 from app.settings import broker_address
 from app.settings import load as load_settings
 from app.verification.waiting import NotQuiet
-from load import fixtures, ledger
+from load import chaos, fixtures, ledger
 from load.client import NotReady
 from load.ledger import Ledger
 from load.openloop import CONNECTIONS
+from load.own import OwnVenue
 from load.profiles import MIXED, PLAIN, PROFILES
 from load.run import QUIET_TIMEOUT_S, Plan, Venue, check, run
 
@@ -30,6 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == ["fixtures"]:
         return _fixtures(given[1:])
+    if given[:1] == ["chaos"]:
+        return _chaos(given[1:])
     if given[:1] == ["check"]:
         return _check(given[1:])
     return _run(given)
@@ -39,7 +44,7 @@ def _run(given: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m load",
         description="Put load on a venue, on schedule; latencies count from when a request was due. "
-        "Also: `python -m load check`, `python -m load fixtures`.",
+        "Also: `python -m load check`, `fixtures`, `chaos`.",
     )
     _stream_options(parser)
     _venue_options(parser)
@@ -106,6 +111,26 @@ def _fixtures(given: list[str]) -> int:
     lines = fixtures.write(options.file, PROFILES[options.profile], options.seed, options.count, mix, options.commands)
     print(f"{lines:,} lines in {options.file}")
     return 0
+
+
+def _chaos(given: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m load chaos", description="Start a venue of its own, strike it at random under load, judge it."
+    )
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--seed", type=int, default=1, help="the same seed, the same faults and requests")
+    parser.add_argument("--rate", type=float, default=chaos.RATE, help="requests a second (default: %(default)g)")
+    parser.add_argument("--data", type=Path, help="keep the venue's data in this folder; it must be new or empty")
+    options = parser.parse_args(given)
+    planned, seconds = chaos.schedule(options.seed, options.minutes * 60), options.minutes * 60
+    for strike in planned:
+        print(f"{strike.at_s:7.1f} s  {strike.kind}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the venue is stopped then, too
+    with tempfile.TemporaryDirectory(prefix="matchstream-chaos-") as scratch:
+        venue = OwnVenue((options.data or Path(scratch) / "data").resolve(), chaos.MATCHING_WORKERS)
+        seen = asyncio.run(chaos.soak(venue, planned, seconds, options.seed, options.rate))
+    print(seen.as_text())
+    return 0 if seen.is_right else WRONG
 
 
 def _stream_options(parser: argparse.ArgumentParser) -> None:

@@ -4,6 +4,7 @@ from app.postgres.audit import Audit, recorded_positions
 from app.postgres.connection import AWAY
 from app.postgres.cursors import InvalidCursor, Place, cursor_of, place_of
 from app.postgres.history import History, HistoryUnavailable, Page
+from app.postgres.locked import lock_history
 from app.postgres.recorder import Recorder, UnexpectedRecords
 from app.postgres.schema import migrate
 from app.postgres.sink import AnotherInstallation, PositionMoved, Sink
@@ -22,6 +23,7 @@ __all__ = [
     "Sink",
     "UnexpectedRecords",
     "cursor_of",
+    "lock_history",
     "migrate",
     "place_of",
     "recorded_positions",

@@ -6,12 +6,19 @@ from collections.abc import AsyncIterator, Callable
 from uuid import uuid4
 
 import pytest
+from aiokafka import TopicPartition
 
 from app import app
 from app.engine import partition_of
 from app.local.venue import Venue, running_venue
+from app.verification.engines import LogRecord
+from app.verification.findings import Verdict
+from app.verification.reading import KafkaStream, new_consumer
+from app.verification.running import Addresses, verify
 from load import run
 from load.client import API, Client
+from load.ledger import Ledger
+from tables.verification import changelog_states
 
 LONG = bool(os.environ.get("MATCHSTREAM_LONG"))
 """Whether tests that have a longer form run it (`make faults`)."""
@@ -45,3 +52,33 @@ async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - nobody tells us
             await asyncio.sleep(0.05)
+
+
+async def judge(venue: Venue, ledger: Ledger, timeout_s: float = 60.0) -> Verdict:
+    """Wait until nothing is left to do, and have the naive engine judge everything, checkpoints included."""
+    where = Addresses(venue.servers.broker, venue.servers.database_url, venue.url)
+    states = changelog_states(where.broker)
+    verdict = await verify(where, states=states, entries=ledger.entries, naive=True, timeout_s=timeout_s)
+    assert verdict.is_right, verdict.as_text()
+    assert not verdict.in_flight, verdict.as_text()
+    return verdict
+
+
+async def records(broker: str, topic: str) -> dict[int, list[LogRecord]]:
+    """A whole topic by partition."""
+    consumer = new_consumer(broker, topic)
+    await consumer.start()
+    try:
+        found: dict[int, list[LogRecord]] = {}
+        for where in [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))]:
+            consumer.unsubscribe()
+            consumer.assign([where])
+            first = (await consumer.beginning_offsets([where]))[where]
+            consumer.seek(where, first)
+            stream = KafkaStream(consumer, topic, where.partition, first, (await consumer.end_offsets([where]))[where])
+            found[where.partition] = []
+            while some := await stream.read():
+                found[where.partition] += some
+        return found
+    finally:
+        await consumer.stop()

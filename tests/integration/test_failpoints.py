@@ -1,48 +1,67 @@
-"""The matching worker killed at each step of the protocol, on real Kafka, with its disk kept and wiped (T2)."""
+"""Workers killed at each step of the protocol, on real Kafka and Postgres, the disk kept and wiped (T2)."""
 
 import asyncio
 import shutil
 import signal
 from collections.abc import AsyncIterator
+from random import Random
+from typing import NamedTuple
 
 import pytest
 
+from app.local.process import Process
 from app.local.venue import Venue, running_venue
+from app.streaming import failpoints
 from load.generator import requests
 from load.openloop import OpenLoop
 from load.profiles import MIXED, PROFILES
-from load.run import check
-from tests.integration.conftest import LONG, addresses
+from load.strikes import SESSION_TIMEOUT_S
+from tests.integration.conftest import LONG, judge
 
 RATE = 40
-DEATH_TIMEOUT_S = 40.0
-QUIET_TIMEOUT_S = 120.0
-# Failpoint and the time at which it is reached; the second of each pair of lists only in the long form.
+DEATH_TIMEOUT_S = 60.0
+# What is with the producer needs a moment to be on its way.
+LATER = {"sent-executions": ":2", "sent-matchstream-books-changelog": ":2", "sent-not-acked": ":2"}
+
+
+class Death(NamedTuple):
+    """Where a worker kills itself, the how manyth time it comes there, and whether its disk is lost then."""
+
+    role: str
+    name: str
+    nth: str = "1"
+    is_wiped: bool = False
+
+
 SHORT_RUN = [
-    ("applied-before-send", 20),
-    ("after-outputs", 1),
-    ("after-id_blocks", 2),
-    ("after-snapshots", 1),
-    ("after-manifest", 2),
-    ("after-tombstones", 1),
-    ("after-position_hint", 1),
-    ("loaded", 3),
+    Death("matching", "applied-before-send", "20"),
+    Death("matching", "sent-executions", "2", is_wiped=True),
+    Death("matching", "after-outputs"),
+    Death("matching", "after-id_blocks", "2", is_wiped=True),
+    Death("matching", "after-snapshots"),
+    Death("matching", "after-manifest", "2", is_wiped=True),
+    Death("matching", "after-tombstones"),
+    Death("matching", "loaded", "3", is_wiped=True),
+    Death("matching", "graceful-stop"),
+    *(Death("gateway", name, "2") for name in failpoints.GATEWAY),
+    *(Death("recording", name, "2") for name in failpoints.RECORDING),
 ]
-LONG_RUN = [
-    (name, nth)
-    for name in (
-        "fetched",
-        "applied-before-send",
-        "after-outputs",
-        "after-id_blocks",
-        "after-snapshots",
-        "after-manifest",
-        "after-tombstones",
-        "after-position_hint",
-        "loaded",
-    )
-    for nth in (1, 2, 5)
-]
+# What is reached only so often in a life.
+AT_MOST = {"in-revoke": 1, "graceful-stop": 1, "loading": 4, "loaded": 8}
+MOST = 12
+
+
+def _deaths(role: str, name: str) -> list[Death]:
+    """Once with either disk, twice, and a random number of times that is the same in each run."""
+    most = AT_MOST.get(name, MOST)
+    once = [Death(role, name, "1", is_wiped) for is_wiped in (False, True)]
+    if most == 1:
+        return once
+    return [*once, Death(role, name, "2"), Death(role, name, str(Random(name).randint(1, most)), is_wiped=True)]
+
+
+NAMES = {"matching": failpoints.MATCHING, "gateway": failpoints.GATEWAY, "recording": failpoints.RECORDING}
+LONG_RUN = [death for role, names in NAMES.items() for name in names for death in _deaths(role, name)]
 
 
 @pytest.fixture
@@ -59,25 +78,46 @@ async def test_a_kill_at_any_step_changes_nothing(unsupervised: Venue) -> None:
     stream = requests(PROFILES["crossing"], 7, MIXED, tag="failpoints")
     loop = OpenLoop(venue.url, stream, RATE, seconds=3600, connections=16, timeout_s=5.0, seed=7)
     running = asyncio.create_task(loop.run())
-    await venue.kill("matching")
     try:
-        for number, (name, nth) in enumerate(deaths):
-            await _die(venue, name, nth, wipe=number % 2 == 1)
+        async with asyncio.TaskGroup() as roles:
+            for role in ("matching", "gateway", "recording"):
+                roles.create_task(_die_in_turn(venue, role, [death for death in deaths if death.role == role]))
     finally:
         running.cancel()  # what is not answered yet is unknown to the ledger
         await asyncio.gather(running, return_exceptions=True)
-    await venue.start_worker("matching")
-    await venue.wait_ready("matching")
-    verdict = await check(addresses(venue), loop.ledger, naive=True, timeout_s=QUIET_TIMEOUT_S)
-
+    verdict = await judge(venue, loop.ledger)
     print(f"{len(deaths)} forced deaths, {loop.sent:,} requests sent\n{verdict.as_text()}")
-    assert verdict.is_right, verdict.as_text()
 
 
-async def _die(venue: Venue, name: str, nth: int, wipe: bool) -> None:
+async def _die_in_turn(venue: Venue, role: str, deaths: list[Death]) -> None:
+    """All deaths of one role, then a life that stays; the roles die independently of each other."""
+    await venue.kill(role)
+    for death in deaths:
+        await _die(venue, death)
+    await venue.start_worker(role)
+    await venue.wait_ready(role)
+
+
+async def _die(venue: Venue, death: Death) -> None:
     """Start the worker, and wait until it has killed itself where it was told to."""
-    process = await venue.start_worker("matching", env={"FAILPOINT": f"{name}:{nth}"})
-    code = await asyncio.wait_for(process.wait(), DEATH_TIMEOUT_S)
-    assert code == -signal.SIGKILL, f"{name}:{nth} was never reached: exit code {code}"
-    if wipe:
-        shutil.rmtree(venue.folder / "workers" / "matching-0")
+    failpoint = f"{death.name}:{death.nth}{LATER.get(death.name, '')}"
+    process = await venue.start_worker(death.role, env={"FAILPOINT": failpoint})
+    async with asyncio.timeout(DEATH_TIMEOUT_S):
+        if death.name == "graceful-stop":
+            await venue.wait_ready(death.role)
+            process.send(signal.SIGTERM)
+        other = await _rival(venue) if death.name == "in-revoke" else None
+        code = await process.wait()
+    if other is not None:
+        await other.kill()
+        # When the group forgets it, it would end the next life in its middle.
+        await asyncio.sleep(SESSION_TIMEOUT_S + 2.0)
+    assert code == -signal.SIGKILL, f"{failpoint} was never reached: exit code {code}, see {process.log}"
+    if death.is_wiped:
+        shutil.rmtree(venue.folder / "workers" / f"{death.role}-0")
+
+
+async def _rival(venue: Venue) -> Process:
+    """A second matching worker, for which the first has to give up partitions."""
+    await venue.wait_ready("matching")
+    return await venue.start_worker("matching", slot=1)

@@ -1,0 +1,155 @@
+"""Faults for a venue on this machine: signals to its processes, blows at its servers, records nobody should write.
+
+Each is bounded in time and leaves nothing behind that the venue has not to cope with; what was stopped goes on again.
+"""
+
+import asyncio
+import shutil
+import signal
+import time
+from contextlib import suppress
+from random import Random
+from uuid import uuid4
+
+import redis.asyncio as redis
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.admin import DeleteGroupsRequest
+
+from app.engine import partition_of
+from app.groups import group_of
+from app.matching.words import OrderType, Side
+from app.models.commands import PlaceOrder, encode_command
+from app.postgres import lock_history
+from app.topics import ORDERS
+from load.profiles import TEN_INSTRUMENTS
+from load.target import Target
+
+SESSION_TIMEOUT_S = 10.0  # the group forgets a silent member after it
+NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND = 68, 69
+PARTITIONS = 8
+RETRY_S = 0.2
+
+MATCHING_GROUP = group_of("matching")
+
+
+async def kill(target: Target, *names: str) -> None:
+    """SIGKILL for all of them at once."""
+    target.send(signal.SIGKILL, *names)
+
+
+async def kill_in_a_loop(target: Target, name: str, times: int, gap_s: float) -> None:
+    """SIGKILL again and again, some of the times while it still loads."""
+    for _ in range(times):
+        target.send(signal.SIGKILL, name)
+        await asyncio.sleep(gap_s)
+
+
+async def pause(target: Target, seconds: float, *names: str) -> None:
+    """SIGSTOP, and SIGCONT whatever happens."""
+    paused = list(filter(None, map(target.process, names)))
+    try:
+        for process in paused:
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+    finally:
+        for process in paused:
+            if process.is_running():
+                process.send_signal(signal.SIGCONT)
+
+
+async def lock_tables(target: Target, seconds: float) -> None:
+    """Nobody can read or write the history, as during a careless migration."""
+    await lock_history(target.venue.database_url, seconds)
+
+
+async def flush_keys(target: Target) -> None:
+    """Valkey forgets every idempotency key."""
+    client = redis.from_url(target.redis_url, socket_timeout=5.0)
+    try:
+        await client.flushall()
+    finally:
+        await client.aclose()
+
+
+async def delete_tables(target: Target, name: str) -> None:
+    """A worker's data folder is deleted under its feet."""
+    await asyncio.to_thread(shutil.rmtree, target.folder / "workers" / name, ignore_errors=True)
+
+
+async def corrupt_tables(target: Target, name: str, random: Random) -> None:
+    """Bytes of a worker's RocksDB files are overwritten while it runs."""
+    for file in (target.folder / "workers" / name).rglob("*.db/*"):
+        with suppress(OSError):
+            content = bytearray(file.read_bytes())
+            for _ in range(min(16, len(content))):
+                content[random.randrange(len(content))] ^= 0xFF
+            file.write_bytes(content)
+
+
+async def delete_group(target: Target, *names: str) -> None:
+    """All members are paused until the group has forgotten them, and then the group is deleted."""
+    deleting = asyncio.create_task(_delete_group(target.venue.broker))
+    await pause(target, SESSION_TIMEOUT_S + 2.0, *names)
+    await deleting
+
+
+async def poison(target: Target) -> None:
+    """Records that are no commands, belong to nobody, or lie in the wrong place, straight to the topic."""
+    good, book = encode_command(_order("BTC-USD", "poison")), partition_of("BTC-USD", PARTITIONS)
+    records = [
+        (b"BTC-USD", b"poison", book),
+        (b"BTC-USD", None, book),
+        (b"BTC-USD", good[:-2], book),
+        (b"BTC-USD", b"\xff" * 900_000, book),
+        (b"BTC-USD", b"[" * 10_000, book),
+        (None, good, book),
+        (b"ETH-USD", good, book),
+        (b"BTC-USD", good, (book + 1) % PARTITIONS),
+        (b"NOT-LISTED", encode_command(_order("NOT-LISTED", "poison")), partition_of("NOT-LISTED", PARTITIONS)),
+    ]
+    async with _producer(target.venue.broker) as producer:
+        for key, value, partition in records:
+            await producer.send_and_wait(ORDERS.name, value, key=key, partition=partition)
+
+
+async def use_transactions(target: Target) -> None:
+    """Orders in a committed and in an aborted transaction, which count alike; each leaves a hole in the offsets."""
+    broker, tag = target.venue.broker, uuid4().hex[:12]
+    for is_committed in (True, False):
+        async with _producer(broker, transactional_id=f"somebody-{tag}-{is_committed}") as producer:
+            await producer.begin_transaction()
+            await _send_orders(producer, f"{tag}-{is_committed}")
+            await (producer.commit_transaction() if is_committed else producer.abort_transaction())
+
+
+async def _send_orders(producer: AIOKafkaProducer, key: str) -> None:
+    for instrument in TEN_INSTRUMENTS:
+        await producer.send_and_wait(ORDERS.name, encode_command(_order(instrument, key)), key=instrument.encode())
+
+
+def _order(instrument: str, key: str) -> PlaceOrder:
+    return PlaceOrder(instrument, "somebody", key, Side.BUY, OrderType.LIMIT, "0.01", "1.00")
+
+
+def _producer(broker: str, transactional_id: str | None = None) -> AIOKafkaProducer:
+    return AIOKafkaProducer(bootstrap_servers=broker, acks="all", transactional_id=transactional_id)
+
+
+async def _delete_group(broker: str) -> None:
+    """As soon as it has no members; raises TimeoutError."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+    await admin.start()
+    try:
+        coordinator, give_up = await admin.find_coordinator(MATCHING_GROUP), time.monotonic() + 2 * SESSION_TIMEOUT_S
+        while True:
+            answer = await admin._send_request(DeleteGroupsRequest([MATCHING_GROUP]), coordinator)
+            code = dict(answer.results)[MATCHING_GROUP]
+            if code in (0, GROUP_ID_NOT_FOUND):
+                return
+            if code != NON_EMPTY_GROUP or time.monotonic() > give_up:
+                raise TimeoutError(f"the group {MATCHING_GROUP} could not be deleted: error {code}")
+            await asyncio.sleep(RETRY_S)
+    finally:
+        await admin.close()

@@ -1,0 +1,52 @@
+"""Everything killed at once at any time: the logs alone hold what a start relies on, and a start is exact (O9, T2)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from random import Random
+
+import pytest
+
+from app.local.venue import Venue, running_venue
+from app.verification.running import Addresses, verify
+from load.generator import requests
+from load.ledger import Ledger
+from load.openloop import OpenLoop
+from load.profiles import MIXED, PROFILES
+from tables.verification import changelog_states
+from tests.integration.conftest import LONG, judge
+
+pytestmark = pytest.mark.skipif(not LONG, reason="takes two minutes: in `make faults`")
+
+FRAMES = 4
+RATE = 150
+SHORTEST_S, LONGEST_S = 3.0, 7.0
+
+
+@pytest.fixture
+async def unsupervised(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
+    """A venue in which nobody starts again what dies."""
+    async with running_venue(tmp_path_factory.mktemp("frames"), supervised=False) as running:
+        yield running
+
+
+async def test_the_logs_are_right_whenever_everything_dies(unsupervised: Venue) -> None:
+    """No worker runs while the logs are read: nothing can have been mended."""
+    venue, random, ledger = unsupervised, Random(9), Ledger()
+    where = Addresses(venue.servers.broker, venue.servers.database_url)
+    for number in range(FRAMES):
+        stream = requests(PROFILES["crossing"], number, MIXED, tag=f"frame{number}")
+        loop = OpenLoop(venue.url, stream, RATE, seconds=3600, connections=16, timeout_s=5.0, seed=number)
+        running = asyncio.create_task(loop.run())
+        await asyncio.sleep(random.uniform(SHORTEST_S, LONGEST_S))
+        await venue.kill_all()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        for entry in loop.ledger:
+            ledger.record(entry)
+        await venue.start_servers()
+        frame = await verify(where, states=changelog_states(where.broker), naive=True)
+        print(f"frame {number + 1}, {loop.sent:,} requests\n{frame.as_text()}")
+        assert frame.is_right, frame.as_text()
+        await asyncio.gather(*(venue.start_worker(worker.role) for worker in venue.workers))
+        await asyncio.gather(*(venue.wait_ready(worker.role) for worker in venue.workers))
+    await judge(venue, ledger)

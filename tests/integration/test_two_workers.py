@@ -1,0 +1,124 @@
+"""Two matching workers under load: one dies, is paused, joins and leaves; nothing is lost, nothing is doubled (T2)."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import pytest
+
+from app.local.venue import ONE_OF_EACH, Venue, running_venue
+from load import strikes
+from load.client import Client
+from load.generator import requests
+from load.ledger import Ledger
+from load.openloop import OpenLoop
+from load.profiles import MIXED, PROFILES, TEN_INSTRUMENTS
+from load.request import Terms
+from load.target import Target
+from tests.integration.conftest import LONG, judge
+
+pytestmark = pytest.mark.skipif(not LONG, reason="takes minutes: in `make faults`")
+
+RATE = 60
+ROUNDS = 10
+# The group forgets a dead member after its session, and the survivor begins anew when it is given more.
+TAKEOVER_TIMEOUT_S = strikes.SESSION_TIMEOUT_S + 15.0
+
+
+@pytest.fixture(scope="module")
+async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
+    """A venue with two matching workers."""
+    async with running_venue(tmp_path_factory.mktemp("pair"), {**ONE_OF_EACH, "matching": 2}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def ledger() -> Ledger:
+    """Everything that the venue is asked."""
+    return Ledger()
+
+
+async def test_the_survivor_takes_over_within_the_groups_timeout(pair: Venue, ledger: Ledger) -> None:
+    """One of two is killed for good: after the session timeout every market goes on."""
+    async with under_load(pair, ledger):
+        took_s = await _all_matched_after(pair, ledger, lambda: pair.kill("matching", 1, for_good=True))
+    print(f"every instrument was matched {took_s:.1f} s after the kill")
+    assert took_s < TAKEOVER_TIMEOUT_S
+    await judge(pair, ledger)
+
+
+async def test_workers_may_join_and_leave_under_load(pair: Venue, ledger: Ledger) -> None:
+    """Ten times a second worker comes, and goes by a signal or a kill."""
+    async with under_load(pair, ledger):
+        for number in range(ROUNDS):
+            await pair.start_worker("matching", 1)
+            joined_s = await _all_matched_after(pair, ledger, lambda: pair.wait_ready("matching", 1))
+            leave = pair.stop_worker("matching", 1) if number % 2 else pair.kill("matching", 1, for_good=True)
+            left_s = await _all_matched_after(pair, ledger, lambda leave=leave: leave)
+            print(f"round {number + 1}: joined after {joined_s:.1f} s, left after {left_s:.1f} s")
+    await judge(pair, ledger)
+
+
+async def test_a_zombie_changes_nothing(pair: Venue, ledger: Ledger) -> None:
+    """A worker is stopped in the middle of its work until the other one has all, and then goes on."""
+    await pair.start_worker("matching", 1)
+    await pair.wait_ready("matching", 1)
+    for name in ("matching-0", "matching-1"):
+        async with under_load(pair, ledger):
+            await _all_matched_after(pair, ledger, lambda: asyncio.sleep(1))
+            pause = strikes.pause(Target(pair.folder), strikes.SESSION_TIMEOUT_S + 6.0, name)
+            took_s = await _all_matched_after(pair, ledger, lambda pause=pause: pause)
+            print(f"{name} paused: every instrument was matched after {took_s:.1f} s")
+        await judge(pair, ledger)
+
+
+async def test_a_taken_slot_is_refused_in_a_sentence(pair: Venue, ledger: Ledger) -> None:
+    """Two live processes of one slot would displace each other for ever."""
+    rival = await _rival(pair)
+    try:
+        code = await asyncio.wait_for(rival.wait(), 30)
+    finally:
+        if rival.returncode is None:
+            rival.send_signal(signal.SIGKILL)
+    assert code == 70
+    assert "the slot matching-0 is taken by another process" in pair.log("matching-0").read_text()
+
+
+async def _rival(venue: Venue) -> asyncio.subprocess.Process:
+    command = venue.process("matching").command
+    with venue.log("matching-0").open("ab") as log:
+        return await asyncio.create_subprocess_exec(
+            *command.argv, cwd=command.cwd, env={**command.env, "WEB_PORT": "0"}, stdout=log, stderr=log
+        )
+
+
+@asynccontextmanager
+async def under_load(venue: Venue, ledger: Ledger) -> AsyncIterator[None]:
+    """Orders flow; what was asked is in the ledger afterwards."""
+    stream = requests(PROFILES["crossing"], 3, MIXED, tag=uuid4().hex[:8])
+    loop = OpenLoop(venue.url, stream, RATE, seconds=3600, connections=16, timeout_s=5.0, seed=3)
+    running = asyncio.create_task(loop.run())
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        for entry in loop.ledger:
+            ledger.record(entry)
+
+
+async def _all_matched_after(venue: Venue, ledger: Ledger, act: Callable[[], Awaitable[object]]) -> float:
+    """Do something, then place an order in each market; seconds until the last of them is matched."""
+    began = time.monotonic()
+    await act()
+    async with Client(venue.url, ledger) as client:
+        await asyncio.gather(*(_matched(client, instrument) for instrument in TEN_INSTRUMENTS))
+    return time.monotonic() - began
+
+
+async def _matched(client: Client, instrument: str) -> None:
+    answer = await client.place(Terms("watcher", instrument, "buy", "limit", "0.01", "1.00"))
+    await client.matched(answer.json()["order_id"], 2 * TAKEOVER_TIMEOUT_S)
