@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(not LONG, reason="takes a minute: in `make fault
 
 INSTRUMENT = "BIG-USD"
 ORDERS_RESTING, ORDERS_TAKEN = 4_000, 1_500
+DEATHS, AGAIN = 4, 600  # more than make a checkpoint due
 MEGABYTE = 1024 * 1024
 DEATH_TIMEOUT_S = 40.0
 CHUNK = re.compile(rb"BIG-USD@(\d+)/\d+")
@@ -40,8 +41,9 @@ async def test_large_snapshots_and_reports_survive_a_death_between_their_pieces(
     await judge(venue, Ledger())
     await venue.kill("matching")
     await _send(venue, [_listing(), *(_sell(number) for number in range(ORDERS_RESTING))])
-    for nth in (2, 3, 4, 5):  # the first record of a checkpoint that is acknowledged is an id block
-        await _die(venue, f"acked-matchstream-books-changelog:{nth}", is_wiped=nth % 2 == 0)
+    for number in range(DEATHS):  # the first of a checkpoint that is acknowledged are id blocks, then come chunks
+        await _die(venue, "acked-matchstream-books-changelog:2", is_wiped=number % 2 == 0)
+        await _send(venue, [_sell(ORDERS_RESTING + number * AGAIN + more) for more in range(AGAIN)])
     await venue.start_worker("matching")
     await venue.wait_ready("matching")
     await judge(venue, Ledger())
