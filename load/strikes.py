@@ -34,8 +34,9 @@ MATCHING_GROUP = group_of("matching")
 
 
 async def kill(target: Target, *names: str) -> None:
-    """SIGKILL for all of them at once."""
-    target.send(signal.SIGKILL, *names)
+    """SIGKILL for all of them at once; raises ProcessLookupError if none of them lives."""
+    if not target.send(signal.SIGKILL, *names):
+        raise ProcessLookupError(f"dead already: {', '.join(names)}")
 
 
 async def kill_in_a_loop(target: Target, name: str, times: int, gap_s: float) -> None:
