@@ -89,10 +89,9 @@ async def test_a_taken_slot_is_refused_in_a_sentence(pair: Venue, ledger: Ledger
 
 async def _rival(venue: Venue) -> asyncio.subprocess.Process:
     command = venue.process("matching").command
+    env = {**command.env, "WEB_PORT": str(venue.ports.get("rival"))}
     with venue.log("matching-0").open("ab") as log:
-        return await asyncio.create_subprocess_exec(
-            *command.argv, cwd=command.cwd, env={**command.env, "WEB_PORT": "0"}, stdout=log, stderr=log
-        )
+        return await asyncio.create_subprocess_exec(*command.argv, cwd=command.cwd, env=env, stdout=log, stderr=log)
 
 
 @asynccontextmanager
