@@ -7,7 +7,6 @@ a thread of their own, which nothing that hangs can hold up.
 import asyncio
 import faulthandler
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +24,7 @@ LOOP_STALLED_S = 30.0
 LAG_WITHOUT_PROGRESS_S = 90.0
 SAMPLE_S = 5.0
 SAMPLE_TIMEOUT_S = 15.0
+STDERR = 2  # sys.stderr is a worker's log
 # A paused process finds all its times over when it goes on; a loop that works says so before the third check.
 CHECKS_IN_A_ROW = 3
 
@@ -175,6 +175,8 @@ async def _waiting(consumer: Any, topic: str, processed: Mapping[int, int]) -> d
 
 def _bark(sentence: str) -> None:
     """End the process, showing where each of its threads was; without the log, whose lock may be what it waits for."""
-    faulthandler.dump_traceback(file=sys.stderr)
-    os.write(sys.stderr.fileno(), f"ending the process: watchdog: {sentence}\n".encode())
-    os._exit(EXIT_CODE)
+    try:
+        faulthandler.dump_traceback(file=STDERR)
+        os.write(STDERR, f"ending the process: watchdog: {sentence}\n".encode())
+    finally:
+        os._exit(EXIT_CODE)
