@@ -105,15 +105,17 @@ class Progress:
 
     def sample(self, processed: Mapping[int, int], waiting: Mapping[int, int]) -> None:
         """Where each partition is, and up to where there is something for it."""
-        self._stuck = {
+        stuck = {
             number
             for number, position in processed.items()
             if position < waiting.get(number, 0) and self._before.get(number) == position
         }
+        # With a backlog partitions take turns; one that has stood still all the time is meant.
+        self._stuck = self._stuck & stuck if self._stuck else stuck
         self._before = dict(processed)
 
     def is_well(self) -> bool:
-        """No partition stood still between the last two samples with work before it."""
+        """No partition has stood still, with work before it, since this was so last."""
         return not self._stuck
 
 

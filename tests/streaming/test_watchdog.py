@@ -85,6 +85,7 @@ def test_a_pause_of_the_whole_process_does_not_bite() -> None:
         ([({0: 9}, {0: 9}), ({0: 9}, {0: 9})], True),
         ([({0: 5, 1: 7}, {0: 9, 1: 8}), ({0: 8, 1: 7}, {0: 9, 1: 8})], False),
         ([({0: 5}, {0: 9}), ({0: 5}, {0: 9}), ({}, {})], True),
+        ([({0: 5, 1: 7}, {0: 9, 1: 9}), ({0: 6, 1: 7}, {0: 9, 1: 9}), ({0: 6, 1: 8}, {0: 9, 1: 9})], True),
     ],
 )
 def test_progress_is_missed_only_where_there_is_work(
