@@ -6,12 +6,12 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import uuid4
 
 import psycopg2
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
@@ -27,7 +27,7 @@ from load.profiles import MIXED, PROFILES
 from load.request import Terms
 from load.run import check
 from tables.changelog import manifest_key, manifest_value
-from tests.integration.conftest import addresses
+from tests.integration.conftest import addresses, records
 
 FAUST = Path(sys.executable).with_name("faust")
 ROOT = Path(__file__).parents[2]
@@ -87,36 +87,17 @@ async def write(venue: Venue, topic: str, partition: int, key: bytes, value: byt
         await producer.stop()
 
 
-async def records(venue: Venue, topic: str, partition: int) -> list[Any]:
-    """Everything in a partition."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=venue.servers.broker, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        where, found = TopicPartition(topic, partition), []
-        consumer.assign([where])
-        end = (await consumer.end_offsets([where]))[where]
-        await consumer.seek_to_beginning(where)
-        while await consumer.position(where) < end:
-            found += (await consumer.getmany(where, timeout_ms=500)).get(where, [])
-        return found
-    finally:
-        await consumer.stop()
-
-
 async def test_an_honest_venue_is_right_while_it_works(venue: Venue) -> None:
     """Orders keep coming, an operator acts; everything is equal, the ledger and a gateway's books included."""
     stream = requests(PROFILES["crossing"], 4, MIXED, tag="meanwhile")
     loop = asyncio.create_task(OpenLoop(venue.url, stream, RATE, 60.0, connections=8, timeout_s=5.0, seed=4).run())
     try:
-        halted, opened, listed, taken = [
-            await cli(venue, *said)
-            for said in (
-                ("halt", "DOT-USD"),
-                ("resume", "DOT-USD"),
-                ("list-instrument", "SHIB-USD", "0.01", "1", "--rule", "max_fills=50"),
-                ("snapshot", "BTC-USD"),
-            )
-        ]
+        halted, listed, taken = await asyncio.gather(
+            cli(venue, "halt", "DOT-USD"),
+            cli(venue, "list-instrument", "SHIB-USD", "0.01", "1", "--rule", "max_fills=50"),
+            cli(venue, "snapshot", "BTC-USD"),
+        )
+        opened = await cli(venue, "resume", "DOT-USD")
         assert halted.out.startswith("DOT-USD  market_status halted"), halted
         assert opened.out.startswith("DOT-USD  market_status open"), opened
         assert listed.out.startswith("SHIB-USD  market_status open  tick_size 0.01  lot_size 1"), listed
@@ -160,22 +141,22 @@ async def test_rebuild_refuses_while_a_worker_has_the_partitions(venue: Venue) -
 async def alter_a_report(venue: Venue) -> None:
     """A repeated report with another quantity."""
     partition = partition_of("BTC-USD", PARTITIONS)
-    report = (await records(venue, EXECUTIONS.name, partition))[-1]
+    report = (await records(venue.servers.broker, EXECUTIONS.name))[partition][-1]
     await write(venue, EXECUTIONS.name, partition, report.key, report.value.replace(b'"seq":', b'"seq": '))
 
 
 async def alter_a_snapshot(venue: Venue) -> None:
     """The newest one of an instrument, without a change of its key."""
     partition = partition_of("LTC-USD", PARTITIONS)
-    heads = [r for r in await records(venue, BOOKS_CHANGELOG.name, partition) if r.key.startswith(b"LTC-USD@")]
-    last = [record for record in heads if record.value][-1]
+    found = (await records(venue.servers.broker, BOOKS_CHANGELOG.name))[partition]
+    last = [record for record in found if record.key.startswith(b"LTC-USD@") and record.value][-1]
     await write(venue, BOOKS_CHANGELOG.name, partition, last.key, last.value[:-20] + b"0" + last.value[-19:])
 
 
 async def name_a_missing_snapshot(venue: Venue) -> None:
     """A snapshot that the newest manifest names is gone."""
     partition = partition_of("ETH-USD", PARTITIONS)
-    found = await records(venue, BOOKS_CHANGELOG.name, partition)
+    found = (await records(venue.servers.broker, BOOKS_CHANGELOG.name))[partition]
     for key in {record.key for record in found if record.key.startswith(b"ETH-USD@")}:
         await write(venue, BOOKS_CHANGELOG.name, partition, key, None)
 
