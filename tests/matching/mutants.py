@@ -232,7 +232,7 @@ def _difference(source: str, code: str) -> tuple[str, str]:
 
 def _spaced(lines: Sequence[str]) -> str:
     """As one line, without the blanks that Cosmic Ray puts before what it has changed."""
-    return re.sub(r"(?<=[\[(:-]) (?=[-\d])", "", " ".join(" ".join(lines).split()))
+    return re.sub(r"(?<=[\[(]) (?=[-\d])", "", " ".join(" ".join(lines).split()))
 
 
 class _MutantModule(MetaPathFinder, InspectLoader):
