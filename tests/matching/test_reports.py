@@ -55,6 +55,7 @@ def test_the_parts_of_a_report_are_all_of_it(counts: tuple[int, int, int]) -> No
     whole = report(*counts)
     parts = list(split(whole))
     assert len(parts) == whole.parts
+    assert (parts[0] is whole) == (whole.parts == 1)
     assert [part.seq for part in parts] == list(range(7, 7 + whole.parts))
     assert [(part.part, part.parts) for part in parts] == [(n, whole.parts) for n in range(1, whole.parts + 1)]
     for name in ("orders", "trades", "levels"):
