@@ -47,10 +47,10 @@ TESTS = (
     "tests/matching/test_orders.py",
     "tests/matching/test_agenda.py",
     "tests/matching/test_ladder.py",
+    "tests/matching/test_sanity.py",
     "tests/matching/test_reports.py",
     "tests/matching/test_order_of_checks.py",
     "tests/matching/test_identity.py",
-    "tests/matching/test_sanity.py",
     "tests/matching/test_properties.py",
     "tests/models/test_snapshots.py",
 )

@@ -183,6 +183,17 @@ def test_a_key_is_remembered_for_exactly_as_long_as_the_window_is(window_ms: int
         assert is_known == (by <= 0), by
 
 
+def test_a_window_of_time_is_exact_from_the_first_millisecond_of_all() -> None:
+    """Zero is a time like any other, though no clock shows it."""
+    for first_ms in (0, 1):
+        book = Book("X")
+        book.apply(List(b"list".ljust(16), 0, LISTING._replace(id_window_ms=100)), Moment(0, first_ms))
+        book.apply(COMMANDS["mass_cancel"], Moment(1, first_ms))
+        book.apply(Halt(OTHER_KEY, 0), Moment(2, first_ms + 5))
+        assert book.apply(COMMANDS["mass_cancel"], Moment(3, first_ms + 100)).outcome is Outcome.DUPLICATE
+        assert book.apply(COMMANDS["mass_cancel"], Moment(4, first_ms + 101)).outcome is Outcome.ACCEPTED
+
+
 def test_a_window_of_time_is_exact_for_every_key() -> None:
     """Keys one millisecond apart leave one after the other, over the edges of blocks too."""
     market, window_ms = Market(id_window_ms=1_000), 1_000

@@ -98,6 +98,11 @@ def test_a_market_restored_around_an_id_block_goes_on_as_if_nothing_had_happened
     each_cut_goes_on(log, lambda index: index in edges or index % 700 == 0)
 
 
+def test_the_size_of_an_id_block_is_part_of_the_format() -> None:
+    """Blocks are stored under their numbers (exactness.md, I12): with another size they would be other keys."""
+    assert BLOCK == 1_024
+
+
 def test_a_different_state_has_a_different_hash() -> None:
     """Whatever the difference: `verify` compares nothing else."""
     book = Book(INSTRUMENT)
