@@ -168,12 +168,12 @@ PEERS: tuple[type[Engine], ...] = (Akhil4n, LightMatchingEngine)
 
 def install_peers() -> None:
     """Put the packages into an environment of their own, anew when their list has changed, and make them importable."""
-    stamp = ENVIRONMENT / "made.stamp"
-    if not stamp.exists() or stamp.stat().st_mtime < REQUIREMENTS.stat().st_mtime:
+    stamp, wanted = ENVIRONMENT / "made.stamp", REQUIREMENTS.read_text()
+    if not stamp.exists() or stamp.read_text() != wanted:
         venv.create(ENVIRONMENT, clear=True, with_pip=True)
         pip = [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, "--require-hashes", "--no-deps", "-r", str(REQUIREMENTS)], check=True)
-        stamp.touch()
+        stamp.write_text(wanted)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     sys.path.append(str(ENVIRONMENT / "lib" / version / "site-packages"))
 
