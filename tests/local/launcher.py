@@ -54,7 +54,7 @@ class Up:
 
     def shown(self, name: str) -> str:
         """The address that is printed for a worker or as an environment variable."""
-        return next(line for line in self.lines() if line.startswith(f"{name} ")).split()[1]
+        return next(word for line in self.lines() if line.startswith(f"{name} ") and "://" in (word := line.split()[1]))
 
     def processes(self) -> list[psutil.Process]:
         """The launcher, all below it, and all that its state file names."""
