@@ -21,7 +21,7 @@ from tests.integration.conftest import LONG, judge, records
 pytestmark = pytest.mark.skipif(not LONG, reason="takes a minute: in `make faults`")
 
 INSTRUMENT = "BIG-USD"
-ORDERS_RESTING, ORDERS_TAKEN = 4_000, 1_500
+ORDERS_RESTING, ORDERS_TAKEN = 4_000, 3_500
 DEATHS, AGAIN = 4, 600  # more than make a checkpoint due
 MEGABYTE = 1024 * 1024
 DEATH_TIMEOUT_S = 40.0
