@@ -44,8 +44,12 @@ async def test_a_changelog_that_is_gone_costs_time_only(broken: Venue) -> None:
     await broken.stop_worker("matching")
     await _truncate(broken, keep_manifests=False)
     await broken.start_worker("matching")
-    await broken.wait_ready("matching")
-    verdict = await check(addresses(broken), Ledger(), naive=True)
+    ledger = Ledger()
+    async with Client(broken.url, ledger) as client:
+        for instrument in TEN_INSTRUMENTS:
+            answer = await client.place(Terms("ann", instrument, "buy", "limit", "0.01", "1.00"))
+            await client.matched(answer.json()["order_id"])
+    verdict = await check(addresses(broken), ledger, naive=True)
     assert verdict.is_right and not verdict.in_flight, verdict.as_text()
 
 
