@@ -3,11 +3,12 @@
 import gc
 import time
 from typing import Any
+from uuid import uuid4
 
 from faust.types import TP
 
-from app import app, metrics
-from app.models.commands import PassTime, encode_command
+from app import app, metrics, settings
+from app.models.commands import PassTime, SnapshotBook, encode_command
 from app.models.reports import encode
 from app.settings import broker_address
 from app.streaming.batches import Batch, batches
@@ -97,6 +98,24 @@ async def pass_time() -> None:
             if expiry_ms is not None and expiry_ms <= now_ms:
                 value = encode_command(PassTime(instrument=instrument))
                 outboxes[0].append(ORDERS.name, number, instrument.encode(), value)
+
+
+snapshots_taken: dict[str, int] = {}
+"""Instrument -> the seq of its last periodic snapshot, if nothing came between."""
+
+
+async def take_snapshots() -> None:
+    """Ask for a snapshot of each book that has changed since its last one; Postgres keeps them (B6)."""
+    for number, partition in owned.items():
+        for instrument, book in partition.partition.books.items():
+            if book.seq > snapshots_taken.get(instrument, 0):
+                snapshots_taken[instrument] = book.seq + 1
+                value = encode_command(SnapshotBook(instrument=instrument, command_id=uuid4().hex))
+                outboxes[0].append(ORDERS.name, number, instrument.encode(), value)
+
+
+if settings.snapshot_interval_s:
+    app.timer(settings.snapshot_interval_s)(take_snapshots)
 
 
 @app.on_before_shutdown.connect

@@ -39,6 +39,9 @@ class Settings(BaseModel):
     redis_url: str = "redis://127.0.0.1:6379/0"
     """Valkey or Redis: seen idempotency keys. Away, everything goes on; the engine decides duplicates."""
 
+    snapshot_interval_s: float = Field(default=60.0, ge=0)
+    """How often matching has each changed book's levels recorded in Postgres; 0: only when somebody asks."""
+
     order_log: Literal["all", "rejected", "off"] = "rejected"
     """Which orders the gateway writes to its order log; `all` costs more than matching them."""
 

@@ -12,6 +12,8 @@ import pytest
 from app.schemas import DIRECTORY, schemas
 from app.settings import ROLES, UnknownSetting, load
 from app.topology import MODULES
+from web import openapi
+from web.server import ROUTES as ROUTES_OF_THE_API
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("app", "agents", "tables", "web", "load")
@@ -29,6 +31,11 @@ FAUST = Path(sys.executable).with_name("faust")
 def test_the_committed_schemas_are_those_of_the_models(name: str) -> None:
     """`python -m app.schemas` writes them; a difference means that a message changed."""
     assert (DIRECTORY / name).read_text() == schemas()[name]
+
+
+def test_the_committed_api_document_is_that_of_the_routes() -> None:
+    """`python -m web.openapi` writes it; a difference means that the API changed."""
+    assert openapi.FILE.read_text() == openapi.text(ROUTES_OF_THE_API)
 
 
 @pytest.mark.parametrize("path", MODULE_FILES, ids=lambda path: str(path.relative_to(ROOT)))

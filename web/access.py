@@ -6,7 +6,7 @@ from aiohttp import web
 
 from app import settings
 from app.models.api_keys import ApiKey, KeyRole
-from web import changing, health, metrics, placing
+from web import changing, docs, health, metrics, placing
 from web.answers import RETRY_SOON
 from web.callers import CALLER, Caller
 from web.exposure import default_rate
@@ -19,8 +19,8 @@ from web.routes import Route
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="matchstream"'}
 SCHEME = "bearer "
 
-OPEN = frozenset((health.healthz, health.readyz, metrics.metrics))
-"""For probes and Prometheus, which have no key."""
+OPEN = frozenset((health.healthz, health.readyz, metrics.metrics, docs.openapi, docs.docs, docs.rapidoc))
+"""For probes, Prometheus and people who read about the API, who have no key."""
 
 TRADING = frozenset(
     (

@@ -1,6 +1,5 @@
 """Instruments over HTTP: list one, halt it, resume it."""
 
-from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -8,7 +7,6 @@ from aiohttp import web
 
 from app.matching.commands import List
 from app.matching.rules import is_valid_listing
-from app.matching.words import Reason
 from app.models.commands import (
     CommandMessage,
     HaltInstrument,
@@ -17,25 +15,22 @@ from app.models.commands import (
     UndecodableCommand,
     to_core,
 )
+from app.models.http import decode_listing
 from web.answers import answer
-from web.changing import carried_out
+from web.changing import carried_out, chosen_instruments, refused
 from web.gateway import GATEWAY, Gateway
 from web.problems import Problem
 from web.requests import body_of, decoded, header_key, parameters
-
-_decode_listing = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 async def list_instrument(request: web.Request) -> web.StreamResponse:
     """201 with the instrument once the engine has listed it; again with other rules, they hold from then on."""
     parameters(request)
     gateway, key = request.app[GATEWAY], header_key(request) or uuid4().hex
-    said = decoded(_decode_listing, await body_of(request))
+    said = decoded(decode_listing, await body_of(request))
+    command = ListInstrument(command_id=key, **msgspec.structs.asdict(said))
     try:
-        command = msgspec.convert({**said, "command": "list", "command_id": key}, ListInstrument)
         core = to_core(command, None)
-    except msgspec.ValidationError as error:
-        raise Problem(400, "malformed_request", str(error)) from error
     except UndecodableCommand as error:
         raise Problem(422, "invalid_value", str(error)) from error
     if not (isinstance(core, List) and is_valid_listing(core.listing)):
@@ -58,8 +53,7 @@ async def _switched(request: web.Request, command: type[HaltInstrument] | type[R
     parameters(request)
     await body_of(request)
     gateway, instrument = request.app[GATEWAY], request.match_info["instrument"]
-    if instrument not in gateway.feed.markets:
-        raise Problem(404, Reason.UNKNOWN_INSTRUMENT, f"{instrument[:64]} is not listed")
+    chosen_instruments(gateway, instrument)
     key = header_key(request) or uuid4().hex
     return await _answered(gateway, command(instrument=instrument, command_id=key), key, 200)
 
@@ -69,5 +63,5 @@ async def _answered(gateway: Gateway, command: CommandMessage, key: str, status:
     if parts is None:
         return answer({"instrument": command.instrument}, 202)
     if (reason := parts[0].reason) is not None:
-        raise Problem(422, reason, f"the engine refused it: {reason}")
+        raise refused(reason)
     return answer(gateway.feed.markets[command.instrument].answer(), status)

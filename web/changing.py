@@ -11,7 +11,7 @@ from app.models import identity
 from app.models.commands import AmendOrder, CancelOrder, CommandMessage, MassCancelOrders, encode_command
 from app.models.http import decode_amend, decode_cancel
 from app.models.reports import ExecutionReport
-from web.answers import answer, order_path, unknown_order
+from web.answers import RETRY_SOON, answer, order_path, unknown_order
 from web.callers import caller_of
 from web.gateway import GATEWAY, Gateway
 from web.lookup import find_order
@@ -73,14 +73,22 @@ async def cancel_orders(request: web.Request) -> web.StreamResponse:
     identifier("client_id", client_id)
     side = word(Side, "side", given["side"].lower()) if "side" in given else None
     key = header_key(request) or uuid4().hex
-    instruments = [given["instrument"]] if "instrument" in given else sorted(gateway.feed.markets)
-    for instrument in instruments:
-        if instrument not in gateway.feed.markets:
-            raise Problem(404, Reason.UNKNOWN_INSTRUMENT, f"{instrument[:64]} is not listed")
+    instruments = chosen_instruments(gateway, given.get("instrument"))
     results = await asyncio.gather(
         *(_cancel_all(gateway, instrument, client_id, side, key) for instrument in instruments)
     )
     return answer({"results": results}, 202 if any(result["canceled"] is None for result in results) else 200)
+
+
+def chosen_instruments(gateway: Gateway, instrument: str | None) -> list[str]:
+    """The instrument that was named, or all of them; raises 404 and 503."""
+    if instrument is None and gateway.feed.is_ready:
+        return sorted(gateway.feed.markets)
+    if instrument is not None and instrument in gateway.feed.markets:
+        return [instrument]
+    if not gateway.feed.is_ready:
+        raise _not_ready()
+    raise Problem(404, Reason.UNKNOWN_INSTRUMENT, f"{(instrument or '')[:64]} is not listed")
 
 
 async def carried_out(
@@ -110,24 +118,29 @@ async def _changed(
         raise unknown_order(order_id)
     order = await find_order(gateway, order_id)
     if report.reason is not None:
-        _raise_refusal(report.reason, order)
+        raise refused(report.reason, order=order)
     if isinstance(command, CancelOrder) and report.outcome is Outcome.DUPLICATE:
         _repeat_refusal(report, order)
     return answer(order)
 
 
-def _raise_refusal(reason: Reason, order: Any) -> None:
+def refused(reason: Reason, **more: Any) -> Problem:
+    """The answer to a command that the engine refused."""
     if reason is Reason.TOO_LATE_TO_CANCEL:
-        raise Problem(409, reason, "the order is finished", order=order)
+        return Problem(409, reason, "the order is finished", **more)
     if reason is Reason.DUPLICATE_ORDER:
-        raise Problem(422, reason, "this key was used for another command", order=order)
-    raise Problem(422, reason, f"the engine refused it: {reason}", order=order)
+        return Problem(422, reason, "this key was used for another command", **more)
+    return Problem(422, reason, f"the engine refused it: {reason}", **more)
+
+
+def _not_ready() -> Problem:
+    return Problem(503, "not_ready", "this gateway is still reading the market", RETRY_SOON)
 
 
 def _repeat_refusal(report: ExecutionReport, order: Any) -> None:
     """A repeated cancel is answered as it was the first time: it changed the order, or it was too late."""
     if order is not None and order["seq"] != report.original_seq:
-        _raise_refusal(Reason.TOO_LATE_TO_CANCEL, order)
+        raise refused(Reason.TOO_LATE_TO_CANCEL, order=order)
 
 
 async def _cancel_all(gateway: Gateway, instrument: str, client_id: str, side: Side | None, key: str) -> dict[str, Any]:
@@ -144,9 +157,9 @@ async def _canceling_client(request: web.Request) -> str | None:
     given = parameters(request, "client_id").get("client_id")
     body = await body_of(request)
     said = decoded(decode_cancel, body).client_id if body else None
-    if given and said and given != said:
+    if None not in (said, given) and given != said:
         raise malformed("client_id", "of the query and of the body differ")
-    client_id = caller_of(request).client_of_orders(said or given or None)
+    client_id = caller_of(request).client_of_orders(said if given is None else given)
     return None if client_id is None else identifier("client_id", client_id)
 
 
@@ -154,6 +167,6 @@ def _instrument_of(gateway: Gateway, order_id: str) -> str:
     instrument = gateway.feed.instrument_of(order_id)
     if instrument is None:
         if not gateway.feed.is_ready:
-            raise Problem(503, "not_ready", "this gateway is still reading the market", {"Retry-After": "1"})
+            raise _not_ready()
         raise unknown_order(order_id)
     return instrument

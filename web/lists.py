@@ -9,7 +9,7 @@ from aiohttp import web
 
 from app.postgres import InvalidCursor, Page, Place, cursor_of, place_of
 from web.answers import answer, asked
-from web.requests import MAX_LIMIT, MAX_PAGE, malformed, number
+from web.requests import MAX_LIMIT, malformed, number, page_number
 
 MAX_SCANNED = 10_000  # rows of memory looked at for one page; what lies below is asked of Postgres
 Recorded = Callable[[Place | None, int, int], Awaitable[Page]]
@@ -47,7 +47,8 @@ L = TypeVar("L", bound=Listed)
 
 def wanted(given: dict[str, str], default_limit: int) -> Wanted:
     """What `limit` with `page` or `cursor` ask for; raises 400."""
-    limit, page, cursor = number(given, "limit", default_limit, MAX_LIMIT), number(given, "page", 1, MAX_PAGE), None
+    limit = number(given, "limit", default_limit, MAX_LIMIT)
+    page = page_number(given, limit)
     if "cursor" not in given:
         return Wanted(limit, (page - 1) * limit, None, False)
     try:

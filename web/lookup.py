@@ -14,7 +14,7 @@ from web.gateway import GATEWAY, Gateway
 from web.lists import answer_list, wanted
 from web.orders import OrderOfSnapshot, SeenOrder, completed
 from web.problems import Problem
-from web.requests import MAX_LIMIT, identifier, number, order_id_of, parameters, word
+from web.requests import MAX_AFTER_SEQ, MAX_LIMIT, identifier, number, order_id_of, parameters, word
 
 DEFAULT_LIMIT = 10
 
@@ -54,7 +54,7 @@ async def list_order_events(request: web.Request) -> web.StreamResponse:
     """The changes of an order, oldest first, after the seq `after_seq`."""
     given = parameters(request, "after_seq", "limit")
     order_id, gateway = order_id_of(request), request.app[GATEWAY]
-    after_seq = number(given, "after_seq", 0, 10**9)
+    after_seq = number(given, "after_seq", 0, MAX_AFTER_SEQ)
     limit = number(given, "limit", MAX_LIMIT, MAX_LIMIT)
     events = await asked(gateway.history.order_events(order_id, after_seq, limit))
     if not (events and caller_of(request).sees_all):

@@ -34,7 +34,6 @@ from web.requests import (
     seconds_to_wait,
 )
 
-MAX_BATCH_ORDERS = 1_000
 MAX_BATCH_BYTES = 1024 * 1024
 CONFLICT_TIMEOUT_S = 2.0
 
@@ -85,8 +84,6 @@ async def place_batch(request: web.Request) -> web.StreamResponse:
     if header_key(request) is not None:
         raise malformed("Idempotency-Key", "does not fit a batch: give each order its client_order_id")
     entries = decoded(decode_batch, await body_of(request, MAX_BATCH_BYTES), is_flat=False).orders
-    if not 1 <= len(entries) <= MAX_BATCH_ORDERS:
-        raise malformed("orders", f"must be 1 to {MAX_BATCH_ORDERS}")
     charge_orders(request, len(entries))
     caller = caller_of(request)
     begun = [_begin_entry(gateway, bytes(entry), caller, started) for entry in entries]

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from aiohttp import web, web_protocol
+from aiohttp import HttpVersion11, web, web_protocol, web_urldispatcher
 
 CONTENT_TYPE = "application/problem+json"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -72,8 +72,10 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def answer_broken_http() -> None:
-    """What aiohttp cannot read as HTTP gets a problem too; it would answer text."""
+    """What aiohttp cannot read as HTTP, and what is expected in vain, gets a problem too; it would answer text."""
     web_protocol.RequestHandler.handle_error = _handle_error  # type: ignore[method-assign]
+    # aiohttp asks this before our middleware has the request, also for paths that are none.
+    web_urldispatcher._default_expect_handler = _expect  # type: ignore[assignment]
 
 
 def _handle_error(
@@ -94,6 +96,17 @@ def _handle_error(
     response = problem.response(request.path)
     response.force_close()
     return response
+
+
+async def _expect(request: web.Request) -> web.StreamResponse | None:
+    """Tell the client to send the body that it announced; anything else that it expects is 417."""
+    if request.version < HttpVersion11:
+        return None
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        return Problem(417, "unknown_expectation", "only 100-continue can be expected").response(request.path)
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # the answer has not begun
+    return None
 
 
 def _printable(value: Any) -> Any:

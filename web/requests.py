@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
@@ -14,7 +15,15 @@ from aiohttp.web_protocol import RequestPayloadError
 
 from app.matching.words import OrderType, SelfTradePrevention, Side, TimeInForce
 from app.models.commands import PlaceOrder
-from app.models.http import InvalidNumber, Number, PlaceOrderRequest, decimal_text, decode_place, milliseconds
+from app.models.http import (
+    InvalidNumber,
+    InvalidTime,
+    Number,
+    PlaceOrderRequest,
+    decimal_text,
+    decode_place,
+    milliseconds,
+)
 from web.answers import unknown_order
 from web.callers import Caller, caller_of
 from web.problems import Problem
@@ -22,14 +31,20 @@ from web.problems import Problem
 MAX_BODY_BYTES = 64 * 1024
 BODY_TIMEOUT_S = 10.0
 MAX_LIMIT = 1_000
-MAX_PAGE = 1_000_000
+MAX_PAGE = 100_000
+MAX_PAGED_ROWS = 100_000  # Postgres counts through all that a page skips; a cursor skips nothing
+MAX_AFTER_SEQ = 10**15
+MAX_NUMBER_DIGITS = 16
 MAX_WAIT_S = 30
 DEFAULT_WAIT_S = 2
 NAME_TWICE = "a name stands twice in the body"
+NOT_AN_IDENTIFIER = "must be 1 to 64 of A-Z a-z 0-9 . _ : -"
 # JSON, and what curl and bare clients say when nobody told them.
 ACCEPTED_TYPES = frozenset(("application/json", "application/octet-stream", "application/x-www-form-urlencoded"))
+IDENTITY = ["identity"]
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _FIELD = re.compile(r" - at `\$\.?(.*)`$")
+_NAMED_FIELD = re.compile(r"(?:unknown|required) field `([^`]{1,64})`")
 _NAMES = re.compile(rb'"([a-z_]+)"\s*:')
 _WAIT = re.compile(r"\s*wait=([0-9]{1,3})\s*", re.ASCII)
 T = TypeVar("T")
@@ -37,11 +52,15 @@ W = TypeVar("W", bound=StrEnum)
 
 
 async def body_of(request: web.Request, most: int = MAX_BODY_BYTES) -> bytes:
-    """The whole body, at most so many bytes; raises 408, 413 and 415."""
+    """The whole body, at most so many bytes; raises 403, 408, 413 and 415."""
+    origin = request.headers.get("Origin")
+    if origin is not None and origin.partition("://")[2] != request.host:
+        # A browser sends some bodies wherever a page wants them, also to 127.0.0.1, without asking here first.
+        raise Problem(403, "other_origin", "a page of another origin may not send this")
     content_type = request.headers.get("Content-Type")
     if content_type is not None and content_type not in ACCEPTED_TYPES and request.content_type not in ACCEPTED_TYPES:
         raise Problem(415, "unsupported_media_type", "the body must be application/json")
-    if request.headers.get("Content-Encoding", "identity") != "identity":
+    if request.headers.getall("Content-Encoding", IDENTITY) != IDENTITY:
         raise Problem(415, "unsupported_media_type", "a body may not be compressed")
     if (request.content_length or 0) > most:
         raise _too_large(most)
@@ -66,9 +85,7 @@ def decoded(decode: Callable[[bytes], T], body: bytes, is_flat: bool = True) -> 
         else:
             json.loads(body, object_pairs_hook=_each_once, parse_int=str, parse_float=str)
     except msgspec.ValidationError as error:
-        message = str(error)
-        field = match[1] if (match := _FIELD.search(message)) else ""
-        raise malformed(field, _FIELD.sub("", message)) from error
+        raise _misshapen(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise malformed("", f"not JSON: {error}") from error
     return shaped
@@ -95,12 +112,12 @@ def place_command(said: PlaceOrderRequest, key: str | None, caller: Caller) -> P
         time_in_force=word(TimeInForce, "time_in_force", time_in_force.upper()),
         stop_price=decimal("stop_price", said.stop_price),
         display_quantity=decimal("display_quantity", said.display_quantity),
-        expire_time=milliseconds(said.expire_time),
+        expire_time=moment("expire_time", said.expire_time),
         post_only=said.post_only,
         self_trade_prevention=None
         if mode is None
         else word(SelfTradePrevention, "self_trade_prevention", mode.lower()),
-        deadline=milliseconds(said.deadline),
+        deadline=moment("deadline", said.deadline),
     )
 
 
@@ -110,6 +127,14 @@ def decimal(name: str, number: Number) -> str | None:
         return decimal_text(name, number)
     except InvalidNumber as error:
         raise invalid(name, str(error.args[1])) from error
+
+
+def moment(name: str, time: datetime | None) -> int | None:
+    """A time as the topics have it; raises 422."""
+    try:
+        return milliseconds(time)
+    except InvalidTime as error:
+        raise invalid(name, str(error)) from error
 
 
 def word(words: type[W], name: str, said: str) -> W:
@@ -134,7 +159,7 @@ def header_key(request: web.Request) -> str | None:
 def identifier(name: str, value: str) -> str:
     """A value of 1 to 64 of A-Z a-z 0-9 . _ : -; raises 400."""
     if _IDENTIFIER.fullmatch(value) is None:
-        raise malformed(name, "must be 1 to 64 of A-Z a-z 0-9 . _ : -")
+        raise malformed(name, NOT_AN_IDENTIFIER)
     return value
 
 
@@ -156,9 +181,19 @@ def number(given: dict[str, str], name: str, default: int, most: int) -> int:
     text = given.get(name)
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_NUMBER_DIGITS and 1 <= int(text) <= most):
         raise malformed(name, f"must be a number from 1 to {most}")
     return int(text)
+
+
+def page_number(given: dict[str, str], limit: int) -> int:
+    """The parameter `page`; raises 400, also for one so far back that only a cursor goes there."""
+    if "page" in given and "cursor" in given:
+        raise malformed("page", "cannot be given with cursor")
+    page = number(given, "page", 1, MAX_PAGE)
+    if page * limit > MAX_PAGED_ROWS:
+        raise malformed("page", f"ends at row {MAX_PAGED_ROWS:,}; what is older can be had with cursor")
+    return page
 
 
 def seconds_to_wait(request: web.Request) -> int | None:
@@ -212,6 +247,15 @@ async def _read(content: Any, most: int) -> bytes:
 
 def _too_large(most: int) -> Problem:
     return Problem(413, "body_too_large", f"a body has at most {most} bytes")
+
+
+def _misshapen(message: str) -> Problem:
+    """The 400 for a body of another shape, in words that name the field."""
+    at, named = _FIELD.search(message), _NAMED_FIELD.search(message)
+    field = ".".join(found[1] for found in (at, named) if found is not None)
+    if "matching regex" in message:
+        return malformed(field, NOT_AN_IDENTIFIER)
+    return malformed(field, _FIELD.sub("", message))
 
 
 def _key(header: str | None, said: PlaceOrderRequest) -> str:

@@ -1,6 +1,6 @@
 """What a route is, and how routes are served: with or without a trailing slash, errors as problems."""
 
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from aiohttp import web
 from faust.web.base import BlueprintManager
@@ -8,6 +8,34 @@ from faust.web.base import BlueprintManager
 from app import app
 from web.connections import bound_connections
 from web.problems import Handler, answer_broken_http, problems
+
+JSON = "application/json"
+# `/orders/batch` is no order: what cannot be done with it is 405, not an order that is not found.
+_ORDER_ID = r"{order_id:(?!batch/?$)[^{}/]+}"
+
+
+class Parameter(NamedTuple):
+    """A parameter of a call: its type as msgspec has it, and what it is for."""
+
+    name: str
+    type: Any
+    description: str
+    place: Literal["query", "header"] = "query"
+    required: bool = False
+
+
+class Call(NamedTuple):
+    """What a call takes and answers, for the OpenAPI document; the text is the docstring of its handler."""
+
+    tag: str
+    answers: dict[int, Any]
+    """Status -> type of the body."""
+    problems: tuple[int, ...] = ()
+    """The statuses that come as problems, beside 400 for a malformed request."""
+    parameters: tuple[Parameter, ...] = ()
+    body: Any = None
+    is_body_optional: bool = False
+    content_type: str = JSON
 
 
 class Route(NamedTuple):
@@ -17,6 +45,7 @@ class Route(NamedTuple):
     path: str
     handler: Handler
     summary: str
+    call: Call | None = None
 
 
 def serve_routes(routes: tuple[Route, ...]) -> web.Application:
@@ -27,6 +56,8 @@ def serve_routes(routes: tuple[Route, ...]) -> web.Application:
     bound_connections(app.web)
     web_app.middlewares.append(problems)
     for route in routes:
-        for path in (route.path, route.path + "/"):
-            web_app.router.add_route(route.method, path, route.handler)
+        served = route.path.replace("{order_id}", _ORDER_ID)
+        for path in (served, served + "/"):
+            for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+                web_app.router.add_route(method, path, route.handler)
     return web_app

@@ -204,9 +204,10 @@ async def running_venue(
     workers: Mapping[str, int] = ONE_OF_EACH,
     supervised: bool = True,
     say: Callable[[str], None] = lambda line: None,
+    env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Venue]:
     """A venue on free ports with its data in `folder`, ready for orders, for a test or a tool."""
-    venue = Venue(folder, workers, supervised=supervised, say=say)
+    venue = Venue(folder, workers, supervised=supervised, say=say, env=env)
     try:
         await venue.start()
         yield venue

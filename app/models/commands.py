@@ -22,7 +22,15 @@ Identifier = Annotated[
     str,
     Meta(pattern=_PATTERN, max_length=64, description="1 to 64 of A-Z a-z 0-9 . _ : -"),
 ]
-DecimalText = Annotated[str, Meta(max_length=21, description="at most 12 digits, a point, at most 8 digits")]
+# What does not fit the pattern is refused when it is converted, which is cheaper than looking twice.
+DecimalText = Annotated[
+    str,
+    Meta(
+        max_length=21,
+        description="at most 12 digits, a point, at most 8 digits",
+        extra_json_schema={"pattern": r"^[0-9]{1,12}(\.[0-9]{1,8})?$"},
+    ),
+]
 OrderIdText = Annotated[str, Meta(min_length=36, max_length=36, description="an order id, UUID text")]
 TimeMs = Annotated[
     int,

@@ -3,23 +3,45 @@
 Numbers come as JSON numbers or strings and are read exactly; answers have decimal strings and RFC 3339 times.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from app.matching.words import OrderType, Status
-from app.models.commands import Identifier, PlaceOrder
+from app.matching.words import OrderType, SelfTradePrevention, Side, Status, TimeInForce
+from app.models.commands import Identifier, ListInstrument, PlaceOrder
 from app.models.decimals import InvalidDecimal, Scale, units
 from app.models.reports import OrderChange, OrderTerms, PublicTrade, TradeReport
 
-Number = Raw | UnsetType
+MAX_BATCH_ORDERS = 1_000
+LARGEST_TIME_MS = 253_402_300_799_999  # the end of 9999
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NUMBER = {
+    "anyOf": [
+        {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,8})?$"},
+        {"type": "number", "minimum": 0, "maximum": 999_999_999_999},
+    ],
+    "description": "at most 12 digits, a point, at most 8 digits; a number is read exactly as it is written",
+}
+_OR_NULL = {**_NUMBER, "anyOf": [*_NUMBER["anyOf"], {"type": "null"}]}
+RequiredNumber = Annotated[Raw, Meta(extra_json_schema=_NUMBER)]
+Number = Annotated[Raw, Meta(extra_json_schema=_OR_NULL)] | UnsetType
 
 
 class InvalidNumber(ValueError):
     """A field is no plain decimal; the first argument is its name."""
+
+
+class InvalidTime(ValueError):
+    """A time that the topics have no number for."""
+
+
+def _word(words: type[StrEnum]) -> Meta:
+    """The schema of a word of an enumeration, in any letter case."""
+    return Meta(extra_json_schema={"enum": list(words), "description": "letter case is free"})
 
 
 class PlaceOrderRequest(Struct, forbid_unknown_fields=True):
@@ -29,26 +51,30 @@ class PlaceOrderRequest(Struct, forbid_unknown_fields=True):
     """
 
     instrument: Identifier
-    side: str
-    type: str
-    quantity: Raw
+    side: Annotated[str, _word(Side)]
+    type: Annotated[str, _word(OrderType)]
+    quantity: RequiredNumber
     client_id: Identifier | None = None
     price: Number = UNSET
-    time_in_force: str | None = None
+    time_in_force: Annotated[str, _word(TimeInForce)] | None = None
     stop_price: Number = UNSET
     display_quantity: Number = UNSET
     expire_time: datetime | None = None
     post_only: bool = False
-    self_trade_prevention: str | None = None
+    self_trade_prevention: Annotated[str, _word(SelfTradePrevention)] | None = None
     client_order_id: Identifier | None = None
     idempotency_key: Identifier | None = None
     deadline: datetime | None = None
 
 
+# Decoded one by one, so that a malformed one is no reason to refuse the others.
+_Entry = Annotated[Raw, Meta(extra_json_schema={"$ref": "#/components/schemas/PlaceOrderRequest"})]
+
+
 class BatchRequest(Struct, forbid_unknown_fields=True):
     """`POST /orders/batch`: each entry is what `POST /orders` takes, with its key inside."""
 
-    orders: list[Raw]
+    orders: Annotated[list[_Entry], Meta(min_length=1, max_length=MAX_BATCH_ORDERS)]
 
 
 class CancelRequest(Struct, forbid_unknown_fields=True):
@@ -65,10 +91,20 @@ class AmendRequest(Struct, forbid_unknown_fields=True):
     quantity: Number = UNSET
 
 
+_RULES = [field for field in msgspec.structs.fields(ListInstrument) if field.name != "command_id"]
+ListInstrumentRequest = msgspec.defstruct(
+    "ListInstrumentRequest",
+    [(rule.name, rule.type) if rule.required else (rule.name, rule.type, rule.default) for rule in _RULES],
+    namespace={"__doc__": "`POST /instruments`: the rules of a market, by their names in a `list` command."},
+    module=__name__,
+    forbid_unknown_fields=True,
+)
+
 decode_place = msgspec.json.Decoder(PlaceOrderRequest).decode
 decode_batch = msgspec.json.Decoder(BatchRequest).decode
 decode_cancel = msgspec.json.Decoder(CancelRequest).decode
 decode_amend = msgspec.json.Decoder(AmendRequest).decode
+decode_listing = msgspec.json.Decoder(ListInstrumentRequest).decode
 _decode_text = msgspec.json.Decoder(str).decode
 _UNKNOWN_TERMS: Any = SimpleNamespace(**dict.fromkeys(OrderTerms.__struct_fields__))
 
@@ -83,16 +119,21 @@ def decimal_text(name: str, number: Number) -> str | None:
     try:
         text = _decode_text(written) if written.startswith(b'"') else written.decode()
         units(text)
-    except (msgspec.MsgspecError, InvalidDecimal) as error:
-        raise InvalidNumber(name, str(error)) from error
+    except msgspec.MsgspecError as error:
+        raise InvalidNumber(name, f"is no text: {error}") from error
+    except InvalidDecimal as error:
+        raise InvalidNumber(name, f"is {error}") from error
     return text
 
 
 def milliseconds(moment: datetime | None) -> int | None:
-    """A time of a request as the topics have it; without a zone it is UTC."""
+    """A time of a request as the topics have it; without a zone it is UTC. Raises InvalidTime."""
     if moment is None:
         return None
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    time_ms = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // timedelta(milliseconds=1)
+    if not 0 <= time_ms <= LARGEST_TIME_MS:
+        raise InvalidTime("must be a time from 1970 to 9999")
+    return time_ms
 
 
 def rfc3339(time_ms: int) -> str:

@@ -26,8 +26,8 @@ LONG = bool(os.environ.get("MATCHSTREAM_LONG"))
 
 @pytest.fixture(scope="session")
 async def venue(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
-    """One process of each role, for tests that break nothing."""
-    async with running_venue(tmp_path_factory.mktemp("venue")) as running:
+    """One process of each role, for tests that break nothing; snapshots come often, so that everything meets them."""
+    async with running_venue(tmp_path_factory.mktemp("venue"), env={"SNAPSHOT_INTERVAL_S": "2"}) as running:
         yield running
 
 

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from app.local.venue import Venue, running_venue
+from tests.web.contract import complaint
 
 INSTRUMENT = "BTC-USD"
 
@@ -33,7 +34,7 @@ class Api:
         return Api(self.session, self.url, key)
 
     async def __call__(self, method: str, path: str, body: Any = None, **options: Any) -> Answer:
-        """Send a request to a path below /api/v1, a str or dict as JSON; read the JSON answer."""
+        """Send a request to a path below /api/v1, a str or dict as JSON; the answer is held to the contract."""
         headers = {"Content-Type": "application/json", **self.authorization, **options.pop("headers", {})}
         data = (
             body if isinstance(body, bytes | None) else body.encode() if isinstance(body, str) else orjson.dumps(body)
@@ -41,7 +42,11 @@ class Api:
         url = f"{self.url}/api/v1{path}"
         async with self.session.request(method, url, data=data, headers=headers, **options) as response:
             raw = await response.read()
-            return Answer(response.status, response.headers, orjson.loads(raw) if raw else None)
+            answer = Answer(response.status, response.headers, orjson.loads(raw) if raw else None)
+        if method != "HEAD":
+            wrong = complaint(method, response.url.path, answer.status, response.content_type, answer.body)
+            assert wrong is None, wrong
+        return answer
 
     async def place(self, key: str | None = None, path: str = "/orders?wait=matched", **terms: Any) -> Answer:
         """Place an order and wait for the engine; by default a limit order of a new client."""
@@ -53,9 +58,10 @@ class Api:
 
 @pytest.fixture(scope="session")
 async def venue(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
-    """Two gateways, matching and recording."""
+    """Two gateways, matching and recording; no snapshots but those that tests ask for, so that seqs are theirs."""
     workers = {"matching": 1, "recording": 1, "gateway": 2}
-    async with running_venue(tmp_path_factory.mktemp("gateways"), workers) as running:
+    env = {"SNAPSHOT_INTERVAL_S": "0"}
+    async with running_venue(tmp_path_factory.mktemp("gateways"), workers, env=env) as running:
         yield running
 
 

@@ -1,0 +1,257 @@
+"""What the API answers, shape by shape: the schemas of the OpenAPI document (design: api.md).
+
+Handlers and history build plain dicts, which is faster; the tests hold every answer against these shapes.
+"""
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
+from msgspec.structs import fields
+
+from app.matching.words import (
+    Liquidity,
+    MarketStatus,
+    OrderType,
+    Reason,
+    SelfTradePrevention,
+    Side,
+    Status,
+    TimeInForce,
+)
+from app.models.commands import Identifier, ListInstrument, OrderIdText
+
+_DECIMAL = r"^[0-9]+(\.[0-9]{1,8})?$"
+_TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
+Price = Annotated[str, Meta(pattern=_DECIMAL, description="with the decimals of the tick size", examples=["70000.00"])]
+Quantity = Annotated[str, Meta(pattern=_DECIMAL, description="with the decimals of the lot size", examples=["0.5000"])]
+AveragePrice = Annotated[str, Meta(pattern=_DECIMAL, description="eight decimals", examples=["70000.00000000"])]
+Time = Annotated[str, Meta(pattern=_TIME, description="RFC 3339, UTC", examples=["2026-01-31T09:30:00.000Z"])]
+Seq = Annotated[int, Meta(ge=1, description="dense per instrument")]
+Count = Annotated[int, Meta(ge=0)]
+HttpStatus = Annotated[int, Meta(ge=100, le=599)]
+
+
+class Order(Struct, forbid_unknown_fields=True):
+    """An order as it is now; `seq` is that of the report that last touched it, null while it is pending.
+
+    Of an order from before this gateway's start some members are null while Postgres is away.
+    """
+
+    order_id: OrderIdText
+    client_order_id: Identifier | None
+    client_id: Identifier
+    instrument: Identifier
+    side: Side | None
+    type: OrderType | None
+    time_in_force: TimeInForce | None
+    price: Price | None
+    stop_price: Price | None
+    quantity: Quantity
+    filled_quantity: Quantity
+    remaining_quantity: Quantity
+    avg_price: AveragePrice | None
+    status: Status
+    reason: Reason | None
+    post_only: bool | None
+    display_quantity: Quantity | None
+    expire_time: Time | None
+    self_trade_prevention: SelfTradePrevention | None
+    seq: Seq | None
+    created_at: Time | None
+    updated_at: Time | None
+
+
+class CreatedOrder(Struct, forbid_unknown_fields=True):
+    """What is known of an order once Kafka has it."""
+
+    order_id: OrderIdText
+    client_order_id: Identifier
+    instrument: Identifier
+    status: Status
+
+
+class ChangingOrder(Struct, forbid_unknown_fields=True):
+    """An order whose change is in the log; the engine has not answered yet."""
+
+    order_id: OrderIdText
+    instrument: Identifier
+
+
+class OrderEvent(Struct, forbid_unknown_fields=True):
+    """An order after one report; `last_*` and `liquidity` are those of its last fill in it."""
+
+    order_id: OrderIdText
+    instrument: Identifier
+    seq: Seq
+    time: Time
+    status: Status
+    reason: Reason | None
+    price: Price | None
+    quantity: Quantity
+    filled_quantity: Quantity
+    remaining_quantity: Quantity
+    avg_price: AveragePrice | None
+    last_price: Price | None
+    last_quantity: Quantity | None
+    liquidity: Liquidity | None
+    triggered: bool
+
+
+class OrderPage(Struct, forbid_unknown_fields=True):
+    """Orders newest first, and where they go on; null at the end."""
+
+    orders: list[Order]
+    next_cursor: str | None
+
+
+class Trade(Struct, forbid_unknown_fields=True):
+    """One trade as everybody may see it; `seq` counts the trades of the instrument."""
+
+    trade_id: str
+    instrument: Identifier
+    price: Price
+    quantity: Quantity
+    buy_order_id: OrderIdText
+    sell_order_id: OrderIdText
+    aggressor_side: Side
+    seq: Seq
+    executed_at: Time
+
+
+class TradePage(Struct, forbid_unknown_fields=True):
+    """Trades newest first, and where they go on; null at the end."""
+
+    trades: list[Trade]
+    next_cursor: str | None
+
+
+class BookLevel(Struct, forbid_unknown_fields=True):
+    """One price; `cumulative` is the quantity up to and including it."""
+
+    price: Price
+    quantity: Quantity
+    orders: Annotated[int, Meta(ge=1)]
+    cumulative: Quantity
+
+
+class Book(Struct, forbid_unknown_fields=True):
+    """The best levels of both sides, best first, after the report with this seq; a CRC32 of ten of each."""
+
+    instrument: Identifier
+    seq: Seq
+    time: Time
+    bids: list[BookLevel]
+    asks: list[BookLevel]
+    checksum: Annotated[int, Meta(ge=0, le=2**32 - 1)]
+
+
+class Canceled(Struct, forbid_unknown_fields=True):
+    """The orders that a mass cancel ended on one instrument; null when the engine has not answered yet."""
+
+    instrument: Identifier
+    canceled: list[OrderIdText] | None
+
+
+class MassCancel(Struct, forbid_unknown_fields=True):
+    """A mass cancel, instrument by instrument."""
+
+    results: list[Canceled]
+
+
+class SnapshotLevel(Struct, forbid_unknown_fields=True):
+    """One price of a snapshot."""
+
+    side: Side
+    price: Price
+    quantity: Quantity
+    orders: Annotated[int, Meta(ge=1)]
+
+
+class Snapshot(Struct, forbid_unknown_fields=True):
+    """A whole book as Postgres has it, bids and then asks, best first."""
+
+    instrument: Identifier
+    seq: Seq
+    time: Time
+    levels: list[SnapshotLevel]
+
+
+class TakenSnapshot(Struct, forbid_unknown_fields=True):
+    """Where a snapshot stands in the instrument's reports; null when the engine has not answered yet."""
+
+    instrument: Identifier
+    seq: Seq | None
+
+
+class Snapshots(Struct, forbid_unknown_fields=True):
+    """The snapshots that were taken, instrument by instrument."""
+
+    results: list[TakenSnapshot]
+
+
+class NamedInstrument(Struct, forbid_unknown_fields=True):
+    """An instrument whose change is in the log; the engine has not answered yet."""
+
+    instrument: Identifier
+
+
+class FieldError(Struct, forbid_unknown_fields=True):
+    """What is wrong with one field, parameter or header; "" is the whole request."""
+
+    field: str
+    message: str
+
+
+class Problem(Struct):
+    """Any answer other than success (RFC 9457). `code` is the word to decide by."""
+
+    type: str
+    title: str
+    status: HttpStatus
+    detail: str
+    instance: str
+    code: Annotated[str, Meta(pattern="^[a-z_]+$", examples=["unknown_order"])]
+    errors: list[FieldError] | UnsetType = UNSET
+    order_id: str | UnsetType = UNSET
+    order: Order | UnsetType | None = UNSET
+
+
+class BatchResult(Struct, forbid_unknown_fields=True):
+    """What became of one order of a batch: the order, or its problem."""
+
+    status: HttpStatus
+    order: CreatedOrder | UnsetType = UNSET
+    problem: Problem | UnsetType = UNSET
+
+
+class BatchResults(Struct, forbid_unknown_fields=True):
+    """Results in the order of the batch."""
+
+    results: list[BatchResult]
+
+
+class Health(Struct):
+    """The process serves requests."""
+
+    status: str
+
+
+class Readiness(Struct):
+    """Whether orders can be taken, and in words what is degraded."""
+
+    status: str
+    kafka: str
+    feed: str
+    postgres: str
+    valkey: str
+
+
+# As in `commands.ListInstrument`, where these are defined.
+_RULES = [(field.name, field.type) for field in fields(ListInstrument) if field.name != "command_id"]
+Instrument = defstruct(
+    "Instrument",
+    [*_RULES, ("market_status", MarketStatus), ("seq", Seq)],
+    namespace={"__doc__": "A listed instrument: its rules, its status, and the seq of its last report."},
+    module=__name__,
+    forbid_unknown_fields=True,
+)

@@ -1,0 +1,106 @@
+"""The contract in one document: served as committed, true of every route, shown by a page that asks nobody else."""
+
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import aiohttp
+import pytest
+
+from tests.web.conftest import Api
+from tests.web.contract import DOCUMENT
+from web.docs import STATIC
+from web.server import ROUTES
+
+UNDESCRIBED = {"/docs/rapidoc-min.js"}
+CALLS = [(route.method, route.path) for route in ROUTES if route.path not in UNDESCRIBED]
+EXAMPLE_ID = "00000000-0000-8000-8000-000000000000"
+
+
+def filled(path: str) -> str:
+    """A path with something in its places."""
+    return re.sub(r"\{[a-z_]+\}", "X", path.replace("{order_id}", EXAMPLE_ID))
+
+
+async def test_the_committed_document_is_served(api: Api) -> None:
+    """To whoever wants to make a client of it."""
+    assert (await api("GET", "/openapi.json")).body == DOCUMENT
+
+
+def test_every_call_is_described_once() -> None:
+    """One route, one operation, one name."""
+    operations = [(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item]
+    names = [operation["operationId"] for item in DOCUMENT["paths"].values() for operation in item.values()]
+
+    assert sorted(operations) == sorted(CALLS)
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(("method", "path"), CALLS, ids=["-".join(call) for call in CALLS])
+async def test_a_call_takes_the_parameters_that_are_described(api: Api, method: str, path: str) -> None:
+    """The refusal of an unknown one names the others; what takes none ignores them or says so."""
+    described = [p["name"] for p in DOCUMENT["paths"][path][method.lower()]["parameters"] if p["in"] == "query"]
+    async with api.session.request(method, f"{api.url}{filled(path)}?no_such_parameter=1") as response:
+        answer = await response.json() if "json" in response.content_type else {}
+
+    if "unknown parameter" in answer.get("detail", ""):
+        known = answer["detail"].partition("known are ")[2]
+        assert sorted(name for name in known.split(", ") if name) == sorted(described)
+    else:
+        assert response.status == 200
+        assert not described
+
+
+@pytest.mark.parametrize(("method", "path"), CALLS, ids=["-".join(call) for call in CALLS])
+async def test_other_verbs_are_405_with_the_right_ones(api: Api, method: str, path: str) -> None:
+    """As a problem, with or without a trailing slash."""
+    for suffix in ("", "/"):
+        async with api.session.request("PUT", f"{api.url}{filled(path)}{suffix}") as response:
+            assert (response.status, response.content_type) == (405, "application/problem+json")
+            assert method in response.headers["Allow"].split(",")
+
+
+async def test_head_is_get_without_the_body(api: Api) -> None:
+    """With the same headers."""
+    for path in ("/orderbook?instrument=BTC-USD", "/orderbook?instrument=NO-SUCH"):
+        got, head = await api("GET", path), await api("HEAD", path)
+        assert (head.status, head.body) == (got.status, None)
+        assert head.headers["Content-Length"] == got.headers["Content-Length"]
+
+
+class _Addresses(HTMLParser):
+    """Everything that a page refers to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name in ("src", "href", "spec-url", "action")]
+
+
+async def test_the_page_asks_nobody_but_this_server(api: Api) -> None:
+    """Its addresses are ours, and its policy lets the browser ask nobody else."""
+    async with api.session.get(f"{api.url}/docs") as response:
+        page, headers = await response.text(), response.headers
+    addresses = _Addresses()
+    addresses.feed(page)
+
+    assert response.content_type == "text/html"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert "http" not in headers["Content-Security-Policy"]
+    for address in addresses.found:
+        if address != "data:,":
+            assert address.startswith("/"), address
+            async with api.session.get(api.url + address) as response:
+                assert response.status == 200
+
+
+async def test_the_pages_script_is_its_authors(api: Api) -> None:
+    """Unchanged, as its hash says, with its licence beside it."""
+    wanted, name = (STATIC / "SHA256SUMS").read_text().split()
+    async with aiohttp.ClientSession() as session, session.get(f"{api.url}/docs/{name}") as response:
+        served = await response.read()
+
+    assert hashlib.sha256(served).hexdigest() == hashlib.sha256((STATIC / name).read_bytes()).hexdigest() == wanted
+    assert "MIT" in (STATIC / "rapidoc.LICENSE.txt").read_text()

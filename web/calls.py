@@ -1,0 +1,142 @@
+"""What each call of the API takes and answers: the facts of the OpenAPI document (web/openapi.py)."""
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from app.matching.words import Side, Status
+from app.models import answers, http
+from app.models.commands import Identifier, OrderIdText
+from app.postgres.cursors import MAX_CURSOR_CHARACTERS
+from web.market import DEFAULT_LEVELS, DEFAULT_TRADES, MAX_LEVELS
+from web.requests import MAX_AFTER_SEQ, MAX_LIMIT, MAX_PAGE
+from web.routes import Call, Parameter
+from web.snapshots import DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS
+
+PATH_PARAMETERS: dict[str, tuple[Any, str]] = {
+    "order_id": (OrderIdText, "the order's id"),
+    "client_id": (Identifier, "who placed it"),
+    "instrument": (Identifier, "the instrument, like BTC-USD"),
+    "key": (Identifier, "the idempotency key it was placed with"),
+}
+"""Name in a path -> type, and what it is."""
+
+Page = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
+Cursor = Annotated[str, Meta(max_length=MAX_CURSOR_CHARACTERS)]
+Wait = Annotated[str, Meta(pattern=r"^matched$")]
+Prefer = Annotated[str, Meta(examples=["wait=5"])]
+
+KEY = Parameter("Idempotency-Key", Identifier, "repeats of the same request get the same answer", "header")
+OF_CLIENT = Parameter("client_id", Identifier, "of this client only")
+OF_INSTRUMENT = Parameter("instrument", Identifier, "of this instrument only")
+PAGE = Parameter("page", Page, "from 1; answers a plain array")
+CURSOR = Parameter("cursor", Cursor, "empty to begin, then `next_cursor` of the answer before; answers an object")
+
+BODY = (403, 408, 413, 415)
+"""What may be wrong with any body."""
+SENT = (503, 504)
+"""What may happen to any command on its way to Kafka."""
+
+
+def _limit(default: int, most: int) -> Parameter:
+    return Parameter("limit", Annotated[int, Meta(ge=1, le=most)], f"how many at most; {default} if not given")
+
+
+PLACE = Call(
+    "orders",
+    {201: (answers.CreatedOrder, answers.Order)},
+    (*BODY, 404, 422, *SENT),
+    (
+        KEY,
+        Parameter("wait", Wait, "`matched`: answer the order as the engine left it, with its fills"),
+        Parameter(
+            "Prefer", Prefer, "`wait=5`: the same, for at most 5 seconds; other preferences are ignored", "header"
+        ),
+    ),
+    http.PlaceOrderRequest,
+)
+PLACE_BATCH = Call("orders", {200: answers.BatchResults}, BODY, body=http.BatchRequest)
+LIST_ORDERS = Call(
+    "orders",
+    {200: list[answers.Order] | answers.OrderPage},
+    (422, 503),
+    (
+        OF_CLIENT,
+        OF_INSTRUMENT,
+        Parameter("status", Status, "with this status only"),
+        _limit(10, MAX_LIMIT),
+        PAGE,
+        CURSOR,
+    ),
+)
+CANCEL_ALL = Call(
+    "orders",
+    {200: answers.MassCancel, 202: answers.MassCancel},
+    (404, 422, *SENT),
+    (
+        Parameter("client_id", Identifier, "whose orders; needed, but with an API key, which says it"),
+        OF_INSTRUMENT,
+        Parameter("side", Side, "on this side only; letter case is free"),
+        KEY,
+    ),
+)
+GET_ORDER = Call("orders", {200: answers.Order}, (404, 503))
+CANCEL = Call(
+    "orders",
+    {200: answers.Order, 202: answers.ChangingOrder},
+    (*BODY, 404, 409, 422, *SENT),
+    (Parameter("client_id", Identifier, "whose order; another client's order is not found"), KEY),
+    http.CancelRequest,
+    is_body_optional=True,
+)
+AMEND = CANCEL._replace(parameters=(KEY,), body=http.AmendRequest, is_body_optional=False)
+ORDER_EVENTS = Call(
+    "orders",
+    {200: list[answers.OrderEvent]},
+    (404, 503),
+    (
+        Parameter("after_seq", Annotated[int, Meta(ge=1, le=MAX_AFTER_SEQ)], "only what happened after this seq"),
+        _limit(MAX_LIMIT, MAX_LIMIT),
+    ),
+)
+LIST_TRADES = Call(
+    "market data",
+    {200: list[answers.Trade] | answers.TradePage},
+    (404, 503),
+    (OF_INSTRUMENT, _limit(DEFAULT_TRADES, MAX_LIMIT), PAGE, CURSOR),
+)
+GET_BOOK = Call(
+    "market data",
+    {200: answers.Book},
+    (404, 503),
+    (
+        Parameter("instrument", Identifier, "the instrument, like BTC-USD", required=True),
+        Parameter("levels", Annotated[int, Meta(ge=1, le=MAX_LEVELS)], f"of each side; {DEFAULT_LEVELS} if not given"),
+    ),
+)
+TRADE_STREAM = Call("market data", {101: None}, (404, 426, 503), (OF_INSTRUMENT,))
+LIST_INSTRUMENTS = Call("instruments", {200: list[answers.Instrument]})  # type: ignore[valid-type]
+LIST_INSTRUMENT = Call(
+    "instruments",
+    {201: answers.Instrument, 202: answers.NamedInstrument},
+    (*BODY, 422, *SENT),
+    (KEY,),
+    http.ListInstrumentRequest,
+)
+SWITCH_INSTRUMENT = Call(
+    "instruments", {200: answers.Instrument, 202: answers.NamedInstrument}, (*BODY, 404, 422, *SENT), (KEY,)
+)
+TAKE_SNAPSHOTS = Call(
+    "snapshots",
+    {200: answers.Snapshots, 202: answers.Snapshots},
+    (*BODY, 404, 422, *SENT),
+    (OF_INSTRUMENT, KEY),
+)
+LIST_SNAPSHOTS = Call(
+    "snapshots", {200: list[answers.Snapshot]}, (503,), (OF_INSTRUMENT, _limit(DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS))
+)
+HEALTH = Call("operation", {200: answers.Health})
+READINESS = Call("operation", {200: answers.Readiness, 503: answers.Readiness})
+METRICS = Call("operation", {200: str}, content_type="text/plain")
+DOCUMENT = Call("operation", {200: dict[str, Any]})
+DOCS = Call("operation", {200: str}, content_type="text/html")
