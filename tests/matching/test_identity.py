@@ -1,6 +1,6 @@
 """Identity (R15): a key is one command, for as long as the window says, and for as long as its order is open."""
 
-from itertools import permutations
+from itertools import permutations, product
 from typing import Any
 
 import pytest
@@ -184,12 +184,13 @@ def test_a_key_is_remembered_for_exactly_as_long_as_the_window_is(window_ms: int
 
 
 def test_a_window_of_time_is_exact_from_the_first_millisecond_of_all() -> None:
-    """Zero is a time like any other, though no clock shows it."""
-    for first_ms in (0, 1):
+    """Zero is a time like any other, though no clock shows it; and a restored book goes by the same times."""
+    for first_ms, restarts in product((0, 1), (False, True)):
         book = Book("X")
         book.apply(List(b"list".ljust(16), 0, LISTING._replace(id_window_ms=100)), Moment(0, first_ms))
         book.apply(COMMANDS["mass_cancel"], Moment(1, first_ms))
         book.apply(Halt(OTHER_KEY, 0), Moment(2, first_ms + 5))
+        book = Book.restore(book.state(), {}) if restarts else book
         assert book.apply(COMMANDS["mass_cancel"], Moment(3, first_ms + 100)).outcome is Outcome.DUPLICATE
         assert book.apply(COMMANDS["mass_cancel"], Moment(4, first_ms + 101)).outcome is Outcome.ACCEPTED
 
