@@ -226,11 +226,11 @@ class Market(RuleBasedStateMachine):
     def reduce(self, order: Place, nth: int | None, quantity: int, asker: str | None) -> Command:
         return self.send(Reduce(*self.identity(), self.target(order, nth).order_id, quantity, asker))
 
-    @rule(targets=(orders, sent), order=orders, nth=NTH, side=SIDES, quantity=QUANTITIES, terms=TERMS)
-    def replace(self, order: Place, nth: int | None, side: Side, quantity: int, terms: dict[str, Any]) -> Any:
+    @rule(target=sent, order=orders, nth=NTH, side=SIDES, quantity=QUANTITIES, terms=TERMS)
+    def replace(self, order: Place, nth: int | None, side: Side, quantity: int, terms: dict[str, Any]) -> Command:
         order = self.target(order, nth)
         new = self.new(order.client_id, side, quantity, terms)
-        return multiple(new, self.send(Replace(*self.identity(), order.order_id, new, order.client_id)))
+        return self.send(Replace(*self.identity(), order.order_id, new, order.client_id))
 
     @rule(target=sent, command=RARE, step=STEPS)
     def operate(self, command: Any, step: int) -> Command:
@@ -241,10 +241,10 @@ class Market(RuleBasedStateMachine):
     def tick(self, step: int) -> None:
         self.send(Tick(), step)
 
-    @rule(command=sent | orders, step=STEPS)
-    def repeat(self, command: Command, step: int) -> None:
-        """The same again; also an order that came as a replacement."""
-        self.send(command, step)
+    @rule(command=sent, of_order=st.booleans(), step=STEPS)
+    def repeat(self, command: Command, of_order: bool, step: int) -> None:
+        """The same again; of a replacement also its new order by itself."""
+        self.send(command.new if of_order and isinstance(command, Replace) else command, step)
 
     @rule(command=sent, order=orders, of_order=st.booleans())
     def use_a_key_again(self, command: Any, order: Place, of_order: bool) -> None:
