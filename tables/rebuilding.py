@@ -48,7 +48,7 @@ class Rebuilt(NamedTuple):
 async def rebuild(broker: str, logs: KafkaLogs, number: int, log_id: str, progress: Callable[[int], None]) -> Rebuilt:
     """Check one partition, and write its states where they are wrong; raises CannotRebuild."""
     findings = Findings()
-    states = await read_states(broker, number, log_id, findings.states)
+    states = await read_states(broker, number, log_id, findings.states, live_only=True)
     fence, judge = await _compare(logs, number, findings, states, progress)
     for finding in (findings.log, findings.executions, findings.trades):
         if finding.first is not None:

@@ -49,12 +49,14 @@ def changelog_states(broker: str) -> StatesOf:
     return of_partition
 
 
-async def read_states(broker: str, number: int, log_id: str, finding: Finding) -> "ChangelogStates":
+async def read_states(
+    broker: str, number: int, log_id: str, finding: Finding, live_only: bool = False
+) -> "ChangelogStates":
     """One partition, read to an end after which nothing more came."""
     consumer = new_reader(broker)
     await consumer.start()
     try:
-        logs, states = KafkaLogs(consumer, number), ChangelogStates(number, log_id, finding)
+        logs, states = KafkaLogs(consumer, number), ChangelogStates(number, log_id, finding, live_only)
         position, end = 0, await logs.end()
         while position < end:
             records, position = await logs.read(position, end)
@@ -68,9 +70,13 @@ async def read_states(broker: str, number: int, log_id: str, finding: Finding) -
 
 
 class ChangelogStates:
-    """What one partition holds, dead writers' records too; of what is not live any more only digests are kept."""
+    """What one partition holds, dead writers' records too; of what is not live any more only digests are kept.
 
-    def __init__(self, number: int, log_id: str, finding: Finding) -> None:
+    `live_only`: just the latest value of each key, which is what a worker goes by.
+    """
+
+    def __init__(self, number: int, log_id: str, finding: Finding, live_only: bool = False) -> None:
+        self._live_only = live_only
         self._name, self._log_id, self._finding = f"changelog[{number}]", log_id, finding
         self._latest: dict[bytes, bytes] = {}
         self._digests: dict[bytes, bytes] = {}
@@ -90,15 +96,13 @@ class ChangelogStates:
         """The next records of the changelog."""
         records = list(records)
         fold(records, self._latest)
-        for text, value in records:
-            key = parse(text)
-            if key is None:
-                self._complain(f"has the key {text!r}, which is none of ours")
-            elif value is not None:
-                self._take(text, key, value)
+        if not self._live_only:
+            self._take_all(records)
 
     def all_read(self) -> None:
         """Whether a worker could start from it, as the worker itself would judge."""
+        if self._live_only:
+            self._take_all(self._latest.items())
         self._manifests = deque(sorted(self._manifests))
         try:
             interpret(self._latest, codec(self._log_id), self._log_id, Fence(0, 0))
@@ -109,6 +113,14 @@ class ChangelogStates:
         """The group's position, asked for before anything was read, was covered when it was committed (I4)."""
         if position > self._floor:
             self._complain(f"the group has committed {position}, the manifests continue at {self._floor}")
+
+    def _take_all(self, records: Iterable[Record]) -> None:
+        for text, value in records:
+            key = parse(text)
+            if key is None:
+                self._complain(f"has the key {text!r}, which is none of ours")
+            elif value is not None:
+                self._take(text, key, value)
 
     def _take(self, text: bytes, key: Key, value: bytes) -> None:
         self._finding.compared += 1
