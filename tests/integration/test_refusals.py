@@ -66,7 +66,7 @@ async def test_an_orders_topic_made_anew_is_refused(broken: Venue) -> None:
     """The changelog and the database belong to a log that is no more."""
     await broken.stop_worker("recording")
     await _make_anew(broken, ORDERS.name)
-    assert "the changelog belongs to the orders log" in await _end_of(broken, "matching")
+    assert "the books are those of another orders log" in await _end_of(broken, "matching")
     assert "it holds the data of another installation" in await _end_of(broken, "recording")
 
 
