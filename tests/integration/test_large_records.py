@@ -21,8 +21,8 @@ from tests.integration.conftest import LONG, judge, records
 pytestmark = pytest.mark.skipif(not LONG, reason="takes a minute: in `make faults`")
 
 INSTRUMENT = "BIG-USD"
-ORDERS_RESTING, ORDERS_TAKEN = 4_000, 3_500
-DEATHS, AGAIN = 4, 600  # more than make a checkpoint due
+ORDERS_RESTING, ORDERS_TAKEN = 6_400, 3_500
+DEATHS, AGAIN = 4, 300  # too few to complete an id block each time: chunks are the first to be acknowledged then
 MEGABYTE = 1024 * 1024
 DEATH_TIMEOUT_S = 40.0
 CHUNK = re.compile(rb"BIG-USD@(\d+)/\d+")
@@ -41,13 +41,11 @@ async def test_large_snapshots_and_reports_survive_a_death_between_their_pieces(
     await judge(venue, Ledger())
     await venue.kill("matching")
     await _send(venue, [_listing(), *(_sell(number) for number in range(ORDERS_RESTING))])
-    for number in range(DEATHS):  # the first of a checkpoint that is acknowledged are id blocks, then come chunks
-        await _die(venue, "acked-matchstream-books-changelog:2", is_wiped=number % 2 == 0)
+    await _live(venue)
+    for number in range(DEATHS):
         await _send(venue, [_sell(ORDERS_RESTING + number * AGAIN + more) for more in range(AGAIN)])
-    await venue.start_worker("matching")
-    await venue.wait_ready("matching")
-    await judge(venue, Ledger())
-    await venue.stop_worker("matching")  # with a last checkpoint
+        await _die(venue, f"acked-matchstream-books-changelog:{1 + number % 2}", is_wiped=number % 2 == 0)
+    await _live(venue)
     await _send(venue, [_buy()])
     for failpoint in ("sent-executions:1:2", "acked-executions:1", "acked-executions:2"):
         await _die(venue, failpoint, is_wiped=False)
@@ -80,6 +78,14 @@ def _report_bytes(executions: Iterable[list[LogRecord]]) -> int:
         if report.instrument == INSTRUMENT:
             sizes.setdefault(report.offset, {})[report.part] = len(record.value or b"")
     return max(sum(parts.values()) for parts in sizes.values())
+
+
+async def _live(venue: Venue) -> None:
+    """A life that ends well, with a last checkpoint."""
+    await venue.start_worker("matching")
+    await venue.wait_ready("matching")
+    await judge(venue, Ledger())
+    await venue.stop_worker("matching")
 
 
 async def _die(venue: Venue, failpoint: str, is_wiped: bool) -> None:
