@@ -46,6 +46,12 @@ class OrderedTableManager(TableManager):
 
     _recovery: Any = None
 
+    async def on_start(self) -> None:
+        """Begin at once: Faust sleeps a second first, and ours are all defined when a worker starts."""
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()
+
     @property
     def recovery(self) -> Any:
         if self._recovery is None:
