@@ -15,6 +15,7 @@ import pytest
 
 from app.local.venue import Venue, running_venue
 from load import request, strikes
+from load.backoff import Backoff
 from load.client import Client
 from load.generator import requests
 from load.ledger import Ledger, Outcome
@@ -30,6 +31,7 @@ AWAY_SECONDS = 10.0 if LONG else 4.0
 LOCKED_SECONDS = 5.0
 PAUSED_SECONDS = strikes.SESSION_TIMEOUT_S + 3.0
 RECOVERY_TIMEOUT_S = 60.0
+PATIENT, DRAIN_S = Backoff(attempts=45), 90.0  # a supervisor waits ever longer for what dies again and again
 TITLE = f"{'fault':<40}{'sent':>7}{'accepted':>10}{'refused':>9}{'unknown':>9}{'compared':>10}{'recovered':>11}"
 
 Strike = Callable[["Story"], Awaitable[None]]
@@ -168,7 +170,9 @@ async def test_a_fault_under_load_loses_nothing_and_doubles_nothing(name: str, s
     """Every new order is accepted in the end, and topics, books, Postgres and answers are what the log gives."""
     venue, number = story.venue, next(story.numbers)
     stream = requests(PROFILES["crossing"], number, MIXED, tag=f"fault{number}")
-    loop = OpenLoop(venue.url, stream, RATE, SECONDS, connections=16, timeout_s=5.0, seed=number)
+    loop = OpenLoop(
+        venue.url, stream, RATE, SECONDS, connections=16, timeout_s=5.0, backoff=PATIENT, drain_s=DRAIN_S, seed=number
+    )
     running = asyncio.create_task(loop.run())
     await asyncio.sleep(SECONDS / 3)
     struck = time.monotonic()
@@ -190,7 +194,7 @@ async def test_a_fault_under_load_loses_nothing_and_doubles_nothing(name: str, s
 
 async def _one_more_order(story: Story) -> None:
     """An order of our own, until it is matched."""
-    async with Client(story.venue.url, story.ledger) as client:
+    async with Client(story.venue.url, story.ledger, PATIENT) as client:
         answer = await client.place(Terms("watcher", "BTC-USD", "buy", "limit", "0.01", "1.00"))
         assert answer.outcome is Outcome.OK
         await client.matched(answer.json()["order_id"], RECOVERY_TIMEOUT_S)
