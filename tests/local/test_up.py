@@ -82,12 +82,14 @@ def test_a_second_up_and_a_clean_are_refused_while_it_runs(first: Up) -> None:
 
 @pytest.mark.parametrize("name", ["matching-1", "valkey", "postgres"])
 def test_what_is_killed_is_started_again(name: str, first: Up) -> None:
-    """A worker and a server: a new process under the same name, said in one line, and the venue is whole again."""
+    """A worker or a server: said in one line, and a new process listens where the old one did."""
     before = first.pid(name)
     os.kill(before, signal.SIGKILL)
     said = first.until(f"{name} ended (signal 9)")
     assert re.fullmatch(rf".* starting it again (now|in [0-9.]+ s): see {first.folder}/logs/{name}\.log", said)
     assert _until(lambda: first.pid(name), lambda pid: pid != before)
+    port = json.loads((first.folder / FILE).read_text())[name]
+    _until(lambda: socket.create_connection((HOST, port)).close(), lambda closed: True)
     answer = _until(lambda: _post(first.shown("gateway-0"), key=name), lambda order: "order_id" in order)
     assert _until(
         lambda: _get(f"{first.shown('gateway-0')}/api/v1/orders/{answer['order_id']}"),
