@@ -240,8 +240,10 @@ class Readiness(Struct):
     """Whether orders can be taken, and in words what is degraded."""
 
     status: str
+    gateway: str
     kafka: str
     feed: str
+    keys: str
     postgres: str
     valkey: str
 

@@ -2,12 +2,15 @@
 
 import os
 import re
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 import schemathesis
 
 MARKET = os.environ["SCHEMATHESIS_MARKET"]
+HALTED = os.environ["SCHEMATHESIS_HALTED"]
+"""The market that is halted and resumed: on the other one orders go on."""
 PLACE = "POST /api/v1/orders"
 LIST = "POST /api/v1/instruments"
 MAX_KNOWN = 50
@@ -20,10 +23,10 @@ _order_ids: list[str] = []
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
     """Four times in five put the market for any valid name of one, and likewise orders, numbers and keys."""
     if case.operation.label == LIST:
-        _keep_away_from_other_markets(case.body, "S-")
+        _put(case.body, lambda name: f"S-{name}"[:64])
         return
     if case.operation.label.startswith("POST /api/v1/instruments/"):
-        _keep_away_from_other_markets(case.path_parameters, "")
+        _put(case.path_parameters, lambda _: HALTED)
         return
     body = case.body if isinstance(case.body, dict) else {}
     orders = body.get("orders")
@@ -42,10 +45,10 @@ def after_call(context: Any, case: Any, response: Any) -> None:
         del _order_ids[:-MAX_KNOWN]
 
 
-def _keep_away_from_other_markets(members: Any, prefix: str) -> None:
-    """What changes a market is for the test's own, or for one that the run makes."""
+def _put(members: Any, instrument: Callable[[str], str]) -> None:
+    """What changes a market is for one that the run makes, or for one of its own."""
     if isinstance(members, dict) and _is(_IDENTIFIER, members.get("instrument")):
-        members["instrument"] = prefix + members["instrument"][: 64 - len(prefix)] if prefix else MARKET
+        members["instrument"] = instrument(members["instrument"])
 
 
 def _make_real(members: dict[str, Any]) -> None:
