@@ -101,7 +101,7 @@ def main(arguments: Sequence[str]) -> int:
     mutants = [mutant for mutant in all_mutants(options.modules) if not options.listed or mutant.name in listed]
     expected = {name for name in listed if not options.modules or name.partition(":")[0] in options.modules}
     verdicts = list(judged(mutants, options.jobs))
-    return report(verdicts, expected)
+    return report(verdicts, expected, 0 if options.modules or options.listed else MIN_KILLED)
 
 
 def all_mutants(modules: Sequence[str]) -> Iterator[Mutant]:
@@ -149,7 +149,7 @@ def judged(mutants: Iterable[Mutant], jobs: int) -> Iterator[tuple[Mutant, int]]
         yield _next_verdict(running)
 
 
-def report(verdicts: list[tuple[Mutant, int]], expected: set[str]) -> int:
+def report(verdicts: list[tuple[Mutant, int]], expected: set[str], min_killed: float) -> int:
     """Say what came of it; the exit code."""
     survivors = [mutant.name for mutant, verdict in verdicts if verdict == SURVIVED]
     unlisted, stale = sorted({*survivors} - expected), sorted(expected - {*survivors})
@@ -162,7 +162,7 @@ def report(verdicts: list[tuple[Mutant, int]], expected: set[str]) -> int:
         print(f"survived and is not listed: {name}")
     for name in stale:
         print(f"listed and does not survive: {name}")
-    return 1 if unlisted or stale or killed < MIN_KILLED else 0
+    return 1 if unlisted or stale or killed < min_killed else 0
 
 
 class _Plain(ast.NodeTransformer):
