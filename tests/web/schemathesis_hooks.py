@@ -65,6 +65,8 @@ def _make_real(members: dict[str, Any]) -> None:
 def _make_plain(order: dict[str, Any]) -> None:
     """A limit order without refinements."""
     order["type"] = "limit"
+    if order.get("client_id") is None:
+        order["client_id"] = "ann"  # which only an API key would tell
     if order.get("time_in_force") in ("IOC", "FOK", "GTD"):
         order["time_in_force"] = "GTC"
     if _is(_DECIMAL, order.get("quantity")):

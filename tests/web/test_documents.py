@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from app.models import identity
 from tests.web.conftest import Api
 from tests.web.contract import DOCUMENT
 from tests.web.test_reference_contract import until
@@ -23,6 +24,14 @@ IN_README = re.findall(r"`(curl [^`]+)`", README) + re.findall(r"^\$ (curl .*?)\
 OTHER_THAN_CURL = {"GET /ws/trades"}
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+
+
+PLACED = (("alice", "first"), ("bob", "second"), ("alice", "b1"))
+"""Client and key of each order in docs/API.md."""
+
+
+def id_of(client_id: str, instrument: str, key: str) -> str:
+    return identity.id_text(identity.order_id(client_id, instrument, key))
 
 
 async def run(command: str, api: Api) -> tuple[int, str]:
@@ -57,9 +66,15 @@ async def test_every_call_is_shown(api: Api) -> None:
             assert wanted in OTHER_THAN_CURL or any(re.fullmatch(pattern, call) for call in shown), wanted
 
 
-async def test_the_examples_answer_as_shown(api: Api) -> None:
-    """One after another, as somebody would paste them: status and shape; ids and numbers of an order too."""
-    for command, shown in EXAMPLES:
+async def test_the_examples_answer_as_shown(api: Api, market: str) -> None:
+    """One after another, as somebody would paste them: status and shape, and what became of an order.
+
+    On a market that nothing else has touched, whose orders have other ids than those of BTC-USD.
+    """
+    elsewhere = {id_of(client_id, "BTC-USD", key): id_of(client_id, market, key) for client_id, key in PLACED}
+    assert all(order_id in API for order_id in elsewhere)
+    for example in EXAMPLES:
+        command, shown = (_replaced(text, {**elsewhere, "BTC-USD": market}) for text in example)
         answer = json.loads(shown) if shown else None
         is_problem = isinstance(answer, dict) and "detail" in answer
 
@@ -72,6 +87,12 @@ async def test_the_examples_answer_as_shown(api: Api) -> None:
         assert status == answer["status"] if is_problem else status < 300, (command, status, body)
         if isinstance(answer, dict) and "order_id" in answer:
             assert (body["order_id"], body["status"]) == (answer["order_id"], answer["status"]), command
+
+
+def _replaced(text: str, others: dict[str, str]) -> str:
+    for old, new in others.items():
+        text = text.replace(old, new)
+    return text
 
 
 @pytest.mark.parametrize("command", IN_README)
