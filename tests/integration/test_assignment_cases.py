@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from uuid import uuid4
 
+import aiohttp
 import pytest
 
 from app.local.venue import Venue
@@ -114,3 +115,19 @@ async def test_two_thousand_orders_a_second_are_all_accepted_and_accounted_for(v
     print(report.as_text())
     assert report.is_right, report.as_text()
     assert report.ledger.outcomes() == {"ok": STEADY_RATE * STEADY_SECONDS, "refused": 0, "unknown": 0}
+
+
+async def test_a_changed_book_is_recorded_without_being_asked_for(venue: Venue) -> None:
+    """Periodic snapshots: what an order leaves in the book is soon in Postgres as a whole book."""
+    order = {"client_id": "seen", "instrument": "DOT-USD", "side": "buy", "type": "limit", "quantity": "1"}
+    url = f"{venue.url}/api/v1"
+    async with aiohttp.ClientSession() as session, asyncio.timeout(30):
+        headers = {"Idempotency-Key": "before-a-snapshot"}
+        async with session.post(f"{url}/orders", json={**order, "price": "1.234"}, headers=headers) as response:
+            assert response.status == 201
+        while True:
+            async with session.get(f"{url}/snapshots?instrument=DOT-USD&limit=1") as response:
+                snapshots = await response.json()
+            if any(level["price"] == "1.234" for snapshot in snapshots for level in snapshot["levels"]):
+                return
+            await asyncio.sleep(0.1)
