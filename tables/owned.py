@@ -87,9 +87,9 @@ class OwnedPartition:
 
     async def stop(self) -> None:
         """A last checkpoint of everything, so that the next start replays nothing."""
-        self._task.cancel()
         reach("graceful-stop")
-        async with self._running:
+        async with self._running:  # so that no checkpoint is cut off, whose events would count as covered
+            self._task.cancel()
             if dirty := self.checkpoint.dirty():
                 await self.checkpoint.run(dirty)
 

@@ -52,8 +52,8 @@ async def place(
         order["client_id"] = client_id or "cli"
     order |= {"type": "limit", "price": price, "time_in_force": time_in_force} if price else {"type": "market"}
     key = key or str(uuid4())
-    answer = await call("POST", url, "/api/v1/orders", json=order, headers={"Idempotency-Key": key})
-    show(answer, as_json, lambda order: f"{order['order_id']}  {order.get('status', 'accepted')}  key {key}")
+    answer = await call("POST", url, "/api/v1/orders?wait=matched", json=order, headers={"Idempotency-Key": key})
+    show(answer, as_json, lambda order: f"{_became(order)}  key {key}")
 
 
 @app.command(cli.argument("order_id"), url_option, json_option)
@@ -61,6 +61,14 @@ async def cancel(self: Any, order_id: str, url: str, as_json: bool) -> None:
     """Cancel the order ORDER_ID and show its final state."""
     answer = await call("POST", url, f"/api/v1/orders/{order_id}/cancel")
     show(answer, as_json, lambda order: f"{order['order_id']}  {order['status']}")
+
+
+def _became(order: dict[str, Any]) -> str:
+    """What the engine has made of an order, as far as it has answered."""
+    line = f"{order['order_id']}  {order['status']}"
+    if order.get("avg_price"):
+        line += f"  {order['filled_quantity']} @ {order['avg_price']}"
+    return f"{line}  ({order['reason']})" if order.get("reason") else line
 
 
 def _ladder(book: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.local.process import Process
+from app.streaming.failstop import REVOKED_CODE
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
@@ -57,6 +58,8 @@ class Supervisor:
 
 
 def _meaning(exit_code: int) -> str:
+    if exit_code == REVOKED_CODE:
+        return "the group assigns its partitions anew"
     return f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
 
 

@@ -15,7 +15,7 @@ from faust.types.tuples import ConsumerMessage
 
 from app.settings import broker_address
 from app.streaming.failpoints import reach
-from app.streaming.failstop import end_process
+from app.streaming.failstop import REVOKED_CODE, end_process
 
 REREAD_TIMEOUT_S = 30.0
 MAX_BATCH_RECORDS = 256  # bounds how long one batch keeps the event loop
@@ -55,7 +55,7 @@ class BatchConsumer(kafka_driver.Consumer):
         # A second assignment in one process was seen to restore stale state: a clean start is cheap and exact.
         if self._was_assigned and revoked and not self.app.should_stop:
             reach("in-revoke")
-            end_process("partitions were revoked; a fresh process takes over what is assigned next")
+            end_process("partitions were revoked; a fresh process takes over what is assigned next", code=REVOKED_CODE)
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:

@@ -14,7 +14,7 @@ from app.local.venue import ROOT, Venue
 from tests.integration.conftest import list_market
 
 FAUST = Path(sys.executable).with_name("faust")
-PLACED = re.compile(r"([0-9a-f-]{36})  pending_new  key (\S+)\n")
+PLACED = re.compile(r"([0-9a-f-]{36})  (new|filled  0\.50 @ 100\.50000000)  key (\S+)\n")
 
 
 class Done(NamedTuple):
@@ -54,7 +54,9 @@ async def test_orders_are_placed_shown_and_canceled(venue: Venue) -> None:
     sell = PLACED.fullmatch((await faust(venue, "place", market, "sell", "2.00", "100.50")).out)
     assert sell
     buy = await faust(venue, "place", market, "buy", "0.50", "--client-id", "bob")  # nobody trades with himself
-    assert (buy.code, buy.err) == (0, "") and PLACED.fullmatch(buy.out)
+    assert (buy.code, buy.err) == (0, "") and PLACED.fullmatch(buy.out) and "filled" in buy.out
+    own = await faust(venue, "place", market, "buy", "0.50", "100.50")
+    assert own.out.split()[1:3] == ["canceled", "(self_trade_prevented)"]
     book = await faust(venue, "book", market)
     title, _, ask = book.out.splitlines()
     assert re.fullmatch(rf"{market}  seq \d+", title) and ask.split() == ["ask", "100.50", "1.50", "1"]
