@@ -29,6 +29,7 @@ from web.requests import (
 )
 
 ENGINE_TIMEOUT_S = 2.0
+FINISHED = frozenset((Status.FILLED, Status.CANCELED, Status.EXPIRED, Status.REJECTED))
 
 
 async def cancel_order(request: web.Request) -> web.StreamResponse:
@@ -112,16 +113,25 @@ async def _changed(
 ) -> web.StreamResponse:
     parts = await carried_out(gateway, command, client_id, key)
     if parts is None:
-        return answer({"order_id": order_id, "instrument": command.instrument}, 202, order_path(order_id))
+        return _later(order_id, command)
     report = parts[0]
     if report.reason is Reason.UNKNOWN_ORDER:
         raise unknown_order(order_id)
     order = await find_order(gateway, order_id)
     if report.reason is not None:
         raise refused(report.reason, order=order)
+    if order is None or (isinstance(command, CancelOrder) and order["status"] not in FINISHED):
+        if order_id in gateway.feed.orders:  # still open: the first cancel of this key was somebody else's
+            raise unknown_order(order_id)
+        return _later(order_id, command)  # what memory no longer has, and Postgres not yet
     if isinstance(command, CancelOrder) and report.outcome is Outcome.DUPLICATE:
         _repeat_refusal(report, order)
     return answer(order)
+
+
+def _later(order_id: str, command: CancelOrder | AmendOrder) -> web.Response:
+    """The command is durable; what became of the order is seen there."""
+    return answer({"order_id": order_id, "instrument": command.instrument}, 202, order_path(order_id))
 
 
 def refused(reason: Reason, **more: Any) -> Problem:
@@ -139,7 +149,7 @@ def _not_ready() -> Problem:
 
 def _repeat_refusal(report: ExecutionReport, order: Any) -> None:
     """A repeated cancel is answered as it was the first time: it changed the order, or it was too late."""
-    if order is not None and order["seq"] != report.original_seq:
+    if order["seq"] != report.original_seq:
         raise refused(Reason.TOO_LATE_TO_CANCEL, order=order)
 
 

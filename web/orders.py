@@ -133,6 +133,9 @@ class RecentOrders:
             for order_id in list(islice(orders, FORGOTTEN_AT_ONCE)):
                 self._forget(order_id)
 
+    def __contains__(self, order_id: str) -> bool:
+        return order_id in self._orders
+
     def get(self, order_id: str) -> SeenOrder | OrderOfSnapshot | None:
         return self._orders.get(order_id)
 

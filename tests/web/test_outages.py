@@ -108,6 +108,23 @@ async def test_a_restarted_gateway_answers_as_one_that_has_seen_everything(gatew
     await gateways.both(f"/orders?client_id=seller&limit=1000&cursor={'A' * 12}")
 
 
+async def test_a_late_cancel_repeated_to_who_cannot_know_is_no_success(gateways: Gateways) -> None:
+    """The order was filled before the snapshot of the gateway, and nothing is recorded: 202, and 409 once it is."""
+    venue, first, second = gateways
+    await venue.kill("recording")
+    sold = await first.place(side="sell", price="300.00", client_id="seller")
+    await first.place(price="300.00", client_id="buyer")
+    path, key = f"/orders/{sold.body['order_id']}/cancel", {"Idempotency-Key": str(uuid4())}
+    assert (await first("POST", path, headers=key)).status == 409
+    await asyncio.sleep(CHECKPOINT_S)
+    await gateways.restart_second()
+    assert (await second("POST", path, headers=key)).status == 202
+    await venue.start_worker("recording")
+    await venue.wait_ready("recording")
+    late = await eventually(lambda: second("POST", path, headers=key), lambda found: found.status != 202)
+    assert (late.status, late.body["code"]) == (409, "too_late_to_cancel")
+
+
 async def test_one_key_a_hundred_times_while_valkey_is_killed(gateways: Gateways) -> None:
     """Over two gateways: one order, one id, every answer 201; and so it stays when Valkey is back, empty."""
     venue, first, second = gateways
