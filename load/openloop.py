@@ -131,7 +131,9 @@ class OpenLoop:
             self._offer(self._waiting.popleft())
 
     def _on_answer(self, connection: Connection, status: int, body: bytes) -> None:
-        job = self._jobs.pop(connection)
+        job = self._jobs.pop(connection, None)
+        if job is None:
+            return  # a server may say why it closes an idle connection
         if not connection.closing:
             self._ready(connection)
         self.statuses[str(status)] += 1

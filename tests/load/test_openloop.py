@@ -8,6 +8,7 @@ from load.listener import TradeListener
 from load.openloop import OpenLoop
 from load.profiles import PLAIN, PROFILES
 from load.request import Request
+from load.wire import Connection
 from tests.load.misbehaving import Word, misbehaving
 
 QUICK = Backoff(first_s=0.001, longest_s=0.01, attempts=5)
@@ -63,6 +64,13 @@ async def test_a_venue_that_is_away_does_not_stop_the_schedule() -> None:
     loop = OpenLoop(url, iter(_stream()), 2_000, 0.01, 2, backoff=QUICK, drain_s=0.1)
     await loop.run()
     assert (loop.sent, len(loop.ledger), loop.open) == (20, 0, 0)
+
+
+def test_what_a_server_says_on_an_idle_connection_answers_nothing() -> None:
+    """A 408 before it closes, for instance: there is no request that it could be about."""
+    loop = OpenLoop("http://127.0.0.1:1", iter(()), 1, 1, 1)
+    loop._on_answer(Connection(loop._on_answer, loop._on_lost), 408, b"")
+    assert (loop.statuses, len(loop.ledger)) == ({}, 0)
 
 
 def test_the_listener_times_the_taker_once_and_counts_what_is_missing() -> None:
