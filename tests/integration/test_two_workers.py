@@ -84,7 +84,7 @@ async def test_a_taken_slot_is_refused_in_a_sentence(pair: Venue, ledger: Ledger
         if rival.returncode is None:
             rival.send_signal(signal.SIGKILL)
     assert code == 70
-    assert "the slot matching-0 is taken by another process" in pair.log("matching-0").read_text()
+    assert "the slot matching-0 is taken: the process" in pair.log("matching-0").read_text()
 
 
 async def _rival(venue: Venue) -> asyncio.subprocess.Process:
