@@ -17,7 +17,7 @@ from app.engine import partition_of
 from app.local.venue import Venue, running_venue
 from app.streaming.failstop import EXIT_CODE
 from app.topics import BOOKS_CHANGELOG
-from tests.web.conftest import INSTRUMENT, Answer, Api
+from tests.web.conftest import INSTRUMENT, Answer, Api, list_market
 
 PARTITIONS = 8
 CHECKPOINT_S = 3.0  # after so long without orders a snapshot covers all of them
@@ -111,9 +111,10 @@ async def test_a_restarted_gateway_answers_as_one_that_has_seen_everything(gatew
 async def test_a_late_cancel_repeated_to_who_cannot_know_is_no_success(gateways: Gateways) -> None:
     """The order was filled before the snapshot of the gateway, and nothing is recorded: 202, and 409 once it is."""
     venue, first, second = gateways
+    market = await list_market(first)
     await venue.kill("recording")
-    sold = await first.place(side="sell", price="300.00", client_id="seller")
-    await first.place(price="300.00", client_id="buyer")
+    sold = await first.place(instrument=market, side="sell", client_id="seller")
+    await first.place(instrument=market, client_id="buyer")
     path, key = f"/orders/{sold.body['order_id']}/cancel", {"Idempotency-Key": str(uuid4())}
     assert (await first("POST", path, headers=key)).status == 409
     await asyncio.sleep(CHECKPOINT_S)
