@@ -329,7 +329,7 @@ async def test_keys_from_the_command_line(venue: Venue, gate: Api) -> None:
     assert key["key"].split("_", 2)[2] not in listed
     placing = ("place", INSTRUMENT, "buy", "0.1", "1.00", "--url", gate.url, "--json")
     placed = run_faust(venue, *placing, MATCHSTREAM_API_KEY=key["key"])
-    assert json.loads(placed.stdout)["status"] == "pending_new", placed.stderr
+    assert json.loads(placed.stdout)["status"] == "new", placed.stderr
     revoked = run_faust(venue, "revoke-key", key["key_id"])
     assert revoked.stdout == f"revoked {key['key_id']}\n", revoked.stderr
     await until_known(carl, 401)
