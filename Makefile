@@ -42,7 +42,7 @@ bench: $(VENV)/dev.stamp ## A short run of each benchmark: core, matching, recov
 	@$(PYTHON) -m benchmarks.stages --rate 500 --seconds 20
 
 .PHONY: faults
-faults: $(VENV)/dev.stamp ## Kill, pause and cut off everything, at length: 25 minutes (`python -m load chaos`: a soak)
+faults: $(VENV)/dev.stamp ## Kill, pause and cut off everything, at length: 35 minutes (`python -m load chaos`: a soak)
 	@MATCHSTREAM_LONG=1 $(PYTHON) -m pytest tests/integration $(ARGS)
 
 .PHONY: schedules
