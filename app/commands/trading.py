@@ -60,7 +60,7 @@ async def place(
 async def cancel(self: Any, order_id: str, url: str, as_json: bool) -> None:
     """Cancel the order ORDER_ID and show its final state."""
     answer = await call("POST", url, f"/api/v1/orders/{order_id}/cancel")
-    show(answer, as_json, lambda order: f"{order['order_id']}  {order['status']}")
+    show(answer, as_json, lambda order: f"{order['order_id']}  {order.get('status', 'not known yet')}")
 
 
 def _became(order: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import re
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -18,6 +18,7 @@ from app.local.venue import Venue, running_venue
 from app.streaming.failstop import EXIT_CODE
 from app.topics import BOOKS_CHANGELOG
 from tests.web.conftest import INSTRUMENT, Answer, Api, list_market
+from tests.web.test_reference_contract import until
 
 PARTITIONS = 8
 CHECKPOINT_S = 3.0  # after so long without orders a snapshot covers all of them
@@ -52,16 +53,6 @@ async def gateways(tmp_path_factory: pytest.TempPathFactory, session: aiohttp.Cl
         yield Gateways(venue, Api(session, venue.url), Api(session, venue.web_url("gateway", 1)))
 
 
-async def eventually(question: Callable[[], Awaitable[Answer]], is_right: Callable[[Answer], Any]) -> Answer:
-    """Ask until the answer is right."""
-    async with asyncio.timeout(20):
-        while True:
-            found = await question()
-            if is_right(found):
-                return found
-            await asyncio.sleep(0.05)
-
-
 async def all_by_cursor(api: Api, path: str, name: str) -> list[Any]:
     """A whole list, in pages of seven."""
     found, cursor = [], ""
@@ -90,7 +81,7 @@ async def test_a_restarted_gateway_answers_as_one_that_has_seen_everything(gatew
     assert (ended.body["status"], ended.body["client_order_id"]) == ("canceled", "old-0")
     assert ended.body["created_at"] == placed[0].body["created_at"]
     recorded = f"/orders?instrument={INSTRUMENT}&status=canceled"
-    await eventually(lambda: first("GET", recorded), lambda found: found.body and found.body[0] == ended.body)
+    await until(lambda: first("GET", recorded), lambda found: found.body and found.body[0] == ended.body)
     for order_id in ids:
         assert (await gateways.both(f"/orders/{order_id}")).body["client_order_id"] is not None
     paths = [f"/orderbook?instrument={INSTRUMENT}{LEVELS}", "/instruments", "/trades", "/trades?limit=4&page=2"]
@@ -122,7 +113,7 @@ async def test_a_late_cancel_repeated_to_who_cannot_know_is_no_success(gateways:
     assert (await second("POST", path, headers=key)).status == 202
     await venue.start_worker("recording")
     await venue.wait_ready("recording")
-    late = await eventually(lambda: second("POST", path, headers=key), lambda found: found.status != 202)
+    late = await until(lambda: second("POST", path, headers=key), lambda found: found.status != 202)
     assert (late.status, late.body["code"]) == (409, "too_late_to_cancel")
 
 
@@ -141,7 +132,7 @@ async def test_one_key_a_hundred_times_while_valkey_is_killed(gateways: Gateways
     answers = await asyncio.gather(*asking)
     during = await asyncio.gather(*(api.place(key, path="/orders", **terms) for api in (first, second)))
     await venue.servers.start()
-    after = await eventually(
+    after = await until(
         lambda: first.place(key, path="/orders", **terms), lambda found: "Idempotent-Replayed" in found.headers
     )
 
@@ -169,7 +160,7 @@ async def test_keys_hold_while_valkey_is_frozen_or_forgets_everything(gateways: 
     finally:
         venue.process("valkey").send(signal.SIGCONT)
     for api in (first, second):
-        await eventually(lambda api=api: api("GET", "/../../readyz"), lambda found: found.body["valkey"] == "ok")
+        await until(lambda api=api: api("GET", "/../../readyz"), lambda found: found.body["valkey"] == "ok")
         await asyncio.sleep(QUICK_S)  # it is asked again a second after it failed
         again = await api.place(keys[0], path="/orders", **terms)
         assert (again.status, again.headers["Idempotent-Replayed"]) == (201, "true")
@@ -210,7 +201,7 @@ async def test_without_postgres_orders_books_and_recent_trades_go_on(gateways: G
         bought = await first.place("away-2", price="50.00", client_id="away")
         order_id = bought.body["order_id"]
         assert (sold.body["status"], bought.body["status"]) == ("filled", "new")
-        await eventually(lambda: second("GET", f"/orders/{order_id}"), lambda found: found.status == 200)
+        await until(lambda: second("GET", f"/orders/{order_id}"), lambda found: found.status == 200)
         for path in (
             f"/orders/{order_id}",
             f"/orders/by-client-id/away/{INSTRUMENT}/away-2",
@@ -223,7 +214,7 @@ async def test_without_postgres_orders_books_and_recent_trades_go_on(gateways: G
         listed = (await second("GET", "/orders?client_id=away&limit=2")).body
         assert [order["client_order_id"] for order in listed] == ["away-2", "away-1"]
         assert (await second("DELETE", f"/orders/{order_id}")).body["status"] == "canceled"
-        await eventually(lambda: first("GET", f"/orders/{order_id}"), lambda found: found.body["status"] == "canceled")
+        await until(lambda: first("GET", f"/orders/{order_id}"), lambda found: found.body["status"] == "canceled")
 
         for path in (f"/orders/{order_id}/events", f"/orders?instrument={INSTRUMENT}", f"/orders/{uuid4()}"):
             for api in (first, second):
@@ -238,7 +229,7 @@ async def test_without_postgres_orders_books_and_recent_trades_go_on(gateways: G
         await venue.servers.start()
 
     for api in (first, second):
-        events = await eventually(
+        events = await until(
             lambda api=api: api("GET", f"/orders/{order_id}/events"),
             lambda found: found.status == 200 and len(found.body) == 2,
         )
