@@ -189,7 +189,7 @@ async def test_a_fault_under_load_loses_nothing_and_doubles_nothing(name: str, s
         f"{sum(finding.compared for finding in verdict.findings):>10,}{recovered_s:>9.1f} s"
     )
     new = [entry for entry in loop.ledger if entry.request.kind in (Kind.LIMIT, Kind.MARKET, Kind.REPEAT)]
-    assert {entry.outcome for entry in new} == {Outcome.OK}
+    assert [entry for entry in new if entry.outcome is not Outcome.OK] == []
 
 
 async def _one_more_order(story: Story) -> None:
