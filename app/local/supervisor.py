@@ -1,4 +1,4 @@
-"""Starts again what has died: at once the first time, then after growing pauses."""
+"""Starts again what has died: at once the first time, then after growing pauses; at once whom the group sent away."""
 
 import asyncio
 import time
@@ -20,8 +20,10 @@ class Backoff:
 
     deaths: int = 0
 
-    def pause(self, lived_s: float) -> float:
-        """The pause after a life of that length: 0, 0.5, 1, 2, 4, 8, 10, 10 … seconds."""
+    def pause(self, lived_s: float, exit_code: int) -> float:
+        """The pause after a life of that length: 0, 0.5, 1, 2, 4, 8, 10, 10 … seconds. A rebalance is no death."""
+        if exit_code == REVOKED_CODE:
+            return 0.0
         self.deaths = 1 if lived_s >= STEADY_AFTER_S else self.deaths + 1
         return 0.0 if self.deaths == 1 else min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (self.deaths - 2))
 
@@ -50,7 +52,7 @@ class Supervisor:
         while True:
             started = time.monotonic()
             exit_code = await process.wait()
-            pause = backoff.pause(time.monotonic() - started)
+            pause = backoff.pause(time.monotonic() - started, exit_code)
             self._say(f"{name} ended ({_meaning(exit_code)}), starting it again {_when(pause)}: see {process.log}")
             await asyncio.sleep(pause)
             await process.start()

@@ -6,14 +6,23 @@ from pathlib import Path
 
 from app.local.process import Command, Process, plain_environment, stop_left
 from app.local.supervisor import LONGEST_PAUSE_S, STEADY_AFTER_S, Backoff, Supervisor
+from app.streaming.failstop import REVOKED_CODE
 
 
 def test_pauses_double_up_to_the_longest_and_a_steady_life_forgives() -> None:
     """The first restart is immediate; ten seconds is the longest pause; thirty steady seconds start over."""
     backoff = Backoff()
-    assert [backoff.pause(lived_s=1) for _ in range(8)] == [0, 0.5, 1, 2, 4, 8, LONGEST_PAUSE_S, LONGEST_PAUSE_S]
-    assert backoff.pause(lived_s=STEADY_AFTER_S) == 0
-    assert backoff.pause(lived_s=1) == 0.5
+    pauses = [backoff.pause(lived_s=1, exit_code=70) for _ in range(8)]
+    assert pauses == [0, 0.5, 1, 2, 4, 8, LONGEST_PAUSE_S, LONGEST_PAUSE_S]
+    assert backoff.pause(STEADY_AFTER_S, exit_code=70) == 0
+    assert backoff.pause(lived_s=1, exit_code=70) == 0.5
+
+
+def test_who_gives_up_partitions_is_started_again_at_once() -> None:
+    """Each join of a worker ends the others once: the next real death must not wait longer for it."""
+    backoff = Backoff()
+    assert [backoff.pause(lived_s=1, exit_code=REVOKED_CODE) for _ in range(5)] == [0, 0, 0, 0, 0]
+    assert [backoff.pause(lived_s=1, exit_code=70) for _ in range(2)] == [0, 0.5]
 
 
 async def test_a_killed_process_is_started_again_with_a_new_identity(tmp_path: Path) -> None:
