@@ -19,13 +19,15 @@ from typing import Any
 
 from app.matching.book import Book
 from app.matching.commands import Cancel, Moment, Place
+from app.matching.events import Level, OrderState, Report, Trade
 from app.matching.words import OrderType, Side
-from benchmarks.engines import PEERS, Engine, Ours, differences, install_peers
+from benchmarks.engines import PEERS, Engine, Ours, commands, differences, install_peers
 from benchmarks.flow import MIDDLE, UNLIMITED, draw, ids, listed
 from load.report import conditions
 
 SMALL, LARGE = 1_000, 100_000
 SWEPT = 100_000
+_new = tuple.__new__  # a NamedTuple's own constructor takes twice as long
 MAX_FILLS = 1_000
 GC_THRESHOLDS = (200_000, 50, 1_000)  # the matching worker's, for all engines
 
@@ -57,6 +59,7 @@ def measure(seed: int, runs: int, operations: int) -> dict[str, Any]:
         "operations": operations,
         "operations_per_s": against,
         "differences": wrong,
+        "words_only_per_s": words_only(seed, runs, operations),
         "depth_us": against_depth(seed, runs, operations),
         "cancel_us": cancels(runs),
         "sweep_us_per_order": sweeps(runs),
@@ -78,6 +81,27 @@ def against_peers(seed: int, runs: int, operations: int) -> tuple[dict[str, list
             trades[new.name] = engine.trades()
     compared = [differences(peer.name, trades[Ours.name], trades[peer.name]) for peer in PEERS]
     return found, [difference for difference in compared if difference]
+
+
+def words_only(seed: int, runs: int, operations: int) -> list[float]:
+    """Operations a second if nothing were done but to make each command and its report: no Python core is faster."""
+    stream, engine = draw(seed, SMALL, operations), Ours()
+    ready, book = engine.ready(stream, ids(seed, stream)), listed()
+    reports = [_plain(book.apply(command, at)) for command, at in commands(ready)][SMALL:]
+
+    def run() -> None:
+        for _, (report, orders, trades, levels) in zip(commands(ready[SMALL:]), reports, strict=True):
+            [_new(OrderState, state) for state in orders]
+            [_new(Trade, trade) for trade in trades]
+            [_new(Level, level) for level in levels]
+            _new(Report, report)
+
+    return [operations / _cpu_s(run) for _ in range(runs)]
+
+
+def _plain(report: Report) -> tuple[Any, ...]:
+    """What it consists of, without the types."""
+    return tuple(report), *([tuple(each) for each in part] for part in (report.orders, report.trades, report.levels))
 
 
 def against_depth(seed: int, runs: int, operations: int) -> dict[str, list[float]]:
@@ -202,6 +226,8 @@ def _print(found: dict[str, Any]) -> None:
         ratios = [mine / theirs for mine, theirs in zip(ours, rates, strict=True)]
         ratio = "with full reports" if name == Ours.name else f"ours is {median(ratios):.2f} times as fast"
         print(f"  {name:<36} {median(rates):>11,.0f} {min(rates):>9,.0f} {max(rates):>9,.0f}  {ratio}")
+    words = found["words_only_per_s"]
+    print(f"  {'commands and reports alone':<36} {median(words):>11,.0f} {min(words):>9,.0f} {max(words):>9,.0f}")
     for line in found["differences"] or ["the trades of all are equal"]:
         print(f"  {line}")
     for title, key in (("an operation", "depth_us"), ("a cancel", "cancel_us"), ("an order", "sweep_us_per_order")):
