@@ -74,14 +74,15 @@ class KafkaLogs:
         for consumer in self._consumers.values():
             await consumer.stop()
 
-    async def stream(self, topic: str, partition: int) -> KafkaStream:
-        """From its first record to its end now."""
+    async def stream(self, topic: str, partition: int, start: int = 0) -> KafkaStream:
+        """From this offset, or its first record if that is later, to its end now."""
         consumer, where = self._consumers[topic], TopicPartition(topic, partition)
         consumer.assign([where])
         first = int((await consumer.beginning_offsets([where]))[where])
         end = int((await consumer.end_offsets([where]))[where])
-        consumer.seek(where, first)
-        return KafkaStream(consumer, topic, partition, first, end)
+        start = max(first, start)
+        consumer.seek(where, start)
+        return KafkaStream(consumer, topic, partition, start, end)
 
     async def end(self, topic: str, partition: int) -> int:
         """Where the topic ends now."""

@@ -138,6 +138,15 @@ async def test_rebuild_refuses_while_a_worker_has_the_partitions(venue: Venue) -
     assert await members(venue.servers.broker, "gateway") == []  # it has no group
 
 
+async def test_a_report_that_is_repeated_last_is_nothing_to_wait_for(venue: Venue) -> None:
+    """Who begins anew after a snapshot of one instrument reports what is younger of another one once more."""
+    partition = partition_of("BTC-USD", PARTITIONS)
+    told = (await records(venue.servers.broker, EXECUTIONS.name))[partition]
+    await write(venue, EXECUTIONS.name, partition, told[-3].key, told[-3].value)
+    verified = await cli(venue, "verify", "--timeout", "5")
+    assert verified.code == 0 and "RIGHT" in verified.out, verified
+
+
 async def alter_a_report(venue: Venue) -> None:
     """A repeated report with another quantity."""
     partition = partition_of("BTC-USD", PARTITIONS)
