@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from app import app, settings
 from app.instruments import list_defaults
-from app.postgres import migrate
+from app.postgres.schema import migrate
 from app.settings import broker_address
 from app.topics import create
 

@@ -102,6 +102,20 @@ def test_the_faust_command_finds_every_roles_agents(role: str) -> None:
     assert expected[role] in found.stdout
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_no_role_loads_what_only_the_setup_needs(role: str) -> None:
+    """Migrations bring a third of all that is imported, and a worker that is started again is waited for."""
+    program = (
+        "import sys, importlib, app; [*map(importlib.import_module, app.MODULES[sys.argv[1]])]; print(*sys.modules)"
+    )
+    env = os.environ | {"ROLE": role}
+    loaded = subprocess.run(
+        [sys.executable, "-c", program, role], cwd=ROOT, env=env, check=True, capture_output=True, text=True
+    ).stdout.split()
+
+    assert "app.commands.verify" in loaded and not {"alembic", "sqlalchemy", "mako"} & {*loaded}
+
+
 def test_an_unknown_setting_is_refused(tmp_path: Path) -> None:
     """Faust would ignore it silently."""
     file = tmp_path / "faust.conf.py"

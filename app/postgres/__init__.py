@@ -1,4 +1,7 @@
-"""Postgres: the only part of Matchstream that speaks SQL. Schema, the sink's transactions, and reading history."""
+"""Postgres: the only part of Matchstream that speaks SQL. The sink's transactions, and reading history.
+
+`app.postgres.schema` is not among the names here: it loads half as much as all the rest of a worker, for setup only.
+"""
 
 from app.postgres.audit import Audit, recorded_positions
 from app.postgres.connection import AWAY
@@ -6,7 +9,6 @@ from app.postgres.cursors import InvalidCursor, Place, cursor_of, place_of
 from app.postgres.history import History, HistoryUnavailable, Page
 from app.postgres.locked import lock_history
 from app.postgres.recorder import Recorder, UnexpectedRecords
-from app.postgres.schema import migrate
 from app.postgres.sink import AnotherInstallation, PositionMoved, Sink
 
 __all__ = [
@@ -24,7 +26,6 @@ __all__ = [
     "UnexpectedRecords",
     "cursor_of",
     "lock_history",
-    "migrate",
     "place_of",
     "recorded_positions",
 ]

@@ -19,7 +19,8 @@ from app.local.ready import postgres_answers, wait_ready
 from app.models.commands import PlaceOrder, SnapshotBook, encode_command
 from app.models.identity import id_text, order_id
 from app.models.reports import encode
-from app.postgres import AnotherInstallation, PositionMoved, UnexpectedRecords, migrate, recorder
+from app.postgres import AnotherInstallation, PositionMoved, UnexpectedRecords, recorder
+from app.postgres.schema import migrate
 from tests.agents.recorded import LOG_ID, Record, ask, differences, market, recording, records
 from tests.agents.wire import Cut, wire
 
