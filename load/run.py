@@ -15,7 +15,7 @@ from load.client import Client
 from load.generator import requests
 from load.ledger import Ledger
 from load.listener import TradeListener
-from load.openloop import CONNECTIONS, OpenLoop
+from load.openloop import CONNECTIONS, DRAIN_S, OpenLoop
 from load.profiles import MIXED, PROFILES, Mix
 from load.report import Report, cpu_s
 
@@ -37,6 +37,7 @@ class Plan:
     tag: str = ""
     mix: Mix = MIXED
     connections: int = CONNECTIONS
+    drain_s: float = DRAIN_S
     check: bool = False
     naive: bool = False
 
@@ -55,7 +56,7 @@ async def run(plan: Plan, venue: Venue, live: bool = True) -> Report:
     async with Client(venue.url) as client:
         await client.until_ready(READY_TIMEOUT_S)
     stream = requests(PROFILES[plan.profile], plan.seed, plan.mix, plan.tag)
-    loop = OpenLoop(venue.url, stream, plan.rate, plan.seconds, plan.connections, seed=plan.seed)
+    loop = OpenLoop(venue.url, stream, plan.rate, plan.seconds, plan.connections, drain_s=plan.drain_s, seed=plan.seed)
     listener = TradeListener(venue.url, loop.due)
     tasks = [asyncio.create_task(listener.run())]
     with suppress(TimeoutError):

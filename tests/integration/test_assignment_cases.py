@@ -20,6 +20,8 @@ from tests.integration.conftest import LONG, addresses
 CLIENTS = 1_000
 STEADY_RATE = 2_000
 STEADY_SECONDS = 60 if LONG else 5
+# A slow machine gets behind the schedule; what is due is sent none the less.
+DRAIN_S = 240.0
 
 
 @pytest.fixture
@@ -110,7 +112,7 @@ async def test_one_key_a_hundred_times_at_once_makes_one_order(venue: Venue, led
 
 async def test_two_thousand_orders_a_second_are_all_accepted_and_accounted_for(venue: Venue) -> None:
     """The reference's orders, open loop; how fast the answers came is printed, not asserted."""
-    plan = Plan(rate=STEADY_RATE, seconds=STEADY_SECONDS, tag=uuid4().hex[:8], mix=PLAIN, check=True)
+    plan = Plan(rate=STEADY_RATE, seconds=STEADY_SECONDS, tag=uuid4().hex[:8], mix=PLAIN, drain_s=DRAIN_S, check=True)
     report = await run(plan, addresses(venue), live=False)
     print(report.as_text())
     assert report.is_right, report.as_text()
