@@ -105,13 +105,9 @@ def test_the_faust_command_finds_every_roles_agents(role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_no_role_loads_what_only_the_setup_needs(role: str) -> None:
     """Migrations bring a third of all that is imported, and a worker that is started again is waited for."""
-    program = (
-        "import sys, importlib, app; [*map(importlib.import_module, app.MODULES[sys.argv[1]])]; print(*sys.modules)"
-    )
-    env = os.environ | {"ROLE": role}
-    loaded = subprocess.run(
-        [sys.executable, "-c", program, role], cwd=ROOT, env=env, check=True, capture_output=True, text=True
-    ).stdout.split()
+    program = "import sys, importlib, app; [*map(importlib.import_module, sys.argv[1:])]; print(*sys.modules)"
+    command, env = [sys.executable, "-c", program, *MODULES[role]], os.environ | {"ROLE": role}
+    loaded = subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True, text=True).stdout.split()
 
     assert "app.commands.verify" in loaded and not {"alembic", "sqlalchemy", "mako"} & {*loaded}
 

@@ -92,16 +92,11 @@ class KafkaLogs:
     async def last(self, topic: str, partition: int, end: int) -> LogRecord | None:
         """The last record below an end; transactions may have left holes before it."""
         step = 1
-        while end:
-            consumer, where = self._consumers[topic], TopicPartition(topic, partition)
-            consumer.assign([where])
-            first = int((await consumer.beginning_offsets([where]))[where])
-            start = max(first, end - step)
-            consumer.seek(where, start)
-            stream, found = KafkaStream(consumer, topic, partition, start, end), None
+        while True:
+            stream, found = await self.stream(topic, partition, end - step), None
+            stream.end = end
             while records := await stream.read():
                 found = records[-1]
-            if found is not None or start == first:
+            if found is not None or step >= end:
                 return found
             step *= 4
-        return None

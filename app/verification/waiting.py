@@ -20,17 +20,6 @@ class NotQuiet(TimeoutError):
     """The venue did not finish its work in time; the message says where it stood."""
 
 
-class _Part(msgspec.Struct):
-    """Of a report, or a part of it, only what is needed here: decoding all of it takes four times as long."""
-
-    offset: int
-    part: int = 1
-    parts: int = 1
-
-
-_decode_part = msgspec.json.Decoder(_Part).decode
-
-
 class CaughtUp(NamedTuple):
     """The offset of each partition of `orders` below which everything is done, and how long that took.
 
@@ -47,8 +36,8 @@ async def caught_up(broker: str, logs: KafkaLogs, recorded: Recorded | None, tim
     required = {number: await logs.end(ORDERS.name, number) for number in range(logs.partitions)}
     last = {number: await logs.last(ORDERS.name, number, end) for number, end in required.items()}
     commands = {number: record.offset for number, record in last.items() if record is not None}
-    reported = _Reported(logs)
-    while behind := await _unmatched(reported, commands):
+    reports = {number: _Reports(logs, number) for number in commands}
+    while behind := await _unmatched(reports, commands):
         if not await members(broker, "matching"):
             return CaughtUp(dict.fromkeys(required, 0), time.monotonic() - started)
         await _wait(started, timeout_s, behind)
@@ -60,38 +49,49 @@ async def caught_up(broker: str, logs: KafkaLogs, recorded: Recorded | None, tim
     return CaughtUp(required, time.monotonic() - started)
 
 
-async def _unmatched(reported: "_Reported", commands: Mapping[int, int]) -> str | None:
+async def _unmatched(reports: Mapping[int, "_Reports"], commands: Mapping[int, int]) -> str | None:
     """Which partition's last command has no report yet, in words."""
     for number, offset in commands.items():
-        done = await reported.up_to(number, offset)
+        done = await reports[number].done(offset)
         if done < offset:
             return f"matching has done {done + 1} of {offset + 1} commands of partition {number}"
     return None
 
 
-class _Reported:
-    """How far the commands of each partition are reported.
+class _Reports:
+    """How far the commands of a partition are reported.
 
     Mostly the last report says it. But who begins anew after a snapshot of one instrument reports once more what is
     younger of another one, and a worker that was paused what it had in hand: then all reports are read, once.
     """
 
-    def __init__(self, logs: KafkaLogs) -> None:
-        self._logs = logs
-        self._seen: dict[int, int] = {}
-        self._highest: dict[int, int] = {}
+    def __init__(self, logs: KafkaLogs, number: int) -> None:
+        self._logs, self._number = logs, number
+        self._done = self._read_to = 0
 
-    async def up_to(self, number: int, wanted: int) -> int:
-        """The highest command known to be reported: at least `wanted`, if that one is."""
-        last = await self._logs.last(EXECUTIONS.name, number, await self._logs.end(EXECUTIONS.name, number))
-        highest = max(self._highest.get(number, 0), _command_of(last.value) if last else 0)
-        if highest < wanted:
-            stream = await self._logs.stream(EXECUTIONS.name, number, self._seen.get(number, 0))
+    async def done(self, wanted: int) -> int:
+        """The highest command known to be reported: at least `wanted`, if that one is; 0 is the genesis record."""
+        topic, number = EXECUTIONS.name, self._number
+        if self._done < wanted and not self._read_to:
+            last = await self._logs.last(topic, number, await self._logs.end(topic, number))
+            self._done = _command_of(last.value) if last else 0
+        if self._done < wanted:
+            stream = await self._logs.stream(topic, number, self._read_to)
             while records := await stream.read():
-                highest = max(highest, *(_command_of(record.value) for record in records))
-            self._seen[number] = stream.end
-        self._highest[number] = highest
-        return highest
+                self._done = max(self._done, *(_command_of(record.value) for record in records))
+            self._read_to = stream.end
+        return self._done
+
+
+class _Part(msgspec.Struct):
+    """Of a report, or a part of it, only what is needed here: decoding all of it takes four times as long."""
+
+    offset: int
+    part: int = 1
+    parts: int = 1
+
+
+_decode_part = msgspec.json.Decoder(_Part).decode
 
 
 def _command_of(value: bytes | None) -> int:

@@ -192,15 +192,14 @@ async def test_a_fault_under_load_loses_nothing_and_doubles_nothing(name: str, s
 
 
 def _kept_out(ledger: Ledger) -> list[Entry]:
-    """New orders that were not accepted, but for those whose key another body may have taken.
+    """New orders that were not accepted, but for those whose key another body took.
 
     The generator sends one long after the order; an order that is repeated until the fault is over may come second.
     """
     entries = [*ledger]
-    hostile = [entry for entry in entries if entry.request.kind is Kind.HOSTILE]
-    taken = {entry.request.order_id for entry in hostile if entry.outcome is not Outcome.REFUSED}
+    ok = {(entry.request.order_id, entry.request.kind) for entry in entries if entry.outcome is Outcome.OK}
     new = [entry for entry in entries if entry.request.kind in (Kind.LIMIT, Kind.MARKET, Kind.REPEAT)]
-    return [entry for entry in new if entry.outcome is not Outcome.OK and entry.request.order_id not in taken]
+    return [e for e in new if e.outcome is not Outcome.OK and (e.request.order_id, Kind.HOSTILE) not in ok]
 
 
 async def _one_more_order(story: Story) -> None:
