@@ -13,6 +13,7 @@ import mode.loop
 sys.path.append(str(Path(__file__).parents[1]))
 
 from app.settings import load
+from app.streaming.connections import know_closed_connections
 from app.streaming.consumer import BatchConsumer
 from app.streaming.failstop import end_process
 from app.streaming.recovery import OrderedTableManager
@@ -23,6 +24,7 @@ from app.topology import MODULES
 settings, _faust_settings = load()
 
 kafka_driver.Transport.Consumer = BatchConsumer
+know_closed_connections()
 
 if settings.role == "gateway":
     # Twice as many requests a second; Faust's option --loop does the same. The CLI makes the loop after this.

@@ -1,4 +1,5 @@
 """How we use Faust's stream machinery: fetched batches as messages, own start positions, ordered recovery, fail-stop.
 
-These are the only changes we make to Faust, all through its extension points; reference: exactness.md.
+These are the only changes we make to Faust, all through its extension points, and one to aiokafka (connections.py);
+reference: exactness.md.
 """

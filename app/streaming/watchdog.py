@@ -7,15 +7,18 @@ a thread of their own, which nothing that hangs can hold up.
 import asyncio
 import faulthandler
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
+from app.settings import broker_address
 from app.streaming.failstop import EXIT_CODE, fail_stop
 
 CHECK_S = 1.0
@@ -24,6 +27,7 @@ LOOP_STALLED_S = 30.0
 LAG_WITHOUT_PROGRESS_S = 90.0
 SAMPLE_S = 5.0
 SAMPLE_TIMEOUT_S = 15.0
+UNKNOWN_END = sys.maxsize
 STDERR = 2  # sys.stderr is a worker's log
 # A paused process finds all its times over when it goes on; a loop that works says so before the third check.
 CHECKS_IN_A_ROW = 3
@@ -155,12 +159,32 @@ def watch(app: Any) -> None:
 async def _sample(app: Any, watched: _Watched, progress: Progress) -> None:
     while True:
         await asyncio.sleep(SAMPLE_S)
-        processed = {} if watched.is_excused() else dict(watched.processed())
-        try:
-            async with asyncio.timeout(SAMPLE_TIMEOUT_S):
-                progress.sample(processed, await _waiting(app.consumer, watched.topic, processed))
-        except (TimeoutError, KafkaError):  # Kafka is away: nothing can be said
-            progress.sample({}, {})
+        await _take_sample(app, watched, progress)
+
+
+async def _take_sample(app: Any, watched: _Watched, progress: Progress) -> None:
+    processed = {} if watched.is_excused() else dict(watched.processed())
+    try:
+        async with asyncio.timeout(SAMPLE_TIMEOUT_S):
+            waiting = await _waiting(app.consumer, watched.topic, processed)
+    except (TimeoutError, KafkaError):
+        # If Kafka answers others it is our consumer that hangs, and nobody knows how much it misses.
+        is_there = await _kafka_answers(broker_address(app.conf.broker))
+        waiting = dict.fromkeys(processed, UNKNOWN_END) if is_there else {}
+    progress.sample(processed, waiting)
+
+
+async def _kafka_answers(broker: str) -> bool:
+    """Whether somebody who connects now is answered."""
+    client = AIOKafkaAdminClient(bootstrap_servers=broker)
+    try:
+        async with asyncio.timeout(SAMPLE_TIMEOUT_S):
+            await client.start()
+    except (TimeoutError, KafkaError):
+        return False
+    finally:
+        await client.close()
+    return True
 
 
 async def _waiting(consumer: Any, topic: str, processed: Mapping[int, int]) -> dict[int, int]:

@@ -1,14 +1,28 @@
 """Watchdogs: each bites when its time is over and not before, and a process whose loop stands still ends."""
 
 import asyncio
+import random
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+from faust.types import TP
 
+from app.local.ports import FREE_PORTS, HOST, is_free
+from app.local.servers import Servers
+from app.streaming import watchdog
 from app.streaming.failstop import EXIT_CODE
 from app.streaming.version import UnknownFaust, require_known_faust
-from app.streaming.watchdog import CHECKS_IN_A_ROW, Condition, Heartbeat, Progress, Watchdog
+from app.streaming.watchdog import (
+    CHECKS_IN_A_ROW,
+    Condition,
+    Heartbeat,
+    Progress,
+    Watchdog,
+    _take_sample,
+    _Watched,
+)
 
 LIMIT_S = 10.0
 STALLING = """
@@ -96,6 +110,35 @@ def test_progress_is_missed_only_where_there_is_work(
     for sample in samples:
         progress.sample(*sample)
     assert progress.is_well() is is_well
+
+
+class _Hung:
+    """A consumer whose client does not answer any more."""
+
+    async def highwaters(self, *partitions: TP) -> dict[TP, int]:
+        """Never."""
+        return await asyncio.get_running_loop().create_future()
+
+
+async def _progress_of_a_hung_consumer(broker: str) -> Progress:
+    app = SimpleNamespace(consumer=_Hung(), conf=SimpleNamespace(broker=f"kafka://{broker}"))
+    watched, progress = _Watched("orders", lambda: {0: 5}, lambda: False), Progress()
+    for _ in range(2):
+        await _take_sample(app, watched, progress)
+    return progress
+
+
+async def test_a_consumer_that_hangs_is_not_excused_by_kafka(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka answers others, so it is not away; how much there is to read need not be known."""
+    monkeypatch.setattr(watchdog, "SAMPLE_TIMEOUT_S", 2.0)
+    assert not (await _progress_of_a_hung_consumer(servers.broker)).is_well()
+
+
+async def test_nobody_is_blamed_while_kafka_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restart would bring nothing."""
+    monkeypatch.setattr(watchdog, "SAMPLE_TIMEOUT_S", 0.5)
+    port = next(port for port in random.sample(FREE_PORTS, 100) if is_free(port))
+    assert (await _progress_of_a_hung_consumer(f"{HOST}:{port}")).is_well()
 
 
 async def test_a_heart_beats_while_the_loop_turns() -> None:
