@@ -24,18 +24,22 @@ class NoJars(RuntimeError):
     """The first download did not succeed; the message is a sentence for the user."""
 
 
+def folder() -> Path:
+    """Where they are in the user's cache; other pins have another folder."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matchstream"
+    return cache / f"kafka-{VERSION}-{hashlib.sha256(PINS.read_bytes()).hexdigest()[:12]}"
+
+
 def class_path(say: Callable[[str], None] = print) -> list[Path]:
     """The jars; the first call on a machine downloads them, later ones need no network. Raises NoJars."""
-    pins = dict(line.split(" sha256:") for line in PINS.read_text().splitlines() if not line.startswith("#"))
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matchstream"
-    folder = cache / f"kafka-{VERSION}-{hashlib.sha256(PINS.read_bytes()).hexdigest()[:12]}"
-    if not folder.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with (cache / "lock").open("w") as lock:  # two first starts at once would write the same files
+    jars = folder()
+    if not jars.exists():
+        jars.parent.mkdir(parents=True, exist_ok=True)
+        with (jars.parent / "lock").open("w") as lock:  # two first starts at once would write the same files
             _wait_for(lock, say)
-            if not folder.exists():
-                _download_all(pins, folder, say)
-    return sorted(folder.glob("*/**/*.jar"))
+            if not jars.exists():
+                _download_all(jars, say)
+    return sorted(jars.glob("*/**/*.jar"))
 
 
 def _wait_for(lock: IO[str], say: Callable[[str], None]) -> None:
@@ -46,9 +50,10 @@ def _wait_for(lock: IO[str], say: Callable[[str], None]) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
 
 
-def _download_all(pins: dict[str, str], folder: Path, say: Callable[[str], None]) -> None:
+def _download_all(to: Path, say: Callable[[str], None]) -> None:
     """Into a folder beside it, which gets its name only when it is complete."""
-    part = folder.with_name(folder.name + ".part")
+    pins = dict(line.split(" sha256:") for line in PINS.read_text().splitlines() if not line.startswith("#"))
+    part = to.with_name(to.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     say(f"downloading Apache Kafka {VERSION} (45 MB, at the first start only)")
     try:
@@ -61,7 +66,7 @@ def _download_all(pins: dict[str, str], folder: Path, say: Callable[[str], None]
                     say(f"downloading Apache Kafka {VERSION}: {count} of {len(pins)} files")
     except (OSError, RuntimeError) as error:
         raise NoJars(f"Kafka could not be downloaded ({error}): check the network and start again.") from error
-    part.rename(folder)
+    part.rename(to)
 
 
 def _download(coordinate: str, repository: Path) -> Path:

