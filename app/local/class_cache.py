@@ -16,8 +16,8 @@ from pathlib import Path
 from app.local import jars, kafka
 from app.local.ports import Ports
 from app.local.problems import CannotStart
-from app.local.process import Process
-from app.local.ready import kafka_answers, wait_ready
+from app.local.process import Command
+from app.local.servers import Server, Servers
 
 WRITE_TIMEOUT_S = 180.0
 NICENESS = 19
@@ -25,24 +25,25 @@ NICENESS = 19
 
 async def make(file: Path) -> None:
     """Start a broker, stop it, and keep what its JVM writes then; seconds of CPU. Raises CannotStart."""
+    part = file.with_suffix(f".{os.getpid()}.part")
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        ports, part = Ports(folder, usual=False), file.with_suffix(f".{os.getpid()}.part")
-        port = ports.get("kafka")
-        command = await asyncio.to_thread(kafka.prepare, folder, port, ports.get("kafka-controller"))
-        java, *arguments = command.argv
-        command = replace(
-            command, argv=[java, f"-XX:AOTCacheOutput={part}", *arguments], stop_timeout_s=WRITE_TIMEOUT_S
-        )
-        broker = Process(command, folder / "kafka.log")
-        await broker.start()
+        servers = Servers(Path(name), Ports(Path(name), usual=False))
+        broker = next(server for server in servers.each() if server.name == "kafka")
+        prepare = partial(_told_to_write, broker, part)
         try:
-            await wait_ready(broker, partial(kafka_answers, port), WRITE_TIMEOUT_S)
+            await servers.start_one(replace(broker, prepare=prepare, start_timeout_s=WRITE_TIMEOUT_S))
         finally:
-            await broker.stop()
+            await servers.stop()
         if not part.exists():
-            raise CannotStart(f"the JVM wrote no cache of its classes: {broker.log.read_text()[-1000:]}")
+            said = servers.processes["kafka"].log.read_text()
+            raise CannotStart(f"the JVM wrote no cache of its classes: {said[-1000:]}")
     part.rename(file)
+
+
+def _told_to_write(broker: Server, part: Path) -> Command:
+    command = broker.prepare()
+    java, *arguments = command.argv
+    return replace(command, argv=[java, f"-XX:AOTCacheOutput={part}", *arguments], stop_timeout_s=WRITE_TIMEOUT_S)
 
 
 if __name__ == "__main__":

@@ -170,13 +170,12 @@ LONG_FAULTS: dict[str, dict[str, Strike]] = {
 CHAPTERS = {"short": SHORT_FAULTS} | (LONG_FAULTS if LONG else {})
 CASES = [(chapter, name) for chapter, faults in CHAPTERS.items() for name in faults]
 STRIKES = {name: strike for faults in CHAPTERS.values() for name, strike in faults.items()}
-NUMBERS = {name: number for number, name in enumerate(STRIKES)}
 
 
 @pytest.mark.parametrize(("story", "name"), CASES, indirect=["story"], scope="module")
 async def test_a_fault_under_load_loses_nothing_and_doubles_nothing(name: str, story: Story) -> None:
     """Every new order is accepted in the end, and topics, books, Postgres and answers are what the log gives."""
-    venue, number = story.venue, NUMBERS[name]
+    venue, number = story.venue, [*STRIKES].index(name)
     stream = requests(PROFILES["crossing"], number, MIXED, tag=f"fault{number}")
     loop = OpenLoop(
         venue.url, stream, RATE, SECONDS, connections=16, timeout_s=5.0, backoff=PATIENT, drain_s=DRAIN_S, seed=number
