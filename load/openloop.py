@@ -98,11 +98,15 @@ class OpenLoop:
                 task.cancel()
             await asyncio.gather(watch, *self._tasks, return_exceptions=True)
 
+    def stop(self) -> None:
+        """End the schedule, with at most one more request; `run` goes on to wait for the answers."""
+        self.count = self.sent
+
     async def _send_on_schedule(self) -> None:
         data = self._prepared()
         start, gap = time.monotonic_ns() + NS // 10, NS / self.rate
-        for number in range(self.count):
-            due = start + int(number * gap)
+        while self.sent < self.count:
+            due = start + int(self.sent * gap)
             if (ahead := due - time.monotonic_ns()) > 0:
                 await asyncio.sleep(max(TICK_S, ahead / NS))
             request, raw = next(data)
@@ -110,7 +114,7 @@ class OpenLoop:
             if request.places and request.kind is not Kind.REPEAT:
                 self.due.setdefault(request.order_id or "", due)
             self._offer(_Job(request, raw, due))
-            if number % 256 == 255:
+            if self.sent % 256 == 0:
                 await asyncio.sleep(0)  # behind schedule: answers must be read too
 
     def _prepared(self) -> Iterator[tuple[Request, bytes]]:

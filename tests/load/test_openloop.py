@@ -1,5 +1,6 @@
 """The open loop against a server that misbehaves: everything is sent, repeated if unclear, and counted."""
 
+import asyncio
 from itertools import islice
 
 from load.backoff import Backoff
@@ -32,6 +33,20 @@ async def test_every_request_is_sent_once_when_all_goes_well() -> None:
     assert loop.ledger.outcomes() == {"ok": 200, "refused": 0, "unknown": 0}
     assert loop.accepted.count == 200
     assert {entry.request.order_id for entry in loop.ledger} == set(loop.due)
+
+
+async def test_a_run_that_is_stopped_early_waits_for_its_answers() -> None:
+    """Whoever stops it gets an outcome for everything that was sent, and nothing more is sent."""
+    async with misbehaving(default=201) as server:
+        loop = OpenLoop(server.url, iter(_stream()), 200, 1.0, connections=8, timeout_s=0.3, backoff=QUICK)
+        running = asyncio.create_task(loop.run())
+        while loop.sent < 20:  # noqa: ASYNC110 - nobody tells us
+            await asyncio.sleep(0.01)
+        loop.stop()
+        sent = loop.sent
+        await running
+    assert sent <= loop.sent <= sent + 1
+    assert loop.ledger.outcomes() == {"ok": loop.sent, "refused": 0, "unknown": 0}
 
 
 async def test_errors_resets_and_silence_are_repeated_until_there_is_an_answer() -> None:
