@@ -15,6 +15,7 @@ from app.models.commands import CommandMessage, ListInstrument, PlaceOrder, enco
 from app.models.reports import decode_report
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS
 from app.verification.engines import LogRecord
+from app.verification.running import Addresses, until_quiet
 from load.ledger import Ledger
 from tests.integration.conftest import LONG, judge, records
 
@@ -38,7 +39,6 @@ async def unsupervised(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 async def test_large_snapshots_and_reports_survive_a_death_between_their_pieces(unsupervised: Venue) -> None:
     """Chunks without their head count for nothing; a report's missing parts come again, with the same bytes."""
     venue = unsupervised
-    await judge(venue, Ledger())
     await venue.kill("matching")
     await _send(venue, [_listing(), *(_sell(number) for number in range(ORDERS_RESTING))])
     await _live(venue)
@@ -84,7 +84,7 @@ async def _live(venue: Venue) -> None:
     """A life that ends well, with a last checkpoint."""
     await venue.start_worker("matching")
     await venue.wait_ready("matching")
-    await judge(venue, Ledger())
+    await until_quiet(Addresses(venue.servers.broker, venue.servers.database_url), timeout_s=60.0)
     await venue.stop_worker("matching")
 
 
