@@ -11,6 +11,7 @@ import pytest
 from app.local import postgres
 from app.local.servers import Servers, running_servers
 
+pytest_plugins = ("tests.beside",)
 OWN_FOLDER = pytest.StashKey[Path]()
 
 

@@ -8,28 +8,41 @@ import gc
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.tables.bugs import worlds
 from tests.tables.world import World, run_schedules
 
 PIECE = 250
+# Violations by kind, what was met, and the first failing seed with its difference.
+Found = tuple[Counter[str], Counter[str], Any]
 
 
-def run_all(first: int, count: int, bug: str | None = None) -> tuple[Counter[str], Counter[str], Any]:
-    """Violations by kind, what was met, and the first failing seed with its difference; over all cores."""
+class Piece(NamedTuple):
+    """Schedules from the seed `first` on; of a seeded bug, if one is named."""
+
+    first: int
+    count: int
+    bug: str | None = None
+
+
+def pieces(first: int, count: int, bug: str | None = None) -> list[Piece]:
+    """All schedules, in pieces for one process each."""
+    return [Piece(start, min(PIECE, first + count - start), bug) for start in range(first, first + count, PIECE)]
+
+
+def run_piece(piece: Piece) -> Found:
+    return run_schedules(piece.first, piece.count, worlds()[piece.bug] if piece.bug else World)
+
+
+def together(found: Iterable[Found]) -> Found:
+    """What all pieces have found, in their order."""
     kinds, met, failure = Counter[str](), Counter[str](), None
-    pieces = [(start, min(PIECE, first + count - start), bug) for start in range(first, first + count, PIECE)]
-    with ProcessPoolExecutor(os.cpu_count(), initializer=gc.freeze) as pool:
-        for some_kinds, some_met, some_failure in pool.map(_run, pieces):
-            kinds, met, failure = kinds + some_kinds, met + some_met, failure or some_failure
+    for some_kinds, some_met, some_failure in found:
+        kinds, met, failure = kinds + some_kinds, met + some_met, failure or some_failure
     return kinds, met, failure
-
-
-def _run(piece: tuple[int, int, str | None]) -> tuple[Counter[str], Counter[str], Any]:
-    first, count, bug = piece
-    return run_schedules(first, count, worlds()[bug] if bug else World)
 
 
 def main() -> int:
@@ -38,7 +51,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--bug", choices=sorted(worlds()))
     options = parser.parse_args()
-    kinds, met, failure = run_all(options.seed, options.schedules, options.bug)
+    with ProcessPoolExecutor(os.cpu_count(), initializer=gc.freeze) as pool:
+        todo = pieces(options.seed, options.schedules, options.bug)
+        kinds, met, failure = together(pool.map(run_piece, todo))
     print(f"{options.schedules:,} schedules from seed {options.seed}: {kinds.total():,} violations {dict(kinds)}")
     print("met:", ", ".join(f"{what} {count:,}" for what, count in sorted(met.items())))
     if failure:

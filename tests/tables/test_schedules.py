@@ -1,9 +1,11 @@
 """The recovery protocol over random schedules of faults, and the bugs that these must see (exactness.md, T1)."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.tables.bugs import REQUIRED, worlds
-from tests.tables.schedules import run_all
+from tests.tables.schedules import Found, pieces, run_piece, together
 from tests.tables.world import run_schedules
 
 SCHEDULES = 20_000
@@ -23,9 +25,10 @@ MET = (
 SCHEDULES_FOR_A_BUG = 3_000
 
 
-def test_no_schedule_of_faults_changes_what_is_durable() -> None:
+@pytest.mark.beside(run_piece, pieces(FIRST_SEED, SCHEDULES))
+def test_no_schedule_of_faults_changes_what_is_durable(beside: Iterator[Found]) -> None:
     """Kills, zombies, late and lost requests, compaction, real damage: the end is that of an undisturbed run."""
-    kinds, met, failure = run_all(FIRST_SEED, SCHEDULES)
+    kinds, met, failure = together(beside)
     rerun = "python -m tests.tables.schedules --schedules 1 --seed"
 
     assert failure is None, f"{rerun} {failure[0]}: {failure[1]}"
