@@ -3,7 +3,8 @@
 import asyncio
 import shutil
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack
 from random import Random
 from typing import NamedTuple
 
@@ -65,37 +66,48 @@ LONG_RUN = [death for role, names in NAMES.items() for name in names for death i
 
 
 @pytest.fixture
-async def unsupervised(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
-    """A venue in which nobody starts again what dies."""
-    async with running_venue(tmp_path_factory.mktemp("failpoints"), supervised=False) as running:
-        yield running
+async def unsupervised(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[list[Venue]]:
+    """Venues in which nobody starts again what dies; in the long run two, because each mostly waits."""
+    async with AsyncExitStack() as stack:
+        folders = [tmp_path_factory.mktemp("failpoints") for _ in range(2 if LONG else 1)]
+        yield [await stack.enter_async_context(running_venue(folder, supervised=False)) for folder in folders]
 
 
-async def test_a_kill_at_any_step_changes_nothing(unsupervised: Venue) -> None:
+async def test_a_kill_at_any_step_changes_nothing(unsupervised: list[Venue]) -> None:
     """Orders flow all the time; at the end topics, books, Postgres and answers are what the log gives."""
-    venue = unsupervised
     deaths = LONG_RUN if LONG else SHORT_RUN
+    # Whichever venue is ready for it takes the next death of a role.
+    left = {role: iter([death for death in deaths if death.role == role]) for role in NAMES}
+    async with asyncio.TaskGroup() as venues:
+        for venue in unsupervised:
+            venues.create_task(_die_under_load(venue, left))
+
+
+async def _die_under_load(venue: Venue, deaths: Mapping[str, Iterator[Death]]) -> None:
+    """The deaths of all roles; they die independently of each other."""
     stream = requests(PROFILES["crossing"], 7, MIXED, tag="failpoints")
     loop = OpenLoop(venue.url, stream, RATE, seconds=3600, connections=16, timeout_s=5.0, seed=7)
     running = asyncio.create_task(loop.run())
     try:
         async with asyncio.TaskGroup() as roles:
-            for role in ("matching", "gateway", "recording"):
-                roles.create_task(_die_in_turn(venue, role, [death for death in deaths if death.role == role]))
+            died = [roles.create_task(_die_in_turn(venue, role, deaths[role])) for role in NAMES]
     finally:
         running.cancel()  # what is not answered yet is unknown to the ledger
         await asyncio.gather(running, return_exceptions=True)
     verdict = await judge(venue, loop.ledger)
-    print(f"{len(deaths)} forced deaths, {loop.sent:,} requests sent\n{verdict.as_text()}")
+    count = sum(task.result() for task in died)
+    print(f"{count} forced deaths, {loop.sent:,} requests sent\n{verdict.as_text()}")
 
 
-async def _die_in_turn(venue: Venue, role: str, deaths: list[Death]) -> None:
-    """All deaths of one role, then a life that stays; the roles die independently of each other."""
+async def _die_in_turn(venue: Venue, role: str, deaths: Iterator[Death]) -> int:
+    """Deaths of one role until none is left, how many, then a life that stays."""
     await venue.kill(role)
-    for death in deaths:
+    count = 0
+    for count, death in enumerate(deaths, start=1):  # noqa: B007 - the last one
         await _die(venue, death)
     await venue.start_worker(role)
     await venue.wait_ready(role)
+    return count
 
 
 async def _die(venue: Venue, death: Death) -> None:
