@@ -36,7 +36,7 @@ async def test_every_request_is_sent_once_when_all_goes_well() -> None:
 
 
 async def test_a_run_that_is_stopped_early_waits_for_its_answers() -> None:
-    """Whoever stops it gets an outcome for everything that was sent, and nothing more is sent."""
+    """Whoever stops it gets an outcome for everything that was sent; at most one more was on its way."""
     async with misbehaving(default=201) as server:
         loop = OpenLoop(server.url, iter(_stream()), 200, 1.0, connections=8, timeout_s=0.3, backoff=QUICK)
         running = asyncio.create_task(loop.run())
