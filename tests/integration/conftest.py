@@ -31,6 +31,13 @@ async def venue(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue
         yield running
 
 
+@pytest.fixture
+async def unsupervised(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
+    """A venue in which nobody starts again what dies."""
+    async with running_venue(tmp_path_factory.mktemp("unsupervised"), supervised=False) as running:
+        yield running
+
+
 def addresses(venue: Venue) -> run.Venue:
     """Where an outside client finds it."""
     return run.Venue(venue.url, venue.servers.broker, venue.servers.database_url)

@@ -66,21 +66,21 @@ LONG_RUN = [death for role, names in NAMES.items() for name in names for death i
 
 
 @pytest.fixture
-async def unsupervised(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[list[Venue]]:
+async def venues(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[list[Venue]]:
     """Venues in which nobody starts again what dies; in the long run two, because each mostly waits."""
     async with AsyncExitStack() as stack:
         folders = [tmp_path_factory.mktemp("failpoints") for _ in range(2 if LONG else 1)]
         yield [await stack.enter_async_context(running_venue(folder, supervised=False)) for folder in folders]
 
 
-async def test_a_kill_at_any_step_changes_nothing(unsupervised: list[Venue]) -> None:
+async def test_a_kill_at_any_step_changes_nothing(venues: list[Venue]) -> None:
     """Orders flow all the time; at the end topics, books, Postgres and answers are what the log gives."""
     deaths = LONG_RUN if LONG else SHORT_RUN
     # Whichever venue is ready for it takes the next death of a role.
     left = {role: iter([death for death in deaths if death.role == role]) for role in NAMES}
-    async with asyncio.TaskGroup() as venues:
-        for venue in unsupervised:
-            venues.create_task(_die_under_load(venue, left))
+    async with asyncio.TaskGroup() as tasks:
+        for venue in venues:
+            tasks.create_task(_die_under_load(venue, left))
     print(f"{len(deaths)} forced deaths")
 
 

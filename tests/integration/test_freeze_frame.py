@@ -1,12 +1,11 @@
 """Everything killed at once at any time: the logs alone hold what a start relies on, and a start is exact (O9, T2)."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from random import Random
 
 import pytest
 
-from app.local.venue import Venue, running_venue
+from app.local.venue import Venue
 from app.verification.running import Addresses, verify
 from load.generator import requests
 from load.ledger import Ledger
@@ -20,13 +19,6 @@ pytestmark = pytest.mark.skipif(not LONG, reason="takes two minutes: in `make fa
 FRAMES = 4
 RATE = 150
 SHORTEST_S, LONGEST_S = 3.0, 7.0
-
-
-@pytest.fixture
-async def unsupervised(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
-    """A venue in which nobody starts again what dies."""
-    async with running_venue(tmp_path_factory.mktemp("frames"), supervised=False) as running:
-        yield running
 
 
 async def test_the_logs_are_right_whenever_everything_dies(unsupervised: Venue) -> None:

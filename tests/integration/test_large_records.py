@@ -4,12 +4,12 @@ import asyncio
 import re
 import shutil
 import signal
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from app.local.venue import Venue, running_venue
+from app.local.venue import Venue
 from app.matching.words import OrderType, Side
 from app.models.commands import CommandMessage, ListInstrument, PlaceOrder, encode_command
 from app.models.reports import decode_report
@@ -27,13 +27,6 @@ DEATHS, AGAIN = 4, 300  # too few to complete an id block each time: chunks are 
 MEGABYTE = 1024 * 1024
 DEATH_TIMEOUT_S = 40.0
 CHUNK = re.compile(rb"BIG-USD@(\d+)/\d+")
-
-
-@pytest.fixture
-async def unsupervised(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
-    """A venue in which nobody starts again what dies."""
-    async with running_venue(tmp_path_factory.mktemp("large"), supervised=False) as running:
-        yield running
 
 
 async def test_large_snapshots_and_reports_survive_a_death_between_their_pieces(unsupervised: Venue) -> None:
