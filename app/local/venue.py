@@ -1,9 +1,9 @@
 """A whole venue on this machine: the servers and one process per worker, for the launcher, the demo and the tests."""
 
 import asyncio
-import contextlib
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 ONE_OF_EACH: Mapping[str, int] = dict.fromkeys(ROLES, 1)
 WORKER_STOP_TIMEOUT_S = 15.0
 READY_TIMEOUT_S = 60.0
+LOOK_TIMEOUT_S = 5.0  # a gateway asks Kafka, Postgres and Valkey before it answers
 POLL_S = 0.1
 FAUST = ("-m", "faust")
 FIRST_TO_STOP = "gateway"
@@ -85,7 +86,7 @@ class Venue:
         await self.start_servers()
         await prepare(self.servers.broker, self.servers.database_url)
         await asyncio.gather(*(self.start_worker(worker.role, worker.slot) for worker in self.workers))
-        await asyncio.gather(*(self.wait_ready(worker.role, worker.slot) for worker in self.workers))
+        await self.wait_all_ready()
         self._ready = True
         self._remember()
 
@@ -111,12 +112,14 @@ class Venue:
 
     async def wait_ready(self, role: str, slot: int = 0) -> None:
         """Return once the worker's /readyz answers 200; raises CannotStart when it stays silent."""
-        try:
-            async with asyncio.timeout(READY_TIMEOUT_S):
-                await _until_ready(f"{self.web_url(role, slot)}/readyz")
-        except TimeoutError:
-            log = self.log(Worker(role, slot).name)
-            raise CannotStart(f"{role} {slot} was not ready within {READY_TIMEOUT_S:.0f} s: see {log}.") from None
+        await self._until_ready([Worker(role, slot)])
+
+    async def wait_all_ready(self) -> None:
+        """Return once every worker's /readyz answers 200 at the same look; raises CannotStart when one stays silent.
+
+        One that was ready is not so for good: when a second one of its role joins, it hands over and begins again.
+        """
+        await self._until_ready(self.workers)
 
     async def kill(self, role: str, slot: int = 0, *, for_good: bool = False) -> None:
         """SIGKILL for a worker or a server (`kafka`); return when it is gone.
@@ -171,6 +174,20 @@ class Venue:
         every = [*self.processes.values(), *self.servers.processes.values()]
         await asyncio.gather(*(process.kill() for process in every))
 
+    async def _until_ready(self, workers: Sequence[Worker]) -> None:
+        give_up = time.monotonic() + READY_TIMEOUT_S
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LOOK_TIMEOUT_S)) as session:
+            while True:
+                urls = [f"{self.web_url(worker.role, worker.slot)}/readyz" for worker in workers]
+                are_ready = await asyncio.gather(*(_is_ready(session, url) for url in urls))
+                if all(are_ready):
+                    return
+                if time.monotonic() > give_up:
+                    worker = workers[are_ready.index(False)]
+                    sentence = f"{worker.role} {worker.slot} was not ready within {READY_TIMEOUT_S:.0f} s"
+                    raise CannotStart(f"{sentence}: see {self.log(worker.name)}.")
+                await asyncio.sleep(POLL_S)
+
     def _command(self, role: str, slot: int, env: Mapping[str, str], program: Sequence[str]) -> Command:
         name = Worker(role, slot).name
         argv = [sys.executable, *program, "--loop", "uvloop", "-A", "app", "worker", "-l", "info"]
@@ -188,14 +205,12 @@ class Venue:
         state.write(self.folder, addresses, processes, self.ports.claimed, self._ready)
 
 
-async def _until_ready(url: str) -> None:
-    async with aiohttp.ClientSession() as session:
-        while True:
-            with contextlib.suppress(aiohttp.ClientError):
-                async with session.get(url) as response:
-                    if response.status == HTTPStatus.OK:
-                        return
-            await asyncio.sleep(POLL_S)
+async def _is_ready(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(url) as response:
+            return response.status == HTTPStatus.OK
+    except (aiohttp.ClientError, TimeoutError):
+        return False
 
 
 @asynccontextmanager
