@@ -14,7 +14,7 @@ from app.verification.reading import KafkaLogs
 from app.verification.venue import Evidence, judge
 from app.verification.waiting import Recorded, caught_up
 
-PATIENCE_S = 15.0  # for what a killed worker writes after its next start
+PATIENCE_S = 15.0  # for the reports of the last commands, and what a killed worker writes after its next start
 
 # Given partition, its log id and the findings: the durable states of the partition as they are now.
 StatesOf = Callable[[int, str, Findings], Awaitable[States]]

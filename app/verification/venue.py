@@ -19,7 +19,7 @@ from app.verification.promises import Promises
 from app.verification.rows import KEYS, Rows, Tables, compare, compare_counts
 
 ROWS_AT_ONCE = 5_000
-POLL_S = 0.2
+POLL_S = 0.05
 
 
 class Stream(Protocol):
@@ -49,7 +49,7 @@ class Evidence(NamedTuple):
 
     `required`: by partition, the offset below which every command must have had its effects. `log_ids`: the genesis
     of each partition. `states` gives a partition's durable states once they are read. `patience_s`: how long a working
-    venue may take to write again what a crash has cut off.
+    venue may take to report its last commands, and to write again what a crash has cut off.
     """
 
     required: Mapping[int, int]
@@ -89,10 +89,10 @@ class Streams(NamedTuple):
         judge_.end_of_orders()
 
     async def wait_for_missing(self, judge_: PartitionJudge, patience_s: float) -> None:
-        """A worker that was killed between two topics writes to the second after its start."""
+        """A working venue reports its last commands a moment later, some only after a killed worker's next start."""
         deadline = time.monotonic() + patience_s
         for effective, stream in ((judge_.executions, self.executions), (judge_.trades, self.trades)):
-            while effective.missing(judge_.is_required) and time.monotonic() < deadline:
+            while effective.first_missing is not None and time.monotonic() < deadline:
                 await asyncio.sleep(POLL_S)
                 await stream.extend()
                 while records := await stream.read():

@@ -30,12 +30,12 @@ class MemoryStream:
     """Records of a list, some at a time."""
 
     def __init__(self, records: list[LogRecord]) -> None:
-        self._records, self.end = records, records[-1].offset + 1 if records else 0
+        self.records, self.end = records, records[-1].offset + 1 if records else 0
         self._position = 0
 
     async def read(self) -> list[LogRecord]:
         """The next records."""
-        found = self._records[self._position : self._position + READ_AT_ONCE]
+        found = self.records[self._position : self._position + READ_AT_ONCE]
         self._position += len(found)
         return found
 
