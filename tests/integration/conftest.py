@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
@@ -17,7 +18,10 @@ from app.verification.reading import KafkaStream, new_consumer
 from app.verification.running import Addresses, verify
 from load import run
 from load.client import API, Client
+from load.generator import requests
 from load.ledger import Ledger
+from load.openloop import OpenLoop
+from load.profiles import MIXED, PROFILES
 from tables.verification import changelog_states
 
 LONG = bool(os.environ.get("MATCHSTREAM_LONG"))
@@ -59,6 +63,21 @@ async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - nobody tells us
             await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def under_load(venue: Venue, ledger: Ledger, rate: float, seed: int, tag: str) -> AsyncIterator[None]:
+    """Orders flow inside; what was asked is in the ledger afterwards, unknown if it had no answer by then."""
+    stream = requests(PROFILES["crossing"], seed, MIXED, tag=tag)
+    loop = OpenLoop(venue.url, stream, rate, seconds=3600, connections=16, timeout_s=5.0, seed=seed)
+    running = asyncio.create_task(loop.run())
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        for entry in loop.ledger:
+            ledger.record(entry)
 
 
 async def judge(venue: Venue, ledger: Ledger, timeout_s: float = 60.0) -> Verdict:

@@ -13,11 +13,9 @@ import pytest
 from app.local.process import Process
 from app.local.venue import Venue, running_venue
 from app.streaming import failpoints
-from load.generator import requests
-from load.openloop import OpenLoop
-from load.profiles import MIXED, PROFILES
+from load.ledger import Ledger
 from load.strikes import SESSION_TIMEOUT_S
-from tests.integration.conftest import LONG, judge
+from tests.integration.conftest import LONG, judge, under_load
 
 RATE = 40
 DEATH_TIMEOUT_S = 60.0
@@ -86,18 +84,12 @@ async def test_a_kill_at_any_step_changes_nothing(venues: list[Venue]) -> None:
 
 async def _die_under_load(venue: Venue, deaths: Mapping[str, Iterator[Death]]) -> None:
     """The deaths of all roles; they die independently of each other."""
-    stream = requests(PROFILES["crossing"], 7, MIXED, tag="failpoints")
-    loop = OpenLoop(venue.url, stream, RATE, seconds=3600, connections=16, timeout_s=5.0, seed=7)
-    running = asyncio.create_task(loop.run())
-    try:
-        async with asyncio.TaskGroup() as roles:
-            for role in NAMES:
-                roles.create_task(_die_in_turn(venue, role, deaths[role]))
-    finally:
-        running.cancel()  # what is not answered yet is unknown to the ledger
-        await asyncio.gather(running, return_exceptions=True)
-    verdict = await judge(venue, loop.ledger)
-    print(f"{loop.sent:,} requests sent\n{verdict.as_text()}")
+    ledger = Ledger()
+    async with under_load(venue, ledger, RATE, seed=7, tag="failpoints"), asyncio.TaskGroup() as roles:
+        for role in NAMES:
+            roles.create_task(_die_in_turn(venue, role, deaths[role]))
+    verdict = await judge(venue, ledger)
+    print(f"{len(ledger):,} requests\n{verdict.as_text()}")
 
 
 async def _die_in_turn(venue: Venue, role: str, deaths: Iterator[Death]) -> None:

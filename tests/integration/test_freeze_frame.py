@@ -7,12 +7,9 @@ import pytest
 
 from app.local.venue import Venue
 from app.verification.running import Addresses, verify
-from load.generator import requests
 from load.ledger import Ledger
-from load.openloop import OpenLoop
-from load.profiles import MIXED, PROFILES
 from tables.verification import changelog_states
-from tests.integration.conftest import LONG, judge
+from tests.integration.conftest import LONG, judge, under_load
 
 pytestmark = pytest.mark.skipif(not LONG, reason="takes two minutes: in `make faults`")
 
@@ -26,18 +23,12 @@ async def test_the_logs_are_right_whenever_everything_dies(unsupervised: Venue) 
     venue, random, ledger = unsupervised, Random(9), Ledger()
     where = Addresses(venue.servers.broker, venue.servers.database_url)
     for number in range(FRAMES):
-        stream = requests(PROFILES["crossing"], number, MIXED, tag=f"frame{number}")
-        loop = OpenLoop(venue.url, stream, RATE, seconds=3600, connections=16, timeout_s=5.0, seed=number)
-        running = asyncio.create_task(loop.run())
-        await asyncio.sleep(random.uniform(SHORTEST_S, LONGEST_S))
-        await venue.kill_all()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        for entry in loop.ledger:
-            ledger.record(entry)
+        async with under_load(venue, ledger, RATE, seed=number, tag=f"frame{number}"):
+            await asyncio.sleep(random.uniform(SHORTEST_S, LONGEST_S))
+            await venue.kill_all()
         await venue.start_servers()
         frame = await verify(where, states=changelog_states(where.broker), naive=True)
-        print(f"frame {number + 1}, {loop.sent:,} requests\n{frame.as_text()}")
+        print(f"frame {number + 1}, {len(ledger):,} requests so far\n{frame.as_text()}")
         assert frame.is_right, frame.as_text()
         await asyncio.gather(*(venue.start_worker(worker.role) for worker in venue.workers))
         await venue.wait_all_ready()

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from uuid import uuid4
 
 import pytest
@@ -12,13 +12,11 @@ import pytest
 from app.local.venue import ONE_OF_EACH, Venue, running_venue
 from load import strikes
 from load.client import Client
-from load.generator import requests
 from load.ledger import Ledger
-from load.openloop import OpenLoop
-from load.profiles import MIXED, PROFILES, TEN_INSTRUMENTS
+from load.profiles import TEN_INSTRUMENTS
 from load.request import Terms
 from load.target import Target
-from tests.integration.conftest import LONG, judge
+from tests.integration.conftest import LONG, judge, under_load
 
 pytestmark = pytest.mark.skipif(not LONG, reason="takes minutes: in `make faults`")
 
@@ -43,7 +41,7 @@ def ledger() -> Ledger:
 
 async def test_the_survivor_takes_over_within_the_groups_timeout(pair: Venue, ledger: Ledger) -> None:
     """One of two is killed for good: after the session timeout every market goes on."""
-    async with under_load(pair, ledger):
+    async with _load(pair, ledger):
         took_s = await _all_matched_after(pair, ledger, lambda: pair.kill("matching", 1, for_good=True))
     print(f"every instrument was matched {took_s:.1f} s after the kill")
     assert took_s < TAKEOVER_TIMEOUT_S
@@ -52,7 +50,7 @@ async def test_the_survivor_takes_over_within_the_groups_timeout(pair: Venue, le
 
 async def test_workers_may_join_and_leave_under_load(pair: Venue, ledger: Ledger) -> None:
     """Ten times a second worker comes, and goes by a signal or a kill."""
-    async with under_load(pair, ledger):
+    async with _load(pair, ledger):
         for number in range(ROUNDS):
             await pair.start_worker("matching", 1)
             joined_s = await _all_matched_after(pair, ledger, lambda: pair.wait_ready("matching", 1))
@@ -67,7 +65,7 @@ async def test_a_zombie_changes_nothing(pair: Venue, ledger: Ledger) -> None:
     await pair.start_worker("matching", 1)
     await pair.wait_ready("matching", 1)
     for name in ("matching-0", "matching-1"):
-        async with under_load(pair, ledger):
+        async with _load(pair, ledger):
             await _all_matched_after(pair, ledger, lambda: asyncio.sleep(1))
             pause = strikes.pause(Target(pair.folder), strikes.SESSION_TIMEOUT_S + 6.0, name)
             took_s = await _all_matched_after(pair, ledger, lambda pause=pause: pause)
@@ -94,19 +92,8 @@ async def _rival(venue: Venue) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(*command.argv, cwd=command.cwd, env=env, stdout=log, stderr=log)
 
 
-@asynccontextmanager
-async def under_load(venue: Venue, ledger: Ledger) -> AsyncIterator[None]:
-    """Orders flow; what was asked is in the ledger afterwards."""
-    stream = requests(PROFILES["crossing"], 3, MIXED, tag=uuid4().hex[:8])
-    loop = OpenLoop(venue.url, stream, RATE, seconds=3600, connections=16, timeout_s=5.0, seed=3)
-    running = asyncio.create_task(loop.run())
-    try:
-        yield
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        for entry in loop.ledger:
-            ledger.record(entry)
+def _load(pair: Venue, ledger: Ledger) -> AbstractAsyncContextManager[None]:
+    return under_load(pair, ledger, RATE, seed=3, tag=uuid4().hex[:8])
 
 
 async def _all_matched_after(venue: Venue, ledger: Ledger, act: Callable[[], Awaitable[object]]) -> float:

@@ -22,12 +22,13 @@ from app.streaming.failstop import EXIT_CODE
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TOPICS
 from load.client import Client
 from load.generator import requests
+from load.ledger import Ledger
 from load.openloop import OpenLoop
 from load.profiles import MIXED, PROFILES
 from load.request import Terms
 from load.run import check
 from tables.changelog import manifest_key, manifest_value
-from tests.integration.conftest import addresses, records
+from tests.integration.conftest import addresses, records, under_load
 
 FAUST = Path(sys.executable).with_name("faust")
 ROOT = Path(__file__).parents[2]
@@ -89,9 +90,7 @@ async def write(venue: Venue, topic: str, partition: int, key: bytes, value: byt
 
 async def test_an_honest_venue_is_right_while_it_works(venue: Venue) -> None:
     """Orders keep coming, an operator acts; everything is equal, the ledger and a gateway's books included."""
-    stream = requests(PROFILES["crossing"], 4, MIXED, tag="meanwhile")
-    loop = asyncio.create_task(OpenLoop(venue.url, stream, RATE, 60.0, connections=8, timeout_s=5.0, seed=4).run())
-    try:
+    async with under_load(venue, Ledger(), RATE, seed=4, tag="meanwhile"):
         halted, listed, taken = await asyncio.gather(
             cli(venue, "halt", "DOT-USD"),
             cli(venue, "list-instrument", "SHIB-USD", "0.01", "1", "--rule", "max_fills=50"),
@@ -104,9 +103,6 @@ async def test_an_honest_venue_is_right_while_it_works(venue: Venue) -> None:
         assert taken.out.startswith(f"orders[{partition_of('BTC-USD', PARTITIONS)}]@"), taken
         ledger = str(venue.folder / "ledger.jsonl")
         told = await cli(venue, "verify", "--oracle", "--json", "--url", venue.url, "--ledger", ledger)
-    finally:
-        loop.cancel()
-        await asyncio.gather(loop, return_exceptions=True)
     verdict = json.loads(told.out)
     assert told.code == 0 and verdict["right"], told
     assert {finding["oracle"] for finding in verdict["findings"]} == {"O1", "O2", "O3", "O4", "O5", "O6"}
