@@ -48,7 +48,7 @@ async def test_a_worker_that_begins_again_is_waited_for(tmp_path: Path) -> None:
 async def test_one_that_stays_silent_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its log; here it takes the connection and never answers."""
     monkeypatch.setattr(module, "READY_TIMEOUT_S", 0.0)
-    monkeypatch.setattr(module, "LOOK_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(module, "LOOK_TIMEOUT_S", 2.0)
     pair = Venue(tmp_path, {"matching": 2})
     with socket.create_server((HOST, pair.ports.get("matching-1"))):
         async with _readyz(pair.ports.get("matching-0"), [YES]):

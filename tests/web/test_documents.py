@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from app.models import identity
-from tests.web.conftest import Api
+from tests.web.conftest import Api, until
 from tests.web.contract import DOCUMENT
-from tests.web.test_reference_contract import until
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -58,7 +58,7 @@ def test_an_open_gateway_that_others_reach_does_not_start(tmp_path: Path) -> Non
     """One sentence says why and what to set, also when the command line says where to listen."""
     worker = [FAUST, "-A", "app", "worker", "-l", "info", "--web-bind", "0.0.0.0"]
     env = os.environ | {"ROLE": "gateway", "APP_DATADIR": str(tmp_path)}
-    refused = subprocess.run(worker, cwd=ROOT, env=env, capture_output=True, text=True, timeout=30)
+    refused = subprocess.run(worker, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
 
     said = refused.stdout + refused.stderr
     assert refused.returncode == 70

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.web.conftest import Api, list_market
+from tests.web.conftest import Api, list_market, until
 from tests.web.raw import RawAnswer, exchange
 
 ORDER = {"client_id": "mallory", "side": "buy", "type": "limit", "price": "1.00", "quantity": "1.0000"}
@@ -349,8 +349,5 @@ async def test_a_mistake_is_a_problem(api: Api, target: str, row: Row) -> None:
 async def test_nothing_of_it_was_accepted(api: Api, target: str) -> None:
     """The next order is the first that the instrument has seen, and the venue is as ready as before."""
     placed = await api.place(instrument=target)
-    async with api.session.get(f"{api.url}/readyz") as response:
-        ready = await response.json()
-
     assert (placed.status, placed.body["seq"]) == (201, 2)
-    assert ready["status"] == "ready"
+    await until(lambda: api("GET", "/../../readyz"), lambda found: found.body["status"] == "ready")

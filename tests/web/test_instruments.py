@@ -4,8 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.web.conftest import Api
-from tests.web.test_reference_contract import until
+from tests.web.conftest import Api, until
 
 RULES = {"base_asset": "T", "quote_asset": "USD", "tick_size": "0.01", "lot_size": "0.0001"}
 

@@ -17,12 +17,12 @@ import pytest
 from app import api_keys
 from app.local.venue import ROOT, Venue
 from app.models.api_keys import KeyRole, NewKey, new_key
-from tests.web.conftest import INSTRUMENT, Answer, Api, list_market
+from tests.web.conftest import INSTRUMENT, Answer, Api, list_market, until
 from web.access import role_for
 from web.server import ROUTES
 
 SLOT = 2
-KNOWN_WITHIN_S = 5.0
+KNOWN_WITHIN_S = 15.0
 FAUST = Path(sys.executable).with_name("faust")
 
 
@@ -270,7 +270,7 @@ async def test_a_key_has_a_rate_of_its_own(keys: Keys, ann: Api, market: str) ->
 
 async def test_a_key_ends_at_its_time(keys: Keys) -> None:
     """Without anybody doing anything."""
-    api, _ = await keys.make("ann", KeyRole.TRADER, expires_at=time.time_ns() // 1_000_000 + 1_500)
+    api, _ = await keys.make("ann", KeyRole.TRADER, expires_at=time.time_ns() // 1_000_000 + 3_000)
     await until_known(api, 401)
 
 
@@ -293,23 +293,23 @@ async def test_trades_over_a_websocket_need_the_key_too(gate: Api, ann: Api, mar
     async with gate.session.ws_connect(url, headers=ann.authorization) as socket:
         await ann.place(instrument=market, side="sell")
         await ann.place(instrument=market, side="buy", self_trade_prevention="none")
-        trade = json.loads(await asyncio.wait_for(socket.receive_str(), 5))
+        trade = json.loads(await asyncio.wait_for(socket.receive_str(), 15))
     assert trade["instrument"] == market
 
 
 @pytest.mark.parametrize("how", ["revoked", "over"])
 async def test_a_websocket_ends_with_its_key(gate: Api, keys: Keys, how: str) -> None:
     """Within a moment, though nothing is sent on it; other keys' live on."""
-    expires_at = time.time_ns() // 1_000_000 + 1_000 if how == "over" else None
-    api, key = await keys.make("ann", KeyRole.VIEWER, expires_at=expires_at)
     other, _ = await keys.make("ann", KeyRole.VIEWER)
+    expires_at = time.time_ns() // 1_000_000 + 4_000 if how == "over" else None
+    api, key = await keys.make("ann", KeyRole.VIEWER, expires_at=expires_at)
     async with (
         gate.session.ws_connect(f"{gate.url}/ws/trades", headers=api.authorization) as socket,
         gate.session.ws_connect(f"{gate.url}/ws/trades", headers=other.authorization) as stays,
     ):
         if how == "revoked":
             await api_keys.revoke(keys.broker, key.kept.key_id)
-        assert (await socket.receive(timeout=3)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+        assert (await socket.receive(timeout=15)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
         with pytest.raises(TimeoutError):
             await stays.receive(timeout=0.2)
 
@@ -347,12 +347,16 @@ async def test_a_new_gateway_knows_the_keys_and_no_log_has_one(
     await venue.start_worker("gateway", SLOT, {"AUTH": "keys", "ORDER_LOG": "all"})
     await venue.wait_ready("gateway", SLOT)
 
+    async def lines_of_bob() -> int:
+        logs = [path for path in venue.folder.rglob("orders.log") if f"gateway-{SLOT}" in path.parts]
+        return sum(path.read_bytes().count(b"forbidden") for path in logs)
+
+    before = await lines_of_bob()
+    assert (await ann.with_key(revoked.text)("GET", "/orders")).status == 401
     assert (await ann.place()).status == 201
     assert (await ann.place(client_id="bob")).status == 403
-    assert (await ann.with_key(revoked.text)("GET", "/orders")).status == 401
-    await asyncio.sleep(0.6)  # the order log is written in batches
+    await until(lines_of_bob, lambda now: now > before)  # the order log is written in batches
     written = b"".join(path.read_bytes() for path in venue.folder.rglob("*.log"))
-    assert b"forbidden" in written
     for authorization in (ann.authorization["Authorization"].removeprefix("Bearer "), revoked.text):
         assert authorization.split("_", 2)[2].encode() not in written
 

@@ -1,6 +1,7 @@
 """Rate limits: the bucket's arithmetic, and what a limited client is told."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -76,29 +77,35 @@ def test_the_policy_says_how_many_in_how_long(rate: float, policy: str) -> None:
 
 async def test_too_many_requests_are_told_when_to_come_back(limited: Api) -> None:
     """429 with the three headers; who waits as long is let in; health is never limited."""
-    answers = await asyncio.gather(*(limited("GET", "/instruments") for _ in range(3 * RATE)))
+    began = time.monotonic()
+    answers = await asyncio.gather(*(limited("GET", "/instruments") for _ in range(6 * RATE)))
+    most = RATE + RATE * (time.monotonic() - began) + 1
     refused = [answer for answer in answers if answer.status == 429]
     health = {(await limited("GET", "/../../healthz")).status for _ in range(2 * RATE)}
 
-    assert RATE <= len(answers) - len(refused) <= 2 * RATE
+    assert RATE <= len(answers) - len(refused) <= most
     assert refused[0].headers["Content-Type"].startswith("application/problem+json")
     assert refused[0].body["code"] == "rate_limited"
     assert refused[0].headers["RateLimit-Policy"] == f'"requests";q={RATE};w=1'
-    assert refused[0].headers["RateLimit"] == '"requests";r=0;t=1'
+    assert '"requests";r=0;t=1' in {answer.headers["RateLimit"] for answer in refused}
     assert health == {200}
     await asyncio.sleep(int(refused[0].headers["Retry-After"]))
     admitted = await limited("GET", "/instruments")
-    assert (admitted.status, admitted.headers["RateLimit"]) == (200, f'"requests";r={RATE - 1};t=1')
+    # A token comes each 50 ms, and what is left is told when the answer goes out.
+    assert admitted.status == 200
+    assert admitted.headers["RateLimit"] in (f'"requests";r={RATE - 1};t=1', f'"requests";r={RATE};t=0')
 
 
 async def test_a_batch_counts_its_orders(limited: Api) -> None:
-    """Thirty orders are more than a second's worth, so the bucket must be full, and is in debt afterwards."""
+    """A hundred orders are five seconds' worth, so the bucket must be full, and is in debt for four afterwards."""
     order = {"client_id": "ann", "instrument": "BTC-USD", "side": "buy", "type": "limit", "price": "1", "quantity": "1"}
-    orders = [{**order, "client_order_id": str(uuid4())} for _ in range(int(1.5 * RATE))]
+    orders = [{**order, "client_order_id": str(uuid4())} for _ in range(5 * RATE)]
     await asyncio.sleep(1.1)
     batch = await limited("POST", "/orders/batch", {"orders": orders})
     after = await limited("GET", "/instruments")
 
     assert {result["status"] for result in batch.body["results"]} == {201}
-    assert (after.status, after.headers["Retry-After"]) == (429, "1")
-    assert after.headers["RateLimit"] == '"requests";r=0;t=2'
+    assert after.status == 429
+    seconds = int(after.headers["Retry-After"])
+    assert 1 <= seconds <= 5
+    assert after.headers["RateLimit"] in {f'"requests";r=0;t={full}' for full in (seconds, seconds + 1)}

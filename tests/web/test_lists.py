@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.web.conftest import Api
-from tests.web.test_reference_contract import until
+from tests.web.conftest import Api, until
 
 
 async def recorded(api: Api, market: str, count: int) -> list[str]:

@@ -1,22 +1,10 @@
 """Table A of the requirements, request for request: what clients of the reference system send still works."""
 
-import asyncio
-from typing import Any
 from uuid import uuid4
 
 import orjson
 
-from tests.web.conftest import Api
-
-
-async def until(found: Any, is_right: Any) -> Any:
-    """Ask again until the answer is right: recording is some milliseconds behind."""
-    async with asyncio.timeout(20):
-        while True:
-            answer = await found()
-            if is_right(answer):
-                return answer
-            await asyncio.sleep(0.02)
+from tests.web.conftest import Api, until
 
 
 async def test_an_order_with_the_references_body_is_created(api: Api, market: str) -> None:

@@ -10,8 +10,8 @@ from app.local.venue import Venue
 from tests.web.conftest import INSTRUMENT, Api
 
 SLOT = 4
-DRAIN_S = 1.5
-LONGEST_STOP_S = 10.0
+DRAIN_S = 5.0
+LONGEST_STOP_S = 30.0
 
 
 async def test_a_stopping_gateway_takes_no_new_orders_and_answers_all_else(
