@@ -3,10 +3,14 @@
 The API key, if the gateway asks for one, is the environment variable MATCHSTREAM_API_KEY: arguments are seen by all.
 """
 
+import asyncio
 import json
 import os
 import sys
+import time
+from http import HTTPStatus
 from typing import Any, NoReturn
+from uuid import uuid4
 
 import aiohttp
 import click
@@ -14,6 +18,8 @@ import faust.cli.base as cli
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 TIMEOUT_S = 10.0
+ENGINE_TIMEOUT_S = 8  # to hear what the engine did; a gateway by itself waits two seconds
+RETRY_S = 0.2
 
 url_option = cli.option("--url", envvar="MATCHSTREAM_URL", default=DEFAULT_URL, show_default=True, help="The gateway.")
 json_option = cli.option("--json", "as_json", is_flag=True, help="Print the answer as it came.")
@@ -38,6 +44,17 @@ async def call(method: str, url: str, path: str, **options: Any) -> tuple[int, A
     except (TimeoutError, aiohttp.ClientError, ValueError) as error:
         reason = str(error) or type(error).__name__
         fail(f"no answer from the gateway at {url}: {reason}. Is `make run` up?")
+
+
+async def change(url: str, path: str, key: str | None = None, **options: Any) -> tuple[int, Any]:
+    """POST a command under this key or a new one; the same again while the answer is that the engine is not done."""
+    headers = {"Idempotency-Key": key or str(uuid4()), "Prefer": f"wait={ENGINE_TIMEOUT_S}"}
+    give_up = time.monotonic() + ENGINE_TIMEOUT_S
+    while True:
+        answer = await call("POST", url, path, headers=headers, **options)
+        if answer[0] != HTTPStatus.ACCEPTED or time.monotonic() > give_up:
+            return answer
+        await asyncio.sleep(RETRY_S)
 
 
 def show(answer: tuple[int, Any], as_json: bool, text: Any) -> None:

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from app import app
-from app.commands.gateway import call, fail, json_option, show, url_option
+from app.commands.gateway import change, fail, json_option, show, url_option
 from app.models.commands import SnapshotBook, encode_command
 from app.settings import broker_address
 from app.topics import ORDERS
@@ -33,20 +33,20 @@ async def list_instrument(
     base, _, quote = instrument.partition("-")
     said: dict[str, Any] = {"instrument": instrument, "base_asset": base, "quote_asset": quote}
     said |= {"tick_size": tick_size, "lot_size": lot_size} | dict(map(_rule, rules))
-    answer = await call("POST", url, INSTRUMENTS, json=said)
+    answer = await change(url, INSTRUMENTS, json=said)
     show(answer, as_json, _market)
 
 
 @app.command(cli.argument("instrument"), url_option, json_option)
 async def halt(self: Any, instrument: str, url: str, as_json: bool) -> None:
     """Halt INSTRUMENT: no new orders, cancels go on."""
-    show(await call("POST", url, f"{INSTRUMENTS}/{instrument}/halt"), as_json, _market)
+    show(await change(url, f"{INSTRUMENTS}/{instrument}/halt"), as_json, _market)
 
 
 @app.command(cli.argument("instrument"), url_option, json_option)
 async def resume(self: Any, instrument: str, url: str, as_json: bool) -> None:
     """Open INSTRUMENT again."""
-    show(await call("POST", url, f"{INSTRUMENTS}/{instrument}/resume"), as_json, _market)
+    show(await change(url, f"{INSTRUMENTS}/{instrument}/resume"), as_json, _market)
 
 
 @app.command(cli.argument("instrument"))

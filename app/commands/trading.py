@@ -8,7 +8,7 @@ import click
 import faust.cli.base as cli
 
 from app import app
-from app.commands.gateway import api_key, call, json_option, show, url_option
+from app.commands.gateway import api_key, call, change, json_option, show, url_option
 
 
 @app.command(
@@ -52,14 +52,14 @@ async def place(
         order["client_id"] = client_id or "cli"
     order |= {"type": "limit", "price": price, "time_in_force": time_in_force} if price else {"type": "market"}
     key = key or str(uuid4())
-    answer = await call("POST", url, "/api/v1/orders?wait=matched", json=order, headers={"Idempotency-Key": key})
+    answer = await change(url, "/api/v1/orders", key, json=order)
     show(answer, as_json, lambda order: f"{_became(order)}  key {key}")
 
 
 @app.command(cli.argument("order_id"), url_option, json_option)
 async def cancel(self: Any, order_id: str, url: str, as_json: bool) -> None:
     """Cancel the order ORDER_ID and show its final state."""
-    answer = await call("POST", url, f"/api/v1/orders/{order_id}/cancel")
+    answer = await change(url, f"/api/v1/orders/{order_id}/cancel")
     show(answer, as_json, lambda order: f"{order['order_id']}  {order.get('status', 'not known yet')}")
 
 
