@@ -1,10 +1,15 @@
 """A role's consumer group: which processes hold it, whether its workers are up, and what it has committed."""
 
+import asyncio
+
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, NoError
 
 from app.settings import Role
+
+SETTLED_TIMEOUT_S = 30.0
+RETRY_S = 0.2
 
 
 def group_of(role: Role) -> str:
@@ -24,14 +29,21 @@ async def committed(broker: str, role: Role) -> dict[TopicPartition, int]:
 
 
 async def members(broker: str, role: Role) -> list[str]:
-    """The members of a role's group as Kafka knows them; a killed one is known until its session ends."""
+    """The members of a role's group as Kafka knows them; a killed one is known until its session ends.
+
+    Raises TimeoutError when Kafka does not know for long.
+    """
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     await admin.start()
     try:
-        (response,) = await admin.describe_consumer_groups([group_of(role)])
+        async with asyncio.timeout(SETTLED_TIMEOUT_S):
+            while True:
+                (response,) = await admin.describe_consumer_groups([group_of(role)])
+                ((error, _, _, _, _, found, *_),) = response.groups
+                if error == NoError.errno:
+                    return [member[0] for member in found]
+                await asyncio.sleep(RETRY_S)  # a broker that has just started still reads its groups
     except GroupCoordinatorNotAvailableError:
         return []  # no group has ever been used here
-    else:
-        return [member[0] for group in response.groups for member in group[5]]
     finally:
         await admin.close()

@@ -33,6 +33,16 @@ class _Head(msgspec.Struct):
 
 _head = msgspec.json.Decoder(_Head).decode
 
+
+def head_of(value: bytes | None) -> tuple[str, int]:
+    """Instrument and seq of a record; of what is none, no instrument."""
+    try:
+        head = _head(value or b"")
+    except msgspec.MsgspecError:
+        return "", 0
+    return head.instrument, head.seq
+
+
 # Given each effective record: its offset in the topic, its bytes, and what the log says.
 Hear = Callable[[int, bytes, Said], None]
 

@@ -1,11 +1,15 @@
 """Judging the venue behind these addresses: wait for a fixed point, collect the evidence, one pass over it."""
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from app.postgres import Audit, recorded_positions
 from app.topics import EXECUTIONS, ORDERS, WrongTopic, log_ids
+from app.verification.books import BookAnswer
+from app.verification.effective import head_of
 from app.verification.findings import Findings, Verdict
 from app.verification.gateway import gateway_books
 from app.verification.judge import States
@@ -14,6 +18,8 @@ from app.verification.reading import KafkaLogs
 from app.verification.venue import Evidence, judge
 from app.verification.waiting import Recorded, caught_up
 
+FEED_TIMEOUT_S = 15.0  # for a gateway to show what was reported
+POLL_S = 0.1
 PATIENCE_S = 15.0  # for the reports of the last commands, and what a killed worker writes after its next start
 
 # Given partition, its log id and the findings: the durable states of the partition as they are now.
@@ -47,7 +53,7 @@ async def verify(
     async with KafkaLogs(where.broker) as logs:
         required, _ = await caught_up(where.broker, logs, _recorded(where), timeout_s)
         total = sum([await logs.end(ORDERS.name, number) for number in range(logs.partitions)])
-        books = await gateway_books(where.url, where.api_key) if where.url else None
+        books = await _books(where, logs) if where.url else None
         tables = await Audit.open(where.database_url, EXECUTIONS.name) if where.database_url else None
         ids = await _log_ids(where.broker, logs.partitions)
         evidence = Evidence(
@@ -81,6 +87,21 @@ async def until_quiet(where: Addresses, timeout_s: float) -> float:
 
 def _recorded(where: Addresses) -> Recorded | None:
     return partial(recorded_positions, where.database_url, EXECUTIONS.name) if where.database_url else None
+
+
+async def _books(where: Addresses, logs: KafkaLogs) -> dict[str, BookAnswer]:
+    """The gateway's books once they have what `executions` has now; after a while as they are, for the judge to say."""
+    assert where.url is not None
+    ends = {number: await logs.end(EXECUTIONS.name, number) for number in range(logs.partitions)}
+    last = [await logs.last(EXECUTIONS.name, number, end) for number, end in ends.items()]
+    heads = dict(head_of(record.value) for record in last if record is not None)
+    give_up = time.monotonic() + FEED_TIMEOUT_S
+    while True:
+        books = await gateway_books(where.url, where.api_key)
+        behind = [name for name, seq in heads.items() if name in books and books[name].seq < seq]
+        if not behind or time.monotonic() > give_up:
+            return books
+        await asyncio.sleep(POLL_S)
 
 
 async def _log_ids(broker: str, partitions: int) -> Mapping[int, str]:
