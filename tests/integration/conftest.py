@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -26,6 +27,7 @@ from tables.verification import changelog_states
 
 LONG = bool(os.environ.get("MATCHSTREAM_LONG"))
 """Whether tests that have a longer form run it (`make faults`)."""
+LISTED_TIMEOUT_S = 60.0
 
 
 @pytest.fixture(scope="session")
@@ -53,9 +55,20 @@ async def list_market(venue: Venue, partition: int | None = None) -> str:
     count = app.conf.topic_partitions
     name = next(name for name in names if partition in (None, partition_of(name, count)))
     rules = {"instrument": name, "base_asset": "T", "quote_asset": "USD", "tick_size": "0.01", "lot_size": "0.01"}
-    async with Client(venue.url) as client, client.session.post(f"{venue.url}{API}/instruments", json=rules) as listed:
-        assert listed.status == 201, await listed.text()
+    async with Client(venue.url) as client:
+        await list_instrument(client, rules)
     return name
+
+
+async def list_instrument(client: Client, rules: dict[str, Any]) -> None:
+    """Until the engine has done it: a gateway answers 202 after two seconds."""
+    key = {"Idempotency-Key": str(uuid4())}
+    async with asyncio.timeout(LISTED_TIMEOUT_S):
+        while True:
+            async with client.session.post(f"{client.url}{API}/instruments", json=rules, headers=key) as listed:
+                if listed.status != 202:
+                    assert listed.status == 201, await listed.text()
+                    return
 
 
 async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:

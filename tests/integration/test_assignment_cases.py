@@ -104,8 +104,11 @@ async def test_one_key_a_hundred_times_at_once_makes_one_order(venue: Venue, led
         await client.matched(asked.order_id)
         book = await client.book(instrument)
         assert [(units(v["quantity"]), v["orders"]) for v in book["bids"]] == [(units("3.00"), 1)]
-        other = await client.send(asked._replace(body=asked.body.replace(b"3.00", b"4.00")))
-        assert other.status == 422
+        other = asked._replace(body=asked.body.replace(b"3.00", b"4.00"))
+        async with asyncio.timeout(20):  # while Valkey is late the engine alone refuses it, after a 201
+            while (answer := await client.send(other)).status == 201:
+                pass
+        assert answer.status == 422
         await _judge(venue, ledger)  # Postgres has caught up
         assert len(await client.orders(instrument=instrument, client_id="ann", limit=100)) == 1
 

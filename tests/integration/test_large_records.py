@@ -25,7 +25,7 @@ INSTRUMENT = "BIG-USD"
 ORDERS_RESTING, ORDERS_TAKEN = 6_400, 3_500
 DEATHS, AGAIN = 4, 300  # too few to complete an id block each time: chunks are the first to be acknowledged then
 MEGABYTE = 1024 * 1024
-DEATH_TIMEOUT_S = 40.0
+DEATH_TIMEOUT_S = 180.0
 CHUNK = re.compile(rb"BIG-USD@(\d+)/\d+")
 
 
@@ -77,7 +77,7 @@ async def _live(venue: Venue) -> None:
     """A life that ends well, with a last checkpoint."""
     await venue.start_worker("matching")
     await venue.wait_ready("matching")
-    await until_quiet(Addresses(venue.servers.broker, venue.servers.database_url), timeout_s=60.0)
+    await until_quiet(Addresses(venue.servers.broker, venue.servers.database_url), timeout_s=180.0)
     await venue.stop_worker("matching")
 
 

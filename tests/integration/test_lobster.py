@@ -1,16 +1,18 @@
 """Real NASDAQ messages through the running venue: after each of them its book shows what the exchange's showed."""
 
+import asyncio
 import csv
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 from app.local.venue import Venue
 from load.client import Client
 from load.ledger import Ledger, Outcome
 from load.request import Terms
 from load.run import check
-from tests.integration.conftest import addresses
+from tests.integration.conftest import addresses, list_instrument
 from tests.market_data import data_folder
 
 INSTRUMENT = "AAPL"
@@ -97,7 +99,10 @@ class Exchange:
 
     async def _cancel(self, order_id: str) -> int:
         """Shares that were still open."""
-        answer = await self.client.cancel(order_id)
+        key = str(uuid4())
+        async with asyncio.timeout(60):  # 202 says that the engine has not done it within two seconds
+            while (answer := await self.client.cancel(order_id, key)).status == 202:
+                pass
         assert answer.status == 200, (answer.status, answer.body)
         return int(answer.json()["remaining_quantity"].partition(".")[0])
 
@@ -132,8 +137,7 @@ async def test_the_book_follows_the_exchange_row_by_row(venue: Venue) -> None:
     ledger = Ledger()
     async with Client(venue.url, ledger) as client:
         exchange = Exchange(client)
-        async with client.session.post(f"{venue.url}/api/v1/instruments", json=RULES) as listed:
-            assert listed.status == 201, await listed.text()
+        await list_instrument(client, RULES)
         for side, levels in rows[0].items():
             for price, size in levels:
                 await exchange.seed(side, price, size)

@@ -21,7 +21,7 @@ from tests.integration.conftest import LONG, addresses, judge, records
 
 pytestmark = pytest.mark.skipif(not LONG, reason="takes a minute: in `make faults`")
 
-END_TIMEOUT_S = 30.0
+END_TIMEOUT_S = 120.0
 ORDERS_EACH = 5
 DELETING = {**BOOKS_CHANGELOG.config, "cleanup.policy": "compact,delete"}
 
@@ -48,7 +48,7 @@ async def test_a_changelog_that_is_gone_costs_time_only(broken: Venue) -> None:
     async with Client(broken.url, ledger) as client:
         for instrument in TEN_INSTRUMENTS:
             answer = await client.place(Terms("ann", instrument, "buy", "limit", "0.01", "1.00"))
-            await client.matched(answer.json()["order_id"])
+            await client.matched(answer.json()["order_id"], END_TIMEOUT_S)
     verdict = await check(addresses(broken), ledger, naive=True)
     assert verdict.is_right and not verdict.in_flight, verdict.as_text()
 
