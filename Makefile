@@ -44,7 +44,7 @@ bench: $(VENV)/dev.stamp ## A short run of each benchmark: core, matching, recov
 # In `make faults` these would do again what they do in `make test`.
 CALM := assignment_cases cli lobster one_trade poison verify
 .PHONY: faults
-faults: $(VENV)/dev.stamp ## Kill, pause and cut off everything, at length: 20 minutes (`python -m load chaos`: a soak)
+faults: $(VENV)/dev.stamp ## Kill, pause and cut off everything, at length: 25 minutes (`python -m load chaos`: a soak)
 	@MATCHSTREAM_LONG=1 $(PYTHON) -m pytest tests/integration $(CALM:%=--ignore=tests/integration/test_%.py) $(ARGS)
 
 .PHONY: schedules
