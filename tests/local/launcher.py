@@ -1,8 +1,10 @@
 """`python -m app …` as a user runs it: what it prints, how it ends, and which processes it has."""
 
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -29,12 +31,14 @@ def assert_refused(done: subprocess.CompletedProcess[str], sentence: str) -> Non
 class Up:
     """A running `python -m app up`."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self._output = folder.with_name(f"{folder.name}.output")
         command = [sys.executable, "-m", "app", "up", "--data", str(folder), *arguments]
         with self._output.open("wb") as output:
-            self.process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=os.environ | (env or {}), stdout=output, stderr=subprocess.STDOUT
+            )
 
     def lines(self) -> list[str]:
         """What the launcher itself has said so far, without its name."""
