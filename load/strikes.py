@@ -7,7 +7,8 @@ import asyncio
 import shutil
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from random import Random
 from uuid import uuid4
 
@@ -47,15 +48,22 @@ async def kill_in_a_loop(target: Target, name: str, times: int, gap_s: float) ->
 
 
 async def pause(target: Target, seconds: float, *names: str) -> None:
+    """SIGSTOP for so long."""
+    with paused(target, *names):
+        await asyncio.sleep(seconds)
+
+
+@contextmanager
+def paused(target: Target, *names: str) -> Iterator[None]:
     """SIGSTOP, and SIGCONT whatever happens."""
-    paused = list(filter(None, map(target.process, names)))
+    stopped = list(filter(None, map(target.process, names)))
     try:
-        for process in paused:
+        for process in stopped:
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGSTOP)
-        await asyncio.sleep(seconds)
+        yield
     finally:
-        for process in paused:
+        for process in stopped:
             if process.is_running():
                 process.send_signal(signal.SIGCONT)
 

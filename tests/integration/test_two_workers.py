@@ -67,13 +67,9 @@ async def test_a_zombie_changes_nothing(pair: Venue, ledger: Ledger) -> None:
     for name in ("matching-0", "matching-1"):
         async with _load(pair, ledger):
             await _all_matched_after(pair, ledger, lambda: asyncio.sleep(1))
-            zombie = Target(pair.folder).process(name)
-            assert zombie is not None
-            zombie.send_signal(signal.SIGSTOP)
-            try:
+            assert Target(pair.folder).process(name) is not None
+            with strikes.paused(Target(pair.folder), name):
                 took_s = await _all_matched_after(pair, ledger, lambda: asyncio.sleep(strikes.SESSION_TIMEOUT_S + 6.0))
-            finally:
-                zombie.send_signal(signal.SIGCONT)
             print(f"{name} paused: every instrument was matched after {took_s:.1f} s, without it")
         await judge(pair, ledger)
 
