@@ -19,7 +19,7 @@ QUICK = Backoff(first_s=0.001, longest_s=0.01, attempts=4)
 async def _outcome(*script: Word, default: Word = 201) -> tuple[Outcome, int | None, int]:
     async with (
         misbehaving(*script, default=default) as server,
-        Client(server.url, backoff=QUICK, timeout_s=1.0 if "silence" in script else 10.0) as client,
+        Client(server.url, backoff=QUICK, timeout_s=server.patience_s) as client,
     ):
         answer = await client.place(TERMS, "k1")
         assert {asked[2:] for asked in server.asked} == {("k1", server.asked[0][3])}, "repeats are the same request"

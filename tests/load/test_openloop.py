@@ -21,8 +21,8 @@ def _stream() -> list[Request]:
 
 async def _run(*script: Word, count: int = 200, connections: int = 8, default: Word = 201) -> tuple[OpenLoop, int]:
     async with misbehaving(*script, default=default) as server:
-        timeout_s = 1.0 if "silence" in script else 10.0
-        loop = OpenLoop(server.url, iter(_stream()), 2_000, count / 2_000, connections, timeout_s, backoff=QUICK)
+        seconds = count / 2_000
+        loop = OpenLoop(server.url, iter(_stream()), 2_000, seconds, connections, server.patience_s, backoff=QUICK)
         await loop.run()
         return loop, len(server.asked)
 
@@ -39,7 +39,9 @@ async def test_every_request_is_sent_once_when_all_goes_well() -> None:
 async def test_a_run_that_is_stopped_early_waits_for_its_answers() -> None:
     """Whoever stops it gets an outcome for everything that was sent; at most one more was on its way."""
     async with misbehaving(default=201) as server:
-        loop = OpenLoop(server.url, iter(_stream()), 200, 1.0, connections=8, timeout_s=10.0, backoff=QUICK)
+        loop = OpenLoop(
+            server.url, iter(_stream()), 200, 1.0, connections=8, timeout_s=server.patience_s, backoff=QUICK
+        )
         running = asyncio.create_task(loop.run())
         while loop.sent < 20:  # noqa: ASYNC110 - nobody tells us
             await asyncio.sleep(0.01)
