@@ -1,10 +1,11 @@
 """A role's consumer group: which processes hold it, whether its workers are up, and what it has committed."""
 
 import asyncio
+import time
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError, NoError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, for_code
 
 from app.settings import Role
 
@@ -31,19 +32,22 @@ async def committed(broker: str, role: Role) -> dict[TopicPartition, int]:
 async def members(broker: str, role: Role) -> list[str]:
     """The members of a role's group as Kafka knows them; a killed one is known until its session ends.
 
-    Raises TimeoutError when Kafka does not know for long.
+    Raises KafkaError when Kafka does not know for long.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     await admin.start()
+    give_up = time.monotonic() + SETTLED_TIMEOUT_S
     try:
-        async with asyncio.timeout(SETTLED_TIMEOUT_S):
-            while True:
+        while True:
+            try:
                 (response,) = await admin.describe_consumer_groups([group_of(role)])
-                ((error, _, _, _, _, found, *_),) = response.groups
-                if error == NoError.errno:
-                    return [member[0] for member in found]
-                await asyncio.sleep(RETRY_S)  # a broker that has just started still reads its groups
-    except GroupCoordinatorNotAvailableError:
-        return []  # no group has ever been used here
+            except GroupCoordinatorNotAvailableError:
+                return []  # no group has ever been used here
+            ((error, _, _, _, _, found, *_),) = response.groups
+            if not error:
+                return [member[0] for member in found]
+            if time.monotonic() > give_up:
+                raise for_code(error)(f"the members of {group_of(role)} are not known")
+            await asyncio.sleep(RETRY_S)  # a broker that has just started still reads its groups
     finally:
         await admin.close()

@@ -176,9 +176,9 @@ class Venue:
 
     async def _until_ready(self, workers: Sequence[Worker]) -> None:
         give_up = time.monotonic() + READY_TIMEOUT_S
+        urls = [f"{self.web_url(worker.role, worker.slot)}/readyz" for worker in workers]
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LOOK_TIMEOUT_S)) as session:
             while True:
-                urls = [f"{self.web_url(worker.role, worker.slot)}/readyz" for worker in workers]
                 are_ready = await asyncio.gather(*(_is_ready(session, url) for url in urls))
                 if all(are_ready):
                     return
