@@ -35,11 +35,12 @@ mutants: $(VENV)/dev.stamp ## Test the tests: the matching core with mistakes in
 	@$(PYTHON) -m tests.matching.mutants $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp ## A short run of each benchmark: core, matching, recovery, CPU by stage (about 5 minutes)
+bench: $(VENV)/dev.stamp ## A short run of each benchmark: core, matching, recovery, stages, pipeline (about 8 minutes)
 	@$(PYTHON) -m benchmarks.core --runs 3
 	@$(PYTHON) -m benchmarks.matching --orders 200000
 	@$(PYTHON) -m benchmarks.recovery --small
-	@$(PYTHON) -m benchmarks.stages --rate 500 --seconds 20
+	@$(PYTHON) -m benchmarks.stages --rates 500 1000 2000 --seconds 15
+	@$(PYTHON) -m benchmarks.pipeline --seconds 15
 
 # In `make faults` these would do again what they do in `make test`.
 CALM := assignment_cases cli lobster one_trade poison verify

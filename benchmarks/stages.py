@@ -1,8 +1,9 @@
-"""`python -m benchmarks.stages`: the CPU time that each process spends on an order, in a venue of its own under load.
+"""`python -m benchmarks.stages`: what an order costs and how long it takes at given rates, process by process.
 
-Prints conditions and a table, writes JSON with `--json`. CPU time is user and system time of the process, all threads,
-from before the first request until the venue is quiet again, so background work counts too; an idle run of the same
-length is measured first and subtracted.
+An open loop sends orders of the reference load at each rate in turn, to a venue of its own. For each rate it prints
+POST to 201 and POST to trade (from the scheduled time), and CPU time and wake-ups of each process for an order. CPU is
+all that a process used while the load ran, divided by the orders; what it uses when idle is printed beside it. Prints
+conditions, writes JSON with `--json`.
 """
 
 import argparse
@@ -11,72 +12,64 @@ import json
 import os
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from app.local.venue import ROOT, Venue, running_venue
+from benchmarks.processes import Usage, usage_by_name
 from load.report import conditions
+
+IDLE_S = 5.0
+SETTLE_S = 2.0
+FIRST_SECONDS = 5  # a load before the first one that counts: servers and workers are warm afterwards
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stages", description=__doc__.splitlines()[0])
-    parser.add_argument("--rate", type=int, default=1_000, help="orders a second")
-    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--rates", type=int, nargs="+", default=[500, 1_000, 2_000], help="orders a second")
+    parser.add_argument("--seconds", type=int, default=20, help="at each rate")
     parser.add_argument("--json", type=Path, help="write the result to this file too")
     options = parser.parse_args()
-    found = asyncio.run(measure(options.rate, options.seconds))
+    found = asyncio.run(measure(options.rates, options.seconds))
     _print(found)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
-    return 0 if found["load"]["right"] else 1
+    return 0 if all(at["load"]["right"] for at in found["rates"]) else 1
 
 
-async def measure(rate: int, seconds: int) -> dict[str, Any]:
-    """Run the reference's load pattern at this rate and divide."""
+async def measure(rates: list[int], seconds: int) -> dict[str, Any]:
+    """All rates in one venue, after a short load that does not count."""
     with tempfile.TemporaryDirectory(prefix="matchstream-stages-") as folder:
         async with running_venue(Path(folder) / "data") as venue:
-            await asyncio.sleep(2)
-            idle_s = min(10.0, float(seconds))
-            before = _cpu_s(venue)
-            await asyncio.sleep(idle_s)
-            idle = {name: (now - before[name]) / idle_s for name, now in _cpu_s(venue).items()}
-            before, began = _cpu_s(venue), time.monotonic()
-            load = await _load(venue, rate, seconds, Path(folder) / "load.json")
-            took_s = time.monotonic() - began
-            spent = {name: now - before[name] - idle[name] * took_s for name, now in _cpu_s(venue).items()}
-    orders = load["post_to_201"]["count"]
-    stages = {name: round(seconds_spent / orders * 1e6, 1) for name, seconds_spent in spent.items()}
-    stages["load generator"] = load["generator_cpu_us_per_request"]
+            await asyncio.sleep(SETTLE_S)
+            before = usage_by_name(venue)
+            await asyncio.sleep(IDLE_S)
+            idle = {name: round(used.cpu_s / IDLE_S, 4) for name, used in _spent(venue, before).items()}
+            await _at(venue, rates[0], FIRST_SECONDS, Path(folder) / "load.json")
+            found = [await _at(venue, rate, seconds, Path(folder) / "load.json") for rate in rates]
+    return {"conditions": conditions(), "seconds": seconds, "idle_cores": idle, "rates": found}
+
+
+async def _at(venue: Venue, rate: int, seconds: int, result: Path) -> dict[str, Any]:
+    """One rate: what the load tool saw, and what each process used for an order, in microseconds and wake-ups."""
+    before = usage_by_name(venue)
+    load = await _load(venue, rate, seconds, result)
+    spent, orders = _spent(venue, before), load["post_to_201"]["count"]
     return {
-        "conditions": conditions(),
         "rate": rate,
-        "seconds": seconds,
         "orders": orders,
-        "cpu_us": stages,
+        "cpu_us": {name: round(used.cpu_s / orders * 1e6, 1) for name, used in spent.items()},
+        "wakeups": {name: round(used.wakeups / orders, 2) for name, used in spent.items()},
         "load": load,
     }
 
 
-def _cpu_s(venue: Venue) -> dict[str, float]:
-    processes = {**venue.servers.processes, **venue.processes}
-    running = {name: process.identity.find() for name, process in processes.items() if process.identity}
-    return {name: _tree_cpu_s(process) for name, process in running.items() if process}
-
-
-def _tree_cpu_s(root: psutil.Process) -> float:
-    """A process and its children: Postgres works in one for each connection."""
-    total = 0.0
-    for process in [root, *root.children(recursive=True)]:
-        times = process.cpu_times()
-        total += times.user + times.system
-    return total
+def _spent(venue: Venue, before: dict[str, Usage]) -> dict[str, Usage]:
+    return {name: now.since(before[name]) for name, now in usage_by_name(venue).items()}
 
 
 async def _load(venue: Venue, rate: int, seconds: int, result: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "load", "--profile", "reference", "--plain", "--seed", "1", "--check"]
+    command = [sys.executable, "-m", "load", "--profile", "reference", "--plain", "--seed", str(rate), "--check"]
     command += ["--rate", str(rate), "--seconds", str(seconds), "--json", str(result)]
     command += ["--url", venue.url, "--broker", venue.servers.broker, "--database", venue.servers.database_url]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=os.environ | venue.env, stdout=sys.stderr)
@@ -86,15 +79,20 @@ async def _load(venue: Venue, rate: int, seconds: int, result: Path) -> dict[str
 
 
 def _print(found: dict[str, Any]) -> None:
-    where, load = found["conditions"], found["load"]
-    print(f"\nreference profile, {found['rate']}/s for {found['seconds']} s, {found['orders']:,} orders accepted")
-    print(f"{where['cpus']} cores, {where['cpu']}, Python {where['python']}; everything on this machine")
-    print(f"POST to 201 p50 {load['post_to_201']['p50_ms']:.1f} ms, p99 {load['post_to_201']['p99_ms']:.1f} ms\n")
-    for name, microseconds in found["cpu_us"].items():
-        print(f"  {name:<16} {microseconds:>8.1f} µs CPU an order")
-    print(
-        f"  {'all but the load':<16} {sum(v for k, v in found['cpu_us'].items() if k != 'load generator'):>8.1f} µs\n"
-    )
+    where = found["conditions"]
+    print(f"\n{where['cpus']} cores, {where['cpu']}, Python {where['python']}; a bare loop of 10 M {where['loop_s']} s")
+    print(f"idle cores: {', '.join(f'{name} {cores:.3f}' for name, cores in found['idle_cores'].items())}")
+    for at in found["rates"]:
+        accepted, traded = at["load"]["post_to_201"], at["load"]["post_to_trade"]
+        print(f"\n{at['rate']:,}/s for {found['seconds']} s, {at['orders']:,} orders accepted")
+        print(f"  POST to 201   p50 {accepted['p50_ms']:.1f} ms, p99 {accepted['p99_ms']:.1f} ms")
+        print(f"  POST to trade p50 {traded['p50_ms']:.1f} ms, p99 {traded['p99_ms']:.1f} ms")
+        for name, microseconds in at["cpu_us"].items():
+            print(f"  {name:<16} {microseconds:>8.1f} µs CPU an order, {at['wakeups'][name]:.2f} wake-ups")
+        print(
+            f"  {'all of these':<16} {sum(at['cpu_us'].values()):>8.1f} µs, {sum(at['wakeups'].values()):.2f} wake-ups"
+        )
+        print(f"  {'load generator':<16} {at['load']['generator_cpu_us_per_request']:>8.1f} µs")
 
 
 if __name__ == "__main__":

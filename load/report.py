@@ -3,6 +3,7 @@
 import os
 import platform
 import resource
+import time
 from collections import Counter
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -121,7 +122,16 @@ def conditions() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
+        "loop_s": bare_loop_s(),
     }
+
+
+def bare_loop_s() -> float:
+    """CPU seconds of an empty loop of ten million turns: how fast this machine is now."""
+    began = time.process_time()
+    for _ in range(10_000_000):
+        pass
+    return round(time.process_time() - began, 2)
 
 
 def cpu_s() -> float:
