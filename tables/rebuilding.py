@@ -48,7 +48,7 @@ class Rebuilt(NamedTuple):
 async def rebuild(broker: str, logs: KafkaLogs, number: int, log_id: str, progress: Callable[[int], None]) -> Rebuilt:
     """Check one partition, and write its states where they are wrong; raises CannotRebuild."""
     findings = Findings()
-    states = await read_states(broker, number, log_id, findings.states, live_only=True)
+    states = await read_states(broker, number, log_id, findings, live_only=True)
     fence, judge = await _compare(logs, number, findings, states, progress)
     for finding in (findings.log, findings.executions, findings.trades):
         if finding.first is not None:
@@ -56,7 +56,7 @@ async def rebuild(broker: str, logs: KafkaLogs, number: int, log_id: str, progre
     end = judge.next_offset
     unheard = [offset for topic in (judge.executions, judge.trades) if (offset := topic.first_missing) is not None]
     floor = min(unheard, default=end)
-    damage = findings.states.first or _lost_outputs(judge)
+    damage = findings.origin.first or findings.states.first or _lost_outputs(judge)
     if damage is None and end > 1 and not states.has_manifest:
         damage = "there is no manifest"
     if damage is None:

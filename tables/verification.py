@@ -14,7 +14,7 @@ from app.matching.identities import BLOCK
 from app.models.snapshots import DamagedSnapshot, State, decode_state, encode_block
 from app.topics import ORDERS
 from app.verification.effective import difference
-from app.verification.findings import Finding, Findings
+from app.verification.findings import Findings
 from app.verification.running import StatesOf
 from tables.books import Subjects, codec
 from tables.changelog import (
@@ -42,7 +42,7 @@ def changelog_states(broker: str) -> StatesOf:
 
     async def of_partition(number: int, log_id: str, findings: Findings) -> ChangelogStates:
         position = (await committed(broker, "matching")).get(TopicPartition(ORDERS.name, number), 0)
-        states = await read_states(broker, number, log_id, findings.states)
+        states = await read_states(broker, number, log_id, findings)
         states.committed(position)
         return states
 
@@ -50,13 +50,13 @@ def changelog_states(broker: str) -> StatesOf:
 
 
 async def read_states(
-    broker: str, number: int, log_id: str, finding: Finding, live_only: bool = False
+    broker: str, number: int, log_id: str, findings: Findings, live_only: bool = False
 ) -> "ChangelogStates":
     """One partition, read to an end after which nothing more came."""
     consumer = new_reader(broker)
     await consumer.start()
     try:
-        logs, states = KafkaLogs(consumer, number), ChangelogStates(number, log_id, finding, live_only)
+        logs, states = KafkaLogs(consumer, number), ChangelogStates(number, log_id, findings, live_only)
         position, end = 0, await logs.end()
         while position < end:
             records, position = await logs.read(position, end)
@@ -75,9 +75,10 @@ class ChangelogStates:
     `live_only`: just the latest value of each key, which is what a worker goes by.
     """
 
-    def __init__(self, number: int, log_id: str, finding: Finding, live_only: bool = False) -> None:
+    def __init__(self, number: int, log_id: str, findings: Findings, live_only: bool = False) -> None:
         self._live_only = live_only
-        self._name, self._log_id, self._finding = f"changelog[{number}]", log_id, finding
+        self._name, self._log_id = f"changelog[{number}]", log_id
+        self._finding, self._origin = findings.states, findings.origin
         self._latest: dict[bytes, bytes] = {}
         self._digests: dict[bytes, bytes] = {}
         self._snapshots: dict[str, set[int]] = {}
@@ -85,6 +86,7 @@ class ChangelogStates:
         self._named_seqs: dict[tuple[str, int], int] = {}
         self._fences: dict[tuple[str, int], int] = {}
         self._beginnings: list[tuple[int, frozenset[str]]] = []
+        self._last_fence = 0
         self._covered: dict[str, int] = {}
         self._floor = 0
         self._blocks: dict[str, int] = {}
@@ -106,8 +108,10 @@ class ChangelogStates:
         self._manifests = deque(sorted(self._manifests))
         try:
             interpret(self._latest, codec(self._log_id), self._log_id, Fence(0, 0))
-        except (Damaged, OtherLog) as damage:
+        except Damaged as damage:
             self._complain(str(damage))
+        except OtherLog as other:
+            self._origin.complain(f"{self._name}: {other}")
 
     def committed(self, position: int) -> None:
         """The group's position, asked for before anything was read, was covered when it was committed (I4)."""
@@ -141,10 +145,19 @@ class ChangelogStates:
             return
         self._manifests.append((floor, value))
         self._floor = max(self._floor, floor)
-        if manifest.floor != floor or manifest.log_id != self._log_id:
-            self._complain(f"{text.decode()} says floor {manifest.floor} of the log {manifest.log_id}")
+        self._origin.compared += 1
+        if manifest.log_id != self._log_id:
+            said = f"{self._name}: {text.decode()} is of the log {manifest.log_id}"
+            self._origin.complain(f"{said}, orders of {self._log_id}: these are two installations")
+        if manifest.floor != floor:
+            self._complain(f"{text.decode()} says floor {manifest.floor}")
         self._beginnings.append((manifest.executions, frozenset(manifest.named)))
+        self._last_fence = max(self._last_fence, manifest.executions)
         for name, (offset, seq, executions) in manifest.named.items():
+            self._last_fence = max(self._last_fence, executions)
+            if executions < manifest.executions:
+                said = f"sends readers of {name} to executions {executions}, of what it does not name to"
+                self._complain(f"{text.decode()} {said} {manifest.executions}, which cannot be above")
             if self._named_seqs.setdefault((name, offset), seq) != seq:
                 self._complain(f"{text.decode()} names {name}@{offset} with seq {seq}, another manifest did not")
             self._fences[name, seq] = max(executions, self._fences.get((name, seq), 0))
@@ -207,12 +220,15 @@ class ChangelogStates:
         """Whether a snapshot or a manifest's floor lies above this command."""
         return offset < self._floor or offset <= self._covered.get(instrument, -1)
 
-    def end(self, partition: Partition) -> None:
-        """What is left is of no command that the log has."""
+    def end(self, partition: Partition, executions: int) -> None:
+        """What is left is of no command that the log has; nobody is sent beyond the end of `executions`."""
         end = self._next_offset
+        if self._last_fence > executions:
+            self._complain(f"a manifest sends readers to executions {self._last_fence}, which end at {executions}")
         self.before(end, partition)
         for floor, _ in self._manifests:
-            self._complain(f"a manifest continues at {floor}, the commands end at {end}")
+            said = f"a manifest continues at {floor}, the commands end at {end}"
+            self._origin.complain(f"{self._name}: {said}: orders lost its end")
         for text in sorted(self._digests):
             self._complain(f"{text.decode()} is there, and by the log nothing is")
         for name, offset in sorted(self._named_seqs):

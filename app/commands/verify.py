@@ -50,10 +50,12 @@ async def verify(
 ) -> None:
     """Compare topics, snapshots and Postgres with what the log gives, from its first command; exit code 1 if wrong."""
     broker = broker_address(app.conf.broker)
+    where = running.Addresses(broker, settings.database_url, url, api_key())
+    looked_at = ", ".join(f"{part} {address}" for part, address in where.shown.items())
     bar = ProgressBar("commands", sys.stderr)
     try:
         verdict = await running.verify(
-            running.Addresses(broker, settings.database_url, url, api_key()),
+            where,
             states=changelog_states(broker),
             entries=read_entries(ledger) if ledger else (),
             naive=oracle,
@@ -61,9 +63,9 @@ async def verify(
             progress=bar.show,
         )
     except NotQuiet as error:
-        fail(f"{error}; is a worker stuck?")
+        fail(f"{error}; is a worker stuck? ({looked_at})")
     except (KafkaError, aiohttp.ClientError, NothingToRead, Damaged, msgspec.MsgspecError, *AWAY) as error:
-        fail(str(error).strip() or type(error).__name__)
+        fail(f"{str(error).strip() or type(error).__name__} ({looked_at})")
     finally:
         bar.clear()
     click.echo(json.dumps(verdict.as_json(), indent=2) if as_json else verdict.as_text())

@@ -3,6 +3,7 @@
 `app.postgres.schema` is not among the names here: it loads half as much as all the rest of a worker, for setup only.
 """
 
+from app.postgres.address import shown_address
 from app.postgres.audit import Audit, recorded_positions
 from app.postgres.connection import AWAY
 from app.postgres.cursors import InvalidCursor, Place, cursor_of, place_of
@@ -28,4 +29,5 @@ __all__ = [
     "lock_history",
     "place_of",
     "recorded_positions",
+    "shown_address",
 ]

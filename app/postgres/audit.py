@@ -27,18 +27,24 @@ KEY_TYPES = {
 CASTS = {
     "numeric": "t.{}::text",
     "uuid": "t.{}::text",
-    "timestamp with time zone": "(extract(epoch FROM t.{}) * 1000)::bigint",
+    # Not as an int: a time must have the log's milliseconds exactly, and a cast would round.
+    "timestamp with time zone": "trim_scale(extract(epoch FROM t.{}) * 1000)",
 }
 
 Row = dict[str, Any]
 
 
 class Audit:
-    """Positions and log ids of the sink by partition; rows by key, counts by instrument."""
+    """Positions and log ids of the sink by partition; rows by key, counts by instrument.
 
-    def __init__(self, connection: aiopg.Connection, positions: dict[int, int], log_ids: dict[int, str]) -> None:
+    `strange_topics` are those of sink positions that are not of the recorded topic.
+    """
+
+    def __init__(
+        self, connection: aiopg.Connection, positions: dict[int, int], log_ids: dict[int, str], strange: Sequence[str]
+    ) -> None:
         self._connection = connection
-        self.positions, self.log_ids = positions, log_ids
+        self.positions, self.log_ids, self.strange_topics = positions, log_ids, strange
         self._columns: dict[str, dict[str, str]] = {}
 
     @classmethod
@@ -46,9 +52,11 @@ class Audit:
         """Everything from this moment on is read as it is now. Raises psycopg2.OperationalError."""
         connection = await connect(database_url, **SESSION)
         await execute(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        query = "SELECT partition, next_offset, log_id FROM sink_progress WHERE topic = %s"
-        found = await (await execute(connection, query, [topic])).fetchall()
-        return cls(connection, {row[0]: row[1] for row in found}, {row[0]: row[2] for row in found})
+        query = "SELECT topic, partition, next_offset, log_id FROM sink_progress"
+        found = await (await execute(connection, query)).fetchall()
+        ours = [row[1:] for row in found if row[0] == topic]
+        strange = sorted({row[0] for row in found} - {topic})
+        return cls(connection, {row[0]: row[1] for row in ours}, {row[0]: row[2] for row in ours}, strange)
 
     async def close(self) -> None:
         """End the transaction."""

@@ -1,71 +1,86 @@
 """A gateway's books against those that the log's reports add up to, each at the seq that the gateway showed (O3)."""
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from itertools import accumulate
 
-from app.models.reports import ExecutionReport
+import msgspec
+
+from app.matching.words import Side
+from app.models.answers import Book, BookLevel
+from app.models.checksum import CHECKED_LEVELS, book_checksum
+from app.models.decimals import text, units
+from app.models.http import rfc3339
+from app.models.reports import ExecutionReport, LevelChange
+from app.verification.effective import difference
 
 MOST_LEVELS = 1_000  # that a gateway shows on a side
 RESERVED = "_"  # begins the names that are no markets
 
-Level = tuple[str, str, int]  # price, quantity, orders
-
-
-class BookAnswer(NamedTuple):
-    """A gateway's book: levels as (price, quantity, orders), best first."""
-
-    seq: int
-    bids: list[Level]
-    asks: list[Level]
+_Levels = dict[tuple[Side, str], LevelChange]
 
 
 class Books:
-    """Follows the books of all listed instruments."""
+    """Follows the books of all listed instruments. `answers` are a gateway's, by the instrument that was asked for."""
 
-    def __init__(self, answers: Mapping[str, BookAnswer]) -> None:
+    def __init__(self, answers: Mapping[str, Book]) -> None:
         self._answers = dict(answers)
-        self._levels: dict[str, dict[tuple[str, str], Level]] = {name: {} for name in answers}
+        self._levels: dict[str, _Levels] = {name: {} for name in answers}
+        self._seqs: dict[str, int] = {}
         self._required_seqs: dict[str, int] = {}
 
     def follow(self, report: ExecutionReport, is_required: bool) -> Iterator[str]:
         """The log gives a report; a gateway must know of it by now if `is_required`. What is wrong at its seq."""
-        if is_required and not report.instrument.startswith(RESERVED):
+        if report.instrument.startswith(RESERVED):
+            return
+        self._seqs[report.instrument] = report.seq
+        if is_required:
             self._required_seqs[report.instrument] = report.seq
         levels = self._levels.get(report.instrument)
         if levels is None:
             return
         for level in report.levels:
             if level.orders:
-                levels[level.side.value, level.price] = level.price, level.quantity, level.orders
+                levels[level.side, level.price] = level
             else:
-                levels.pop((level.side.value, level.price), None)
+                levels.pop((level.side, level.price), None)
         answer = self._answers[report.instrument]
-        if answer.seq == report.seq:
-            yield from _sides(report.instrument, answer, levels)
+        if answer.seq == report.seq and answer != (right := _book(report, levels)):
+            found, should = msgspec.json.encode(answer), msgspec.json.encode(right)
+            yield f"book of {report.instrument} at seq {answer.seq}: {difference(found, should)} by the log"
 
     def end(self) -> Iterator[str]:
-        """The books that lag behind what they must show."""
+        """The books that lag behind what they must show, or show what the log does not give."""
         for instrument, seq in self._required_seqs.items():
             answer = self._answers.get(instrument)
             if answer is None or answer.seq < seq:
                 yield f"book of {instrument} is at seq {answer and answer.seq}, the log at {seq}"
+        for instrument, answer in self._answers.items():
+            if not 1 <= answer.seq <= (seq := self._seqs.get(instrument, 0)):
+                yield f"book of {instrument} is at seq {answer.seq}, the log ends at {seq}"
 
 
-def _sides(instrument: str, answer: BookAnswer, levels: dict[tuple[str, str], Level]) -> Iterator[str]:
-    for side, shown in (("buy", answer.bids), ("sell", answer.asks)):
-        right = [level for (of, _), level in levels.items() if of == side]
-        right.sort(key=_by_price, reverse=side == "buy")
-        yield from _side(f"book of {instrument} at seq {answer.seq}: {side}", shown, right[:MOST_LEVELS])
+def _book(report: ExecutionReport, levels: _Levels) -> Book:
+    """The answer that is right after this report."""
+    bids, asks = ([level for (of, _), level in levels.items() if of is side] for side in Side)
+    bids.sort(key=_price, reverse=True)
+    asks.sort(key=_price)
+    checked = ([(level.price, level.quantity) for level in side[:CHECKED_LEVELS]] for side in (bids, asks))
+    time = rfc3339(report.time)
+    return Book(report.instrument, report.seq, time, _shown(bids), _shown(asks), book_checksum(*checked))
 
 
-def _side(name: str, shown: list[Level], right: list[Level]) -> Iterator[str]:
-    for place, (mine, should) in enumerate(zip(shown, right, strict=False), start=1):
-        if tuple(mine) != should:
-            yield f"{name} level {place} is {tuple(mine)}, by the log {should}"
-    if len(shown) != len(right):
-        yield f"{name} has {len(shown)} levels, by the log {len(right)}"
+def _shown(levels: list[LevelChange]) -> list[BookLevel]:
+    shown = levels[:MOST_LEVELS]
+    totals = accumulate(units(level.quantity) for level in shown)
+    return [
+        BookLevel(level.price, level.quantity, level.orders, text(total, _decimals(level.quantity)))
+        for level, total in zip(shown, totals, strict=True)
+    ]
 
 
-def _by_price(level: Level) -> tuple[int, str]:
-    """Decimals with as many digits after the point sort like numbers if the shorter ones come first."""
-    return len(level[0]), level[0]
+def _price(level: LevelChange) -> int:
+    return units(level.price)
+
+
+def _decimals(decimal: str) -> int:
+    return len(decimal.partition(".")[2])

@@ -1,5 +1,6 @@
 """What the oracles found: how much each compared, how many differences there are, the first one; and the verdict."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -22,8 +23,12 @@ class Finding:
 
 @dataclass
 class Findings:
-    """One finding for each oracle; without Postgres, books or a changelog to look at, those compare nothing."""
+    """One finding for each oracle; without Postgres, books or a changelog to look at, those compare nothing.
 
+    `origin` comes first: parts that belong to another log, or know more of it than there is, differ everywhere.
+    """
+
+    origin: Finding = field(default_factory=lambda: Finding("O1", "one log behind all parts"))
     log: Finding = field(default_factory=lambda: Finding("O1", "the log and its engines"))
     executions: Finding = field(default_factory=lambda: Finding("O2", "executions"))
     trades: Finding = field(default_factory=lambda: Finding("O2", "trades"))
@@ -36,6 +41,7 @@ class Findings:
     def all(self) -> tuple[Finding, ...]:
         """In the order of the oracles."""
         return (
+            self.origin,
             self.log,
             self.executions,
             self.trades,
@@ -48,11 +54,16 @@ class Findings:
 
 
 class Verdict(NamedTuple):
-    """The findings that compared something or found something; `in_flight` says what was still on its way."""
+    """The findings that compared something or found something; `in_flight` says what was still on its way.
+
+    `addresses`: where each part was found, without passwords. `log_ids`: the genesis of each partition of `orders`.
+    """
 
     engine: str
     findings: tuple[Finding, ...]
     in_flight: tuple[str, ...] = ()
+    addresses: Mapping[str, str] = {}
+    log_ids: Mapping[int, str] = {}
 
     @property
     def is_right(self) -> bool:
@@ -71,19 +82,27 @@ class Verdict(NamedTuple):
             "first": self.first,
             "findings": findings,
             "in_flight": list(self.in_flight),
+            "addresses": dict(self.addresses),
+            "log_ids": {str(number): log_id for number, log_id in sorted(self.log_ids.items())},
         }
 
     def as_text(self) -> str:
-        """A line for each oracle and one for the verdict."""
-        lines = [f"  {f.oracle} {f.about}: {f.compared:,} compared, {_outcome(f)}" for f in self.findings]
+        """What was judged, a line for each oracle, and one for the verdict."""
+        lines = [f"  {part} {address}" for part, address in self.addresses.items()]
+        if self.log_ids:
+            ids = ", ".join(f"{number} {log_id}" for number, log_id in sorted(self.log_ids.items()))
+            lines.append(f"  log ids of orders: {ids}")
+        lines += [f"  {f.oracle} {f.about}: {f.compared:,} compared, {_outcome(f)}" for f in self.findings]
         lines += [f"  in flight: {sentence}" for sentence in self.in_flight]
         return "\n".join([f"checked with the {self.engine} engine:", *lines, "RIGHT" if self.is_right else "WRONG"])
 
 
-def verdict(findings: Findings, naive: bool, in_flight: tuple[str, ...] = ()) -> Verdict:
+def verdict(
+    findings: Findings, naive: bool, in_flight: tuple[str, ...] = (), log_ids: Mapping[int, str] | None = None
+) -> Verdict:
     """What is known in the end."""
     seen = tuple(finding for finding in findings.all() if finding.compared or finding.differences)
-    return Verdict("naive" if naive else "fast", seen, in_flight)
+    return Verdict("naive" if naive else "fast", seen, in_flight, log_ids=log_ids or {})
 
 
 def _outcome(finding: Finding) -> str:

@@ -4,15 +4,20 @@ import asyncio
 from typing import Any
 
 import aiohttp
+import msgspec
 
-from app.verification.books import MOST_LEVELS, BookAnswer
+from app.models.answers import Book
+from app.verification.books import MOST_LEVELS
 
 TIMEOUT_S = 10.0
 AT_ONCE = 16
 
 
-async def gateway_books(url: str, api_key: str | None = None) -> dict[str, BookAnswer]:
-    """Every book of the gateway at this base URL; raises aiohttp's errors and TimeoutError."""
+async def gateway_books(url: str, api_key: str | None = None) -> dict[str, Book]:
+    """Every book of the gateway at this base URL.
+
+    Raises aiohttp's errors, TimeoutError, and msgspec.ValidationError for an answer that is no book.
+    """
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     timeout, connector = aiohttp.ClientTimeout(total=TIMEOUT_S), aiohttp.TCPConnector(limit=AT_ONCE)
     base = f"{url.rstrip('/')}/"
@@ -22,10 +27,9 @@ async def gateway_books(url: str, api_key: str | None = None) -> dict[str, BookA
         return dict(zip(names, await asyncio.gather(*(_book(session, name) for name in names)), strict=True))
 
 
-async def _book(session: aiohttp.ClientSession, instrument: str) -> BookAnswer:
+async def _book(session: aiohttp.ClientSession, instrument: str) -> Book:
     answer = await _get(session, "api/v1/orderbook", instrument=instrument, levels=str(MOST_LEVELS))
-    bids, asks = ([(v["price"], v["quantity"], v["orders"]) for v in answer[side]] for side in ("bids", "asks"))
-    return BookAnswer(answer["seq"], bids, asks)
+    return msgspec.convert(answer, Book)
 
 
 async def _get(session: aiohttp.ClientSession, path: str, **query: str) -> Any:

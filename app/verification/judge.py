@@ -27,8 +27,8 @@ class States(Protocol):
     def after(self, instrument: str, offset: int, partition: Partition) -> None:
         """The command at this offset has changed this instrument."""
 
-    def end(self, partition: Partition) -> None:
-        """All commands are carried out."""
+    def end(self, partition: Partition, executions: int) -> None:
+        """All commands are carried out; `executions` ends there, which was asked after these states were read."""
 
     def heard(self, instrument: str, seq: int, offset: int) -> None:
         """This report took effect at this offset of `executions`."""
@@ -60,7 +60,7 @@ class PartitionJudge:
         self._conservation = Conservation()
         self.executions = Effective("executions", number, findings.executions, self._hear)
         self.trades = Effective("trades", number, findings.trades, lambda offset, value, said: None)
-        self.rows = ExpectedRows()
+        self.rows = ExpectedRows(number)
         self.next_offset = 0
         self.heard_to = -1
         """The last command of which a report is there."""
@@ -81,14 +81,14 @@ class PartitionJudge:
         self.executions.compare()
         self.trades.compare()
 
-    def end_of_orders(self) -> None:
-        """The log ends here; topics may still show what it gave."""
+    def end_of_orders(self, executions: int) -> None:
+        """The log ends here, and `executions` there; topics may still show what it gave."""
         if self.next_offset == 0:
             self._findings.log.complain(f"orders[{self.number}] does not begin with its genesis record")
         self.executions.end_of_log()
         self.trades.end_of_log()
         if self._states is not None:
-            self._states.end(self._partition)
+            self._states.end(self._partition, executions)
 
     def is_required(self, instrument: str, offset: int) -> bool:
         """Whether what this command gave must be in the topics."""

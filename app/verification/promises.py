@@ -2,10 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from urllib.parse import parse_qs, urlsplit
 
-from app.models.decimals import InvalidDecimal, units
+import msgspec
+
+from app.models import identity
+from app.models.decimals import units
+from app.models.http import decimal_text, decode_place, milliseconds
 from app.models.reports import ExecutionReport, OrderChange
-from app.verification.ledger import Entry, Outcome, said_by
+from app.verification.ledger import Entry, Outcome, Request, said_by
+
+_DECIMALS = ("quantity", "price", "stop_price", "display_quantity")
+CANCELED = (200, 202)  # done; durable, and the engine has not answered yet
 
 
 class Promises:
@@ -16,6 +24,12 @@ class Promises:
         self._asked = {entry.request.order_id for entry in self._entries}
         self._made: dict[str, list[OrderChange]] = defaultdict(list)
         self._canceled: set[str] = set()
+        self._cancels: dict[str, list[Entry]] = defaultdict(list)
+        for entry in self._entries:
+            if entry.request.order_id and not entry.request.places:
+                self._cancels[entry.request.order_id].append(entry)
+        self._carried_out: set[tuple[str, str | None]] = set()
+        """Order id and idempotency key of the ledger's cancels that a report has carried out."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -27,6 +41,9 @@ class Promises:
                 self._made[order.order_id].append(order)
         if report.command == "cancel" and report.outcome.value == "accepted" and report.order_id in self._asked:
             self._canceled.add(report.order_id or "")
+            for entry in self._cancels[report.order_id or ""]:
+                if report.command_id == _command_id(entry, report.instrument):
+                    self._carried_out.add((report.order_id or "", entry.request.key))
 
     def end(self) -> Iterator[str]:
         """Each broken one: lost, refused and carried out, made twice, made differently, answered wrongly."""
@@ -42,12 +59,47 @@ class Promises:
                 asked[about].append(entry)
             elif about and entry.status == 200 and about not in self._canceled:
                 yield f"200 for the cancel of {about}, and no report has canceled it"
+            elif about and entry.outcome is Outcome.OK and entry.status not in CANCELED:
+                yield f"{entry.status} for the cancel of {about}"
+        yield from self._refused_cancels()
         for order_id, attempts in asked.items():
             yield from _order(order_id, attempts, made.get(order_id, []))
+
+    def _refused_cancels(self) -> Iterator[str]:
+        """Each cancel that was refused however often it was asked for, and carried out."""
+        for order_id, entries in self._cancels.items():
+            by_key: dict[str | None, list[Entry]] = defaultdict(list)
+            for entry in entries:
+                by_key[entry.request.key].append(entry)
+            for key, attempts in by_key.items():
+                outcomes = {entry.outcome for entry in attempts}
+                if outcomes == {Outcome.REFUSED} and (order_id, key) in self._carried_out:
+                    yield f"{attempts[0].status} for the cancel of {order_id} under the key {key}, and a report has it"
+
+
+def _command_id(entry: Entry, instrument: str) -> str | None:
+    """The id of this cancel in reports; None if the ledger does not know its key."""
+    if entry.request.key is None:
+        return None
+    return identity.id_text(identity.command_id(_client_of(entry.request), instrument, entry.request.key))
+
+
+def _client_of(request: Request) -> str | None:
+    """The client that a cancel names, in its query or its body; an operator's names none."""
+    named = parse_qs(urlsplit(request.path).query).get("client_id")
+    if named or not request.body:
+        return named[0] if named else None
+    try:
+        client_id = said_by(request).get("client_id")
+    except (ValueError, AttributeError):
+        return None
+    return client_id if isinstance(client_id, str) else None
 
 
 def _answer(entry: Entry) -> Iterator[str]:
     """What is wrong whatever the topics say."""
+    if (entry.outcome is Outcome.OK) != (entry.status is not None and 200 <= entry.status < 300):
+        yield f"the ledger has {entry.status} for {entry.request.key} as {entry.outcome}"
     if entry.request.must_refuse and entry.outcome is Outcome.OK:
         yield f"{entry.status} for a request that must be refused: {entry.request.body[:120]!r}"
     if entry.request.places and entry.outcome is Outcome.OK and entry.answered_id != entry.request.order_id:
@@ -67,19 +119,31 @@ def _order(order_id: str, attempts: list[Entry], made: list[OrderChange]) -> Ite
 
 
 def _is_as_asked(entry: Entry, order: OrderChange) -> bool:
+    terms = order.terms
     try:
-        said = said_by(entry.request)
-        price = said.get("price")
-        return order.terms is not None and (
-            said["client_id"] == order.client_id
-            and entry.request.key == order.terms.client_order_id
-            and said["side"].lower() == order.terms.side.value
-            and said["type"].lower() == order.terms.type.value
-            and units(said["quantity"]) == units(order.quantity)
-            and (price is None or order.price is None or units(price) == units(order.price))
+        said = decode_place(entry.request.body)
+        asked = {name: decimal_text(name, getattr(said, name)) for name in _DECIMALS}
+        return terms is not None and (
+            said.client_id == order.client_id
+            and entry.request.key == terms.client_order_id
+            and said.side.lower() == terms.side.value
+            and said.type.lower() == terms.type.value
+            and (said.time_in_force or "GTC").upper() == terms.time_in_force.value
+            and said.post_only == terms.post_only
+            and (said.self_trade_prevention or "").lower() == (terms.self_trade_prevention or "")
+            and milliseconds(said.expire_time) == terms.expire_time
+            and _units(asked["quantity"]) == _units(order.quantity)
+            # A market order's price counts for nothing; one that a rule refuses is not reported.
+            and (asked["price"] is None or order.price is None or _units(asked["price"]) == _units(order.price))
+            and (terms.stop_price is None or _units(asked["stop_price"]) == _units(terms.stop_price))
+            and (terms.display_quantity is None or _units(asked["display_quantity"]) == _units(terms.display_quantity))
         )
-    except (ValueError, KeyError, InvalidDecimal):
+    except (msgspec.MsgspecError, ValueError):
         return False
+
+
+def _units(decimal: str | None) -> int | None:
+    return None if decimal is None else units(decimal)
 
 
 def _shown(order: OrderChange) -> str:

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Protocol
 
 from msgspec import to_builtins
 
 from app.models.reports import ExecutionReport, OrderChange
+from app.postgres.rows import order_id_in, storable
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]
@@ -26,7 +28,18 @@ OPEN = ("new", "partially_filled")
 _STATE = ("status", "reason", "price", "quantity", "filled_quantity", "remaining_quantity", "avg_price", "triggered")
 _LAST = ("last_price", "last_quantity", "liquidity")
 _TERMS = ("client_order_id", "side", "type", "time_in_force", "stop_price", "display_quantity", "expire_time")
+_SIZES = ("tick_size", "lot_size")
 _CHOICES = ("post_only", "self_trade_prevention")
+
+
+class _Missing:
+    """The value of a column that a row does not have."""
+
+    def __repr__(self) -> str:
+        return "missing"
+
+
+_MISSING = _Missing()
 
 
 class Tables(Protocol):
@@ -40,6 +53,10 @@ class Tables(Protocol):
     def log_ids(self) -> Mapping[int, str]:
         """Of which log."""
 
+    @property
+    def strange_topics(self) -> Sequence[str]:
+        """Other topics than `executions` of which there are positions."""
+
     async def rows(self, table: str, key_columns: Sequence[str], keys: Sequence[Key]) -> list[Row]:
         """The rows with these keys."""
 
@@ -50,7 +67,8 @@ class Tables(Protocol):
 class ExpectedRows:
     """The rows of one partition's reports. Remembers what may still change: open orders, a row for an instrument."""
 
-    def __init__(self) -> None:
+    def __init__(self, partition: int) -> None:
+        self._partition = partition
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in KEYS}
         """By table and instrument."""
         self.settled = 0
@@ -64,7 +82,11 @@ class ExpectedRows:
     def add(self, report: ExecutionReport) -> None:
         """The next report of its instrument."""
         name = report.instrument
-        self._progress[name,] = {"instrument": name, "last_seq": report.seq}
+        self._progress[name,] = {
+            "instrument": name,
+            "partition": self._partition,
+            "last_seq": report.seq,
+        }
         for order in report.orders:
             self._order(report, order)
         for trade in report.trades:
@@ -127,25 +149,30 @@ class ExpectedRows:
 
     def _instrument(self, report: ExecutionReport) -> None:
         row = self._instruments.setdefault((report.instrument,), {"instrument": report.instrument})
-        row["seq"] = report.seq
+        row |= {"seq": report.seq, "updated_at": report.time}
         if report.market_status:
             row["market_status"] = _plain(report.market_status)
         if report.listing:
-            row |= {"base_asset": report.listing.base_asset, "quote_asset": report.listing.quote_asset}
-            row |= {"tick_size": report.listing.tick_size, "lot_size": report.listing.lot_size}
+            row |= {name: getattr(report.listing, name) for name in ("base_asset", "quote_asset", *_SIZES)}
+            rules = (name for name in report.listing.__struct_fields__ if name != "command_id")
+            row["listing"] = {name: _plain(getattr(report.listing, name)) for name in rules}
 
 
 def compare(table: str, found: Iterable[Row], expected: Mapping[Key, Row]) -> Iterator[str]:
-    """Each missing row and each wrong field. `found` are those with the expected keys."""
+    """Each missing row and each wrong column. `found` are those with the expected keys.
+
+    A column that the log says nothing of is wrong too, so nobody can add one and forget to compare it.
+    """
     have = {tuple(row[name] for name in KEYS[table]): row for row in found}
     for key, right in expected.items():
         mine = have.get(key)
         if mine is None:
             yield f"Postgres {table}: no row for {_shown(key)}"
             continue
-        for name, value in right.items():
-            if mine.get(name) != value:
-                yield f"Postgres {table} {_shown(key)}: {name} is {mine.get(name)!r}, by the log {value!r}"
+        for name in right | mine:
+            if mine.get(name, _MISSING) != right.get(name, _MISSING):
+                said, should = (_value(row.get(name, _MISSING)) for row in (mine, right))
+                yield f"Postgres {table} {_shown(key)}: {name} is {said}, by the log {should}"
 
 
 def compare_counts(table: str, found: Mapping[str, int], expected: Mapping[str, int]) -> Iterator[str]:
@@ -156,13 +183,26 @@ def compare_counts(table: str, found: Mapping[str, int], expected: Mapping[str, 
 
 
 def _rejection(report: ExecutionReport) -> Row:
-    reason = _plain(report.reason)
-    return {"instrument": report.instrument, "seq": report.seq, "source_offset": report.offset, "reason": reason}
+    raw = report.raw or ""
+    return {
+        "instrument": report.instrument,
+        "seq": report.seq,
+        "source_offset": report.offset,
+        "time": report.time,
+        "reason": _plain(report.reason),
+        "raw": storable(raw),
+        "order_id": order_id_in(raw),
+    }
 
 
 def _plain(value: Any) -> Any:
     """Words as text, so that differences read well."""
     return value.value if hasattr(value, "value") else value
+
+
+def _value(value: Any) -> str:
+    """A column's value in a sentence; times are Decimals, which compare with ints but read badly."""
+    return str(value) if isinstance(value, Decimal) else repr(value)
 
 
 def _shown(key: Key) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from app.postgres import Audit, recorded_positions
+from app.models.answers import Book
+from app.postgres import AWAY, Audit, recorded_positions, shown_address
 from app.topics import EXECUTIONS, ORDERS, WrongTopic, log_ids
-from app.verification.books import BookAnswer
 from app.verification.effective import head_of
 from app.verification.findings import Findings, Verdict
 from app.verification.gateway import gateway_books
@@ -36,6 +36,13 @@ class Addresses:
     url: str | None = None
     api_key: str | None = None
 
+    @property
+    def shown(self) -> dict[str, str]:
+        """Each part's address, without passwords."""
+        database = shown_address(self.database_url) if self.database_url else None
+        parts = {"Kafka": self.broker, "Postgres": database, "gateway": self.url}
+        return {part: address for part, address in parts.items() if address is not None}
+
 
 async def verify(
     where: Addresses,
@@ -51,11 +58,13 @@ async def verify(
     Raises waiting.NotQuiet, and the errors of a server that is away.
     """
     async with KafkaLogs(where.broker) as logs:
-        required, _ = await caught_up(where.broker, logs, _recorded(where), timeout_s)
+        ids = await _log_ids(where.broker, logs.partitions)
+        # A database of another log would never have recorded this one: the judge says so, without a wait.
+        recorded = None if await _has_another_log(where, ids) else _recorded(where)
+        required, _ = await caught_up(where.broker, logs, recorded, timeout_s)
         total = sum([await logs.end(ORDERS.name, number) for number in range(logs.partitions)])
         books = await _books(where, logs) if where.url else None
         tables = await Audit.open(where.database_url, EXECUTIONS.name) if where.database_url else None
-        ids = await _log_ids(where.broker, logs.partitions)
         evidence = Evidence(
             required,
             ids,
@@ -73,7 +82,7 @@ async def verify(
             progress(done, max(done, total))
 
         try:
-            return await judge(logs, evidence, naive, count)
+            return (await judge(logs, evidence, naive, count))._replace(addresses=where.shown)
         finally:
             if tables is not None:
                 await tables.close()
@@ -89,7 +98,19 @@ def _recorded(where: Addresses) -> Recorded | None:
     return partial(recorded_positions, where.database_url, EXECUTIONS.name) if where.database_url else None
 
 
-async def _books(where: Addresses, logs: KafkaLogs) -> dict[str, BookAnswer]:
+async def _has_another_log(where: Addresses, ids: Mapping[int, str]) -> bool:
+    """Whether Postgres has recorded another log than this one; False while it is away."""
+    if where.database_url is None:
+        return False
+    try:
+        tables = await Audit.open(where.database_url, EXECUTIONS.name)
+    except AWAY:
+        return False
+    await tables.close()
+    return any(ids.get(number) not in (None, log_id) for number, log_id in tables.log_ids.items())
+
+
+async def _books(where: Addresses, logs: KafkaLogs) -> dict[str, Book]:
     """The gateway's books once they have what `executions` has now; after a while as they are, for the judge to say."""
     assert where.url is not None
     ends = {number: await logs.end(EXECUTIONS.name, number) for number in range(logs.partitions)}

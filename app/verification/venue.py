@@ -9,8 +9,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from app.models.answers import Book
 from app.topics import EXECUTIONS, ORDERS, TRADES
-from app.verification.books import BookAnswer, Books
+from app.verification.books import Books
 from app.verification.engines import LogRecord
 from app.verification.findings import Finding, Findings, Verdict, verdict
 from app.verification.judge import PartitionJudge, States
@@ -55,7 +56,7 @@ class Evidence(NamedTuple):
     required: Mapping[int, int]
     log_ids: Mapping[int, str]
     tables: Tables | None = None
-    books: Mapping[str, BookAnswer] | None = None
+    books: Mapping[str, Book] | None = None
     entries: Sequence[Entry] = ()
     states: Callable[[int, Findings], Awaitable[States]] | None = None
     patience_s: float = 0.0
@@ -86,7 +87,7 @@ class Streams(NamedTuple):
         for effective, stream in outputs:
             while records := await stream.read():
                 effective.show(records)
-        judge_.end_of_orders()
+        judge_.end_of_orders(self.executions.end)
 
     async def wait_for_missing(self, judge_: PartitionJudge, patience_s: float) -> None:
         """A working venue reports its last commands a moment later, some only after a killed worker's next start."""
@@ -118,12 +119,15 @@ class _Pass:
         self._books = None if evidence.books is None else Books(evidence.books)
         self._counts: dict[str, dict[str, int]] = {table: {} for table in KEYS}
         self._in_flight: list[str] = []
+        self._judged: set[int] = set()
 
     async def partition(self, logs: Logs, number: int) -> None:
         """Judge the next one."""
         evidence, findings = self._evidence, self._findings
+        self._judged.add(number)
         states = await evidence.states(number, findings) if evidence.states else None
         streams = await Streams.of(logs, number)
+        self._compare_position(number, streams.executions.end)
         judge_ = PartitionJudge(
             number,
             logs.partitions,
@@ -149,19 +153,27 @@ class _Pass:
             self._counts[table] |= counts
         if missing := judge_.end():
             self._in_flight.append(f"orders[{number}]: {missing:,} reports had not come yet")
-        self._compare_position(number, streams.executions.end)
 
     async def end(self) -> Verdict:
         """What can be said when all partitions are judged."""
-        findings, tables = self._findings, self._evidence.tables
-        for table in KEYS if tables is not None else ():
-            assert tables is not None
-            _complain(findings.postgres, compare_counts(table, await tables.counts(table), self._counts[table]))
+        findings = self._findings
+        await self._compare_counts()
         findings.books.compared = len(self._evidence.books or ())
         _complain(findings.books, self._books.end() if self._books else ())
         findings.requests.compared = len(self._promises)
         _complain(findings.requests, self._promises.end())
-        return verdict(findings, self._naive, tuple(self._in_flight))
+        return verdict(findings, self._naive, tuple(self._in_flight), self._evidence.log_ids)
+
+    async def _compare_counts(self) -> None:
+        """Rows that the log does not give, and positions of partitions that are not there."""
+        tables, finding = self._evidence.tables, self._findings.postgres
+        if tables is None:
+            return
+        for table in KEYS:
+            _complain(finding, compare_counts(table, await tables.counts(table), self._counts[table]))
+        missing = (f"{EXECUTIONS.name}[{number}]" for number in tables.positions if number not in self._judged)
+        strange = [*tables.strange_topics, *missing]
+        _complain(finding, (f"Postgres sink_progress: a position of {name}, which does not exist" for name in strange))
 
     async def _compare_rows(self, rows: Mapping[str, Rows]) -> None:
         tables, finding = self._evidence.tables, self._findings.postgres
@@ -176,14 +188,17 @@ class _Pass:
                 _complain(finding, compare(table, found, {key: expected[key] for key in some}))
 
     def _compare_position(self, number: int, end: int) -> None:
-        tables, finding = self._evidence.tables, self._findings.postgres
+        """Whether Postgres has recorded this log, and no more of it than there is."""
+        tables, finding = self._evidence.tables, self._findings.origin
         if tables is None or number not in tables.positions:
             return
+        finding.compared += 1
         position, log_id = tables.positions[number], tables.log_ids[number]
-        if position > end:
-            finding.complain(f"Postgres has recorded executions[{number}] up to {position}, it ends at {end}")
+        name = f"Postgres sink_progress: {EXECUTIONS.name}[{number}]"
         if log_id != (right := self._evidence.log_ids.get(number)):
-            finding.complain(f"Postgres has recorded the log {log_id} in partition {number}, this is {right}")
+            finding.complain(f"{name} is of the log {log_id}, orders[{number}] of {right}: these are two installations")
+        elif position > end:
+            finding.complain(f"{name} is recorded up to {position}, the topic ends at {end}: it lost its end")
 
 
 def _complain(finding: Finding, sentences: Iterable[str]) -> None:

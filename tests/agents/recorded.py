@@ -15,16 +15,12 @@ from app.matching.events import split
 from app.models.commands import scale_of
 from app.models.reports import decode_report, encode, report_message
 from app.postgres import Recorder, Sink
+from app.postgres.audit import CASTS
 from app.verification.rows import KEYS, ExpectedRows, compare, compare_counts
 from tests.matching.streams import commands
 
 TOPIC = "executions"
 LOG_ID = "00000000-0000-4000-8000-000000000001"
-COLUMNS = {
-    "uuid": "{}::text",
-    "numeric": "{}::text",
-    "timestamp with time zone": "(extract(epoch FROM {}) * 1000)::bigint",
-}
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,7 @@ def records(values: Iterable[bytes], first_offset: int = 0) -> list[Record]:
 
 def differences(database_url: str, reports: Iterable[bytes], next_offsets: dict[int, int]) -> list[str]:
     """What is wrong in Postgres, if it should hold exactly these reports and positions."""
-    rows, lines = ExpectedRows(), []
+    rows, lines = ExpectedRows(0), []
     for value in reports:
         rows.add(decode_report(value))
     settled, rest = rows.take(), rows.rest()
@@ -82,10 +78,10 @@ def table_rows(database_url: str, table: str) -> list[dict[str, Any]]:
     types = ask(
         database_url, "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = %s", table
     )
-    columns = ", ".join(COLUMNS.get(type_, "{}").format(name) for name, type_ in types)
+    columns = ", ".join(CASTS.get(type_, "t.{}").format(name) for name, type_ in types)
     return [
         dict(zip([name for name, _ in types], row, strict=True))
-        for row in ask(database_url, f"SELECT {columns} FROM {table}")
+        for row in ask(database_url, f"SELECT {columns} FROM {table} t")
     ]
 
 

@@ -1,17 +1,22 @@
 """An honest venue in one process: a generated log, what it gives, and the answers that its clients got."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import accumulate, islice
 from uuid import UUID
 
 from aiokafka.partitioner import murmur2
 
-from app.models.commands import Genesis, encode_command
+from app.matching.words import Outcome as Decision
+from app.models.answers import Book, BookLevel
+from app.models.checksum import CHECKED_LEVELS, book_checksum
+from app.models.commands import CancelOrder, Genesis, decode_command, encode_command
+from app.models.decimals import Scale
+from app.models.http import rfc3339
 from app.models.reports import decode_report, encode
+from app.oracle import Oracle
 from app.topics import EXECUTIONS, ORDERS, TRADES
-from app.verification.books import BookAnswer
 from app.verification.engines import LogRecord, NaivePartition
 from app.verification.findings import Verdict
 from app.verification.ledger import Entry, Kind, Outcome, Request
@@ -53,8 +58,9 @@ class Telling:
     tables: dict[str, list[Row]] | None
     positions: dict[int, int]
     log_ids: dict[int, str]
-    books: dict[str, BookAnswer]
+    books: dict[str, Book]
     entries: list[Entry] = field(default_factory=list)
+    strange_topics: tuple[str, ...] = ()
 
     @property
     def partitions(self) -> int:
@@ -100,10 +106,11 @@ def telling(profile: str = "crossing", seed: int = 1, count: int = 1_000) -> Tel
         {},
         {p: str(UUID(int=p)) for p in orders},
         {},
-        [entry for request in asked for entry in _answered(request)],
     )
     for number, records in orders.items():
         _carry_out(told, number, records)
+    canceled = set(_canceled(told))
+    told.entries += [entry for request in asked for entry in _answered(request, canceled)]
     return told
 
 
@@ -118,7 +125,7 @@ def _log(profile: str, asked: list[Request]) -> dict[int, list[LogRecord]]:
 
 def _carry_out(told: Telling, number: int, orders: list[LogRecord]) -> None:
     """What the naive engine gives for a partition goes to the topics, the tables and the books."""
-    partition, rows = NaivePartition(number, PARTITIONS), ExpectedRows()
+    partition, rows = NaivePartition(number, PARTITIONS), ExpectedRows(number)
     executions, trades = told.executions[number], told.trades[number]
     for record in orders:
         outcome = partition.apply(*record)
@@ -133,17 +140,40 @@ def _carry_out(told: Telling, number: int, orders: list[LogRecord]) -> None:
             told.tables[table] += found.values()
     told.positions[number] = len(executions)
     for instrument, (oracle, scale) in partition.books.items():
-        sides = (
-            [(scale.price(level.price), scale.quantity(level.quantity), level.orders) for level in levels]
-            for levels in oracle.depth(1_000)
+        told.books[instrument] = _shown(instrument, oracle, scale)
+
+
+def _shown(instrument: str, oracle: Oracle, scale: Scale) -> Book:
+    """The naive engine's book as a gateway answers it."""
+    sides: list[list[BookLevel]] = []
+    for levels in oracle.depth(1_000):
+        totals = accumulate(level.quantity for level in levels)
+        sides.append(
+            [
+                BookLevel(scale.price(level.price), scale.quantity(level.quantity), level.orders, scale.quantity(total))
+                for level, total in zip(levels, totals, strict=True)
+            ]
         )
-        told.books[instrument] = BookAnswer(oracle.seq, *sides)
+    best = ([(level.price, level.quantity) for level in side[:CHECKED_LEVELS]] for side in sides)
+    return Book(instrument, oracle.seq, rfc3339(oracle.time_ms), *sides, book_checksum(*best))
 
 
-def _answered(request: Request) -> list[Entry]:
-    """201 for orders, 422 for nonsense; what a cancel was answered does not matter here."""
+def _canceled(told: Telling) -> Iterator[str]:
+    """The keys of the cancels that the engine carried out."""
+    for number, records in told.executions.items():
+        for record in records:
+            report = decode_report(record.value or b"")
+            if report.command == "cancel" and report.outcome is Decision.ACCEPTED:
+                command = decode_command(told.orders[number][report.offset].value)
+                assert isinstance(command, CancelOrder)
+                yield command.command_id
+
+
+def _answered(request: Request, canceled: Set[str]) -> list[Entry]:
+    """201 for orders, 422 for nonsense; 200 for a cancel that was carried out, else 409."""
     if request.kind is Kind.CANCEL:
-        return []
+        done = request.key in canceled
+        return [Entry(request, Outcome.OK if done else Outcome.REFUSED, 200 if done else 409, 1, 0, 1)]
     if request.must_refuse or not request.places:
         return [Entry(request, Outcome.REFUSED, 400, 1, 0, 1)]
     if request.kind is Kind.HOSTILE:

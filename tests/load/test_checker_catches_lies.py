@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from app.models import identity
-from app.verification.books import BookAnswer
 from app.verification.engines import LogRecord
 from app.verification.ledger import Entry, Kind, Outcome
 from load.request import Terms, place
@@ -108,7 +109,7 @@ def lose_the_last_report(told: Telling) -> None:
 
 def repeat_with_other_bytes(told: Telling) -> None:
     records, index = _report_with_trade(told)
-    records.append(records[index])
+    records.append(records[index]._replace(offset=len(records)))
     _edit(records, -1, b'"remaining_quantity":"0.00"', b'"remaining_quantity":"0.01"')
 
 
@@ -140,6 +141,16 @@ def forget_the_sinks_position(told: Telling) -> None:
     told.positions[0] -= 1
 
 
+def record_another_log(told: Telling) -> None:
+    """Its rows differ too, because it has recorded other commands."""
+    change_a_row(told)
+    told.log_ids = dict(told.log_ids) | {0: str(UUID(int=99))}
+
+
+def claim_a_position_of_another_topic(told: Telling) -> None:
+    told.strange_topics = ("clearing",)
+
+
 def accept_and_lose(told: Telling) -> None:
     request = place(Kind.LIMIT, Terms("ann", "BTC-USD", "buy", "limit", "1.00", "1.00"), "never-sent")
     told.entries.append(Entry(request, Outcome.OK, 201, 1, 0, 1, request.order_id))
@@ -150,6 +161,16 @@ def refuse_and_carry_out(told: Telling) -> None:
     entry = told.entries[at]
     told.entries = [other for other in told.entries if other.request.order_id != entry.request.order_id]
     told.entries.append(entry._replace(outcome=Outcome.REFUSED, status=422))
+
+
+def refuse_a_cancel_and_carry_it_out(told: Telling) -> None:
+    at = next(at for at, entry in enumerate(told.entries) if entry.status == 200)
+    told.entries[at] = told.entries[at]._replace(outcome=Outcome.REFUSED, status=409)
+
+
+def accept_a_cancel_and_lose_it(told: Telling) -> None:
+    at = next(at for at, entry in enumerate(told.entries) if entry.status == 409)
+    told.entries[at] = told.entries[at]._replace(outcome=Outcome.OK, status=200)
 
 
 def answer_another_id(told: Telling) -> None:
@@ -176,8 +197,8 @@ def make_another_order_than_asked(told: Telling) -> None:
 def show_a_wrong_level(told: Telling) -> None:
     assert told.books is not None
     name, book = next((name, book) for name, book in told.books.items() if book.bids)
-    price, quantity, orders = book.bids[0]
-    told.books[name] = BookAnswer(book.seq, [(price, quantity, orders + 1), *book.bids[1:]], book.asks)
+    best = replace(book.bids[0], orders=book.bids[0].orders + 1)
+    told.books[name] = replace(book, bids=[best, *book.bids[1:]])
 
 
 LIES: list[tuple[Callable[[Telling], None], str, str]] = [
@@ -188,7 +209,7 @@ LIES: list[tuple[Callable[[Telling], None], str, str]] = [
     (say_another_status, "O2", 'status is "canceled", but "filled"'),
     (enlarge_a_fill, "O2", 'trades[0].quantity is "1'),
     (lose_a_report, "O2", "jumps from seq"),
-    (lose_the_last_report, "O2", "ends at seq"),
+    (lose_the_last_report, "O1", "it lost its end"),
     (repeat_with_other_bytes, "O2", "is repeated with other bytes"),
     (use_another_key, "O2", "has the key b'DOGE-EUR'"),
     (take_a_command_out_of_the_log, "O2", "by the log"),
@@ -196,12 +217,18 @@ LIES: list[tuple[Callable[[Telling], None], str, str]] = [
     (add_a_row, "O4", "Postgres trades: "),
     (change_a_row, "O4", "filled_quantity is '99.00', by the log"),
     (forget_the_sinks_position, "O4", "by the log"),
+    (
+        record_another_log,
+        "O1",
+        "executions[0] is of the log 00000000-0000-0000-0000-000000000063, orders[0] of 00000000",
+    ),
+    (claim_a_position_of_another_topic, "O4", "sink_progress: a position of clearing, which does not exist"),
     (accept_and_lose, "O5", "201 for order"),
     (refuse_and_carry_out, "O5", "and it was made"),
     (answer_another_id, "O5", "names"),
     (accept_nonsense, "O5", "for a request that must be refused"),
     (make_another_order_than_asked, "O5", "asked for"),
-    (show_a_wrong_level, "O3", "buy level 1 is"),
+    (show_a_wrong_level, "O3", ": bids[0].orders is "),
 ]
 
 
@@ -236,3 +263,20 @@ async def test_reports_that_do_not_add_up_are_found_without_any_engine(
     conservation = (await told.judged()).findings[-1]
     assert conservation.oracle == "O6"
     assert sentence in (conservation.first or "")
+
+
+@pytest.mark.parametrize(
+    ("lie", "sentence"),
+    [
+        (refuse_a_cancel_and_carry_it_out, "O5: 409 for the cancel of "),
+        (accept_a_cancel_and_lose_it, "O5: 200 for the cancel of "),
+    ],
+)
+async def test_a_wrong_answer_to_a_cancel_is_caught(lie: Callable[[Telling], None], sentence: str) -> None:
+    """A cancel may come too late or not: its own report says which."""
+    told = honest.telling("one-price")
+    verdict = await told.judged(naive=False)
+    assert verdict.is_right, verdict.as_text()
+    lie(told)
+    verdict = await told.judged(naive=False)
+    assert verdict.first is not None and verdict.first.startswith(sentence), verdict.as_text()

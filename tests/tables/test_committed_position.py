@@ -1,17 +1,17 @@
 """A position that the group commits is covered by a manifest (exactness.md, I4)."""
 
-from app.verification.findings import Finding
+from app.verification.findings import Finding, Findings
 from tables.changelog import manifest_key, manifest_value
 from tables.verification import ChangelogStates
 
 
 def _found(position: int) -> Finding:
     """What is found when the group is at a position and the only manifest's floor is 7."""
-    finding = Finding("O3", "states")
-    states = ChangelogStates(0, "this-log", finding)
+    findings = Findings()
+    states = ChangelogStates(0, "this-log", findings)
     states.read([(manifest_key(7), manifest_value(7, "this-log", {}, 0))])
     states.committed(position)
-    return finding
+    return findings.states
 
 
 def test_a_position_up_to_the_floor_is_right() -> None:

@@ -9,7 +9,7 @@ from app.engine import Partition
 from app.matching.words import OrderType, Side
 from app.models.commands import Genesis, ListInstrument, PlaceOrder, encode_command
 from app.verification.engines import LogRecord
-from app.verification.findings import Finding
+from app.verification.findings import Findings, Verdict, verdict
 from tables.books import Subjects
 from tables.changelog import Named, block_key, manifest_key, manifest_value, snapshot_key
 from tables.checkpoint import Record
@@ -54,10 +54,10 @@ def honest(log: list[LogRecord]) -> dict[bytes, bytes]:
     return records
 
 
-def _found(log: list[LogRecord], records: list[Record]) -> Finding:
+def _found(log: list[LogRecord], records: list[Record]) -> Verdict:
     """What is said of a changelog with these records."""
-    finding = Finding("O3", "states")
-    states, partition = ChangelogStates(0, LOG, finding), Partition(0, 1)
+    findings = Findings()
+    states, partition = ChangelogStates(0, LOG, findings), Partition(0, 1)
     states.read(records)
     states.all_read()
     for record in log:
@@ -67,16 +67,16 @@ def _found(log: list[LogRecord], records: list[Record]) -> Finding:
             states.after(outcome.instrument, record.offset, partition)
             for report in outcome.reports:
                 states.heard(report.instrument, report.seq, report.seq - 1)
-    states.end(partition)
-    return finding
+    states.end(partition, executions=ORDERS + 1)
+    return verdict(findings, naive=False)
 
 
 def test_an_honest_changelog_is_found_right(log: list[LogRecord], honest: dict[bytes, bytes]) -> None:
     """Snapshots, chunks, blocks and the manifest; again too, as two owners write them, and without the older one."""
     records: list[Record] = [*honest.items(), *honest.items()]
-    finding = _found(log, [*records, (snapshot_key(NAME, SNAPSHOTS[0]), None)])
-    assert finding.first is None
-    assert finding.compared == 2 * len(honest)
+    verdict = _found(log, [*records, (snapshot_key(NAME, SNAPSHOTS[0]), None)])
+    assert verdict.is_right, verdict.as_text()
+    assert verdict.findings[-1].compared == 2 * len(honest)
 
 
 def _altered(value: bytes) -> bytes:
@@ -144,6 +144,18 @@ def send_readers_too_far(honest: dict[bytes, bytes]) -> list[Record]:
     return [*honest.items(), (manifest_key(501), manifest_value(501, LOG, named, 0))]
 
 
+def send_readers_beyond_the_end(honest: dict[bytes, bytes]) -> list[Record]:
+    """Nothing was reported after the snapshot, so only the end of `executions` can tell."""
+    named = {NAME: Named(SNAPSHOTS[-1], ORDERS + 1, ORDERS + 2)}
+    return [*(honest | {manifest_key(FLOOR): manifest_value(FLOOR, LOG, named, 0)}).items()]
+
+
+def send_readers_of_the_unnamed_too_far(honest: dict[bytes, bytes]) -> list[Record]:
+    """An owner's manifests send nobody further than readers of what they name."""
+    named = {NAME: Named(SNAPSHOTS[-1], ORDERS + 1, ORDERS)}
+    return [*(honest | {manifest_key(FLOOR): manifest_value(FLOOR, LOG, named, ORDERS + 1)}).items()]
+
+
 def continue_beyond_the_log(honest: dict[bytes, bytes]) -> list[Record]:
     """Commands are gone, or the floor is made up."""
     named = {NAME: Named(SNAPSHOTS[-1], ORDERS + 1, 0)}
@@ -173,6 +185,8 @@ LIES: list[tuple[Lie, str]] = [
     (promise_too_much, "the manifest at 1000 covers BTC-USD up to 500, its command 999 is below"),
     (name_another_seq, "names BTC-USD@5001 with seq 5000, by the log it is 5001"),
     (send_readers_too_far, "sends readers of BTC-USD that have seq 500 to executions 600, the next report is at 500"),
+    (send_readers_beyond_the_end, "a manifest sends readers to executions 5002, which end at 5001"),
+    (send_readers_of_the_unnamed_too_far, "of what it does not name to 5001, which cannot be above"),
     (continue_beyond_the_log, "a manifest continues at 9999, the commands end at 5002"),
     (belong_to_another_log, "the log 00000000-0000-0000-0000-000000000002"),
     (hold_what_is_not_ours, "has the key b'hello', which is none of ours"),
@@ -184,5 +198,5 @@ def test_a_lie_in_the_changelog_has_its_sentence(
     lie: Lie, sentence: str, log: list[LogRecord], honest: dict[bytes, bytes]
 ) -> None:
     """The first thing that is said leads to the place."""
-    finding = _found(log, lie(honest))
-    assert finding.first is not None and sentence in finding.first, finding.first
+    first = _found(log, lie(honest)).first
+    assert first is not None and sentence in first, first
