@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from functools import partial
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 from aiokafka import TopicPartition
@@ -11,7 +12,7 @@ from aiokafka import TopicPartition
 from app.engine import Partition
 from app.groups import committed
 from app.matching.identities import BLOCK
-from app.models.snapshots import DamagedSnapshot, State, decode_state, encode_block
+from app.models.snapshots import DamagedSnapshot, State, block_payload, decode_state, encode_block
 from app.topics import ORDERS
 from app.verification.effective import difference
 from app.verification.findings import Findings
@@ -202,8 +203,9 @@ class ChangelogStates:
             end = book.identities.total // BLOCK
             for number in range(self._blocks.get(instrument, 0), end):
                 key = block_key(instrument, number)
-                if not self._is_equal(key, encode_block(book.id_block(number))):
-                    self._complain(f"the id block {key.decode()} is not what the log gives")
+                block = encode_block(book.id_block(number))
+                if not self._is_equal(key, block):
+                    self._complain(f"the id block {key.decode()}: {self._block_differs(key, block)}")
             self._blocks[instrument] = end
 
     def heard(self, instrument: str, seq: int, offset: int) -> None:
@@ -266,6 +268,12 @@ class ChangelogStates:
             return str(damage)
         return f"{difference(_readable(found), _readable(right))} by the log"
 
+    def _block_differs(self, key: bytes, right: bytes) -> str:
+        found = self._latest.get(key)
+        if found is None:
+            return "was not what the log gives"
+        return f"{difference(*map(block_payload, (found, right)))} by the log"
+
     def _chunk(self, state: State, number: int) -> bytes | None:
         return self._latest.get(snapshot_key(state.instrument, state.offset, number))
 
@@ -278,4 +286,13 @@ def _digest(value: bytes) -> bytes:
 
 
 def _readable(state: State) -> bytes:
-    return msgspec.json.encode(state._asdict())
+    """As JSON in which every field has its name."""
+    return msgspec.json.encode(_with_names(state))
+
+
+def _with_names(value: Any) -> Any:
+    if not isinstance(value, tuple):
+        return value
+    names: tuple[str, ...] | None = getattr(value, "_fields", None)
+    parts = [_with_names(part) for part in value]
+    return dict(zip(names, parts, strict=True)) if names else parts

@@ -85,6 +85,11 @@ def encode_block(block: Block) -> bytes:
     return _seal(_encode((FORMAT_VERSION, block)))
 
 
+def block_payload(value: bytes) -> bytes:
+    """An id block's JSON, [format, records], without its checksum; whatever it is, for a comparison."""
+    return value[DIGEST_BYTES:]
+
+
 def decode_block(value: bytes) -> Block:
     """The content of an id block; raises DamagedSnapshot."""
     version, block = _read(_decode_block, _unseal(value))

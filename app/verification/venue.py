@@ -173,7 +173,8 @@ class _Pass:
             _complain(finding, compare_counts(table, await tables.counts(table), self._counts[table]))
         missing = (f"{EXECUTIONS.name}[{number}]" for number in tables.positions if number not in self._judged)
         strange = [*tables.strange_topics, *missing]
-        _complain(finding, (f"Postgres sink_progress: a position of {name}, which does not exist" for name in strange))
+        sentence = "Postgres sink_progress: a position of {}, which does not exist"
+        _complain(self._findings.origin, map(sentence.format, strange))
 
     async def _compare_rows(self, rows: Mapping[str, Rows]) -> None:
         tables, finding = self._evidence.tables, self._findings.postgres

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import pytest
@@ -28,6 +28,7 @@ from tables.verification import changelog_states
 LONG = bool(os.environ.get("MATCHSTREAM_LONG"))
 """Whether tests that have a longer form run it (`make faults`)."""
 LISTED_TIMEOUT_S = 60.0
+TRADED_S, TRADED_RATE = 4.0, 100
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +36,28 @@ async def venue(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue
     """One process of each role, for tests that break nothing; snapshots come often, so that everything meets them."""
     async with running_venue(tmp_path_factory.mktemp("venue"), env={"SNAPSHOT_INTERVAL_S": "2"}) as running:
         yield running
+
+
+class Traded(NamedTuple):
+    """A venue that has traded, and what its clients were told."""
+
+    venue: Venue
+    ledger: Ledger
+
+
+@pytest.fixture(scope="session")
+async def traded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Traded]:
+    """A venue that was found right after some trading, in which nobody starts again what stops.
+
+    Whoever breaks it comes last: tests/integration/test_verify.py.
+    """
+    async with running_venue(tmp_path_factory.mktemp("verified"), supervised=False) as running:
+        stream = requests(PROFILES["crossing"], 3, MIXED, tag="verified")
+        loop = OpenLoop(running.url, stream, TRADED_RATE, TRADED_S, connections=16, timeout_s=5.0, seed=3)
+        await loop.run()
+        verdict = await run.check(addresses(running), loop.ledger)
+        assert verdict.is_right, verdict.as_text()
+        yield Traded(running, loop.ledger)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -17,23 +17,18 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from app.engine import partition_of
 from app.groups import members
-from app.local.venue import Venue, running_venue
+from app.local.venue import Venue
 from app.streaming.failstop import EXIT_CODE
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TOPICS
 from load.client import Client
-from load.generator import requests
 from load.ledger import Ledger
-from load.openloop import OpenLoop
-from load.profiles import MIXED, PROFILES
 from load.request import Terms
-from load.run import check
 from tables.changelog import manifest_key, manifest_value
-from tests.integration.conftest import addresses, records, under_load
+from tests.integration.conftest import Traded, records, under_load
 
 FAUST = Path(sys.executable).with_name("faust")
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 8
-SECONDS = 4.0
 RATE = 100
 REFUSAL_TIMEOUT_S = 120.0
 COMMAND_TIMEOUT_S = 300.0
@@ -48,16 +43,10 @@ class Told(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-async def venue(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
-    """A venue that has traded, in which nobody starts again what stops."""
-    async with running_venue(tmp_path_factory.mktemp("verified"), supervised=False) as running:
-        stream = requests(PROFILES["crossing"], 3, MIXED, tag="verified")
-        loop = OpenLoop(running.url, stream, RATE, SECONDS, connections=16, timeout_s=5.0, seed=3)
-        await loop.run()
-        verdict = await check(addresses(running), loop.ledger)
-        assert verdict.is_right, verdict.as_text()
-        loop.ledger.write(running.folder / "ledger.jsonl")
-        yield running
+def venue(traded: Traded) -> Venue:
+    """The last test module that uses it may break it."""
+    traded.ledger.write(traded.venue.folder / "ledger.jsonl")
+    return traded.venue
 
 
 async def cli(venue: Venue, *arguments: str) -> Told:

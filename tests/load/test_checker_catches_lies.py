@@ -222,7 +222,7 @@ LIES: list[tuple[Callable[[Telling], None], str, str]] = [
         "O1",
         "executions[0] is of the log 00000000-0000-0000-0000-000000000063, orders[0] of 00000000",
     ),
-    (claim_a_position_of_another_topic, "O4", "sink_progress: a position of clearing, which does not exist"),
+    (claim_a_position_of_another_topic, "O1", "sink_progress: a position of clearing, which does not exist"),
     (accept_and_lose, "O5", "201 for order"),
     (refuse_and_carry_out, "O5", "and it was made"),
     (answer_another_id, "O5", "names"),
