@@ -39,6 +39,7 @@ bench: $(VENV)/dev.stamp ## A short run of each benchmark: core, matching, recov
 	@$(PYTHON) -m benchmarks.core --runs 3
 	@$(PYTHON) -m benchmarks.matching --orders 200000
 	@$(PYTHON) -m benchmarks.recovery --small
+	@$(PYTHON) -m benchmarks.sizes --rate 200 --seconds 30
 	@$(PYTHON) -m benchmarks.stages --rates 500 1000 2000 --seconds 15
 	@$(PYTHON) -m benchmarks.pipeline --seconds 15
 

@@ -57,7 +57,7 @@ class BookSubject(NamedTuple):
 
     @property
     def size(self) -> int:
-        return self.book.open_orders
+        return self.book.open_orders + self.book.identities.unfinished
 
     def freeze(self) -> FrozenState:
         return FrozenState(self.book.state(), self.log_id, self.book.id_block)

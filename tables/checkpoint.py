@@ -12,10 +12,16 @@ from typing import ClassVar, NamedTuple, Protocol
 
 from tables.changelog import Fence, Loaded, Named, block_key, manifest_key, manifest_value, obsolete
 
-# A subject is due for a snapshot after this many events, or as many as half its size: about 100 bytes an event.
+# A snapshot writes every entry of its subject again, about 100 bytes each. So a subject is due
+# after this many events, or half as many as it has entries: two entries an event;
 MIN_EVENTS = 500
-# Or when its oldest event without a snapshot is older than this, or 1 ms for each unit of size.
-MAX_AGE_MS = 2_000
+# or when its oldest event without a snapshot is this old, and this much for each entry: a kilobyte a second at most,
+# however few events come;
+MIN_AGE_MS = 2_000
+AGE_MS_PER_ENTRY = 100
+# or when a start would read this many records of the partition again for its sake, less than a second's work, or half
+# as many as it has entries to load.
+MAX_REPLAY = 20_000
 
 Record = tuple[bytes, bytes | None]
 
@@ -69,7 +75,7 @@ class Subject(Protocol):
 
     @property
     def size(self) -> int:
-        """What a snapshot costs, in entries."""
+        """How many entries a snapshot has: open orders, and ids of the unfinished block."""
 
     def freeze(self) -> Frozen: ...
 
@@ -177,7 +183,11 @@ class Checkpoint:
 
     def _is_due(self, name: str, uncovered: _Uncovered, now_ms: int) -> bool:
         size = self.subjects[name].size
-        return uncovered.count >= max(MIN_EVENTS, size // 2) or now_ms - uncovered.since_ms >= max(MAX_AGE_MS, size)
+        return (
+            uncovered.count >= max(MIN_EVENTS, size // 2)
+            or now_ms - uncovered.since_ms >= max(MIN_AGE_MS, AGE_MS_PER_ENTRY * size)
+            or self.position - uncovered.first_offset >= max(MAX_REPLAY, size // 2)
+        )
 
     def _plan(self, chosen: list[str]) -> "_Plan":
         """Everything that will be written, fixed before the first wait: matching goes on meanwhile."""

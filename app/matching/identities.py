@@ -38,6 +38,11 @@ class Identities:
         self._window_count = 0
         self._window_ms = 0
 
+    @property
+    def unfinished(self) -> int:
+        """How many records the unfinished block has."""
+        return self.total % BLOCK
+
     def set_window(self, count: int, ms: int) -> None:
         """The window in force from the next command on."""
         self._window_count, self._window_ms = count, ms

@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 import psycopg2
@@ -29,13 +28,14 @@ from load.client import Client
 from load.ledger import Ledger
 from load.request import Terms
 from tables.changelog import MANIFEST, Manifest, block_key, decode_manifest, parse
+from tables.checkpoint import MIN_EVENTS
 from tests.integration import fields
 from tests.integration.conftest import Traded, records
 from tests.integration.fields import Path, alter_message, altered, has
 from tests.integration.recording import COLUMNS, TABLES, Recorded, Topic, copied, record
 
 CHANGELOG = BOOKS_CHANGELOG.name
-MARKET, LARGE = "ETH-USD", "BTC-USD"
+MARKET, LARGE = "ETH-USD", "XRP-USD"
 NUMBER, LARGE_NUMBER = (partition_of(name, app.conf.topic_partitions) for name in (MARKET, LARGE))
 PARTS = 9  # of a verdict: everything but nothing is looked at
 RESERVED = reserved_instrument(NUMBER)
@@ -51,17 +51,16 @@ async def everything(traded: Traded) -> Recorded:
         placed = await client.place(Terms("watcher", MARKET, "buy", "limit", "0.01", "1.00"))
         assert (await client.cancel(placed.json()["order_id"])).status == 200
     await _write(broker, NUMBER, OTHERS)
-    await _write(broker, LARGE_NUMBER, _orders("key", BLOCK))
+    await _write(broker, LARGE_NUMBER, _ids(BLOCK + MIN_EVENTS))  # a snapshot lacks fewer than MIN_EVENTS
     wanted = {block_key(LARGE, 0): LARGE_NUMBER, f"{RESERVED}@".encode(): NUMBER, f"{MARKET}@".encode(): NUMBER}
-    while missing := _missing(await records(broker, CHANGELOG), wanted):
-        if LARGE_NUMBER in missing:
-            await _write(broker, LARGE_NUMBER, _orders(str(uuid4())[:8], 200))
+    while _is_missing(await records(broker, CHANGELOG), wanted):
+        pass
     return await record(venue, ledger.entries)
 
 
-def _missing(changelog: Topic, wanted: dict[bytes, int]) -> set[int]:
-    """The partitions in which no key begins as it is wanted."""
-    return {n for key, n in wanted.items() if not any((r.key or b"").startswith(key) for r in changelog[n])}
+def _is_missing(changelog: Topic, wanted: dict[bytes, int]) -> bool:
+    """Whether of these beginnings of keys there is one that no key has."""
+    return not all(any((r.key or b"").startswith(key) for r in changelog[n]) for key, n in wanted.items())
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +69,7 @@ async def recorded(traded: Traded, everything: Recorded) -> Recorded:
     return everything.only(NUMBER, await asyncio.to_thread(copied, traded.venue))
 
 
-RESTS = {"client_id": "rests", "side": "buy", "quantity": "0.01"}
+RESTS: dict[str, Any] = {"client_id": "rests", "side": "buy", "quantity": "0.01"}
 UNLISTED = encode_command(PlaceOrder("NO-SUCH", client_order_id="key", type="limit", price="1", **RESTS))
 STOP = {"client_order_id": "stop", "type": "stop_limit", "stop_price": "99999.00", "price": "99999.00"}
 ICEBERG = {
@@ -93,12 +92,10 @@ OTHERS = [
 ]
 
 
-def _orders(tag: str, count: int) -> list[tuple[bytes, str]]:
-    """Orders that rest, each with its key in the topic."""
-    orders = (
-        PlaceOrder(LARGE, client_order_id=f"{tag}-{n}", type="limit", price=f"{n % 50 + 2}.00", **RESTS)
-        for n in range(count)
-    )
+def _ids(count: int) -> list[tuple[bytes, str]]:
+    """Orders that leave nothing but their ids, each with its key in the topic."""
+    ends_at_once = RESTS | {"type": "limit", "price": "0.01", "time_in_force": "IOC"}
+    orders = (PlaceOrder(LARGE, client_order_id=f"id-{n}", **ends_at_once) for n in range(count))
     return [(encode_command(order), LARGE) for order in orders]
 
 

@@ -24,7 +24,7 @@ from load.client import Client
 from load.ledger import Ledger
 from load.request import Terms
 from tables.changelog import manifest_key, manifest_value
-from tests.integration.conftest import Traded, records, under_load
+from tests.integration.conftest import Traded, list_market, records, under_load
 
 FAUST = Path(sys.executable).with_name("faust")
 ROOT = Path(__file__).parents[2]
@@ -104,21 +104,22 @@ async def test_an_honest_venue_is_right_while_it_works(venue: Venue) -> None:
 
 async def test_a_table_shows_what_the_worker_has(venue: Venue) -> None:
     """Beside the running worker, from its disk; and from the changelog, from anywhere."""
+    market = await list_market(venue)  # the smaller a market, the sooner it has a snapshot
     async with Client(venue.url) as client:
-        placed = (await client.place(Terms("watcher", "BTC-USD", "buy", "limit", "0.01", "1.00"))).json()
+        placed = (await client.place(Terms("watcher", market, "buy", "limit", "0.01", "1.00"))).json()
         await client.matched(placed["order_id"])
     for where in ("--local", "--changelog"):
-        command = ("table", "books", "BTC-USD", where, "--json")
-        async with asyncio.timeout(COMMAND_TIMEOUT_S):  # a snapshot is at most two seconds behind
+        command = ("table", "books", market, where, "--json")
+        async with asyncio.timeout(COMMAND_TIMEOUT_S):
             while placed["order_id"] not in (told := await cli(venue, *command)).out:
                 pass
         assert told.code == 0, told
         shown = json.loads(told.out)
-        assert shown["instrument"] == "BTC-USD" and shown["bids"][-1]["order_id"] == placed["order_id"]
+        assert shown["instrument"] == market and shown["bids"][-1]["order_id"] == placed["order_id"]
         found = await cli(venue, "table", "order-ids", placed["order_id"], where)
         assert found.code == 0 and f"id {placed['order_id']}  seq {shown['bids'][-1]['seq']}" in found.out
     listed = await cli(venue, "table", "books")
-    assert listed.code == 0 and "BTC-USD" in listed.out and "LTC-USD" in listed.out
+    assert listed.code == 0 and market in listed.out
 
 
 async def test_rebuild_refuses_while_a_worker_has_the_partitions(venue: Venue) -> None:

@@ -646,6 +646,8 @@ class World:
         for name, (offset, seq, executions) in manifest["named"].items():
             if self.reference.seqs[name, offset] != seq:
                 raise Violation("manifest differs", name, offset, seq)
+            if executions < manifest["executions"]:
+                raise Violation("what is not named begins above what is", name, executions, manifest["executions"])
             if executions > self.broker.effective_at.get((name, seq + 1), executions):
                 raise Violation("reading would begin above the next effective report", name, offset, executions)
         for name in {*INSTRUMENTS, RESERVED} - manifest["named"].keys():
