@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import psycopg2
@@ -24,11 +25,13 @@ from app.models.snapshots import State, _seal, decode_block, decode_state, encod
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
 from app.verification.ledger import Entry, Outcome
 from app.verification.rows import KEYS
+from app.verification.running import Addresses, verify
 from load.client import Client
 from load.ledger import Ledger
 from load.request import Terms
 from tables.changelog import MANIFEST, Manifest, block_key, decode_manifest, parse
 from tables.checkpoint import MIN_EVENTS
+from tables.verification import changelog_states
 from tests.integration import fields
 from tests.integration.conftest import Traded, records
 from tests.integration.fields import Path, alter_message, altered, has
@@ -37,6 +40,7 @@ from tests.integration.recording import COLUMNS, TABLES, Recorded, Topic, copied
 CHANGELOG = BOOKS_CHANGELOG.name
 MARKET, LARGE = "ETH-USD", "XRP-USD"
 NUMBER, LARGE_NUMBER = (partition_of(name, app.conf.topic_partitions) for name in (MARKET, LARGE))
+FOREIGN = str(UUID(int=99))
 PARTS = 9  # of a verdict: everything but nothing is looked at
 RESERVED = reserved_instrument(NUMBER)
 assert NUMBER != LARGE_NUMBER
@@ -328,3 +332,21 @@ def _altered_entry(entry: Entry, name: str) -> Entry:
         field = name.removeprefix("request.")
         return entry._replace(request=entry.request._replace(**{field: altered(getattr(entry.request, field))}))
     return entry._replace(**{name: altered(getattr(entry, name))})
+
+
+async def test_a_foreign_database_is_named_first_and_at_once(traded: Traded) -> None:
+    """All its rows differ, and it will never have recorded this log: neither is the cause, nor worth a wait."""
+    venue = traded.venue
+    url = await asyncio.to_thread(copied, venue)
+    with psycopg2.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE sink_progress SET log_id = %s, next_offset = 0", [FOREIGN])
+    connection.close()
+    where = Addresses(venue.servers.broker, url.replace("postgres@", "postgres:secret@"), venue.url)
+
+    verdict = await verify(where, states=changelog_states(where.broker))
+
+    sentence = f"O1: Postgres sink_progress: executions[0] is of the log {FOREIGN}, orders[0] of {verdict.log_ids[0]}: "
+    assert (verdict.first or "").startswith(sentence), verdict.as_text()
+    assert verdict.addresses == {"Kafka": venue.servers.broker, "Postgres": url, "gateway": venue.url}
+    assert all(text in verdict.as_text() for text in (*verdict.addresses.values(), *verdict.log_ids.values()))
+    assert "secret" not in verdict.as_text()

@@ -98,6 +98,8 @@ async def test_an_honest_venue_is_right_while_it_works(venue: Venue) -> None:
         told = await cli(venue, "verify", "--oracle", "--json", "--url", venue.url, "--ledger", ledger)
     verdict = json.loads(told.out)
     assert told.code == 0 and verdict["right"], told
+    assert verdict["addresses"]["Kafka"] == venue.servers.broker and verdict["addresses"]["gateway"] == venue.url
+    assert verdict["addresses"]["Postgres"] == venue.servers.database_url and len(verdict["log_ids"]) == PARTITIONS
     assert {finding["oracle"] for finding in verdict["findings"]} == {"O1", "O2", "O3", "O4", "O5", "O6"}
     assert "snapshots, id blocks and manifests" in {finding["about"] for finding in verdict["findings"]}
 
