@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from app.local.process import Process
-from app.local.venue import Venue, running_venue
+from app.local.venue import FAUST, Venue, running_venue
 from app.streaming import failpoints
 from load.ledger import Ledger
 from load.strikes import SESSION_TIMEOUT_S
@@ -48,6 +48,7 @@ SHORT_RUN = [
 # What is reached only so often in a life.
 AT_MOST = {"in-revoke": 1, "graceful-stop": 1, "loading": 4, "loaded": 8}
 MOST = 12
+OFTEN = ("-m", "tests.integration.often")
 
 
 def _deaths(role: str, name: str) -> list[Death]:
@@ -104,7 +105,8 @@ async def _die_in_turn(venue: Venue, role: str, deaths: Iterator[Death]) -> None
 async def _die(venue: Venue, death: Death) -> None:
     """Start the worker, and wait until it has killed itself where it was told to."""
     failpoint = f"{death.name}:{death.nth}{LATER.get(death.name, '')}"
-    process = await venue.start_worker(death.role, env={"FAILPOINT": failpoint})
+    program = OFTEN if death.role == "matching" else FAUST
+    process = await venue.start_worker(death.role, env={"FAILPOINT": failpoint}, program=program)
     async with asyncio.timeout(DEATH_TIMEOUT_S):
         if death.name == "graceful-stop":
             await venue.wait_ready(death.role)
