@@ -64,4 +64,4 @@ async def _answered(gateway: Gateway, command: CommandMessage, key: str, status:
         return answer({"instrument": command.instrument}, 202)
     if (reason := parts[0].reason) is not None:
         raise refused(reason)
-    return answer(gateway.feed.markets[command.instrument].answer(), status)
+    return answer(gateway.feed.markets[command.instrument].answer_after(parts[0]), status)

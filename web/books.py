@@ -136,9 +136,17 @@ class Market:
 
     def answer(self) -> dict[str, Any]:
         """The market's rules and status, as GET /instruments has them."""
-        fields = {name: getattr(self.listing, name) for name in self.listing.__struct_fields__ if name != "command_id"}
-        sizes = {name: shortest(units(fields[name])) for name in ("tick_size", "lot_size")}
-        return {**fields, **sizes, "market_status": self.status, "seq": self.seq}
+        return _answer(self.listing, self.status, self.seq)
+
+    def answer_after(self, report: ExecutionReport) -> dict[str, Any]:
+        """The same as a report of the past left it; the rules are today's if it has not changed them."""
+        return _answer(report.listing or self.listing, report.market_status or self.status, report.seq)
+
+
+def _answer(listing: ListInstrument, status: MarketStatus, seq: int) -> dict[str, Any]:
+    fields = {name: getattr(listing, name) for name in listing.__struct_fields__ if name != "command_id"}
+    sizes = {name: shortest(units(fields[name])) for name in ("tick_size", "lot_size")}
+    return {**fields, **sizes, "market_status": status, "seq": seq}
 
 
 def trades_newest_first(markets: Iterable[Market]) -> Iterator[RecentTrade]:

@@ -1,4 +1,4 @@
-"""Cancel, amend and mass cancel over HTTP: each waits for the engine and answers what it did."""
+"""Cancel, amend and mass cancel over HTTP: each waits for the engine and answers what it did the first time."""
 
 import asyncio
 from typing import Any
@@ -6,13 +6,14 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from app.matching.words import Outcome, Reason, Side, Status
+from app.matching.words import Reason, Side, Status
 from app.models import identity
 from app.models.commands import AmendOrder, CancelOrder, CommandMessage, MassCancelOrders, encode_command
 from app.models.http import decode_amend, decode_cancel
 from app.models.reports import ExecutionReport
 from web.answers import RETRY_SOON, answer, order_path, unknown_order
 from web.callers import caller_of
+from web.earlier import as_left, first_report
 from web.gateway import GATEWAY, Gateway
 from web.lookup import find_order
 from web.problems import Problem
@@ -29,7 +30,6 @@ from web.requests import (
 )
 
 ENGINE_TIMEOUT_S = 2.0
-FINISHED = frozenset((Status.FILLED, Status.CANCELED, Status.EXPIRED, Status.REJECTED))
 
 
 async def cancel_order(request: web.Request) -> web.StreamResponse:
@@ -95,17 +95,21 @@ def chosen_instruments(gateway: Gateway, instrument: str | None) -> list[str]:
 async def carried_out(
     gateway: Gateway, command: CommandMessage, client_id: str | None, key: str
 ) -> list[ExecutionReport] | None:
-    """Send a command and wait for its report, in its parts; None when it does not come in time. Raises 503, 504."""
+    """Send a command and wait for its report, in its parts; None when it does not come in time. Raises 503, 504.
+
+    A command whose key was used for it before is not carried out again: the report is the first one's.
+    """
     command_id = identity.id_text(identity.command_id(client_id, command.instrument, key))
     expected = gateway.feed.expectations.begin(command_id)
     try:
         offset = await gateway.outgoing.send(command.instrument, encode_command(command))
         async with asyncio.timeout(ENGINE_TIMEOUT_S):
-            return await expected.at(offset)
+            parts = await expected.at(offset)
     except TimeoutError:
         return None
     finally:
         gateway.feed.expectations.end(expected)
+    return await first_report(gateway, parts)
 
 
 async def _changed(
@@ -114,19 +118,17 @@ async def _changed(
     parts = await carried_out(gateway, command, client_id, key)
     if parts is None:
         return _later(order_id, command)
-    report = parts[0]
-    if report.reason is Reason.UNKNOWN_ORDER:
+    reason = parts[0].reason
+    if reason is Reason.UNKNOWN_ORDER:
         raise unknown_order(order_id)
+    if reason is not None and reason is not Reason.TOO_LATE_TO_CANCEL:
+        raise refused(reason)
     order = await find_order(gateway, order_id)
-    if report.reason is not None:
-        raise refused(report.reason, order=order)
-    if order is None or (isinstance(command, CancelOrder) and order["status"] not in FINISHED):
-        if order_id in gateway.feed.orders:  # still open: the first cancel of this key was somebody else's
-            raise unknown_order(order_id)
+    if order is None:
         return _later(order_id, command)  # what memory no longer has, and Postgres not yet
-    if isinstance(command, CancelOrder) and report.outcome is Outcome.DUPLICATE:
-        _repeat_refusal(report, order)
-    return answer(order)
+    if reason is not None:
+        raise refused(reason, order=order)
+    return answer(as_left(parts, order))
 
 
 def _later(order_id: str, command: CancelOrder | AmendOrder) -> web.Response:
@@ -147,17 +149,13 @@ def _not_ready() -> Problem:
     return Problem(503, "not_ready", "this gateway is still reading the market", RETRY_SOON)
 
 
-def _repeat_refusal(report: ExecutionReport, order: Any) -> None:
-    """A repeated cancel is answered as it was the first time: it changed the order, or it was too late."""
-    if order["seq"] != report.original_seq:
-        raise refused(Reason.TOO_LATE_TO_CANCEL, order=order)
-
-
 async def _cancel_all(gateway: Gateway, instrument: str, client_id: str, side: Side | None, key: str) -> dict[str, Any]:
     command = MassCancelOrders(instrument=instrument, command_id=key, client_id=client_id, side=side)
     parts = await carried_out(gateway, command, client_id, key)
     if parts is None:
         return {"instrument": instrument, "canceled": None}
+    if parts[0].reason is not None:
+        raise refused(parts[0].reason)
     canceled = [change.order_id for part in parts for change in part.orders if change.status is Status.CANCELED]
     return {"instrument": instrument, "canceled": canceled}
 

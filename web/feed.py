@@ -7,6 +7,7 @@ from time import monotonic
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from app.engine import partition_of
 from app.matching.states import BookState
 from app.matching.words import Outcome, Side
 from app.metrics import lag
@@ -26,6 +27,7 @@ from web.hub import Hub
 from web.order_log import OrderLog
 from web.orders import RecentOrders
 from web.pending import Pending
+from web.reports import RecentReports
 
 FETCH_MAX_WAIT_MS = 500
 MAX_APPLIED_AT_ONCE = 200  # reports; then requests have their turn
@@ -50,12 +52,14 @@ class Feed:
         self._gap_since: dict[str, float] = {}
         self._goals: dict[TopicPartition, int] = {}
         self._positions: dict[TopicPartition, int] = {}
+        self._reported_offsets = dict.fromkeys(range(partitions), 0)
         self._lags = {tp: lag.labels("gateway", tp.partition) for tp in self._topic_partitions}
         self._tags: dict[bytes, str] = {}
         self._changed_depths: set[Market] = set()
         self._matched = 0
         self.markets: dict[str, Market] = {}
         self.orders = RecentOrders()
+        self.reports = RecentReports()
         self.expectations = Expectations()
         self.is_ready = False
         """Whether everything that was reported before this gateway started has been applied."""
@@ -66,6 +70,10 @@ class Feed:
 
     def instrument_of_tag(self, tag: bytes) -> str | None:
         return self._tags.get(tag)
+
+    def reported_below(self, instrument: str) -> int:
+        """The offset in the instrument's partition of `orders` below which every report has been applied here."""
+        return self._reported_offsets[partition_of(instrument, len(self._topic_partitions))] + 1
 
     async def run(self) -> None:
         """Begin with the newest snapshots, and follow the topic until cancelled."""
@@ -80,7 +88,9 @@ class Feed:
                     for start in range(0, len(records), MAX_APPLIED_AT_ONCE):
                         await asyncio.sleep(0)
                         for record in records[start : start + MAX_APPLIED_AT_ONCE]:
-                            self._apply(decode_report(record.value))
+                            report = decode_report(record.value)
+                            self._apply(report)
+                        self._reported_offsets[tp.partition] = max(self._reported_offsets[tp.partition], report.offset)
                     self._positions[tp] = records[-1].offset + 1
                 self._note_progress()
         finally:
@@ -92,6 +102,7 @@ class Feed:
             async for start in starts(self._broker, len(self._topic_partitions)):
                 for state in start.states:
                     self._begin_with(state)
+                    self._reported_offsets[start.partition] = max(self._reported_offsets[start.partition], state.offset)
                 self._positions[self._topic_partitions[start.partition]] = start.position
                 if start.states:
                     found = len(start.states), start.position
@@ -166,6 +177,7 @@ class Feed:
             self._open(market)
         market.apply(report)
         self.orders.apply(report)
+        self.reports.add(report)
         if report.levels:
             self._changed_depths.add(market)
         if report.trades and self.is_ready:

@@ -18,6 +18,7 @@ from web.feed import Feed
 from web.hub import Hub
 from web.idempotency import Idempotency
 from web.keyring import Keyring
+from web.log import LogReader
 from web.order_log import OrderLog
 from web.outgoing import Outgoing
 from web.pending import Pending
@@ -37,6 +38,7 @@ class Gateway:
         self.order_log = OrderLog(Path(app.conf.datadir) / "orders.log", settings.order_log)
         self.feed = Feed(broker, partitions, self.hub, self.pending, self.order_log)
         self.outgoing = Outgoing(broker, partitions)
+        self.log = LogReader(broker, partitions)
         self.idempotency = Idempotency(settings.redis_url)
         self.history = History(settings.database_url)
         self.keyring = Keyring(broker, default_rate()) if settings.auth == "keys" else None
@@ -68,6 +70,7 @@ async def run_gateway(web_app: web.Application) -> AsyncIterator[None]:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await gateway.log.close()
     await gateway.idempotency.close()
     await gateway.history.close()
 

@@ -31,6 +31,10 @@ class SeenOrder(NamedTuple):
     seq: int
     created_ms: int | None
     updated_ms: int
+    fingerprint: int | None = None
+    """Of the command that placed it, if a snapshot told it."""
+    first: tuple[OrderChange, int] | None = None
+    """What its first report said and that report's seq, if it has changed since."""
 
     @property
     def as_of(self) -> int:
@@ -41,6 +45,13 @@ class SeenOrder(NamedTuple):
         """As the API has it; unknown fields are null."""
         return order_answer(self.instrument, self.terms, self.change, self.seq, self.created_ms, self.updated_ms)
 
+    def answer_at_first(self) -> dict[str, Any] | None:
+        """As its first report left it; None if that was before this gateway."""
+        change, seq = self.first or (self.change, self.seq)
+        if change.terms is None:
+            return None
+        return order_answer(self.instrument, change.terms, change, seq, self.created_ms, self.created_ms)
+
 
 class OrderOfSnapshot(NamedTuple):
     """An open order that no report has touched since the snapshot."""
@@ -50,6 +61,12 @@ class OrderOfSnapshot(NamedTuple):
     order: OpenOrder
     as_of: int
     created_ms: None = None
+    first: None = None
+
+    @property
+    def fingerprint(self) -> int:
+        """Of the command that placed it."""
+        return self.order.fingerprint
 
     @property
     def terms(self) -> OrderTerms:
@@ -119,7 +136,7 @@ class RecentOrders:
             if change.terms is not None:
                 if order_id in orders:
                     self._forget(order_id)  # its key has been used again
-                orders[order_id] = _new(SeenOrder, (instrument, change.terms, change, seq, time, time))
+                orders[order_id] = _new(SeenOrder, (instrument, change.terms, change, seq, time, time, None, None))
                 accepted = clients.get(change.client_id)
                 if accepted is None:
                     clients[change.client_id] = {order_id: seq}
@@ -127,8 +144,12 @@ class RecentOrders:
                     accepted[order_id] = seq
                 continue
             known = orders.get(order_id)
-            terms, created_ms = (None, None) if known is None else (known.terms, known.created_ms)
-            orders[order_id] = _new(SeenOrder, (instrument, terms, change, seq, created_ms, time))
+            if known is None:
+                orders[order_id] = _new(SeenOrder, (instrument, None, change, seq, None, time, None, None))
+                continue
+            first = known.first or ((known.change, known.seq) if known.created_ms is not None else None)
+            terms, created_ms, said = known.terms, known.created_ms, known.fingerprint
+            orders[order_id] = _new(SeenOrder, (instrument, terms, change, seq, created_ms, time, said, first))
         if len(orders) > MAX_ORDERS + FORGOTTEN_AT_ONCE:
             for order_id in list(islice(orders, FORGOTTEN_AT_ONCE)):
                 self._forget(order_id)
@@ -138,6 +159,11 @@ class RecentOrders:
 
     def get(self, order_id: str) -> SeenOrder | OrderOfSnapshot | None:
         return self._orders.get(order_id)
+
+    def all_since(self, instrument: str) -> int:
+        """The seq from which on every order accepted by the instrument is remembered."""
+        since = self._since.get(instrument)
+        return 0 if since is None else since.seq
 
     def of_client(self, client_id: str, instruments: Iterable[str], status: str | None) -> Recent:
         """A client's orders, newest first, and from where on these are all."""

@@ -16,6 +16,8 @@ class PendingOrder(NamedTuple):
     order: PlaceOrder
     scale: Scale
     is_repeat: bool
+    seq: int
+    """The market's, when it was sent."""
     time_ms: int
     started: float
 
@@ -29,18 +31,21 @@ class Pending:
     def __init__(self) -> None:
         self._orders: dict[str, PendingOrder] = {}
 
-    def add(self, order_id: str, order: PlaceOrder, scale: Scale, is_repeat: bool, started: float) -> None:
-        """The order goes to Kafka now; `started` is when its request came (monotonic)."""
+    def add(self, order_id: str, order: PlaceOrder, scale: Scale, is_repeat: bool, seq: int, started: float) -> None:
+        """The order goes to Kafka now, at this seq of its market; `started` is when its request came (monotonic)."""
+        if order_id in self._orders:
+            return  # sent again: the first one counts
         if len(self._orders) >= MAX_PENDING:
             del self._orders[next(iter(self._orders))]
-        self._orders[order_id] = PendingOrder(order, scale, is_repeat, time_ns() // 1_000_000, started)
+        self._orders[order_id] = PendingOrder(order, scale, is_repeat, seq, time_ns() // 1_000_000, started)
 
     def get(self, order_id: str) -> PendingOrder | None:
         return self._orders.get(order_id)
 
-    def discard(self, order_id: str) -> None:
-        """The order was not sent."""
-        self._orders.pop(order_id, None)
+    def is_other(self, order_id: str, order: PlaceOrder) -> bool:
+        """Whether another order is on its way under this id."""
+        known = self._orders.get(order_id)
+        return known is not None and known.order != order
 
     def settle(self, order_id: str) -> float | None:
         """Its report has come: the seconds since its request; None when it is another gateway's."""

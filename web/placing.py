@@ -1,4 +1,7 @@
-"""New orders over HTTP, one or many: 201 once Kafka has them, or the order as the engine left it."""
+"""New orders over HTTP, one or many: 201 once Kafka has them, or the order as the engine left it.
+
+An order whose key was used before is not sent again, unless nobody knows what became of it (web/earlier.py).
+"""
 
 import asyncio
 from collections.abc import Awaitable
@@ -17,11 +20,11 @@ from web import metrics
 from web.answers import RETRY_SOON, answer, order_path
 from web.books import Market
 from web.callers import Caller, caller_of
+from web.earlier import Earlier, as_placed, earlier_order, first_state, is_known_here
 from web.expected import Expected
 from web.gateway import GATEWAY, Gateway
-from web.idempotency import Seen
+from web.idempotency import Known, Seen
 from web.limits import charge_orders
-from web.lookup import find_order
 from web.problems import Problem
 from web.requests import (
     body_of,
@@ -44,16 +47,19 @@ class Placing(NamedTuple):
     order: PlaceOrder
     market: Market
     order_id: str
-    seen: Awaitable[Seen]
+    known: Awaitable[Known]
     started: float
 
 
 class Sending(NamedTuple):
-    """An order on its way to Kafka. `expected` is the report that a conflict waits for."""
+    """An order on its way to Kafka, or one that is there already (no `sent`).
 
-    seen: Seen
-    sent: asyncio.Future[int]
-    expected: Expected | None
+    `expected` is the report that an order waits for whose key Valkey has with another one.
+    """
+
+    is_repeat: bool
+    sent: asyncio.Future[int] | None
+    expected: Expected | None = None
 
 
 async def place_order(request: web.Request) -> web.StreamResponse:
@@ -97,26 +103,34 @@ def _begin(gateway: Gateway, order: PlaceOrder, started: float) -> Placing:
     market = _market(gateway, order.instrument)
     order_id, fingerprint = _checked(order, market)
     gateway.outgoing.check_room()
-    return Placing(order, market, order_id, gateway.idempotency.ask(order_id, fingerprint), started)
+    return Placing(order, market, order_id, gateway.idempotency.ask(order_id, fingerprint, market.seq), started)
 
 
 async def _send(gateway: Gateway, placing: Placing) -> Sending:
-    """Give the order to Kafka, whatever Valkey knows of its key; raises 503."""
-    seen, order_id = await placing.seen, placing.order_id
+    """Give the order to Kafka, unless its key was used before and it is known for what; raises 422 and 503."""
+    known, order_id, market = await placing.known, placing.order_id, placing.market
+    is_repeat = known.seen is Seen.REPEAT or is_known_here(gateway, order_id)
+    if is_repeat or known.seen is Seen.CONFLICT:
+        earlier = await earlier_order(gateway, placing.order, market, order_id, known)
+        if earlier is Earlier.SAME:
+            return Sending(True, None)
+        if earlier is Earlier.OTHER:
+            raise _conflict(gateway, placing)
     sent = gateway.outgoing.append(placing.order.instrument, encode_command(placing.order))
-    if seen is Seen.CONFLICT:
-        return Sending(seen, sent, gateway.feed.expectations.begin(order_id))
+    if known.seen is Seen.CONFLICT or gateway.pending.is_other(order_id, placing.order):
+        return Sending(False, sent, gateway.feed.expectations.begin(order_id))
     # Also when the acknowledgement stays away: the order may be in the log, and its report will tell.
-    gateway.pending.add(order_id, placing.order, placing.market.scale, seen is Seen.REPEAT, placing.started)
-    return Sending(seen, sent, None)
+    gateway.pending.add(order_id, placing.order, market.scale, is_repeat, market.seq, placing.started)
+    return Sending(is_repeat, sent)
 
 
 async def _acknowledged(gateway: Gateway, placing: Placing, sending: Sending) -> bool:
     """Once Kafka has the order: whether it is a repeat. Raises 422 and 504."""
-    if sending.expected is None:
-        await sending.sent
-        return sending.seen is Seen.REPEAT
-    # Valkey may remember what never became an order, or have forgotten what did: about a no the engine decides.
+    if sending.sent is None or sending.expected is None:
+        if sending.sent is not None:
+            await sending.sent
+        return sending.is_repeat
+    # Valkey may remember what never became an order: the engine decides.
     try:
         patience = max(0.0, placing.started + CONFLICT_TIMEOUT_S - monotonic())
         report = await within(patience, sending.expected.at(await sending.sent))
@@ -125,34 +139,41 @@ async def _acknowledged(gateway: Gateway, placing: Placing, sending: Sending) ->
     if report is None:
         sentence = "the key is known with another order, and the engine does not answer in time; repeating is safe"
         raise Problem(504, "outcome_unknown", sentence, RETRY_SOON)
-    if report.reason is Reason.DUPLICATE_ORDER:
+    if report[0].reason is Reason.DUPLICATE_ORDER:
         raise _conflict(gateway, placing)
-    return report.outcome is Outcome.DUPLICATE
+    return report[0].outcome is Outcome.DUPLICATE
 
 
 async def _matched(gateway: Gateway, placing: Placing, wait_s: int) -> web.StreamResponse:
-    order_id, headers = placing.order_id, order_path(placing.order_id)
+    """The order as the engine left it: a repeat gets it as the engine left it the first time."""
+    order_id, parts = placing.order_id, None
     expected = gateway.feed.expectations.begin(order_id)
     try:
         sending = await _send(gateway, placing)
         await _acknowledged(gateway, placing, sending)
         _accepted(gateway, placing)
-        report = await within(wait_s, expected.at(await sending.sent))
+        if sending.sent is not None:
+            parts = await within(wait_s, expected.at(await sending.sent))
     finally:
         gateway.feed.expectations.end(expected)
-    if report is not None and report.outcome is Outcome.REJECTED:
-        raise _rejected(order_id, report.reason)
-    order = await find_order(gateway, order_id)
+    if parts is not None and parts[0].reason is Reason.DUPLICATE_ORDER:
+        raise _conflict(gateway, placing)
+    if sending.sent is not None and parts is None:
+        order = None  # the wait is over
+    elif parts is None or parts[0].outcome is Outcome.DUPLICATE:
+        order = await first_state(gateway, order_id)
+    else:
+        order = as_placed(parts, order_id)
     if order is not None and order["status"] == Status.REJECTED:
         raise _rejected(order_id, order["reason"])
-    return answer(_created(placing) if order is None else order, 201, headers)
+    return answer(order or _created(placing), 201, order_path(order_id))
 
 
-async def within(seconds: float, expected: asyncio.Future[list[ExecutionReport]]) -> ExecutionReport | None:
-    """The report that is expected, its first part if it has several; None when it does not come in time."""
+async def within(seconds: float, expected: asyncio.Future[list[ExecutionReport]]) -> list[ExecutionReport] | None:
+    """The report that is expected, in its parts; None when it does not come in time."""
     try:
         async with asyncio.timeout(seconds):
-            return (await expected)[0]
+            return await expected
     except TimeoutError:
         return None
 

@@ -44,5 +44,4 @@ async def _snapshot(gateway: Gateway, instrument: str, key: str) -> dict[str, An
         return {"instrument": instrument, "seq": None}
     if parts[0].reason is not None:
         raise refused(parts[0].reason)
-    # A repeated command has no levels: its snapshot is the first one's.
-    return {"instrument": instrument, "seq": parts[-1].original_seq or parts[-1].seq}
+    return {"instrument": instrument, "seq": parts[-1].seq}

@@ -22,6 +22,7 @@ ENGINE_TIMEOUT_S = 8  # to hear what the engine did; a gateway by itself waits t
 RETRY_S = 0.2
 
 url_option = cli.option("--url", envvar="MATCHSTREAM_URL", default=DEFAULT_URL, show_default=True, help="The gateway.")
+key_option = cli.option("--key", help="The idempotency key: a repeat does nothing twice. Default: a new one.")
 json_option = cli.option("--json", "as_json", is_flag=True, help="Print the answer as it came.")
 
 

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from app import app
-from app.commands.gateway import change, fail, json_option, show, url_option
+from app.commands.gateway import change, fail, json_option, key_option, show, url_option
 from app.models.commands import SnapshotBook, encode_command
 from app.settings import broker_address
 from app.topics import ORDERS
@@ -23,30 +23,38 @@ WHOLE_NUMBERS = ("max_fills", "max_open_orders", "max_open_orders_per_client", "
     cli.argument("tick_size"),
     cli.argument("lot_size"),
     cli.option("--rule", "rules", multiple=True, metavar="NAME=VALUE", help="More of its rules, as `max_price=1000`."),
+    key_option,
     url_option,
     json_option,
 )
 async def list_instrument(
-    self: Any, instrument: str, tick_size: str, lot_size: str, rules: tuple[str, ...], url: str, as_json: bool
+    self: Any,
+    instrument: str,
+    tick_size: str,
+    lot_size: str,
+    rules: tuple[str, ...],
+    key: str | None,
+    url: str,
+    as_json: bool,
 ) -> None:
     """List INSTRUMENT (BASE-QUOTE); listed again with other rules, those hold from then on."""
     base, _, quote = instrument.partition("-")
     said: dict[str, Any] = {"instrument": instrument, "base_asset": base, "quote_asset": quote}
     said |= {"tick_size": tick_size, "lot_size": lot_size} | dict(map(_rule, rules))
-    answer = await change(url, INSTRUMENTS, json=said)
+    answer = await change(url, INSTRUMENTS, key, json=said)
     show(answer, as_json, _market)
 
 
-@app.command(cli.argument("instrument"), url_option, json_option)
-async def halt(self: Any, instrument: str, url: str, as_json: bool) -> None:
+@app.command(cli.argument("instrument"), key_option, url_option, json_option)
+async def halt(self: Any, instrument: str, key: str | None, url: str, as_json: bool) -> None:
     """Halt INSTRUMENT: no new orders, cancels go on."""
-    show(await change(url, f"{INSTRUMENTS}/{instrument}/halt"), as_json, _market)
+    show(await change(url, f"{INSTRUMENTS}/{instrument}/halt", key), as_json, _market)
 
 
-@app.command(cli.argument("instrument"), url_option, json_option)
-async def resume(self: Any, instrument: str, url: str, as_json: bool) -> None:
+@app.command(cli.argument("instrument"), key_option, url_option, json_option)
+async def resume(self: Any, instrument: str, key: str | None, url: str, as_json: bool) -> None:
     """Open INSTRUMENT again."""
-    show(await change(url, f"{INSTRUMENTS}/{instrument}/resume"), as_json, _market)
+    show(await change(url, f"{INSTRUMENTS}/{instrument}/resume", key), as_json, _market)
 
 
 @app.command(cli.argument("instrument"))

@@ -8,7 +8,7 @@ import click
 import faust.cli.base as cli
 
 from app import app
-from app.commands.gateway import api_key, call, change, json_option, show, url_option
+from app.commands.gateway import api_key, call, change, json_option, key_option, show, url_option
 
 
 @app.command(
@@ -29,7 +29,7 @@ async def book(self: Any, instrument: str, levels: int, url: str, as_json: bool)
     cli.argument("quantity"),
     cli.argument("price", required=False),
     cli.option("--client-id", help="Whose order it is. Default: the API key's client; without a key, cli."),
-    cli.option("--key", help="The idempotency key; the same key never makes a second order. Default: a new one."),
+    key_option,
     cli.option("--time-in-force", type=click.Choice(["GTC", "IOC"]), default="GTC", show_default=True),
     url_option,
     json_option,
@@ -56,10 +56,10 @@ async def place(
     show(answer, as_json, lambda order: f"{_became(order)}  key {key}")
 
 
-@app.command(cli.argument("order_id"), url_option, json_option)
-async def cancel(self: Any, order_id: str, url: str, as_json: bool) -> None:
+@app.command(cli.argument("order_id"), key_option, url_option, json_option)
+async def cancel(self: Any, order_id: str, key: str | None, url: str, as_json: bool) -> None:
     """Cancel the order ORDER_ID and show its final state."""
-    answer = await change(url, f"/api/v1/orders/{order_id}/cancel")
+    answer = await change(url, f"/api/v1/orders/{order_id}/cancel", key)
     show(answer, as_json, lambda order: f"{order['order_id']}  {order.get('status', 'not known yet')}")
 
 

@@ -178,6 +178,13 @@ def order_answer(
     }
 
 
+def changed_answer(order: dict[str, Any], change: OrderChange, seq: int, updated: int) -> dict[str, Any]:
+    """An order that was answered, after a change of it."""
+    moving = ("price", "quantity", "filled_quantity", "remaining_quantity", "avg_price", "status", "reason")
+    moved = {name: getattr(change, name) for name in moving}
+    return {**order, **moved, "seq": seq, "updated_at": rfc3339(updated)}
+
+
 def pending_answer(order_id: str, order: PlaceOrder, scale: Scale, time_ms: int) -> Any:
     """An order that the engine has not seen, as it is answered; its numbers are whole ticks and lots."""
     quantity = _in_lots(order.quantity, scale)

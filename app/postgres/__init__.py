@@ -7,13 +7,14 @@ from app.postgres.address import shown_address
 from app.postgres.audit import Audit, recorded_positions
 from app.postgres.connection import AWAY
 from app.postgres.cursors import InvalidCursor, Place, cursor_of, place_of
-from app.postgres.history import History, HistoryUnavailable, Page
+from app.postgres.history import Accepted, History, HistoryUnavailable, Page
 from app.postgres.locked import lock_history
 from app.postgres.recorder import Recorder, UnexpectedRecords
 from app.postgres.sink import AnotherInstallation, PositionMoved, Sink
 
 __all__ = [
     "AWAY",
+    "Accepted",
     "AnotherInstallation",
     "Audit",
     "History",

@@ -30,6 +30,16 @@ STATEMENT_TIMEOUT_MS = 3_000
 MAX_CONNECTIONS = 8
 MAX_LIMIT = 1_000
 
+# What an order's first report said of it, beside what never changes.
+_AT_FIRST = ("status", "reason", "price", "quantity", "filled_quantity", "remaining_quantity", "avg_price")
+_FOREVER = [name for name in ORDER if name not in (*_AT_FIRST, "seq", "updated_at")]
+ACCEPTED = f"""SELECT {select(ORDER, "status_now")} FROM (
+    SELECT {", ".join(f"placed.{name}" for name in _FOREVER)}, {", ".join(f"first.{name}" for name in _AT_FIRST)},
+        first.seq, placed.created_at AS updated_at, placed.status AS status_now
+    FROM orders AS placed JOIN order_events AS first ON (first.order_id, first.seq) = (placed.order_id, accepting_seq)
+    WHERE placed.order_id = %s ORDER BY accepting_seq DESC LIMIT 1
+) AS accepted"""
+
 Row = dict[str, Any]
 
 
@@ -42,6 +52,14 @@ class Page(NamedTuple):
 
     rows: list[Row]
     following: Place | None
+
+
+class Accepted(NamedTuple):
+    """An order as the engine took or refused it, when that was (ms since the epoch), and its status now."""
+
+    order: Row
+    time_ms: int
+    status: str
 
 
 class History:
@@ -67,6 +85,19 @@ class History:
         query = f"SELECT {select(ORDER)} FROM orders WHERE order_id = %s ORDER BY accepting_seq DESC LIMIT 1"
         rows = await self._rows(query, [order_id])
         return answer(ORDER, rows[0]) if rows else None
+
+    async def accepted(self, order_id: str) -> Accepted | None:
+        """The latest order of this id as its first report left it."""
+        rows = await self._rows(ACCEPTED, [order_id])
+        if not rows:
+            return None
+        order = answer(ORDER, rows[0])
+        return Accepted(order, milliseconds(datetime.fromisoformat(order["created_at"])) or 0, rows[0][-1])
+
+    async def recorded_seq(self, instrument: str) -> int:
+        """The seq of the instrument's last report in Postgres; 0 if it has none."""
+        rows = await self._rows("SELECT last_seq FROM instrument_progress WHERE instrument = %s", [instrument])
+        return rows[0][0] if rows else 0
 
     async def order_events(self, order_id: str, after_seq: int = 0, limit: int = MAX_LIMIT) -> list[Row]:
         """The changes of an order after this seq, oldest first."""

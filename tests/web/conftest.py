@@ -112,10 +112,11 @@ async def market(api: Api, other_api: Api) -> str:
     return name
 
 
-async def list_market(api: Api) -> str:
+async def list_market(api: Api, **more: Any) -> str:
     """List one with a new name through this gateway, which therefore knows it."""
     name = f"T{uuid4().hex[:10]}-USD"
     rules = {"instrument": name, "base_asset": "T", "quote_asset": "USD", "tick_size": "0.01", "lot_size": "0.0001"}
+    rules |= more
     key = {"Idempotency-Key": str(uuid4())}
     listed = await until(lambda: api("POST", "/instruments", rules, headers=key), lambda found: found.status != 202)
     assert listed.status == 201, listed

@@ -1,6 +1,7 @@
 """Postgres, Valkey or a gateway away, in a venue of its own: what goes on, what says no, and that it comes back."""
 
 import asyncio
+import os
 import re
 import signal
 import time
@@ -15,14 +16,18 @@ from aiokafka import AIOKafkaProducer
 
 from app.engine import partition_of
 from app.local.venue import Venue, running_venue
+from app.models.commands import CancelOrder, encode_command
 from app.streaming.failstop import EXIT_CODE
-from app.topics import BOOKS_CHANGELOG
+from app.topics import BOOKS_CHANGELOG, ORDERS
 from tests.web.conftest import INSTRUMENT, Answer, Api, list_market, until
 
 PARTITIONS = 8
 CHECKPOINT_S = 3.0  # after so long without orders a snapshot covers all of them
 QUICK_S = 1.0
 LEVELS = "&levels=1000"
+LONG = bool(os.environ.get("MATCHSTREAM_LONG"))
+WINDOW, OTHERS = (100_000, 1_000_000) if LONG else (20, 50)
+"""The ids that the engine remembers of a market, and how many commands come between an order and its repeat."""
 
 
 class Gateways(NamedTuple):
@@ -189,6 +194,160 @@ async def test_a_key_that_never_became_an_order_is_free(gateways: Gateways) -> N
         await valkey.set(f"order:{unused.body['order_id']}", "0" * 16)
     again = await first.replay(key, **body)
     assert (again.status, again.headers["Idempotent-Replayed"]) == (201, "true")
+
+
+async def forget(venue: Venue, market: str) -> None:
+    """Let so many commands pass, straight from Kafka, that the engine has forgotten every finished order's key."""
+    producer = AIOKafkaProducer(bootstrap_servers=venue.servers.broker, enable_idempotence=True)
+    await producer.start()
+    try:
+        for first in range(0, OTHERS, 10_000):
+            for number in range(first, min(first + 10_000, OTHERS)):
+                command = CancelOrder(market, str(uuid4()), f"other-{uuid4().hex[:8]}-{number}")
+                await producer.send(ORDERS.name, encode_command(command), market.encode())
+            await producer.flush()
+    finally:
+        await producer.stop()
+
+
+class Used(NamedTuple):
+    """Keys that were used in a market: for an order that was filled, one that was canceled, and one that is open."""
+
+    market: str
+    orders: dict[str, dict[str, Any]]
+    """Key -> its order's fields."""
+    ids: dict[str, str]
+
+    @classmethod
+    async def begin(cls, api: Api, **rules: Any) -> "Used":
+        market = await list_market(api, id_window_count=WINDOW, **rules)
+        await api.place(instrument=market, side="sell", client_id="maker", quantity="9")
+        filled, canceled, rests = (str(uuid4()) for _ in range(3))
+        orders = {
+            filled: {"type": "market", "price": None},
+            canceled: {"price": "50.00"},
+            rests: {"price": "51.00"},
+        }
+        ids = {}
+        for key, terms in orders.items():
+            placed = await api.place(key, instrument=market, **terms)
+            ids[key] = placed.body["order_id"]
+        await api("DELETE", f"/orders/{ids[canceled]}")
+        return cls(market, orders, ids)
+
+    async def others_pass(self, gateways: Gateways) -> None:
+        await forget(gateways.venue, self.market)
+        book = f"/orderbook?instrument={self.market}"
+        async with asyncio.timeout(600):
+            while (await gateways.first("GET", book)).body["seq"] < OTHERS:  # noqa: ASYNC110 - nobody tells us
+                await asyncio.sleep(0.1)
+
+    async def repeat(self, api: Api, key: str, **others: Any) -> Answer:
+        return await api.place(key, path="/orders", instrument=self.market, **{**self.orders[key], **others})
+
+    async def assert_one_life(self, api: Api) -> None:
+        """Each repeat gets its first order and another body is refused."""
+        for key, order_id in self.ids.items():
+            again = await self.repeat(api, key)
+            assert (again.status, again.body["order_id"]) == (201, order_id)
+            assert again.headers["Idempotent-Replayed"] == "true"
+            waited = await api.place(key, instrument=self.market, **self.orders[key])
+            assert (waited.status, waited.body["order_id"]) == (201, order_id)
+            other = await self.repeat(api, key, quantity="3")
+            assert (other.status, other.body["code"]) == (422, "duplicate_order")
+        trades = (await api("GET", f"/trades?instrument={self.market}")).body
+        assert [trade["quantity"] for trade in trades] == ["1.0000"]
+        for order_id in self.ids.values():
+            statuses = [event["status"] for event in (await api("GET", f"/orders/{order_id}/events")).body]
+            assert statuses in (["filled"], ["new", "canceled"], ["new"])
+
+
+async def test_a_key_makes_one_order_whatever_was_traded_since(gateways: Gateways) -> None:
+    """Also where the engine has forgotten it: memory knows, then Postgres; without Postgres nothing is risked."""
+    venue, first, second = gateways
+    used = await Used.begin(first)
+    await used.others_pass(gateways)
+    await asyncio.sleep(CHECKPOINT_S)
+    await used.assert_one_life(first)
+    await gateways.restart_second()
+    await used.assert_one_life(second)
+
+    await venue.stop_worker("postgres")
+    try:
+        await gateways.restart_second()
+        for key in list(used.ids)[:2]:
+            assert (await used.repeat(first, key)).status == 201
+            refused = await used.repeat(second, key)
+            assert (refused.status, refused.body["code"]) == (503, "history_unavailable")
+            assert "what became of it cannot be told" in refused.body["detail"]
+        assert (await second.place(path="/orders", instrument=used.market, price="1")).status == 201
+    finally:
+        await venue.servers.start()
+    await until(lambda: used.repeat(second, next(iter(used.ids))), lambda found: found.status == 201)
+    await used.assert_one_life(second)
+
+
+async def test_a_key_makes_one_order_while_recording_is_behind(gateways: Gateways) -> None:
+    """What Postgres has not recorded yet is not absent: 503 from a gateway that began after it, then its order."""
+    venue, first, second = gateways
+    await venue.kill("recording")
+    used = await Used.begin(first)
+    await used.others_pass(gateways)
+    await asyncio.sleep(CHECKPOINT_S)
+    await gateways.restart_second()
+    filled, canceled, rests = used.ids
+    for key in (filled, canceled):
+        assert (await used.repeat(second, key)).status == 503
+    assert (await used.repeat(second, rests)).status == 201
+    await venue.start_worker("recording")
+    await venue.wait_ready("recording")
+    await until(lambda: used.repeat(second, canceled), lambda found: found.status == 201)
+    await used.assert_one_life(second)
+
+
+async def test_a_key_that_valkey_forgot_is_remembered_by_the_gateway(gateways: Gateways) -> None:
+    """The same order is a repeat, another one is refused: no 201 for an order that will never be."""
+    venue, first, second = gateways
+    key, terms = str(uuid4()), {"price": "73.00", "client_id": "forgotten"}
+    placed = await first.place(key, **terms)
+    await until(lambda: second("GET", f"/orders/{placed.body['order_id']}"), lambda found: found.body.get("seq"))
+    for api in (first, second):
+        for quantity, status in (("2", 422), ("1", 201)):
+            async with redis.Redis.from_url(venue.servers.redis_url) as valkey:
+                await valkey.delete(f"order:{placed.body['order_id']}")
+            again = await api.place(key, path="/orders", quantity=quantity, **terms)
+            assert again.status == status
+        assert again.headers["Idempotent-Replayed"] == "true"
+
+
+ANYTHING: list[Any] = [b"\xff\xfe", b"", b"0" * 16, b"x" * 1_000, b"\x00", "list", "hash", "fingerprint of another"]
+
+
+async def test_whatever_valkey_says_a_key_makes_one_order(gateways: Gateways) -> None:
+    """Broken, foreign and false values, other types: the same order is a 201, another a 422, and nobody dies of it."""
+    venue, first, second = gateways
+    other, terms = str(uuid4()), {"price": "74.00", "client_id": "anything"}
+    async with redis.Redis.from_url(venue.servers.redis_url) as valkey:
+        placed = await first.place(other, quantity="2", **terms)
+        false = await valkey.get(f"order:{placed.body['order_id']}")
+        for value in ANYTHING:
+            key = str(uuid4())
+            order_id = (await first.place(key, **terms)).body["order_id"]
+            for api in (first, second):
+                name = f"order:{order_id}"
+                await valkey.delete(name)
+                if value == "list":
+                    await valkey.rpush(name, "a")
+                elif value == "hash":
+                    await valkey.hset(name, "a", "b")
+                else:
+                    await valkey.set(name, false if isinstance(value, str) else value)
+                again = await api.place(key, path="/orders", **terms)
+                assert (again.status, again.body["order_id"]) == (201, order_id), value
+                refused = await api.place(key, path="/orders", quantity="2", **terms)
+                assert (refused.status, refused.body["code"]) == (422, "duplicate_order"), value
+    for api in (first, second):
+        assert (await api("GET", "/../../readyz")).body["valkey"] == "ok"
 
 
 async def test_without_postgres_orders_books_and_recent_trades_go_on(gateways: Gateways) -> None:
