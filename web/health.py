@@ -26,7 +26,7 @@ async def readyz(request: web.Request) -> web.StreamResponse:
         "feed": "ok" if gateway.feed.is_ready else "catching up",
         "keys": _keys(gateway),
         "postgres": "ok" if postgres else "away: history answers 503, order entry and books go on",
-        "valkey": "ok" if valkey else "away: repeats are recognised by the engine alone",
+        "valkey": "ok" if valkey else "away: repeats are recognised by gateways' memory and the engine",
     }
     if not (reachable and gateway.is_ready):
         return answer({"status": "not ready", **checks}, 503, RETRY_SOON)

@@ -100,11 +100,14 @@ class History:
         return rows[0][0] if rows else 0
 
     async def order_events(self, order_id: str, after_seq: int = 0, limit: int = MAX_LIMIT) -> list[Row]:
-        """The changes of an order after this seq, oldest first."""
+        """The changes of an order after this seq, oldest first; of the latest order if its key was used again."""
         if not _is_id(order_id):
             return []
-        query = f"SELECT {select(ORDER_EVENT)} FROM order_events WHERE order_id = %s AND seq > %s ORDER BY seq LIMIT %s"
-        return [answer(ORDER_EVENT, row) for row in await self._rows(query, [order_id, after_seq, _limit(limit)])]
+        latest = "SELECT max(accepting_seq) FROM orders WHERE order_id = %s"
+        query = f"""SELECT {select(ORDER_EVENT)} FROM order_events
+            WHERE order_id = %s AND seq > %s AND seq >= ({latest}) ORDER BY seq LIMIT %s"""
+        rows = await self._rows(query, [order_id, after_seq, order_id, _limit(limit)])
+        return [answer(ORDER_EVENT, row) for row in rows]
 
     async def orders(
         self,

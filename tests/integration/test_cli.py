@@ -75,6 +75,22 @@ async def test_the_same_key_is_the_same_order(venue: Venue) -> None:
     assert [(level["price"], level["quantity"], level["orders"]) for level in book["bids"]] == [("9.00", "1.00", 1)]
 
 
+async def test_a_repeat_under_the_same_key_gets_the_first_answer(venue: Venue) -> None:
+    """Done, refused, and done before something else was."""
+    market = await list_market(venue)
+    order_id = (await faust(venue, "place", market, "buy", "1.00", "9.00")).out.split()[0]
+    commands = {
+        ("halt", market): 0,
+        ("cancel", order_id): 0,
+        ("list-instrument", market, "0.05", "0.01"): 1,
+    }
+    first = {said: await faust(venue, *said, "--key", f"key-{said[0]}", "--json") for said in commands}
+    await faust(venue, "resume", market)
+    for said, code in commands.items():
+        again = await faust(venue, *said, "--key", f"key-{said[0]}", "--json")
+        assert (again, again.code) == (first[said], code)
+
+
 async def test_json_is_the_answer_as_it_came(venue: Venue) -> None:
     """For scripts: also of a problem, with exit code 1."""
     market = await list_market(venue)

@@ -114,9 +114,14 @@ async def test_a_late_cancel_repeated_to_who_cannot_know_is_no_success(gateways:
     await first.place(instrument=market, client_id="buyer")
     path, key = f"/orders/{sold.body['order_id']}/cancel", {"Idempotency-Key": str(uuid4())}
     assert (await first("POST", path, headers=key)).status == 409
+    rests = f"/orders/{(await first.place(instrument=market)).body['order_id']}"
+    amend = {"Idempotency-Key": str(uuid4())}
+    refused = await first("PATCH", rests, {"price": "100.001"}, headers=amend)
     await asyncio.sleep(CHECKPOINT_S)
     await gateways.restart_second()
     assert (await second("POST", path, headers=key)).status == 202
+    again = await second("PATCH", rests, {"price": "100.001"}, headers=amend)
+    assert (again.status, again.body) == (422, refused.body)
     await venue.start_worker("recording")
     await venue.wait_ready("recording")
     late = await until(lambda: second("POST", path, headers=key), lambda found: found.status != 202)
@@ -303,6 +308,35 @@ async def test_a_key_makes_one_order_while_recording_is_behind(gateways: Gateway
     await venue.wait_ready("recording")
     await until(lambda: used.repeat(second, canceled), lambda found: found.status == 201)
     await used.assert_one_life(second)
+
+
+async def test_a_second_life_of_a_key_is_kept_apart_from_the_first(gateways: Gateways) -> None:
+    """With Valkey's memory lost, the gateway's too and the engine's window over: one id, two orders in lists."""
+    venue, first, second = gateways
+    used = await Used.begin(first)
+    await used.others_pass(gateways)
+    filled = next(iter(used.ids))
+    await asyncio.sleep(CHECKPOINT_S)
+    async with redis.Redis.from_url(venue.servers.redis_url) as valkey:
+        await valkey.flushall()
+    await gateways.restart_second()
+    again = await second.place(filled, instrument=used.market, type="limit", price="52.00", quantity="2")
+    assert (again.status, again.body["order_id"]) == (201, used.ids[filled])
+
+    path = f"/orders/{used.ids[filled]}"
+    listed = f"/orders?client_id=ann&instrument={used.market}&limit=100"
+    for api in (first, second):
+        found = await until(lambda api=api: api("GET", path), lambda found: found.body.get("price") == "52.00")
+        assert (found.body["status"], found.body["quantity"]) == ("new", "2.0000")
+        events = await until(
+            lambda api=api: api("GET", f"{path}/events"), lambda found: found.body[-1]["quantity"] == "2.0000"
+        )
+        assert [event["status"] for event in events.body] == ["new"]
+        orders = await until(lambda api=api: api("GET", listed), lambda found: len(found.body) == 4)
+        both = [order for order in orders.body if order["order_id"] == used.ids[filled]]
+        assert [(order["status"], order["quantity"]) for order in both] == [("new", "2.0000"), ("filled", "1.0000")]
+    repeated = await second.replay(filled, instrument=used.market, price="52.00", quantity="2")
+    assert repeated.body["order_id"] == used.ids[filled]
 
 
 async def test_a_key_that_valkey_forgot_is_remembered_by_the_gateway(gateways: Gateways) -> None:

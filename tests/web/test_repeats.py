@@ -9,7 +9,11 @@ from uuid import uuid4
 
 import pytest
 
+from app.local.venue import Venue
 from tests.web.conftest import PATIENT, Answer, Api, list_market, until
+from web import log
+
+PARTITIONS = 8
 
 Repeat = Callable[[], Awaitable[Answer]]
 
@@ -24,7 +28,7 @@ class Stage(NamedTuple):
 
     async def ask(self, method: str, path: str, body: Any = None) -> Repeat:
         """The same request under one key, as often as it is called."""
-        key = {"Idempotency-Key": str(uuid4()), **PATIENT}
+        key = {"Idempotency-Key": str(uuid4())} | (PATIENT if "wait" in path else {})
         path = path.format(**self._asdict(), unknown=f"{self.open[:8]}-0000-8000-8000-000000000000")
         return lambda: self.api(method, path, body, headers=key)
 
@@ -144,3 +148,23 @@ async def test_a_key_used_for_another_command_is_refused(stage: Stage) -> None:
     assert halted.status == 200
     assert [(found.status, found.body["code"]) for found in others] == [(422, "duplicate_order")] * 4
     assert (await stage.api("GET", f"/orders/{stage.open}")).body["status"] == "new"
+
+
+async def test_any_report_is_found_in_the_log(
+    venue: Venue, api: Api, market: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By halves, among the reports of other markets; what is not there is not found."""
+    monkeypatch.setattr(log, "STEP", 2)
+    placed = [await api.place(instrument=name) for _ in range(10) for name in (market, "BTC-USD", "ETH-USD", "LTC-USD")]
+    last = max(answer.body["seq"] for answer in placed if answer.body["instrument"] == market)
+    reader = log.LogReader(venue.servers.broker, PARTITIONS)
+    try:
+        for seq in range(1, last + 1):
+            (report,) = await reader.report(market, seq)
+            assert (report.instrument, report.seq) == (market, seq)
+        with pytest.raises(log.Unreadable, match="has no report"):
+            await reader.report(market, last + 1)
+        with pytest.raises(log.Unreadable, match="has no report"):
+            await reader.report("NO-SUCH", 1)
+    finally:
+        await reader.close()
