@@ -17,7 +17,7 @@ from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
 from app.streaming.outbox import Outbox, new_producer
 from app.streaming.watchdog import watch_progress
-from app.topics import EXECUTIONS, ORDERS, TRADES, WrongTopic, all_log_ids, require_topics
+from app.topics import EXECUTIONS, ORDERS, TRADES, WrongTopic, all_genesis, require_topics
 from tables.kafka import KafkaLogs, new_reader
 from tables.owned import OwnedPartition
 
@@ -36,7 +36,7 @@ async def load_books(assigned: frozenset[int]) -> dict[int, int]:
     broker, count = broker_address(app.conf.broker), app.conf.topic_partitions
     try:
         await require_topics(broker, count)
-        ids = await all_log_ids(broker, count)
+        genesis = await all_genesis(broker, count)
     except WrongTopic as error:
         end_process(str(error))
     producer, reader = new_producer(broker), new_reader(broker)
@@ -45,7 +45,7 @@ async def load_books(assigned: frozenset[int]) -> dict[int, int]:
     outboxes.append(Outbox(producer))
     for number in sorted(assigned):
         logs = KafkaLogs(reader, number)
-        owned[number] = await OwnedPartition.load(number, count, logs, outboxes[0], ids[number])
+        owned[number] = await OwnedPartition.load(number, count, logs, outboxes[0], genesis[number])
         show(number)
     gc.freeze()
     return {number: partition.position for number, partition in owned.items()}

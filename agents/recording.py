@@ -15,7 +15,7 @@ from app.streaming.consumer import start_reading_at
 from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
 from app.streaming.watchdog import watch_progress
-from app.topics import EXECUTIONS, WrongTopic, all_log_ids, require_topics
+from app.topics import EXECUTIONS, WrongTopic, all_genesis, require_topics
 
 # Less than Faust waits for a seek (broker_request_timeout), which it would then leave undone.
 LONGEST_START_S = 60.0
@@ -33,8 +33,9 @@ async def where_recorded(assigned: frozenset[int]) -> dict[int, int]:
         async with asyncio.timeout(LONGEST_START_S):
             broker = broker_address(app.conf.broker)
             await require_topics(broker, app.conf.topic_partitions)
-            known = await all_log_ids(broker, app.conf.topic_partitions)
-            positions = await recorder.start({partition: known[partition] for partition in sorted(assigned)})
+            known = await all_genesis(broker, app.conf.topic_partitions)
+            ids = {partition: known[partition].log_id for partition in sorted(assigned)}
+            positions = await recorder.start(ids, known[0].secret)
             show(positions)
             return positions
     except (AnotherInstallation, WrongTopic) as error:

@@ -25,6 +25,7 @@ from app.models.commands import (
     to_core,
 )
 from app.models.decimals import Scale
+from app.models.identity import NO_SECRET
 from app.models.reports import ExecutionReport, PublicTrade, public_trades, report_message
 from app.models.snapshots import State
 
@@ -49,10 +50,15 @@ class Outcome:
 
 
 class Partition:
-    """The books of one partition of `orders`, and the reserved instrument for what belongs to none of them."""
+    """The books of one partition of `orders`, and the reserved instrument for what belongs to none of them.
 
-    def __init__(self, number: int, partitions: int) -> None:
+    `secret` is that of the log's genesis. One who reads the log from its beginning does not give it: a genesis record
+    that comes first tells it.
+    """
+
+    def __init__(self, number: int, partitions: int, secret: bytes | None = None) -> None:
         self.number, self.partitions = number, partitions
+        self._secret = secret
         self.books: dict[str, Book] = {}
         self.rejections = Rejections(number)
         self._scales: dict[str, Scale] = {}
@@ -70,6 +76,8 @@ class Partition:
         at = _new(Moment, (offset, timestamp_ms))
         try:
             message = decode_command(value)
+            if self._secret is None:
+                self._secret = message.secret if isinstance(message, Genesis) else NO_SECRET
             if isinstance(message, Genesis):
                 return None
             return self._command(message, key, value or b"", at)
@@ -84,7 +92,10 @@ class Partition:
         if book is None or at.offset < book.listed_offset:
             return self._first_command(message, value, at)
         scale = self._scales[instrument]
-        command = to_core(message, scale)  # before anything else: what cannot be converted is not the book's
+        assert self._secret is not None, "the first record has told it"
+        command = to_core(
+            message, scale, self._secret
+        )  # before anything else: what cannot be converted is not the book's
         if at.offset <= book.offset:
             return None
         report = book.apply(command, at)

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from secrets import token_hex
 from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -10,6 +11,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from app.models.commands import Genesis, encode_command
+from app.models.identity import SECRET_BYTES
 
 UNLIMITED = "-1"
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -157,18 +159,23 @@ async def check(admin: AIOKafkaAdminClient, partitions: int) -> None:
 
 async def log_ids(broker: str, partitions: int) -> dict[int, str]:
     """The log id of each `orders` partition; a partition without a genesis record is absent."""
+    return {number: genesis.log_id for number, genesis in (await genesis_records(broker, partitions)).items()}
+
+
+async def genesis_records(broker: str, partitions: int) -> dict[int, Genesis]:
+    """The genesis record of each `orders` partition that has one; raises WrongTopic."""
     consumer = AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False)
     await consumer.start()
     try:
         assigned = [TopicPartition(ORDERS.name, p) for p in range(partitions)]
         consumer.assign(assigned)
         ends = await consumer.end_offsets(assigned)
-        found: dict[int, str] = {}
+        found: dict[int, Genesis] = {}
         for tp in assigned:
             if ends[tp]:
                 consumer.assign([tp])
                 consumer.seek(tp, 0)
-                found[tp.partition] = _log_id(await asyncio.wait_for(consumer.getone(tp), timeout=30))
+                found[tp.partition] = _genesis(await asyncio.wait_for(consumer.getone(tp), timeout=30))
         return found
     finally:
         await consumer.stop()
@@ -176,13 +183,20 @@ async def log_ids(broker: str, partitions: int) -> dict[int, str]:
 
 async def all_log_ids(broker: str, partitions: int) -> dict[int, str]:
     """The log id of every `orders` partition; raises WrongTopic when one is missing."""
-    found = await log_ids(broker, partitions)
+    return {number: genesis.log_id for number, genesis in (await all_genesis(broker, partitions)).items()}
+
+
+async def all_genesis(broker: str, partitions: int) -> dict[int, Genesis]:
+    """The genesis record of every `orders` partition; raises WrongTopic when one is missing or has another secret."""
+    found = await genesis_records(broker, partitions)
     if unmarked := sorted(set(range(partitions)) - set(found)):
         raise WrongTopic(f"the partitions {unmarked} of orders have no genesis record: run `python -m app setup`")
+    if len({genesis.secret for genesis in found.values()}) > 1:
+        raise WrongTopic("the partitions of orders have different secrets in their genesis: they are not of one venue")
     return found
 
 
-def _log_id(record: object) -> str:
+def _genesis(record: object) -> Genesis:
     from app.models.commands import UndecodableCommand, decode_command
 
     value = getattr(record, "value", None)
@@ -192,7 +206,7 @@ def _log_id(record: object) -> str:
         message = None
     if not isinstance(message, Genesis):
         raise WrongTopic("the first record of an orders partition is not its genesis: the topic is not ours")
-    return message.log_id
+    return message
 
 
 async def _settled(admin: AIOKafkaAdminClient) -> None:
@@ -206,17 +220,26 @@ async def _settled(admin: AIOKafkaAdminClient) -> None:
 
 
 async def _write_genesis(broker: str, partitions: int) -> None:
-    missing = set(range(partitions)) - set(await log_ids(broker, partitions))
-    if not missing:
+    """Begin the partitions that are empty. The first one's record, as Kafka has it, gives the secret of all others."""
+    found = await genesis_records(broker, partitions)
+    if len(found) == partitions:
         return
     producer = AIOKafkaProducer(bootstrap_servers=broker, enable_idempotence=True, acks="all")
     await producer.start()
     try:
-        for partition in sorted(missing):
-            value = encode_command(Genesis(log_id=str(uuid4())))
-            await producer.send_and_wait(ORDERS.name, value, partition=partition)
+        if not found:
+            await _begin(producer, 0, token_hex(SECRET_BYTES))
+            found = await genesis_records(broker, partitions)
+        secret = found[min(found)].id_secret
+        for partition in sorted(set(range(partitions)) - set(found)):
+            await _begin(producer, partition, secret)
     finally:
         await producer.stop()
+
+
+async def _begin(producer: AIOKafkaProducer, partition: int, secret: str | None) -> None:
+    genesis = Genesis(log_id=str(uuid4()), id_secret=secret)
+    await producer.send_and_wait(ORDERS.name, encode_command(genesis), partition=partition)
 
 
 def _spec(name: str) -> TopicSpec:

@@ -12,8 +12,9 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ from app.local.process import Command, Process
 from app.local.venue import ROOT, Venue
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS
 from benchmarks.flow import Mix
-from benchmarks.orders_log import Prepared, ends, prepared, write
+from benchmarks.orders_log import Prepared, ends, prepared, secret_of, write
 from load.report import conditions
 
 PARTITIONS = app.conf.topic_partitions
@@ -34,6 +35,8 @@ POLL_S = 0.05
 TIMEOUT_S = 120.0
 MIXES = {"orders": Mix(passive=0.75, cancels=0.0), "cancels": Mix()}
 COUNTER = "stock Faust counter"
+Log = Callable[..., Iterator[Prepared]]
+"""Makes the records for a log with this `secret`."""
 VARIANTS = {"exact": "plain", "no checkpoints": "no-checkpoints"}
 
 
@@ -68,39 +71,39 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the result to this file too")
     options = parser.parse_args()
     count = 100_000 if options.small else options.orders
-    records = list(prepared(options.seed, count, options.resting, PARTITIONS, MIXES[options.mix]))
+    log = partial(prepared, options.seed, count, options.resting, PARTITIONS, MIXES[options.mix])
     if options.profile:
-        asyncio.run(profile(records, options.profile.resolve()))
+        asyncio.run(profile(log, options.profile.resolve()))
         return 0
-    found = asyncio.run(measure(records, options.variants, options.runs, options.counter_seconds))
-    found |= {"conditions": conditions(), "mix": options.mix, "orders": len(records), "resting": options.resting}
+    found = asyncio.run(measure(log, options.variants, options.runs, options.counter_seconds))
+    found |= {"conditions": conditions(), "mix": options.mix, "orders": count, "resting": options.resting}
     _print(found)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
     return 0
 
 
-async def measure(records: Sequence[Prepared], variants: Sequence[str], runs: int, counter_s: float) -> dict[str, Any]:
+async def measure(log: Log, variants: Sequence[str], runs: int, counter_s: float) -> dict[str, Any]:
     """Each variant in a fresh Kafka, in turns; the stock agent in the last one's."""
     paces: dict[str, list[dict[str, float]]] = {}
     changelog: list[float] = []
     for variant in list(variants) * runs:
-        async with _logs(records) as (venue, consumer):
+        async with _logs(log) as (venue, consumer):
             await venue.start_worker("matching", program=("-m", "benchmarks.worker", VARIANTS[variant]))
             expected = await ends(consumer, ORDERS.name, PARTITIONS) - PARTITIONS  # the genesis records have no report
             pace = await _pace(consumer, venue.process("matching"), EXECUTIONS.name, expected, TIMEOUT_S)
             await venue.stop_worker("matching")
             paces.setdefault(variant, []).append(pace.as_json())
             if variant == "exact":
-                changelog.append(round(await _changelog_bytes(consumer) / len(records), 1))
+                changelog.append(round(await _changelog_bytes(consumer) / expected, 1))
             if counter_s and variant == variants[-1]:
                 paces.setdefault(COUNTER, []).append((await _count(venue, consumer, counter_s)).as_json())
     return {"paces": paces, "changelog_bytes_per_order": changelog}
 
 
-async def profile(records: Sequence[Prepared], file: Path) -> None:
+async def profile(log: Log, file: Path) -> None:
     """The worker's profile over the whole log; it is slower meanwhile."""
-    async with _logs(records) as (venue, consumer):
+    async with _logs(log) as (venue, consumer):
         change = f"profile={file}"
         process = await venue.start_worker("matching", program=("-m", "benchmarks.worker", change))
         expected = await ends(consumer, ORDERS.name, PARTITIONS) - PARTITIONS
@@ -109,13 +112,13 @@ async def profile(records: Sequence[Prepared], file: Path) -> None:
 
 
 @asynccontextmanager
-async def _logs(records: Sequence[Prepared]) -> AsyncIterator[tuple[Venue, AIOKafkaConsumer]]:
+async def _logs(log: Log) -> AsyncIterator[tuple[Venue, AIOKafkaConsumer]]:
     """Servers with the log written and no worker, and a consumer of no group."""
     with tempfile.TemporaryDirectory(prefix="matchstream-matching-") as folder:
         venue = Venue(Path(folder) / "data", {}, supervised=False)
         try:
             await venue.start()
-            await write(venue.servers.broker, iter(records))
+            await write(venue.servers.broker, log(secret=await secret_of(venue.servers.broker, PARTITIONS)))
             consumer = AIOKafkaConsumer(bootstrap_servers=venue.servers.broker, auto_offset_reset="earliest")
             await consumer.start()
             try:

@@ -11,8 +11,8 @@ from app.matching.words import OrderType
 from app.models.commands import CancelOrder, ListInstrument, PlaceOrder, encode_command, to_core
 from app.models.commands import scale_of as scale_of_listing
 from app.models.decimals import Scale
-from app.models.identity import id_text, order_id
-from app.topics import ORDERS
+from app.models.identity import NO_SECRET, id_text, order_id
+from app.topics import ORDERS, genesis_records
 from benchmarks.flow import Mix, Operation, draw
 
 MAX_BATCH_BYTES = 1_000_000
@@ -26,12 +26,17 @@ class Prepared(NamedTuple):
     value: bytes
 
 
-def prepared(seed: int, count: int, resting: int, partitions: int, mix: Mix | None = None) -> Iterator[Prepared]:
-    """Orders for the ten default instruments in turn, of which the first `resting` (over all) only rest."""
+def prepared(
+    seed: int, count: int, resting: int, partitions: int, mix: Mix | None = None, secret: bytes = NO_SECRET
+) -> Iterator[Prepared]:
+    """Orders for the ten default instruments in turn, of which the first `resting` (over all) only rest.
+
+    `secret` is that of the log's order ids.
+    """
     listings = default_listings()
+    size = resting // len(listings), (count - resting) // len(listings)
     streams = [
-        list(_of(listing, draw(seed + number, resting // len(listings), (count - resting) // len(listings), mix=mix)))
-        for number, listing in enumerate(listings)
+        list(_of(listing, draw(seed + number, *size, mix=mix), secret)) for number, listing in enumerate(listings)
     ]
     places = [(partition_of(listing.instrument, partitions), listing.instrument.encode()) for listing in listings]
     for values in zip(*streams, strict=True):
@@ -39,14 +44,14 @@ def prepared(seed: int, count: int, resting: int, partitions: int, mix: Mix | No
             yield Prepared(partition, key, value)
 
 
-def _of(listing: ListInstrument, stream: list[Operation]) -> Iterator[bytes]:
+def _of(listing: ListInstrument, stream: list[Operation], secret: bytes) -> Iterator[bytes]:
     """The instrument's commands as JSON."""
     instrument, scale, clients = listing.instrument, scale_of(listing), dict[int, str]()
     for number, target, side, price, quantity, client_number in stream:
         client, key = f"client-{client_number}", f"{number:020x}"
         if target is not None:
             owner = clients.pop(target)
-            named = id_text(order_id(owner, instrument, f"{target:020x}"))
+            named = id_text(order_id(owner, instrument, f"{target:020x}", secret))
             yield encode_command(CancelOrder(instrument, named, f"cancel-{key}", owner))
         else:
             clients[number] = client
@@ -57,6 +62,11 @@ def _of(listing: ListInstrument, stream: list[Operation]) -> Iterator[bytes]:
 def scale_of(listing: ListInstrument) -> Scale:
     """The conversion between text and this market's ticks and lots."""
     return scale_of_listing(to_core(listing, None).listing)
+
+
+async def secret_of(broker: str, partitions: int) -> bytes:
+    """What the order ids of the log there are keyed with."""
+    return (await genesis_records(broker, partitions))[0].secret
 
 
 async def write(broker: str, records: Iterator[Prepared]) -> int:

@@ -13,7 +13,8 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,7 +32,7 @@ from app.models.snapshots import state_hash
 from app.topics import EXECUTIONS, ORDERS, log_ids
 from benchmarks.flow import MIDDLE
 from benchmarks.matching import MIXES, PARTITIONS
-from benchmarks.orders_log import Prepared, ends, prepared, scale_of, write
+from benchmarks.orders_log import Prepared, ends, prepared, scale_of, secret_of, write
 from load.report import conditions
 from tables.books import codec
 from tables.kafka import KafkaLogs, new_reader
@@ -54,7 +55,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the result to this file too")
     options = parser.parse_args()
     count, resting = (100_000, 10_000) if options.small else (options.orders, options.resting)
-    log = list(prepared(options.seed, count, resting, PARTITIONS, MIXES["orders"]))
+    log = partial(prepared, options.seed, count, resting, PARTITIONS, MIXES["orders"])
     found = asyncio.run(measure(log, options.kills))
     found["conditions"] = conditions()
     _print(found)
@@ -63,26 +64,27 @@ def main() -> int:
     return 0 if found["equal"] else 1
 
 
-async def measure(log: list[Prepared], kills: int) -> dict[str, Any]:
+async def measure(log: Callable[..., Iterator[Prepared]], kills: int) -> dict[str, Any]:
     """A venue of one matching worker, killed so many times."""
     with tempfile.TemporaryDirectory(prefix="matchstream-recovery-") as folder:
         venue = Venue(Path(folder) / "data", {"matching": 1})
         try:
             await venue.start()
-            await write(venue.servers.broker, iter(log))
+            secret = await secret_of(venue.servers.broker, PARTITIONS)
+            count = await write(venue.servers.broker, log(secret=secret))
             await _caught_up(venue.servers.broker)
             times = []
             for number in range(kills):
                 if number:
                     await asyncio.sleep(QUIET_S)
-                times.append(await _kill(venue, number))
+                times.append(await _kill(venue, number, secret))
             await venue.stop_worker("matching")
             after = await _in_the_changelog(venue.servers.broker)
             undisturbed, resting = await _undisturbed(venue.servers.broker)
         finally:
             await venue.stop()
     return {
-        "orders": len(log),
+        "orders": count,
         "resting": resting,
         "first_s": [round(first, 2) for first, _ in times],
         "last_s": [round(last, 2) for _, last in times],
@@ -103,7 +105,7 @@ async def _caught_up(broker: str) -> None:
         await consumer.stop()
 
 
-async def _kill(venue: Venue, number: int) -> tuple[float, float]:
+async def _kill(venue: Venue, number: int, secret: bytes) -> tuple[float, float]:
     """Seconds from the kill until the first and until the last instrument trades again."""
     consumer = AIOKafkaConsumer(bootstrap_servers=venue.servers.broker, fetch_max_wait_ms=20)
     await consumer.start()
@@ -113,7 +115,7 @@ async def _kill(venue: Venue, number: int) -> tuple[float, float]:
         began = time.monotonic()
         await venue.kill("matching")
         await write(venue.servers.broker, _probes(number))
-        waited_for = {_probe_id(listing, number) for listing in default_listings()}
+        waited_for = {_probe_id(listing, number, secret) for listing in default_listings()}
         seen: list[float] = []
         async with asyncio.timeout(TIMEOUT_S):
             while waited_for:
@@ -136,8 +138,8 @@ def _probes(number: int) -> Iterator[Prepared]:
         yield Prepared(partition_of(instrument, PARTITIONS), instrument.encode(), value)
 
 
-def _probe_id(listing: ListInstrument, number: int) -> str:
-    return id_text(order_id(CLIENT, listing.instrument, f"probe-{number}"))
+def _probe_id(listing: ListInstrument, number: int, secret: bytes) -> str:
+    return id_text(order_id(CLIENT, listing.instrument, f"probe-{number}", secret))
 
 
 async def _in_the_changelog(broker: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ import msgspec
 
 from app.matching.words import OrderType, Side, TimeInForce
 from app.models.commands import CancelOrder, CommandMessage, ListInstrument, PlaceOrder, encode_command
+from app.models.identity import NO_SECRET, id_text, order_id
 from app.verification.ledger import Request, said_by
 from load.generator import requests
 from load.profiles import Mix, Profile
@@ -35,12 +36,11 @@ def as_json(asked: Request) -> dict[str, object]:
     return fields
 
 
-def command_lines(profile: Profile, asked: Iterable[Request]) -> Iterator[bytes]:
-    """The markets of the profile, then each request that a gateway would let through."""
+def command_lines(profile: Profile, asked: Iterable[Request], secret: bytes = NO_SECRET) -> Iterator[bytes]:
+    """The markets of the profile, then each request that a gateway would let through, for a log with this secret."""
     yield from (encode_command(listing(instrument)) for instrument in profile.instruments)
-    instruments: dict[str, str] = {}
     for each in asked:
-        command = command_of(each, instruments)
+        command = command_of(each, secret)
         if command is not None:
             yield encode_command(command)
 
@@ -51,18 +51,14 @@ def listing(instrument: str) -> ListInstrument:
     return ListInstrument(instrument, f"list-{instrument}", base, quote, tick_size="0.01", lot_size="0.01")
 
 
-def command_of(asked: Request, instruments: dict[str, str]) -> CommandMessage | None:
-    """What a gateway makes of a request, None for one that it must refuse.
-
-    `instruments` remembers the instrument of each order id, for the cancels that follow.
-    """
-    if asked.must_refuse or asked.order_id is None or asked.key is None:
+def command_of(asked: Request, secret: bytes = NO_SECRET) -> CommandMessage | None:
+    """What a gateway makes of a request, None for one that it must refuse."""
+    if asked.must_refuse or asked.about is None or asked.key is None:
         return None
     if not asked.places:
-        instrument = instruments.get(asked.order_id)
-        return CancelOrder(instrument, asked.order_id, asked.key) if instrument else None
+        client_id, instrument, key = asked.about.split()
+        return CancelOrder(instrument, id_text(order_id(client_id, instrument, key, secret)), asked.key)
     said = said_by(asked)
-    instruments[asked.order_id] = said["instrument"]
     return PlaceOrder(
         said["instrument"],
         said["client_id"],

@@ -50,7 +50,7 @@ class _Stream:
         if kind is Kind.LIMIT or kind is Kind.MARKET:
             return self._place(kind)
         if kind is Kind.CANCEL:
-            return request.cancel(self._earlier().order_id or "", self._key())
+            return request.cancel_of(self._earlier(), self._key())
         if kind is Kind.REPEAT:
             return self._earlier()._replace(kind=Kind.REPEAT)
         if len(self.placed) > SETTLED and self.random.randrange(OTHER_BODY_EVERY) == 0:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from random import Random
 
-from app.models import identity
-from app.verification.ledger import ORDERS_PATH, Kind, Request
+from app.verification.ledger import ORDERS_PATH, Kind, Request, order_name
+from load.request import cancel, unknown_id
 
 TOO_LONG = 65
 OVER_BODY_LIMIT = 70_000
@@ -16,7 +16,7 @@ def _body(body: str | bytes) -> Callable[[str], Request]:
     raw = body.encode() if isinstance(body, str) else body
 
     def make(key: str) -> Request:
-        made = identity.id_text(identity.order_id("mallory", "BTC-USD", key))
+        made = order_name("mallory", "BTC-USD", key)
         return Request(Kind.HOSTILE, "POST", ORDERS_PATH, raw, key, made, must_refuse=True)
 
     return make
@@ -28,7 +28,7 @@ def _instead(old: str, new: str) -> Callable[[str], Request]:
 
 
 def _without_key(key: str) -> Request:
-    return _body(GOOD)(key)._replace(key=None, order_id=None)
+    return _body(GOOD)(key)._replace(key=None, about=None)
 
 
 def _as_text(key: str) -> Request:
@@ -36,7 +36,7 @@ def _as_text(key: str) -> Request:
 
 
 def _key_with_spaces(key: str) -> Request:
-    return _body(GOOD)(key)._replace(key=f"{key} {key}", order_id=None)
+    return _body(GOOD)(key)._replace(key=f"{key} {key}", about=None)
 
 
 def _elsewhere(method: str, path: str) -> Callable[[str], Request]:
@@ -46,13 +46,12 @@ def _elsewhere(method: str, path: str) -> Callable[[str], Request]:
 def _unlisted(key: str) -> Request:
     """A gateway that does not know all instruments yet may leave it to the engine."""
     body = GOOD.replace("BTC-USD", "NO-SUCH")
-    return _body(body)(key)._replace(order_id=None, must_refuse=False)
+    return _body(body)(key)._replace(about=None, must_refuse=False)
 
 
 def _cancel_of_nothing(key: str) -> Request:
     """With matching away a cancel is durable (202) before anyone knows that there is no such order."""
-    order_id = identity.id_text(identity.order_id("mallory", "BTC-USD", key))
-    return Request(Kind.HOSTILE, "POST", f"{ORDERS_PATH}/{order_id}/cancel", b"", key)
+    return cancel(unknown_id("mallory", "BTC-USD", key), key)._replace(kind=Kind.HOSTILE)
 
 
 HOSTILE: dict[str, Callable[[str], Request]] = {

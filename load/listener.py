@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 import msgspec
 from aiohttp import ClientError, ClientSession, WSMsgType
@@ -24,12 +25,12 @@ _decode = msgspec.json.Decoder(_Trade).decode
 
 
 class TradeListener:
-    """Trades while it listens; `due` is when each order's request was due, in ns of the monotonic clock."""
+    """Trades while it listens."""
 
-    def __init__(self, url: str, due: dict[str, int]) -> None:
-        self._url, self._due = f"{url}/ws/trades", due
+    def __init__(self, url: str) -> None:
+        self._url = f"{url}/ws/trades"
         self._seqs: dict[str, int] = {}
-        self.latency = Latency()  # from due to the first trade of an order that takes
+        self._taken: dict[str, int] = {}  # the id of an order that took -> its first trade, ns of the monotonic clock
         self.trades = 0
         self.connects = 0
         self.failures = 0
@@ -47,6 +48,14 @@ class TradeListener:
                     self.failures += 1
                 self._seqs.clear()
                 await asyncio.sleep(RECONNECT_S)
+
+    def latency(self, due: Mapping[str, int], ids: Mapping[str, str]) -> Latency:
+        """From when an order's request was due (by its name, as its id) to its first trade, if it took."""
+        found = Latency()
+        for name, order_id in ids.items():
+            if name in due and order_id in self._taken:
+                found.add_ns(self._taken[order_id] - due[name])
+        return found
 
     async def _listen(self, session: ClientSession) -> None:
         async with session.ws_connect(self._url, heartbeat=HEARTBEAT_S) as socket:
@@ -67,6 +76,4 @@ class TradeListener:
             self.repeats += 1
             self._seqs[trade.instrument] = last
         taker = trade.buy_order_id if trade.aggressor_side == "buy" else trade.sell_order_id
-        due_ns = self._due.pop(taker, None)
-        if due_ns is not None:
-            self.latency.add_ns(now_ns - due_ns)
+        self._taken.setdefault(taker, now_ns)

@@ -18,6 +18,7 @@ from load.backoff import Backoff
 from load.client import answered_id
 from load.latency import Latency
 from load.ledger import Ledger, is_worth_repeating, outcome_of, over_all
+from load.request import resolved
 from load.wire import Connection, rendered
 
 CONNECTIONS = 64
@@ -72,7 +73,10 @@ class OpenLoop:
         self.ledger = Ledger()
         self.accepted = Latency()  # new orders that got their 201 at the first attempt or later
         self.statuses: Counter[str] = Counter()
-        self.due: dict[str, int] = {}  # order id -> when its request was due, for latencies measured elsewhere
+        self.due: dict[str, int] = {}
+        """An order's name -> when its request was due, for latencies measured elsewhere."""
+        self.ids: dict[str, str] = {}
+        """An order's name -> its id, from its 201."""
 
     @property
     def open(self) -> int:
@@ -112,14 +116,16 @@ class OpenLoop:
             request, raw = next(data)
             self.sent += 1
             if request.places and request.kind is not Kind.REPEAT:
-                self.due.setdefault(request.order_id or "", due)
+                self.due.setdefault(request.about or "", due)
             self._offer(_Job(request, raw, due))
             if self.sent % 256 == 0:
                 await asyncio.sleep(0)  # behind schedule: answers must be read too
 
     def _prepared(self) -> Iterator[tuple[Request, bytes]]:
         host = f"{self._host}:{self._port}"
-        return ((request, rendered(request, host)) for request in self._requests)
+        for asked in self._requests:
+            request = resolved(asked, self.ids)
+            yield request, rendered(request, host)
 
     def _offer(self, job: _Job) -> None:
         if not self._idle:
@@ -174,6 +180,8 @@ class OpenLoop:
         outcome = over_all(outcome_of(job.status), job.had_unknown)
         if outcome is Outcome.OK and job.request.places:
             self.accepted.add_ns(now - job.due_ns)
+            if answered is not None and job.request.about is not None:
+                self.ids[job.request.about] = answered
         self.ledger.record(Entry(job.request, outcome, job.status, job.attempts, job.due_ns, now, answered))
         if self._all_sent and not self.open:
             self._done.set()

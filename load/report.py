@@ -51,7 +51,7 @@ class Report:
         """Answers that are wrong in themselves."""
         return sum(
             entry.outcome is Outcome.OK
-            and (entry.request.must_refuse or (entry.request.places and entry.answered_id != entry.request.order_id))
+            and (entry.request.must_refuse or (entry.request.places and entry.answered_id is None))
             for entry in self.ledger
         )
 

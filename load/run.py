@@ -57,7 +57,7 @@ async def run(plan: Plan, venue: Venue, live: bool = True) -> Report:
         await client.until_ready(READY_TIMEOUT_S)
     stream = requests(PROFILES[plan.profile], plan.seed, plan.mix, plan.tag)
     loop = OpenLoop(venue.url, stream, plan.rate, plan.seconds, plan.connections, drain_s=plan.drain_s, seed=plan.seed)
-    listener = TradeListener(venue.url, loop.due)
+    listener = TradeListener(venue.url)
     tasks = [asyncio.create_task(listener.run())]
     with suppress(TimeoutError):
         await asyncio.wait_for(listener.listening.wait(), LISTEN_TIMEOUT_S)
@@ -127,6 +127,6 @@ def _report(plan: Plan, loop: OpenLoop, listener: TradeListener, took_s: float, 
         loop.ledger,
         dict(loop.statuses),
         loop.accepted.as_json(),
-        listener.latency.as_json(),
+        listener.latency(loop.due, loop.ids).as_json(),
         stream,
     )

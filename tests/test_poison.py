@@ -11,7 +11,9 @@ from app.engine import Outcome, Partition, partition_of
 from app.instruments import default_listings
 from app.matching.rejections import MAX_RAW_BYTES
 from app.models.commands import Genesis, PlaceOrder, encode_command
+from app.models.identity import id_text, order_id
 from app.models.reports import ExecutionReport, decode_report, encode
+from app.verification.engines import NaivePartition
 
 PARTITIONS = 8
 BTC = next(listing for listing in default_listings() if listing.instrument == "BTC-USD")
@@ -119,6 +121,36 @@ def test_a_second_genesis_is_passed_over(partition: Partition) -> None:
     """It is no command and needs no answer, wherever it stands."""
     assert partition.apply(2, 1_000, None, encode_command(Genesis(log_id=str(UUID(int=2))))) is None
     assert only(partition.apply(3, 1_000, b"BTC-USD", order())).outcome == "accepted"
+
+
+@pytest.mark.parametrize("engine", [Partition, NaivePartition])
+def test_the_first_record_tells_the_secret_of_the_order_ids(engine: type[Partition] | type[NaivePartition]) -> None:
+    """Both engines; a second genesis record changes nothing, and a log that begins without one has no secret."""
+    secret, made = bytes(range(32)), engine(NUMBER, PARTITIONS)
+    log = [Genesis(str(UUID(int=1)), secret.hex()), BTC, Genesis(str(UUID(int=2)), "ab" * 32), order()]
+    outcomes = [_applied(made, offset, record) for offset, record in enumerate(log)]
+    assert outcomes[0] is outcomes[2] is None
+    assert outcomes[3].order_id == id_text(order_id("ann", "BTC-USD", "k1", secret))
+
+    old = engine(NUMBER, PARTITIONS)
+    assert _applied(old, 0, BTC).outcome == "accepted"
+    assert _applied(old, 1, log[0]) is None
+    assert _applied(old, 2, order()).order_id == id_text(order_id("ann", "BTC-USD", "k1"))
+
+
+def test_a_worker_that_begins_in_the_middle_is_told_the_secret() -> None:
+    """It does not see the genesis record again, and believes no other."""
+    secret, made = bytes(range(32)), Partition(NUMBER, PARTITIONS, bytes(range(32)))
+    assert _applied(made, 5, Genesis(str(UUID(int=2)), "ab" * 32)) is None
+    assert _applied(made, 6, BTC).outcome == "accepted"
+    assert _applied(made, 7, order()).order_id == id_text(order_id("ann", "BTC-USD", "k1", secret))
+
+
+def _applied(partition: Any, offset: int, record: Any) -> Any:
+    """The one report that a message or a value gives, if any."""
+    value = record if isinstance(record, bytes) else encode_command(record)
+    outcome = partition.apply(offset, 1_000 + offset, b"BTC-USD", value)
+    return outcome and outcome.reports[0]
 
 
 def test_invented_names_take_no_memory(partition: Partition) -> None:

@@ -17,7 +17,7 @@ from app.models.reports import ExecutionReport, decode_report
 from app.models.snapshots import State
 from app.progress import Progress, Verdict
 from app.streaming.failstop import end_process
-from app.topics import EXECUTIONS, ORDERS
+from app.topics import EXECUTIONS, ORDERS, WrongTopic, all_genesis
 from tables.changelog import Damaged, OtherLog
 from tables.readers import starts
 from web import metrics
@@ -61,6 +61,8 @@ class Feed:
         self.orders = RecentOrders()
         self.reports = RecentReports()
         self.expectations = Expectations()
+        self.secret: bytes | None = None
+        """What this venue's order ids are keyed with; known before any market is. Never to be shown."""
         self.is_ready = False
         """Whether everything that was reported before this gateway started has been applied."""
 
@@ -99,7 +101,9 @@ class Feed:
     async def _begin(self) -> None:
         """Take in the newest snapshots; ends the process when they are damaged or not ours."""
         try:
-            async for start in starts(self._broker, len(self._topic_partitions)):
+            genesis = await all_genesis(self._broker, len(self._topic_partitions))
+            self.secret = genesis[0].secret
+            async for start in starts(self._broker, {number: each.log_id for number, each in genesis.items()}):
                 for state in start.states:
                     self._begin_with(state)
                     self._reported_offsets[start.partition] = max(self._reported_offsets[start.partition], state.offset)
@@ -109,8 +113,8 @@ class Feed:
                     _log.info("executions/%d: %d snapshots loaded, reading on at %d", start.partition, *found)
         except Damaged as damage:
             end_process(f"state damaged, run `faust -A app rebuild`: {damage}")
-        except OtherLog as other:
-            end_process(str(other))
+        except (OtherLog, WrongTopic) as error:
+            end_process(str(error))
 
     def _begin_with(self, state: State) -> None:
         self._progress.last_seqs[state.instrument] = state.seq

@@ -13,6 +13,7 @@ from app.models.identity import instrument_tag
 from app.postgres import History
 from app.settings import broker_address
 from app.streaming.failstop import fail_stop
+from web.answers import RETRY_SOON
 from web.exposure import default_rate
 from web.feed import Feed
 from web.hub import Hub
@@ -48,6 +49,13 @@ class Gateway:
         """Whether it knows the market and the API keys, and was not told to stop."""
         knows_keys = self.keyring is None or self.keyring.is_ready
         return self.feed.is_ready and knows_keys and not self.outgoing.is_closing
+
+    @property
+    def secret(self) -> bytes:
+        """What order ids are keyed with; raises 503 while the log has not been asked."""
+        if self.feed.secret is None:
+            raise Problem(503, "not_ready", "this gateway is still reading the market", RETRY_SOON)
+        return self.feed.secret
 
     def check_tag(self, instrument: str) -> None:
         """Raise 422 when a new instrument's order ids could not be told from another's."""

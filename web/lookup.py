@@ -47,7 +47,8 @@ async def get_order_by_key(request: web.Request) -> web.StreamResponse:
     client_id, instrument, key = (
         identifier(name, request.match_info[name]) for name in ("client_id", "instrument", "key")
     )
-    return await _found(request, identity.id_text(identity.order_id(client_id, instrument, key)), key)
+    order_id = identity.order_id(client_id, instrument, key, request.app[GATEWAY].secret)
+    return await _found(request, identity.id_text(order_id), key)
 
 
 async def list_order_events(request: web.Request) -> web.StreamResponse:

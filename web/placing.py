@@ -101,7 +101,7 @@ async def place_batch(request: web.Request) -> web.StreamResponse:
 def _begin(gateway: Gateway, order: PlaceOrder, started: float) -> Placing:
     """Check the order and ask Valkey about its key; raises 404, 422 and 503."""
     market = _market(gateway, order.instrument)
-    order_id, fingerprint = _checked(order, market)
+    order_id, fingerprint = _checked(order, market, gateway.secret)
     gateway.outgoing.check_room()
     return Placing(order, market, order_id, gateway.idempotency.ask(order_id, fingerprint, market.seq), started)
 
@@ -109,8 +109,7 @@ def _begin(gateway: Gateway, order: PlaceOrder, started: float) -> Placing:
 async def _send(gateway: Gateway, placing: Placing) -> Sending:
     """Give the order to Kafka, unless its key was used before and it is known for what; raises 422 and 503."""
     known, order_id, market = await placing.known, placing.order_id, placing.market
-    is_repeat = known.seen is Seen.REPEAT or is_known_here(gateway, order_id)
-    if is_repeat or known.seen is Seen.CONFLICT:
+    if known.seen in (Seen.REPEAT, Seen.CONFLICT) or is_known_here(gateway, order_id):
         earlier = await earlier_order(gateway, placing.order, market, order_id, known)
         if earlier is Earlier.SAME:
             return Sending(True, None)
@@ -119,6 +118,7 @@ async def _send(gateway: Gateway, placing: Placing) -> Sending:
     sent = gateway.outgoing.append(placing.order.instrument, encode_command(placing.order))
     if known.seen is Seen.CONFLICT or gateway.pending.is_other(order_id, placing.order):
         return Sending(False, sent, gateway.feed.expectations.begin(order_id))
+    is_repeat = known.seen is Seen.REPEAT or gateway.pending.get(order_id) is not None
     # Also when the acknowledgement stays away: the order may be in the log, and its report will tell.
     gateway.pending.add(order_id, placing.order, market.scale, is_repeat, market.seq, placing.started)
     return Sending(is_repeat, sent)
@@ -249,10 +249,10 @@ def _market(gateway: Gateway, instrument: str) -> Market:
     raise Problem(404, Reason.UNKNOWN_INSTRUMENT, f"{instrument} is not listed")
 
 
-def _checked(order: PlaceOrder, market: Market) -> tuple[str, int]:
+def _checked(order: PlaceOrder, market: Market, secret: bytes) -> tuple[str, int]:
     """Order id and fingerprint of an order that the market could take; raises 422 with the reason."""
     try:
-        core = to_core(order, market.scale)
+        core = to_core(order, market.scale, secret)
     except UndecodableCommand as error:
         raise Problem(422, "invalid_value", str(error)) from error
     assert isinstance(core, Place), "a place message is a place command"

@@ -155,10 +155,23 @@ class PassTime(_Command, tag="tick", frozen=True):
     """Its own time is the record's timestamp."""
 
 
-class Genesis(Struct, tag_field="command", tag="genesis", forbid_unknown_fields=True, frozen=True):
-    """The first record of each `orders` partition: which log this is."""
+class Genesis(Struct, tag_field="command", tag="genesis", forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """The first record of each `orders` partition: which log this is, and the secret of its order ids.
+
+    All partitions of a venue share the secret; a log without one has the ids of the time before there were secrets.
+    """
 
     log_id: Annotated[str, Meta(min_length=36, max_length=36)]
+    id_secret: Annotated[str, Meta(pattern=rf"^[0-9a-f]{{{2 * identity.SECRET_BYTES}}}$(?!\n)")] | None = None
+
+    @property
+    def secret(self) -> bytes:
+        """What the order ids of this log are keyed with."""
+        return identity.NO_SECRET if self.id_secret is None else bytes.fromhex(self.id_secret)
+
+    def __repr__(self) -> str:
+        """Without the secret: it must not come into a log or an error."""
+        return f"Genesis(log_id={self.log_id!r})"
 
 
 CommandMessage = (
@@ -191,13 +204,16 @@ def decode_command(value: bytes | None) -> CommandMessage | Genesis:
         raise UndecodableCommand(str(error)) from error
 
 
-def to_core(message: CommandMessage, scale: Scale | None) -> core.Command:
-    """The message in the core's terms. Only `list` does without the scale; raises UndecodableCommand."""
+def to_core(message: CommandMessage, scale: Scale | None, secret: bytes = identity.NO_SECRET) -> core.Command:
+    """The message in the core's terms, with the order ids of a log that has this secret.
+
+    Only `list` does without the scale; raises UndecodableCommand.
+    """
     try:
         if isinstance(message, ListInstrument):
             return _list(message)
         assert scale is not None, "a listed instrument has a scale"
-        return _CONVERSIONS[type(message)](message, scale)
+        return _CONVERSIONS[type(message)](message, scale, secret)
     except InvalidDecimal as error:
         raise UndecodableCommand(str(error)) from error
 
@@ -207,7 +223,7 @@ def scale_of(listing: core.Listing) -> Scale:
     return Scale(listing.tick_size, listing.lot_size)
 
 
-def _place(m: "PlaceOrder | ReplaceOrder", scale: Scale) -> core.Place:
+def _place(m: "PlaceOrder | ReplaceOrder", scale: Scale, secret: bytes) -> core.Place:
     # A price on a market or stop order says nothing (requirements.md, A1), so it is no part of the order.
     price = None if m.type in _UNPRICED else m.price
     side, type_, force, stop_price, display = m.side, m.type, m.time_in_force, m.stop_price, m.display_quantity
@@ -215,7 +231,7 @@ def _place(m: "PlaceOrder | ReplaceOrder", scale: Scale) -> core.Place:
     return _new(
         core.Place,
         (
-            identity.order_id(client_id, m.instrument, client_order_id),
+            identity.order_id(client_id, m.instrument, client_order_id, secret),
             identity.fingerprint(
                 side._value_,
                 type_._value_,
@@ -246,7 +262,7 @@ def _place(m: "PlaceOrder | ReplaceOrder", scale: Scale) -> core.Place:
     )
 
 
-def _cancel(m: CancelOrder, scale: Scale) -> core.Cancel:
+def _cancel(m: CancelOrder, scale: Scale, secret: bytes) -> core.Cancel:
     return core.Cancel(
         _id(m, m.client_id),
         identity.fingerprint("cancel", m.order_id),
@@ -255,7 +271,7 @@ def _cancel(m: CancelOrder, scale: Scale) -> core.Cancel:
     )
 
 
-def _amend(m: AmendOrder, scale: Scale) -> core.Amend:
+def _amend(m: AmendOrder, scale: Scale, secret: bytes) -> core.Amend:
     said = identity.fingerprint("amend", m.order_id, _optional_units(m.price), _optional_units(m.quantity))
     quantity = None if m.quantity is None else _lots(m.quantity, scale)
     return core.Amend(
@@ -268,18 +284,18 @@ def _amend(m: AmendOrder, scale: Scale) -> core.Amend:
     )
 
 
-def _reduce(m: ReduceOrder, scale: Scale) -> core.Reduce:
+def _reduce(m: ReduceOrder, scale: Scale, secret: bytes) -> core.Reduce:
     said = identity.fingerprint("reduce", m.order_id, units(m.quantity))
     return core.Reduce(_id(m, m.client_id), said, _order(m), _lots(m.quantity, scale), m.client_id)
 
 
-def _replace(m: ReplaceOrder, scale: Scale) -> core.Replace:
-    new = _place(m, scale)
+def _replace(m: ReplaceOrder, scale: Scale, secret: bytes) -> core.Replace:
+    new = _place(m, scale, secret)
     said = identity.fingerprint("replace", m.order_id, new.order_id.hex(), new.fingerprint)
     return core.Replace(_id(m, m.client_id), said, _order(m), new, m.client_id)
 
 
-def _mass_cancel(m: MassCancelOrders, scale: Scale) -> core.MassCancel:
+def _mass_cancel(m: MassCancelOrders, scale: Scale, secret: bytes) -> core.MassCancel:
     said = identity.fingerprint("mass_cancel", m.client_id, m.side and m.side.value)
     return core.MassCancel(_id(m, m.client_id), said, m.client_id, m.side)
 
@@ -334,27 +350,27 @@ def list_message(listing: core.Listing, command_id: str) -> ListInstrument:
     )
 
 
-def _halt(m: HaltInstrument, scale: Scale) -> core.Halt:
+def _halt(m: HaltInstrument, scale: Scale, secret: bytes) -> core.Halt:
     return core.Halt(_id(m, None), identity.fingerprint("halt"))
 
 
-def _resume(m: ResumeInstrument, scale: Scale) -> core.Resume:
+def _resume(m: ResumeInstrument, scale: Scale, secret: bytes) -> core.Resume:
     return core.Resume(_id(m, None), identity.fingerprint("resume"))
 
 
-def _snapshot(m: SnapshotBook, scale: Scale) -> core.Snapshot:
+def _snapshot(m: SnapshotBook, scale: Scale, secret: bytes) -> core.Snapshot:
     return core.Snapshot(_id(m, None), identity.fingerprint("snapshot"))
 
 
-def _engine_version(m: SetEngineVersion, scale: Scale) -> core.EngineVersion:
+def _engine_version(m: SetEngineVersion, scale: Scale, secret: bytes) -> core.EngineVersion:
     return core.EngineVersion(_id(m, None), identity.fingerprint("engine_version", m.version), m.version)
 
 
-def _tick(m: PassTime, scale: Scale) -> core.Tick:
+def _tick(m: PassTime, scale: Scale, secret: bytes) -> core.Tick:
     return core.Tick()
 
 
-_CONVERSIONS: dict[type, Callable[[Any, Scale], core.Command]] = {
+_CONVERSIONS: dict[type, Callable[[Any, Scale, bytes], core.Command]] = {
     PlaceOrder: _place,
     CancelOrder: _cancel,
     AmendOrder: _amend,

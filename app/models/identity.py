@@ -1,7 +1,9 @@
-"""Ids that are functions of what the client said: the same request has the same id on any gateway (api.md, Identity).
+"""Ids that are functions of what the client said: the same request has the same id on any gateway.
 
 An order id is a UUIDv8: 32 bits tell the instrument (`instrument_tag`), the rest is a hash of client, instrument and
-key. Inside it is 16 bytes, outside the usual UUID text.
+key. The public trades show order ids, so the hash is keyed with a secret of the venue: without it, anyone could try
+names until one gives the id. The secret is in the genesis record of the log. Inside an id is 16 bytes, outside the
+usual UUID text.
 """
 
 from functools import lru_cache
@@ -9,11 +11,14 @@ from hashlib import blake2b
 from uuid import UUID
 
 ID_BYTES = 16
+SECRET_BYTES = 32
+NO_SECRET = b""
+"""Of a log that began before there were secrets: its ids stay as they are."""
 
 
-def order_id(client_id: str, instrument: str, client_order_id: str) -> bytes:
-    """The order id for this client's key on this instrument."""
-    digest = bytearray(_hash16(b"order", client_id, instrument, client_order_id))
+def order_id(client_id: str, instrument: str, client_order_id: str, secret: bytes = NO_SECRET) -> bytes:
+    """The order id for this client's key on this instrument, in the venue that has this secret."""
+    digest = bytearray(_hash16(b"order", client_id, instrument, client_order_id, secret=secret))
     digest[:4] = instrument_tag(instrument)
     digest[6] = digest[6] & 0x0F | 0x80
     digest[8] = digest[8] & 0x3F | 0x80
@@ -48,6 +53,6 @@ def id_bytes(text: str) -> bytes:
     return UUID(text).bytes
 
 
-def _hash16(kind: bytes, *parts: str) -> bytes:
+def _hash16(kind: bytes, *parts: str, secret: bytes = NO_SECRET) -> bytes:
     # Identifiers have no "\0", so the joined text is unambiguous.
-    return blake2b("\0".join(parts).encode(), digest_size=ID_BYTES, person=kind).digest()
+    return blake2b("\0".join(parts).encode(), digest_size=ID_BYTES, person=kind, key=secret).digest()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from app import metrics
+from app.models.identity import NO_SECRET
 from app.models.reports import decode_report
 from app.postgres.rows import Rows
 from app.postgres.sink import Run, Sink
@@ -31,9 +32,9 @@ class UnexpectedRecords(RuntimeError):
 class _Gathering:
     """What has been taken in and is not being written yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, secret: bytes) -> None:
         self.moves: dict[int, tuple[int, int]] = {}
-        self.rows = Rows()
+        self.rows = Rows(secret)
         self.last_seqs: dict[str, tuple[int, int]] = {}
         self.reports = self.bytes = 0
         self.acknowledgements: list[Callable[[], None]] = []
@@ -50,7 +51,8 @@ class Recorder:
         self._sink = sink
         self._next_offsets: dict[int, int] = {}
         self._progress: dict[int, Progress] = {}
-        self._gathering = _Gathering()
+        self._secret = NO_SECRET
+        self._gathering = _Gathering(self._secret)
         self._changed = asyncio.Condition()
         self._watched: set[str] = set()
         self.recorded: dict[int, int] = {}
@@ -58,11 +60,13 @@ class Recorder:
         self.reports = self.transactions = 0
         """Reports and transactions written since the start."""
 
-    async def start(self, log_ids: dict[int, str]) -> dict[int, int]:
+    async def start(self, log_ids: dict[int, str], secret: bytes = NO_SECRET) -> dict[int, int]:
         """Begin the partitions whose log ids are given; answers the offset at which to read each.
 
-        Raises AnotherInstallation. Waits while Postgres is away.
+        `secret` is that of the log's order ids. Raises AnotherInstallation. Waits while Postgres is away.
         """
+        self._secret = secret
+        self._gathering = _Gathering(secret)
         positions = await self._sink.positions(log_ids)
         self._progress = {partition: Progress(position.last_seqs) for partition, position in positions.items()}
         self._next_offsets = {partition: position.next_offset for partition, position in positions.items()}
@@ -100,7 +104,7 @@ class Recorder:
             await self._changed.wait_for(lambda: bool(self._gathering.acknowledgements))
             if not self._gathering.is_full:
                 await self._linger()
-            gathered, self._gathering = self._gathering, _Gathering()
+            gathered, self._gathering = self._gathering, _Gathering(self._secret)
             self._changed.notify_all()
             return gathered
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from app.matching.words import Outcome
 from app.models.commands import PlaceOrder, ReplaceOrder, UndecodableCommand, decode_command
-from app.models.identity import id_text, order_id
+from app.models.identity import NO_SECRET, id_text, order_id
 from app.models.reports import ExecutionReport, LevelChange, OrderChange, OrderTerms, TradeReport
 from app.postgres.arrays import NULL
 
@@ -40,9 +40,13 @@ class SnapshotLevels(NamedTuple):
 
 
 class Rows:
-    """The rows of consecutive reports of one partition, each report given once and in order."""
+    """The rows of consecutive reports of one partition, each report given once and in order.
 
-    def __init__(self) -> None:
+    `secret` is that of the log's order ids, for the ids that refused records would have had.
+    """
+
+    def __init__(self, secret: bytes = NO_SECRET) -> None:
+        self._secret = secret
         self.events: list[Row] = []
         self.trades: list[Row] = []
         self.placed: list[PlacedOrder] = []
@@ -68,7 +72,15 @@ class Rows:
             self._add_snapshot(report, time)
         if report.raw is not None and report.reason is not None and instrument.startswith(RESERVED):
             self.rejections.append(
-                (instrument, seq, report.offset, time, report.reason, storable(report.raw), order_id_in(report.raw))
+                (
+                    instrument,
+                    seq,
+                    report.offset,
+                    time,
+                    report.reason,
+                    storable(report.raw),
+                    order_id_in(report.raw, self._secret),
+                )
             )
 
     def _add_orders(self, changes: list[OrderChange], instrument: str, seq: int, time: str) -> None:
@@ -190,12 +202,12 @@ def storable(raw: str) -> str:
     return raw.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def order_id_in(raw: str) -> str | None:
-    """The order id that a refused record would have made, if it is an order that can be read."""
+def order_id_in(raw: str, secret: bytes) -> str | None:
+    """The order id that a refused record would have made in this log, if it is an order that can be read."""
     try:
         message = decode_command(raw.encode())
     except (UndecodableCommand, UnicodeEncodeError):
         return None
     if not isinstance(message, PlaceOrder | ReplaceOrder):
         return None
-    return id_text(order_id(message.client_id, message.instrument, message.client_order_id))
+    return id_text(order_id(message.client_id, message.instrument, message.client_order_id, secret))

@@ -9,6 +9,7 @@ from app.matching.commands import Moment
 from app.matching.words import Reason
 from app.models.commands import Genesis, ListInstrument, UndecodableCommand, decode_command, scale_of, to_core
 from app.models.decimals import Scale
+from app.models.identity import NO_SECRET
 from app.models.reports import ExecutionReport, PublicTrade, public_trades, report_message
 from app.oracle import Oracle, OracleRejections
 
@@ -36,6 +37,7 @@ class NaivePartition:
         self.number, self.partitions = number, partitions
         self.books: dict[str, tuple[Oracle, Scale]] = {}
         self._rejections = OracleRejections(number)
+        self._secret: bytes | None = None
 
     def apply(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> NaiveOutcome | None:
         at = Moment(offset, timestamp_ms)
@@ -50,6 +52,8 @@ class NaivePartition:
 
     def _report(self, at: Moment, key: bytes | None, value: bytes | None) -> tuple[events.Report | None, Scale | None]:
         message = decode_command(value)
+        if self._secret is None:  # what comes first tells it
+            self._secret = message.secret if isinstance(message, Genesis) else NO_SECRET
         if isinstance(message, Genesis):
             return None, None
         reason, listed = None, self.books.get(message.instrument)
@@ -61,7 +65,7 @@ class NaivePartition:
             reason = Reason.UNKNOWN_INSTRUMENT
         if reason is not None:
             return self._rejections.reject(reason, value or b"", at), None
-        command = to_core(message, listed[1] if listed else None)
+        command = to_core(message, listed[1] if listed else None, self._secret)
         if listed is None:
             oracle = Oracle(message.instrument)
             report = oracle.apply(command, at)  # raises before it is kept, if the listing is invalid

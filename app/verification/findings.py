@@ -14,6 +14,8 @@ class Finding:
     compared: int = 0
     differences: int = 0
     first: str | None = None
+    note: str | None = None
+    """What is not wrong, but must be known."""
 
     def complain(self, sentence: str) -> None:
         """Count a difference."""
@@ -107,6 +109,6 @@ def verdict(
 
 def _outcome(finding: Finding) -> str:
     if finding.first is None:
-        return "equal"
+        return "equal" if finding.note is None else f"equal; {finding.note}"
     more = f" (and {finding.differences - 1:,} more)" if finding.differences > 1 else ""
     return finding.first + more

@@ -105,8 +105,12 @@ class PartitionJudge:
 
     def _in_order(self, record: LogRecord) -> None:
         """Offsets ascend; holes are what transactions leave (exactness.md, I7), and hold no command."""
-        if self.next_offset == 0 and (record.offset or not _is_genesis(record)):
-            self._findings.log.complain(f"orders[{self.number}] does not begin with its genesis record")
+        if self.next_offset == 0:
+            genesis = None if record.offset else _genesis(record)
+            if genesis is None:
+                self._findings.log.complain(f"orders[{self.number}] does not begin with its genesis record")
+            else:
+                self.rows.secret = genesis.secret
         self.next_offset = record.offset + 1
 
     def _compare_engines(self, record: LogRecord, outcome: Outcome | None) -> None:
@@ -146,11 +150,12 @@ class PartitionJudge:
         self._promises.hear(report)
 
 
-def _is_genesis(record: LogRecord) -> bool:
+def _genesis(record: LogRecord) -> Genesis | None:
     try:
-        return isinstance(decode_command(record.value), Genesis)
+        message = decode_command(record.value)
     except UndecodableCommand:
-        return False
+        return None
+    return message if isinstance(message, Genesis) else None
 
 
 def _readable(value: bytes) -> ExecutionReport | None:

@@ -4,6 +4,7 @@ The three words are Jepsen's :ok, :fail and :info. Unknown means that the reques
 """
 
 import json
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,14 @@ import msgspec
 
 ORDERS_PATH = "/api/v1/orders"
 JSON = "application/json"
+
+
+_PATH = re.compile(rf"{ORDERS_PATH}/([0-9a-f-]{{36}})(?:/|\?|$)")
+
+
+def order_name(client_id: str, instrument: str, key: str) -> str:
+    """What makes an order one and the same, as one text: names have no spaces."""
+    return f"{client_id} {instrument} {key}"
 
 
 class Kind(StrEnum):
@@ -25,21 +34,30 @@ class Kind(StrEnum):
 
 
 class Request(NamedTuple):
-    """`order_id` is the order that a 2xx is about, `must_refuse` says that only a 4xx is right, whatever happens."""
+    """`about` names the order that is placed or canceled (`order_name`): its id only the venue knows.
+
+    `must_refuse` says that only a 4xx is right, whatever happens.
+    """
 
     kind: Kind
     method: str
     path: str
     body: bytes = b""
     key: str | None = None
-    order_id: str | None = None
+    about: str | None = None
     content_type: str = JSON
     must_refuse: bool = False
 
     @property
     def places(self) -> bool:
         """Whether an acceptance makes an order."""
-        return self.method == "POST" and self.path == ORDERS_PATH and self.order_id is not None
+        return self.method == "POST" and self.path == ORDERS_PATH and self.about is not None
+
+    @property
+    def order_id(self) -> str | None:
+        """The order that the path names."""
+        found = _PATH.match(self.path)
+        return found[1] if found else None
 
 
 class Outcome(StrEnum):

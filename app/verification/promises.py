@@ -1,16 +1,17 @@
 """What clients were told against what the topics say (O5): the ledger of requests and the effective reports."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from app.matching.words import Reason
 from app.models import identity
 from app.models.decimals import units
 from app.models.http import decimal_text, decode_place, milliseconds
 from app.models.reports import ExecutionReport, OrderChange
-from app.verification.ledger import Entry, Outcome, Request, said_by
+from app.verification.ledger import Entry, Outcome, Request, order_name, said_by
 
 _DECIMALS = ("quantity", "price", "stop_price", "display_quantity")
 CANCELED = (200, 202)  # done; durable, and the engine has not answered yet
@@ -21,8 +22,12 @@ class Promises:
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._entries = list(entries)
-        self._asked = {entry.request.order_id for entry in self._entries}
+        self._asked = {entry.request.about for entry in self._entries if entry.request.places}
         self._made: dict[str, list[OrderChange]] = defaultdict(list)
+        """By the order's name, because only the venue can tell ids."""
+        self._refused_repeats: Counter[str] = Counter()
+        """Order id -> how often the engine refused another order under its key."""
+        self._for_nothing = 0
         self._canceled: set[str] = set()
         self._cancels: dict[str, list[Entry]] = defaultdict(list)
         for entry in self._entries:
@@ -37,9 +42,13 @@ class Promises:
     def hear(self, report: ExecutionReport) -> None:
         """The next effective report."""
         for order in report.orders:
-            if order.terms is not None and order.order_id in self._asked:
-                self._made[order.order_id].append(order)
-        if report.command == "cancel" and report.outcome.value == "accepted" and report.order_id in self._asked:
+            if order.terms is not None:
+                name = order_name(order.client_id, report.instrument, order.terms.client_order_id)
+                if name in self._asked:
+                    self._made[name].append(order)
+        if report.command == "place" and report.reason is Reason.DUPLICATE_ORDER:
+            self._refused_repeats[report.order_id or ""] += 1
+        if report.command == "cancel" and report.outcome.value == "accepted" and report.order_id in self._cancels:
             self._canceled.add(report.order_id or "")
             for entry in self._cancels[report.order_id or ""]:
                 if report.command_id == _command_id(entry, report.instrument):
@@ -48,22 +57,43 @@ class Promises:
     def end(self) -> Iterator[str]:
         """Each broken one: lost, refused and carried out, made twice, made differently, answered wrongly."""
         made = self._made
-        for order_id, orders in made.items():
+        for name, orders in made.items():
             if len(orders) > 1:
-                yield f"order {order_id} was made {len(orders)} times"
+                yield f"the order {name} was made {len(orders)} times"
         asked: dict[str, list[Entry]] = defaultdict(list)
         for entry in self._entries:
             yield from _answer(entry)
             about = entry.request.order_id
-            if about and entry.request.places:
-                asked[about].append(entry)
+            if entry.request.places and entry.request.about:
+                asked[entry.request.about].append(entry)
             elif about and entry.status == 200 and about not in self._canceled:
                 yield f"200 for the cancel of {about}, and no report has canceled it"
             elif about and entry.outcome is Outcome.OK and entry.status not in CANCELED:
                 yield f"{entry.status} for the cancel of {about}"
         yield from self._refused_cancels()
-        for order_id, attempts in asked.items():
-            yield from _order(order_id, attempts, made.get(order_id, []))
+        for name, attempts in asked.items():
+            yield from _order(name, attempts, made.get(name, []))
+            yield from self._others(name, attempts, made.get(name, []))
+
+    @property
+    def note(self) -> str | None:
+        """What clients were told that no one but the engine could know better."""
+        if not self._for_nothing:
+            return None
+        return f"{self._for_nothing} x 201 for an order that does not exist: its key had another, as the engine found"
+
+    def _others(self, name: str, attempts: list[Entry], made: list[OrderChange]) -> Iterator[str]:
+        """Each 201 for another order than the key's. A gateway that could not know left it to the engine."""
+        if not made or len(attempts) == 1:
+            return
+        accepted = [entry for entry in attempts if entry.outcome is Outcome.OK]
+        others = [entry for entry in accepted if not _is_as_asked(entry, made[0])]
+        if len(others) == len([entry for entry in attempts if entry.outcome is not Outcome.REFUSED]):
+            return  # the order itself is not as it was asked for, which is said already
+        known = min(len(others), self._refused_repeats[made[0].order_id])
+        self._for_nothing += known
+        for entry in others[known:]:
+            yield f"{entry.status} for another order under the key of {name}, and the engine never refused it"
 
     def _refused_cancels(self) -> Iterator[str]:
         """Each cancel that was refused however often it was asked for, and carried out."""
@@ -102,20 +132,23 @@ def _answer(entry: Entry) -> Iterator[str]:
         yield f"the ledger has {entry.status} for {entry.request.key} as {entry.outcome}"
     if entry.request.must_refuse and entry.outcome is Outcome.OK:
         yield f"{entry.status} for a request that must be refused: {entry.request.body[:120]!r}"
-    if entry.request.places and entry.outcome is Outcome.OK and entry.answered_id != entry.request.order_id:
-        yield f"{entry.status} for order {entry.request.order_id} names {entry.answered_id}"
+    if entry.request.places and entry.outcome is Outcome.OK and entry.answered_id is None:
+        yield f"{entry.status} for the order {entry.request.about} names no order"
 
 
-def _order(order_id: str, attempts: list[Entry], made: list[OrderChange]) -> Iterator[str]:
+def _order(name: str, attempts: list[Entry], made: list[OrderChange]) -> Iterator[str]:
     outcomes = {entry.outcome for entry in attempts}
     if Outcome.OK in outcomes and not made:
         status = next(entry.status for entry in attempts if entry.outcome is Outcome.OK)
-        yield f"{status} for order {order_id}, and no report has it"
+        yield f"{status} for the order {name}, and no report has it"
     if outcomes == {Outcome.REFUSED} and made:
-        yield f"{attempts[0].status} for order {order_id}, and it was made"
+        yield f"{attempts[0].status} for the order {name}, and it was made"
+    for entry in attempts:
+        if made and entry.outcome is Outcome.OK and entry.answered_id not in (None, made[0].order_id):
+            yield f"{entry.status} for the order {name} names {entry.answered_id}, it is {made[0].order_id}"
     possible = [entry for entry in attempts if entry.outcome is not Outcome.REFUSED]
     if made and possible and not any(_is_as_asked(entry, made[0]) for entry in possible):
-        yield f"order {order_id} is {_shown(made[0])}, asked for {possible[0].request.body[:200]!r}"
+        yield f"the order {name} is {_shown(made[0])}, asked for {possible[0].request.body[:200]!r}"
 
 
 def _is_as_asked(entry: Entry, order: OrderChange) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from msgspec import to_builtins
 
+from app.models.identity import NO_SECRET
 from app.models.reports import ExecutionReport, OrderChange
 from app.postgres.rows import order_id_in, storable
 
@@ -69,6 +70,8 @@ class ExpectedRows:
 
     def __init__(self, partition: int) -> None:
         self._partition = partition
+        self.secret = NO_SECRET
+        """Of the log's order ids: its genesis tells it."""
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in KEYS}
         """By table and instrument."""
         self.settled = 0
@@ -96,7 +99,7 @@ class ExpectedRows:
         if report.command == "snapshot" and report.outcome.value == "accepted":
             self._snapshot(report)
         if report.raw is not None:
-            self._settle("rejections", (name, report.seq), _rejection(report))
+            self._settle("rejections", (name, report.seq), _rejection(report, self.secret))
         if report.listing or report.market_status:
             self._instrument(report)
 
@@ -183,7 +186,7 @@ def compare_counts(table: str, found: Mapping[str, int], expected: Mapping[str, 
             yield f"Postgres {table}: {count} rows of {instrument}, the log gives {right}"
 
 
-def _rejection(report: ExecutionReport) -> Row:
+def _rejection(report: ExecutionReport, secret: bytes) -> Row:
     raw = report.raw or ""
     return {
         "instrument": report.instrument,
@@ -192,7 +195,7 @@ def _rejection(report: ExecutionReport) -> Row:
         "time": report.time,
         "reason": _plain(report.reason),
         "raw": storable(raw),
-        "order_id": order_id_in(raw),
+        "order_id": order_id_in(raw, secret),
     }
 
 

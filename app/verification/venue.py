@@ -162,6 +162,7 @@ class _Pass:
         _complain(findings.books, self._books.end() if self._books else ())
         findings.requests.compared = len(self._promises)
         _complain(findings.requests, self._promises.end())
+        findings.requests.note = self._promises.note
         return verdict(findings, self._naive, tuple(self._in_flight), self._evidence.log_ids)
 
     async def _compare_counts(self) -> None:

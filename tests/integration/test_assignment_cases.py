@@ -99,16 +99,12 @@ async def test_one_key_a_hundred_times_at_once_makes_one_order(venue: Venue, led
     async with Client(venue.url, ledger) as client:
         answers = await asyncio.gather(*(client.send(asked) for _ in range(100)))
         assert {answer.status for answer in answers} == {201}
-        assert {_id(answer) for answer in answers} == {asked.order_id}
-        assert asked.order_id is not None
-        await client.matched(asked.order_id)
+        (order_id,) = {_id(answer) for answer in answers}
+        await client.matched(order_id)
         book = await client.book(instrument)
         assert [(units(v["quantity"]), v["orders"]) for v in book["bids"]] == [(units("3.00"), 1)]
         other = asked._replace(body=asked.body.replace(b"3.00", b"4.00"))
-        async with asyncio.timeout(20):  # while Valkey is late the engine alone refuses it, after a 201
-            while (answer := await client.send(other)).status == 201:
-                pass
-        assert answer.status == 422
+        assert (await client.send(other)).status == 422
         await _judge(venue, ledger)  # Postgres has caught up
         assert len(await client.orders(instrument=instrument, client_id="ann", limit=100)) == 1
 

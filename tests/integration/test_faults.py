@@ -107,7 +107,7 @@ async def _one_key_on_two_gateways(story: Story) -> None:
         answers = await asyncio.gather(*(client.send(asked) for client in 50 * (one, other)))
     await venue.stop_worker("gateway", 1)
     assert {answer.status for answer in answers} == {201}
-    assert {answer.json()["order_id"] for answer in answers} == {asked.order_id}
+    assert len({answer.json()["order_id"] for answer in answers}) == 1
 
 
 async def _expiry_in_a_quiet_market(story: Story) -> None:
@@ -217,9 +217,9 @@ def _kept_out(ledger: Ledger) -> list[Entry]:
     The generator sends one long after the order; an order that is repeated until the fault is over may come second.
     """
     entries = [*ledger]
-    ok = {(entry.request.order_id, entry.request.kind) for entry in entries if entry.outcome is Outcome.OK}
+    ok = {(entry.request.about, entry.request.kind) for entry in entries if entry.outcome is Outcome.OK}
     new = [entry for entry in entries if entry.request.kind in (Kind.LIMIT, Kind.MARKET, Kind.REPEAT)]
-    return [e for e in new if e.outcome is not Outcome.OK and (e.request.order_id, Kind.HOSTILE) not in ok]
+    return [e for e in new if e.outcome is not Outcome.OK and (e.request.about, Kind.HOSTILE) not in ok]
 
 
 async def _one_more_order(story: Story) -> None:

@@ -14,6 +14,7 @@ from app.models.checksum import CHECKED_LEVELS, book_checksum
 from app.models.commands import CancelOrder, Genesis, decode_command, encode_command
 from app.models.decimals import Scale
 from app.models.http import rfc3339
+from app.models.identity import id_text, order_id
 from app.models.reports import decode_report, encode
 from app.oracle import Oracle
 from app.topics import EXECUTIONS, ORDERS, TRADES
@@ -25,10 +26,12 @@ from app.verification.venue import Evidence, judge
 from load import fixtures
 from load.generator import requests
 from load.profiles import MIXED, PROFILES
+from load.request import resolved
 
 PARTITIONS = 2
 START_MS = 1_700_000_000_000
 READ_AT_ONCE = 100
+SECRET = bytes(range(32))
 
 
 class MemoryStream:
@@ -115,12 +118,23 @@ def telling(profile: str = "crossing", seed: int = 1, count: int = 1_000) -> Tel
 
 
 def _log(profile: str, asked: list[Request]) -> dict[int, list[LogRecord]]:
-    log = {p: [LogRecord(0, START_MS, None, encode_command(Genesis(str(UUID(int=p)))))] for p in range(PARTITIONS)}
-    for number, line in enumerate(fixtures.command_lines(PROFILES[profile], asked)):
+    log = {p: [LogRecord(0, START_MS, None, encode_command(_genesis(p)))] for p in range(PARTITIONS)}
+    for number, line in enumerate(fixtures.command_lines(PROFILES[profile], asked, SECRET)):
         key = line.partition(b'"instrument":"')[2].partition(b'"')[0]
         records = log[(murmur2(key) & 0x7FFFFFFF) % PARTITIONS]
         records.append(LogRecord(len(records), START_MS + number, key, line))
     return log
+
+
+def _genesis(partition: int) -> Genesis:
+    return Genesis(str(UUID(int=partition)), SECRET.hex())
+
+
+def id_of(request: Request) -> str:
+    """The id that the venue gives the order of a request."""
+    assert request.about is not None
+    client_id, instrument, key = request.about.split()
+    return id_text(order_id(client_id, instrument, key, SECRET))
 
 
 def _carry_out(told: Telling, number: int, orders: list[LogRecord]) -> None:
@@ -172,13 +186,15 @@ def _canceled(told: Telling) -> Iterator[str]:
 def _answered(request: Request, canceled: Set[str]) -> list[Entry]:
     """201 for orders, 422 for nonsense; 200 for a cancel that was carried out, else 409."""
     if request.kind is Kind.CANCEL:
+        assert request.about is not None
+        request = resolved(request, {request.about: id_of(request)})
         done = request.key in canceled
         return [Entry(request, Outcome.OK if done else Outcome.REFUSED, 200 if done else 409, 1, 0, 1)]
     if request.must_refuse or not request.places:
         return [Entry(request, Outcome.REFUSED, 400, 1, 0, 1)]
     if request.kind is Kind.HOSTILE:
         return [Entry(request, Outcome.REFUSED, 422, 1, 0, 1)]
-    return [Entry(request, Outcome.OK, 201, 1, 0, 1, request.order_id)]
+    return [Entry(request, Outcome.OK, 201, 1, 0, 1, id_of(request))]
 
 
 def reports_of(told: Telling) -> list[tuple[int, int]]:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from app.models import identity
 from app.verification.engines import LogRecord
 from app.verification.ledger import Entry, Kind, Outcome
+from load.hostile import other_body
 from load.request import Terms, place
 from tests.load import honest
 from tests.load.honest import Telling
@@ -153,13 +154,13 @@ def claim_a_position_of_another_topic(told: Telling) -> None:
 
 def accept_and_lose(told: Telling) -> None:
     request = place(Kind.LIMIT, Terms("ann", "BTC-USD", "buy", "limit", "1.00", "1.00"), "never-sent")
-    told.entries.append(Entry(request, Outcome.OK, 201, 1, 0, 1, request.order_id))
+    told.entries.append(Entry(request, Outcome.OK, 201, 1, 0, 1, honest.id_of(request)))
 
 
 def refuse_and_carry_out(told: Telling) -> None:
     at = next(at for at, entry in enumerate(told.entries) if entry.outcome is Outcome.OK)
     entry = told.entries[at]
-    told.entries = [other for other in told.entries if other.request.order_id != entry.request.order_id]
+    told.entries = [other for other in told.entries if other.request.about != entry.request.about]
     told.entries.append(entry._replace(outcome=Outcome.REFUSED, status=422))
 
 
@@ -179,6 +180,15 @@ def answer_another_id(told: Telling) -> None:
     told.entries[at] = told.entries[at]._replace(answered_id=other)
 
 
+def accept_another_order_under_a_used_key(told: Telling) -> None:
+    """And the log has no second command that the engine could have refused."""
+    refused = {entry.request.about for entry in told.entries if entry.outcome is Outcome.REFUSED}
+    entry = next(
+        e for e in told.entries if e.outcome is Outcome.OK and e.request.places and e.request.about not in refused
+    )
+    told.entries.append(entry._replace(request=other_body(entry.request)))
+
+
 def accept_nonsense(told: Telling) -> None:
     at = next(at for at, entry in enumerate(told.entries) if entry.request.must_refuse)
     told.entries[at] = told.entries[at]._replace(outcome=Outcome.OK, status=201)
@@ -190,7 +200,7 @@ def make_another_order_than_asked(told: Telling) -> None:
     assert b'"quantity"' in entry.request.body
     body = entry.request.body.replace(b"buy", b"SIDE").replace(b"sell", b"buy").replace(b"SIDE", b"sell")
     body = body.replace(b"BUY", b"SIDE").replace(b"SELL", b"BUY").replace(b"SIDE", b"SELL")
-    told.entries = [other for other in told.entries if other.request.order_id != entry.request.order_id]
+    told.entries = [other for other in told.entries if other.request.about != entry.request.about]
     told.entries.append(entry._replace(request=entry.request._replace(body=body)))
 
 
@@ -223,9 +233,10 @@ LIES: list[tuple[Callable[[Telling], None], str, str]] = [
         "executions[0] is of the log 00000000-0000-0000-0000-000000000063, orders[0] of 00000000",
     ),
     (claim_a_position_of_another_topic, "O1", "sink_progress: a position of clearing, which does not exist"),
-    (accept_and_lose, "O5", "201 for order"),
+    (accept_and_lose, "O5", "201 for the order"),
     (refuse_and_carry_out, "O5", "and it was made"),
     (answer_another_id, "O5", "names"),
+    (accept_another_order_under_a_used_key, "O5", "and the engine never refused it"),
     (accept_nonsense, "O5", "for a request that must be refused"),
     (make_another_order_than_asked, "O5", "asked for"),
     (show_a_wrong_level, "O3", ": bids[0].orders is "),
@@ -280,3 +291,18 @@ async def test_a_wrong_answer_to_a_cancel_is_caught(lie: Callable[[Telling], Non
     lie(told)
     verdict = await told.judged(naive=False)
     assert verdict.first is not None and verdict.first.startswith(sentence), verdict.as_text()
+
+
+async def test_an_acceptance_that_only_the_engine_could_refuse_is_counted() -> None:
+    """A gateway that does not know a key's first order leaves the second to the engine: not wrong, but said."""
+    told = honest.telling()
+    at = next(
+        at
+        for at, entry in enumerate(told.entries)
+        if entry.request.kind is Kind.HOSTILE and entry.request.places and not entry.request.must_refuse
+    )
+    entry = told.entries[at]
+    told.entries[at] = entry._replace(outcome=Outcome.OK, status=201, answered_id=honest.id_of(entry.request))
+    verdict = await told.judged()
+    assert verdict.is_right, verdict.as_text()
+    assert "equal; 1 x 201 for an order that does not exist" in verdict.as_text()

@@ -49,7 +49,7 @@ def test_a_plain_mix_has_nothing_but_new_orders_each_with_a_key_of_its_own() -> 
     """The assignment's load: every request must be accepted."""
     stream = _drawn("reference", 2_000, mix=PLAIN)
     assert {request.kind for request in stream} == {Kind.LIMIT}
-    assert len({request.order_id for request in stream}) == 2_000
+    assert len({request.about for request in stream}) == 2_000
 
 
 def test_the_reference_profile_stays_in_its_band_on_ten_instruments() -> None:
@@ -65,18 +65,18 @@ def test_repeats_are_the_earlier_request_and_cancels_name_an_earlier_order() -> 
     earlier: dict[str | None, Request] = {}
     for request in _drawn("one-price", 4_000):
         if request.kind is Kind.REPEAT:
-            assert request._replace(kind=earlier[request.order_id].kind) == earlier[request.order_id]
+            assert request._replace(kind=earlier[request.about].kind) == earlier[request.about]
         elif request.kind is Kind.CANCEL:
-            assert request.order_id in earlier
+            assert request.about in earlier
         elif request.kind in (Kind.LIMIT, Kind.MARKET):
-            earlier[request.order_id] = request
+            earlier[request.about] = request
 
 
 def test_another_tag_makes_other_orders_of_the_same_shape() -> None:
     """A second run with the same seed on a living venue is no repeat of the first."""
     first, second = _drawn("crossing", 500, mix=PLAIN), _drawn("crossing", 500, mix=PLAIN, tag="again")
     assert [request.body for request in first] == [request.body for request in second]
-    assert not {request.order_id for request in first} & {request.order_id for request in second}
+    assert not {request.about for request in first} & {request.about for request in second}
 
 
 def test_all_hostile_kinds_appear() -> None:

@@ -33,7 +33,7 @@ async def test_every_request_is_sent_once_when_all_goes_well() -> None:
     assert asked == loop.sent == len(loop.ledger) == 200
     assert loop.ledger.outcomes() == {"ok": 200, "refused": 0, "unknown": 0}
     assert loop.accepted.count == 200
-    assert {entry.request.order_id for entry in loop.ledger} == set(loop.due)
+    assert {entry.request.about for entry in loop.ledger} == set(loop.due)
 
 
 async def test_a_run_that_is_stopped_early_waits_for_its_answers() -> None:
@@ -93,10 +93,11 @@ def test_what_a_server_says_on_an_idle_connection_answers_nothing() -> None:
 
 def test_the_listener_times_the_taker_once_and_counts_what_is_missing() -> None:
     """Only the order that takes is timed; a jump in seq is a gap, an old seq a repeat."""
-    listener = TradeListener("http://127.0.0.1:1", {"taker": 1_000, "maker": 0})
+    listener = TradeListener("http://127.0.0.1:1")
     trade = '{"instrument":"X","seq":%d,"buy_order_id":"taker","sell_order_id":"maker","aggressor_side":"buy"}'
     for seq in (4, 5, 8, 8):
         listener._hear(trade % seq, 6_000_000)
     assert (listener.trades, listener.gaps, listener.repeats) == (4, 2, 1)
-    assert listener.latency.count == 1
-    assert listener.latency.percentile_ms(50) == 5.999
+    latency = listener.latency({"a": 1_000, "b": 0}, {"a": "taker", "b": "maker"})
+    assert latency.count == 1
+    assert latency.percentile_ms(50) == 5.999

@@ -6,16 +6,27 @@ import pytest
 
 from app.models import identity
 
+SECRET = bytes(range(32))
+
 
 def test_the_same_request_has_the_same_id_everywhere() -> None:
-    """The value is part of the contract: another gateway, or another program, computes it too."""
-    order_id = identity.order_id("alice", "BTC-USD", "k1")
+    """Every gateway of the venue computes it; a venue without a secret has the ids that it had before."""
+    order_id = identity.order_id("alice", "BTC-USD", "k1", SECRET)
 
-    assert identity.id_text(order_id) == identity.id_text(identity.order_id("alice", "BTC-USD", "k1"))
+    assert order_id == identity.order_id("alice", "BTC-USD", "k1", SECRET)
+    assert identity.id_text(identity.order_id("alice", "BTC-USD", "first")) == "09d7be30-e6e8-8a16-b3a6-20d46996d450"
     assert UUID(identity.id_text(order_id)).version == 8
     assert UUID(identity.id_text(order_id)).variant == "specified in RFC 4122"
     assert order_id[:4] == identity.instrument_tag("BTC-USD")
     assert order_id == identity.id_bytes(identity.id_text(order_id))
+
+
+def test_nobody_without_the_secret_can_tell_whose_an_id_is() -> None:
+    """The tape shows ids and instruments; names and keys can be guessed by the million."""
+    order_id = identity.order_id("alice", "BTC-USD", "k1", SECRET)
+
+    assert order_id != identity.order_id("alice", "BTC-USD", "k1")
+    assert order_id != identity.order_id("alice", "BTC-USD", "k1", bytes(32))
 
 
 def test_client_instrument_and_key_each_make_another_id() -> None:

@@ -6,25 +6,48 @@ from uuid import uuid4
 
 import pytest
 
+from app.local.venue import Venue
 from app.models import identity
+from app.topics import genesis_records
 from tests.web.conftest import Api
 
-
-def order_id(client_id: str, instrument: str, key: str) -> str:
-    return identity.id_text(identity.order_id(client_id, instrument, key))
+PARTITIONS = 8
 
 
-async def test_the_id_is_a_function_of_client_instrument_and_key(api: Api, market: str) -> None:
-    """Any gateway gives the same, so a client can compute it too."""
+async def order_id(venue: Venue, instrument: str, key: str) -> str:
+    """The id of ann's order in this venue."""
+    secret = (await genesis_records(venue.servers.broker, PARTITIONS))[0].secret
+    return identity.id_text(identity.order_id("ann", instrument, key, secret))
+
+
+async def test_the_id_is_a_function_of_client_instrument_and_key(
+    venue: Venue, api: Api, other_api: Api, market: str
+) -> None:
+    """Any gateway of the venue gives the same, and who does not know its secret cannot compute it."""
     key = str(uuid4())
     answer = await api.place(key, path="/orders", instrument=market)
 
     assert answer.body == {
-        "order_id": order_id("ann", market, key),
+        "order_id": await order_id(venue, market, key),
         "client_order_id": key,
         "instrument": market,
         "status": "pending_new",
     }
+    assert answer.body == (await other_api.replay(key, instrument=market)).body
+    assert answer.body["order_id"] != identity.id_text(identity.order_id("ann", market, key))
+
+
+async def test_the_secret_of_the_ids_is_shown_nowhere(venue: Venue, api: Api, market: str) -> None:
+    """Not in answers, figures or logs: it is in the first records of `orders` only."""
+    secrets = {genesis.id_secret for genesis in (await genesis_records(venue.servers.broker, PARTITIONS)).values()}
+    (secret,) = secrets
+    assert secret
+    shown = [(await api("GET", f"/orders?instrument={market}")).body]
+    for path in ("/metrics", "/readyz", "/api/v1/openapi.json", "/api/v1/instruments"):
+        async with api.session.get(f"{api.url}{path}") as response:
+            shown.append(await response.text())
+    logs = [file.read_text(errors="replace") for file in (venue.folder / "logs").iterdir() if "kafka" not in file.name]
+    assert logs and not any(secret in str(text) for text in (*shown, *logs))
 
 
 async def test_an_order_is_found_right_after_its_201(api: Api, market: str) -> None:
@@ -81,13 +104,13 @@ async def test_a_malformed_request_burns_no_key(api: Api, market: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["client_order_id", "idempotency_key"])
-async def test_the_key_may_stand_in_the_body(api: Api, market: str, name: str) -> None:
+async def test_the_key_may_stand_in_the_body(venue: Venue, api: Api, market: str, name: str) -> None:
     """And gives the id that the header gives."""
     key = str(uuid4())
     order = {"client_id": "ann", "instrument": market, "side": "buy", "type": "limit", "price": "1", "quantity": "1"}
     answer = await api("POST", "/orders", {**order, name: key})
 
-    assert (answer.status, answer.body["order_id"]) == (201, order_id("ann", market, key))
+    assert (answer.status, answer.body["order_id"]) == (201, await order_id(venue, market, key))
 
 
 async def test_a_quoted_key_is_the_key(api: Api, market: str) -> None:
@@ -172,7 +195,7 @@ async def test_all_order_types_reach_the_engine(api: Api, market: str) -> None:
     assert answers[6].body["self_trade_prevention"] == "cancel_both"
 
 
-async def test_a_batch_answers_each_order_in_its_place(api: Api, market: str) -> None:
+async def test_a_batch_answers_each_order_in_its_place(venue: Venue, api: Api, market: str) -> None:
     """Not atomic: the good ones are orders, the bad ones have their problem."""
     order = {"client_id": "ann", "instrument": market, "side": "buy", "type": "limit", "price": "9", "quantity": "1"}
     batch = [
@@ -188,7 +211,8 @@ async def test_a_batch_answers_each_order_in_its_place(api: Api, market: str) ->
     assert answer.status == 200
     results = answer.body["results"]
     assert [result["status"] for result in results] == [201, 422, 400, 404, 201, 422]
-    assert results[0]["order"]["order_id"] == results[4]["order"]["order_id"] == order_id("ann", market, "b1")
+    assert results[0]["order"]["order_id"] == results[4]["order"]["order_id"]
+    assert results[0]["order"]["order_id"] == await order_id(venue, market, "b1")
     assert results[2]["problem"]["code"] == "missing_key"
 
 
