@@ -1,0 +1,61 @@
+"""Logs recorded under each engine version: whatever changes, their reports, trades and snapshots keep every byte."""
+
+import json
+
+import pytest
+
+from app.engine import Partition
+from app.models.reports import encode
+from app.verification.engines import NaivePartition
+from tables.books import Subjects, codec
+from tests.recorded.market import FOLDER, LOG_ID, Digests, records_of
+
+VERSIONS = sorted(int(path.stem.rpartition("_")[2]) for path in FOLDER.glob("engine_version_*.jsonl"))
+RESTART_EVERY = 25
+
+
+def recorded(version: int) -> dict[str, str]:
+    """The digests of the release that first had this version."""
+    return json.loads((FOLDER / f"engine_version_{version}.json").read_text())  # type: ignore[no-any-return]
+
+
+def restarted(partition: Partition) -> Partition:
+    """The partition as another process restores it from its snapshots."""
+    subjects, other = Subjects(partition, LOG_ID), Partition(0, 1)
+    for name in subjects:
+        frozen = subjects[name].freeze()
+        if frozen.offset >= 0:
+            (_, head), *more = frozen.snapshot_records(name)
+            assert head is not None and not more, "the snapshot is small"
+            blocks = {
+                n: codec(LOG_ID).block(frozen.block_value(n)) for n in range(frozen.first_block, frozen.end_block)
+            }
+            other.restore(codec(LOG_ID).state(head, lambda _: None), blocks)
+    return other
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_recorded_log_gives_the_recorded_bytes(version: int) -> None:
+    """Also when the worker restarts again and again."""
+    straight, again, partitions = Digests(), Digests(), [Partition(0, 1), Partition(0, 1)]
+    for number, record in enumerate(records_of(version)):
+        if number % RESTART_EVERY == 0:
+            partitions[1] = restarted(partitions[1])
+        for digests, partition in zip((straight, again), partitions, strict=True):
+            digests.take(partition.apply(*record), partition)
+
+    assert straight.told() == recorded(version)
+    assert again.told() == recorded(version)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_naive_engine_gives_the_same(version: int) -> None:
+    """It knows the older versions too: it judges old logs in `verify --oracle`."""
+    fast, naive = Partition(0, 1), NaivePartition(0, 1)
+    for record in records_of(version):
+        ours, expected = fast.apply(*record), naive.apply(*record)
+        assert (
+            [encode(r) for r in ours.reports]
+            if ours
+            else None == ([encode(r) for r in expected.reports] if expected else None)
+        )
