@@ -17,7 +17,7 @@ from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
 from app.streaming.outbox import Outbox, new_producer
 from app.streaming.watchdog import watch_progress
-from app.topics import EXECUTIONS, ORDERS, TRADES, WrongTopic, all_log_ids, require_topics
+from app.topics import EXECUTIONS, ORDERS, TRADES, WrongTopic, all_geneses, require_topics
 from tables.kafka import KafkaLogs, new_reader
 from tables.owned import OwnedPartition
 
@@ -36,7 +36,7 @@ async def load_books(assigned: frozenset[int]) -> dict[int, int]:
     broker, count = broker_address(app.conf.broker), app.conf.topic_partitions
     try:
         await require_topics(broker, count)
-        ids = await all_log_ids(broker, count)
+        geneses = await all_geneses(broker, count)
     except WrongTopic as error:
         end_process(str(error))
     producer, reader = new_producer(broker), new_reader(broker)
@@ -45,7 +45,7 @@ async def load_books(assigned: frozenset[int]) -> dict[int, int]:
     outboxes.append(Outbox(producer))
     for number in sorted(assigned):
         logs = KafkaLogs(reader, number)
-        owned[number] = await OwnedPartition.load(number, count, logs, outboxes[0], ids[number])
+        owned[number] = await OwnedPartition.load(number, count, logs, outboxes[0], geneses[number])
         show(number)
     gc.freeze()
     return {number: partition.position for number, partition in owned.items()}
@@ -90,12 +90,12 @@ def publish(batch: Batch, outbox: Outbox) -> None:
 
 @app.timer(TICK_INTERVAL_S)
 async def pass_time() -> None:
-    """In a quiet market nothing else would make an order expire (R10): its own time is the record's timestamp."""
+    """In a quiet market nothing else would make an order expire (R10) or a triggered stop run (R9)."""
     now_ms = time.time_ns() // 1_000_000
     for number, partition in owned.items():
         for instrument, book in partition.partition.books.items():
             expiry_ms = book.next_expiry_ms
-            if expiry_ms is not None and expiry_ms <= now_ms:
+            if book.waits_for_tick or (expiry_ms is not None and expiry_ms <= now_ms):
                 value = encode_command(PassTime(instrument=instrument))
                 outboxes[0].append(ORDERS.name, number, instrument.encode(), value)
 

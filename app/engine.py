@@ -14,6 +14,7 @@ from app.matching.events import Report, split
 from app.matching.identities import Block
 from app.matching.rejections import Rejections, RejectionsState
 from app.matching.rules import is_valid_listing
+from app.matching.versions import NEWEST_VERSION, VERSIONS
 from app.matching.words import Reason
 from app.models.commands import (
     CommandMessage,
@@ -21,6 +22,7 @@ from app.models.commands import (
     ListInstrument,
     UndecodableCommand,
     decode_command,
+    require_each_name_once,
     scale_of,
     to_core,
 )
@@ -36,6 +38,10 @@ def partition_of(instrument: str, partitions: int) -> int:
     return int((murmur2(instrument.encode()) & 0x7FFFFFFF) % partitions)
 
 
+class UnknownEngine(RuntimeError):
+    """A log or a market is governed by an engine version that this program does not have."""
+
+
 class Outcome:
     """What one record gave: the report in its parts, and its trades, as they go to the topics."""
 
@@ -49,13 +55,26 @@ class Outcome:
 
 
 class Partition:
-    """The books of one partition of `orders`, and the reserved instrument for what belongs to none of them."""
+    """The books of one partition of `orders`, and the reserved instrument for what belongs to none of them.
 
-    def __init__(self, number: int, partitions: int) -> None:
+    `engine_version` is that of the log's genesis record, for those who do not begin by reading it.
+    """
+
+    def __init__(self, number: int, partitions: int, engine_version: int = NEWEST_VERSION) -> None:
         self.number, self.partitions = number, partitions
+        self._begin(engine_version)
         self.books: dict[str, Book] = {}
         self.rejections = Rejections(number)
         self._scales: dict[str, Scale] = {}
+
+    def _begin(self, engine_version: int) -> None:
+        if engine_version not in VERSIONS:
+            known = ", ".join(map(str, VERSIONS))
+            raise UnknownEngine(
+                f"orders[{self.number}] begins with engine version {engine_version}, this program has {known}: "
+                "start a release that has it"
+            )
+        self._engine_version, self._strictly = engine_version, VERSIONS[engine_version].reads_strictly
 
     def restore(self, state: State, blocks: Mapping[int, Block]) -> None:
         """Give the instrument of this state the book, or the place among the rejections, that it had."""
@@ -66,11 +85,16 @@ class Partition:
             self._scales[state.instrument] = scale_of(state.listing)
 
     def apply(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> Outcome | None:
-        """Carry out one record; None for the genesis record and for what a restored state covers."""
+        """Carry out one record; None for the genesis record and for what a restored state covers.
+
+        Raises UnknownEngine for the genesis record of a later release.
+        """
         at = _new(Moment, (offset, timestamp_ms))
         try:
             message = decode_command(value)
             if isinstance(message, Genesis):
+                if offset == 0:  # a later one is no beginning
+                    self._begin(message.engine_version)
                 return None
             return self._command(message, key, value or b"", at)
         except UndecodableCommand:
@@ -80,11 +104,14 @@ class Partition:
         instrument = message.instrument
         if key != instrument.encode():
             return self._reject(Reason.KEY_MISMATCH, value, at)
+        if self._strictly:
+            require_each_name_once(message, value)
         book = self.books.get(instrument)
         if book is None or at.offset < book.listed_offset:
             return self._first_command(message, value, at)
         scale = self._scales[instrument]
-        command = to_core(message, scale)  # before anything else: what cannot be converted is not the book's
+        # Before anything else: what cannot be converted is not the book's.
+        command = to_core(message, scale, self._strictly)
         if at.offset <= book.offset:
             return None
         report = book.apply(command, at)
@@ -102,11 +129,11 @@ class Partition:
         assert isinstance(command, List), "a list message is a list command"
         if not is_valid_listing(command.listing):
             return self._reject(Reason.MALFORMED_COMMAND, value, at)
-        book = self.books[instrument] = Book(instrument)
+        book = self.books[instrument] = Book(instrument, self._engine_version)
         scale = self._scales[instrument] = scale_of(command.listing)
         return Outcome(book.apply(command, at), scale)
 
     def _reject(self, reason: Reason, value: bytes | None, at: Moment) -> Outcome | None:
         if at.offset <= self.rejections.offset:
             return None
-        return Outcome(self.rejections.reject(reason, value or b"", at), None)
+        return Outcome(self.rejections.reject(reason, value or b"", at, self._engine_version), None)

@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from app.matching.versions import NEWEST_VERSION
 from app.models.commands import Genesis, encode_command
 
 UNLIMITED = "-1"
@@ -157,32 +158,41 @@ async def check(admin: AIOKafkaAdminClient, partitions: int) -> None:
 
 async def log_ids(broker: str, partitions: int) -> dict[int, str]:
     """The log id of each `orders` partition; a partition without a genesis record is absent."""
+    return {number: genesis.log_id for number, genesis in (await _geneses(broker, partitions)).items()}
+
+
+async def all_log_ids(broker: str, partitions: int) -> dict[int, str]:
+    """The log id of every `orders` partition; raises WrongTopic when one is missing."""
+    return {number: genesis.log_id for number, genesis in (await all_geneses(broker, partitions)).items()}
+
+
+async def all_geneses(broker: str, partitions: int) -> dict[int, Genesis]:
+    """The genesis record of every `orders` partition; raises WrongTopic when one is missing."""
+    found = await _geneses(broker, partitions)
+    if unmarked := sorted(set(range(partitions)) - set(found)):
+        raise WrongTopic(f"the partitions {unmarked} of orders have no genesis record: run `python -m app setup`")
+    return found
+
+
+async def _geneses(broker: str, partitions: int) -> dict[int, Genesis]:
     consumer = AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False)
     await consumer.start()
     try:
         assigned = [TopicPartition(ORDERS.name, p) for p in range(partitions)]
         consumer.assign(assigned)
         ends = await consumer.end_offsets(assigned)
-        found: dict[int, str] = {}
+        found: dict[int, Genesis] = {}
         for tp in assigned:
             if ends[tp]:
                 consumer.assign([tp])
                 consumer.seek(tp, 0)
-                found[tp.partition] = _log_id(await asyncio.wait_for(consumer.getone(tp), timeout=30))
+                found[tp.partition] = _genesis(await asyncio.wait_for(consumer.getone(tp), timeout=30))
         return found
     finally:
         await consumer.stop()
 
 
-async def all_log_ids(broker: str, partitions: int) -> dict[int, str]:
-    """The log id of every `orders` partition; raises WrongTopic when one is missing."""
-    found = await log_ids(broker, partitions)
-    if unmarked := sorted(set(range(partitions)) - set(found)):
-        raise WrongTopic(f"the partitions {unmarked} of orders have no genesis record: run `python -m app setup`")
-    return found
-
-
-def _log_id(record: object) -> str:
+def _genesis(record: object) -> Genesis:
     from app.models.commands import UndecodableCommand, decode_command
 
     value = getattr(record, "value", None)
@@ -192,7 +202,7 @@ def _log_id(record: object) -> str:
         message = None
     if not isinstance(message, Genesis):
         raise WrongTopic("the first record of an orders partition is not its genesis: the topic is not ours")
-    return message.log_id
+    return message
 
 
 async def _settled(admin: AIOKafkaAdminClient) -> None:
@@ -213,7 +223,7 @@ async def _write_genesis(broker: str, partitions: int) -> None:
     await producer.start()
     try:
         for partition in sorted(missing):
-            value = encode_command(Genesis(log_id=str(uuid4())))
+            value = encode_command(Genesis(log_id=str(uuid4()), engine_version=NEWEST_VERSION))
             await producer.send_and_wait(ORDERS.name, value, partition=partition)
     finally:
         await producer.stop()

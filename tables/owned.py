@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 from app.engine import Outcome, Partition
+from app.models.commands import Genesis
 from app.streaming.batches import Batch
 from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
@@ -40,10 +41,13 @@ class OwnedPartition:
         self._task = asyncio.create_task(fail_stop(self._checkpoint_when_due)())
 
     @classmethod
-    async def load(cls, number: int, partitions: int, logs: KafkaLogs, outbox: Outbox, log_id: str) -> "OwnedPartition":
+    async def load(
+        cls, number: int, partitions: int, logs: KafkaLogs, outbox: Outbox, genesis: Genesis
+    ) -> "OwnedPartition":
         """Books and position from the changelog; ends the process when durable state is damaged or not ours."""
-        partition = Partition(number, partitions)
+        log_id = genesis.log_id
         try:
+            partition = Partition(number, partitions, genesis.engine_version)
             loaded = await load(logs, codec(log_id), log_id)
             require_log(number, loaded.floor, *await logs.bounds_of(ORDERS.name))
             require_engine(loaded.states.values())

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from aiokafka.partitioner import murmur2
 
+from app.matching.versions import NEWEST_VERSION
 from app.models.commands import Genesis, encode_command
 from app.models.reports import decode_report, encode
 from app.topics import EXECUTIONS, ORDERS, TRADES
@@ -108,7 +109,10 @@ def telling(profile: str = "crossing", seed: int = 1, count: int = 1_000) -> Tel
 
 
 def _log(profile: str, asked: list[Request]) -> dict[int, list[LogRecord]]:
-    log = {p: [LogRecord(0, START_MS, None, encode_command(Genesis(str(UUID(int=p)))))] for p in range(PARTITIONS)}
+    log = {
+        p: [LogRecord(0, START_MS, None, encode_command(Genesis(str(UUID(int=p)), NEWEST_VERSION)))]
+        for p in range(PARTITIONS)
+    }
     for number, line in enumerate(fixtures.command_lines(PROFILES[profile], asked)):
         key = line.partition(b'"instrument":"')[2].partition(b'"')[0]
         records = log[(murmur2(key) & 0x7FFFFFFF) % PARTITIONS]

@@ -1,11 +1,11 @@
 """A log drawn by chance, as JSON, in which what the versions of the engine do differently happens often.
 
-`python -m tests.recorded.market VERSION` records one: the log, and what this release makes of it. It is recorded once,
-when a version is finished, and never again: each later release must make the same of it (test_recorded_logs.py).
+`python -m tests.recorded.market` records one for the newest version: the log, and what this release makes of it. It is
+recorded once, when the version is finished, and never again: each later release must make the same of it
+(test_recorded_logs.py).
 """
 
 import json
-import sys
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from app.engine import Outcome, Partition
+from app.matching.versions import NEWEST_VERSION
 from app.models.identity import id_text, order_id
 from app.models.reports import encode
 from tables.books import Subjects
@@ -123,7 +124,10 @@ class Market:
         return fields | said | {"client_order_id" if word == "place" else "command_id": str(number)}
 
     def next(self) -> Fields:
-        """Each market is listed before anything else is asked of it."""
+        """Each market is listed before anything else is asked of it; one of them obeys version 1 for a while."""
+        version = {COMMANDS // 2: 1, COMMANDS * 3 // 4: NEWEST_VERSION}.get(len(self.sent))
+        if version is not None:
+            return {"command": "engine_version", "instrument": "B-X", "command_id": self.key(), "version": version}
         listed = {fields["instrument"] for fields in self.sent}
         new = next((name for name in INSTRUMENTS if name not in listed), None)
         return self.command() if new is None else self.list(new)
@@ -239,7 +243,7 @@ class Market:
 
 def record(version: int) -> None:
     """Write the log and its digests."""
-    genesis: Fields = {"command": "genesis", "log_id": LOG_ID}
+    genesis: Fields = {"command": "genesis", "log_id": LOG_ID, "engine_version": version}
     partition, digests, lines = Partition(0, 1), Digests(), list[str]()
     for offset, time_ms, key, value in Market(version, genesis).records():
         digests.take(partition.apply(offset, time_ms, key, value), partition)
@@ -257,4 +261,4 @@ def _bytes(text: str | None) -> bytes | None:
 
 
 if __name__ == "__main__":
-    record(int(sys.argv[1]))
+    record(NEWEST_VERSION)
