@@ -90,12 +90,12 @@ def publish(batch: Batch, outbox: Outbox) -> None:
 
 @app.timer(TICK_INTERVAL_S)
 async def pass_time() -> None:
-    """In a quiet market nothing else would make an order expire (R10): its own time is the record's timestamp."""
+    """In a quiet market nothing else would make an order expire (R10) or a triggered stop run (R9)."""
     now_ms = time.time_ns() // 1_000_000
     for number, partition in owned.items():
         for instrument, book in partition.partition.books.items():
             expiry_ms = book.next_expiry_ms
-            if expiry_ms is not None and expiry_ms <= now_ms:
+            if book.waits_for_tick or (expiry_ms is not None and expiry_ms <= now_ms):
                 value = encode_command(PassTime(instrument=instrument))
                 outboxes[0].append(ORDERS.name, number, instrument.encode(), value)
 

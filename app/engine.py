@@ -14,6 +14,7 @@ from app.matching.events import Report, split
 from app.matching.identities import Block
 from app.matching.rejections import Rejections, RejectionsState
 from app.matching.rules import is_valid_listing
+from app.matching.versions import NEWEST_VERSION, VERSIONS
 from app.matching.words import Reason
 from app.models.commands import (
     CommandMessage,
@@ -21,6 +22,7 @@ from app.models.commands import (
     ListInstrument,
     UndecodableCommand,
     decode_command,
+    require_each_name_once,
     scale_of,
     to_core,
 )
@@ -35,6 +37,10 @@ _new = tuple.__new__  # a NamedTuple's own constructor takes twice as long
 def partition_of(instrument: str, partitions: int) -> int:
     """The partition of an instrument's records: Kafka's default partitioner, murmur2 of the key."""
     return int((murmur2(instrument.encode()) & 0x7FFFFFFF) % partitions)
+
+
+class UnknownEngine(RuntimeError):
+    """A log or a market is governed by an engine version that this program does not have."""
 
 
 class Outcome:
@@ -52,16 +58,28 @@ class Outcome:
 class Partition:
     """The books of one partition of `orders`, and the reserved instrument for what belongs to none of them.
 
-    `secret` is that of the log's genesis. One who reads the log from its beginning does not give it: a genesis record
-    that comes first tells it.
+    `genesis` is that of the log. Readers that begin at offset 0 omit it: they find it in the first record. A log that
+    begins without one has no secret and the newest engine version.
+
+    Raises UnknownEngine for an engine version that this program does not have.
     """
 
-    def __init__(self, number: int, partitions: int, secret: bytes | None = None) -> None:
+    def __init__(self, number: int, partitions: int, genesis: Genesis | None = None) -> None:
         self.number, self.partitions = number, partitions
-        self._secret = secret
+        self._secret: bytes | None = None if genesis is None else genesis.secret
+        self._begin(NEWEST_VERSION if genesis is None else genesis.engine_version)
         self.books: dict[str, Book] = {}
         self.rejections = Rejections(number)
         self._scales: dict[str, Scale] = {}
+
+    def _begin(self, engine_version: int) -> None:
+        if engine_version not in VERSIONS:
+            known = ", ".join(map(str, VERSIONS))
+            raise UnknownEngine(
+                f"orders[{self.number}] begins with engine version {engine_version}, this program has {known}: "
+                "start a release that has it"
+            )
+        self._engine_version, self._strictly = engine_version, VERSIONS[engine_version].reads_strictly
 
     def restore(self, state: State, blocks: Mapping[int, Block]) -> None:
         """Give the instrument of this state the book, or the place among the rejections, that it had."""
@@ -72,13 +90,18 @@ class Partition:
             self._scales[state.instrument] = scale_of(state.listing)
 
     def apply(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> Outcome | None:
-        """Carry out one record; None for the genesis record and for what a restored state covers."""
+        """Carry out one record; None for the genesis record and for what a restored state covers.
+
+        Raises UnknownEngine for the genesis record of a later release.
+        """
         at = _new(Moment, (offset, timestamp_ms))
         try:
             message = decode_command(value)
             if self._secret is None:
                 self._secret = message.secret if isinstance(message, Genesis) else NO_SECRET
             if isinstance(message, Genesis):
+                if offset == 0:  # a later one is no beginning
+                    self._begin(message.engine_version)
                 return None
             return self._command(message, key, value or b"", at)
         except UndecodableCommand:
@@ -88,14 +111,15 @@ class Partition:
         instrument = message.instrument
         if key != instrument.encode():
             return self._reject(Reason.KEY_MISMATCH, value, at)
+        if self._strictly:
+            require_each_name_once(message, value)
         book = self.books.get(instrument)
         if book is None or at.offset < book.listed_offset:
             return self._first_command(message, value, at)
         scale = self._scales[instrument]
         assert self._secret is not None, "the first record has told it"
-        command = to_core(
-            message, scale, self._secret
-        )  # before anything else: what cannot be converted is not the book's
+        # Before anything else: what cannot be converted is not the book's.
+        command = to_core(message, scale, self._secret, self._strictly)
         if at.offset <= book.offset:
             return None
         report = book.apply(command, at)
@@ -113,11 +137,11 @@ class Partition:
         assert isinstance(command, List), "a list message is a list command"
         if not is_valid_listing(command.listing):
             return self._reject(Reason.MALFORMED_COMMAND, value, at)
-        book = self.books[instrument] = Book(instrument)
+        book = self.books[instrument] = Book(instrument, self._engine_version)
         scale = self._scales[instrument] = scale_of(command.listing)
         return Outcome(book.apply(command, at), scale)
 
     def _reject(self, reason: Reason, value: bytes | None, at: Moment) -> Outcome | None:
         if at.offset <= self.rejections.offset:
             return None
-        return Outcome(self.rejections.reject(reason, value or b"", at), None)
+        return Outcome(self.rejections.reject(reason, value or b"", at, self._engine_version), None)

@@ -38,7 +38,7 @@ from app.matching.words import (
     TimeInForce,
 )
 
-ENGINE_VERSIONS = (1,)
+ENGINE_VERSIONS = (1, 2)
 MAX_RAW_BYTES = 1024
 
 STOPS = (OrderType.STOP, OrderType.STOP_LIMIT)
@@ -114,21 +114,24 @@ class _Record:
 class Oracle:
     """One instrument. `apply` every command of its log in order, a valid `List` first.
 
+    It begins with the engine version that the log's genesis record names.
     `orders` has the latest state of every order, as reported. Prices in ticks, quantities in lots.
     """
 
-    def __init__(self, instrument: str) -> None:
+    def __init__(self, instrument: str, engine_version: int = ENGINE_VERSIONS[-1]) -> None:
         self.instrument = instrument
         self.seq = 0
         self.trade_seq = 0
         self.time_ms = 0
         self.orders: dict[bytes, OrderState] = {}
-        self.engine_version = ENGINE_VERSIONS[0]
+        self.engine_version = engine_version
         self.market_status = MarketStatus.OPEN
         self.last_price: int | None = None  # of the last trade
         self._listing: Listing | None = None
         self._resting: list[_Order] = []  # in order of their places: earlier is first at its price
         self._waiting: list[_Order] = []  # stops that have not triggered
+        self._triggered: list[_Order] = []  # stops that have, and wait for fills
+        self._fills_left = 0
         self._next_number = 0
         self._records: list[_Record] = []  # index: the record's count
         self._counts: dict[bytes, int] = {}  # key -> count of its latest record
@@ -150,6 +153,9 @@ class Oracle:
         self.time_ms = max(self.time_ms, at.time_ms)
         self._touched, self._trades = [], []
         self._expire()
+        if self._triggered and self.market_status == MarketStatus.OPEN:
+            self._fills_left = self.listing.max_fills
+            self._trigger()
         self._move_window()
         outcome, reason, original_seq = self._decide(command)
         seq = self.seq + 1
@@ -193,7 +199,7 @@ class Oracle:
         """Every open order: bids, then asks, in order of execution, then waiting stops by number."""
         buys = sorted(self._on_side(Side.BUY), key=lambda order: -_price(order))
         sells = sorted(self._on_side(Side.SELL), key=_price)
-        return [order.state() for order in buys + sells + sorted(self._waiting, key=_number)]
+        return [order.state() for order in buys + sells + sorted(self._waiting + self._triggered, key=_number)]
 
     # Time and identity
 
@@ -293,12 +299,13 @@ class Oracle:
         price = order.price if command.price is None else command.price
         quantity = order.quantity if command.quantity is None else command.quantity
         keeps_place = price == order.price and quantity <= order.quantity
-        if order in self._waiting or quantity <= order.filled or keeps_place:
+        if order not in self._resting or quantity <= order.filled or keeps_place:
             self._set_in_place(order, price, quantity)
         else:
             self._resting.remove(order)
             self._touch(order)
             order.price, order.quantity = price, quantity
+            self._fills_left = self.listing.max_fills
             self._take(order)
             self._trigger()
         return None
@@ -349,7 +356,7 @@ class Oracle:
     def _is_valid(self, listing: Listing) -> bool:
         return (
             listing.instrument == self.instrument
-            and min(listing.tick_size, listing.lot_size, listing.max_fills) >= 1
+            and min(listing.tick_size, listing.lot_size, listing.max_fills, listing.max_slices) >= 1
             and 1 <= listing.min_price <= listing.max_price
             and 1 <= listing.min_quantity <= listing.max_quantity
             and min(listing.max_open_orders, listing.max_open_orders_per_client) >= 0
@@ -377,6 +384,8 @@ class Oracle:
             return Reason.INCORRECT_QUANTITY
         if new.display_quantity is not None and not 1 <= new.display_quantity <= new.quantity:
             return Reason.INCORRECT_QUANTITY
+        if self._has_too_many_slices(new, new.quantity):
+            return Reason.INCORRECT_QUANTITY
         if any(price <= 0 for price in prices):
             return Reason.INVALID_PRICE_INCREMENT
         if not all(self._is_in_band(price) for price in prices):
@@ -396,7 +405,12 @@ class Oracle:
             return Reason.MARKET_CLOSED
         if command.price is not None and order.price is None:
             return Reason.UNSUPPORTED_ORDER
+        if self.engine_version >= 2 and command.quantity in range(order.filled + 1):
+            return None
         if command.quantity is not None and not self._is_quantity(command.quantity):
+            return Reason.INCORRECT_QUANTITY
+        grown = None if command.quantity is None or command.quantity <= order.quantity else command.quantity
+        if grown is not None and self._has_too_many_slices(order.terms, grown):
             return Reason.INCORRECT_QUANTITY
         if command.price is not None and command.price <= 0:
             return Reason.INVALID_PRICE_INCREMENT
@@ -408,6 +422,12 @@ class Oracle:
 
     def _is_quantity(self, quantity: int) -> bool:
         return quantity > 0 and self.listing.min_quantity <= quantity <= self.listing.max_quantity
+
+    def _has_too_many_slices(self, terms: Place, quantity: int) -> bool:
+        if self.engine_version == 1 or terms.display_quantity is None:
+            return False
+        slices = -(-quantity // terms.display_quantity)
+        return slices > self.listing.max_slices
 
     def _is_in_band(self, price: int) -> bool:
         return self.listing.min_price <= price <= self.listing.max_price
@@ -424,6 +444,7 @@ class Oracle:
     def _enter(self, new: Place) -> None:
         order = self._order(new)
         self._touch(order)
+        self._fills_left = self.listing.max_fills
         if new.type in STOPS:
             self._waiting.append(order)
         else:
@@ -431,33 +452,53 @@ class Oracle:
         self._trigger()
 
     def _trigger(self) -> None:
-        """R9: run the stops whose condition holds, one after the other, looking again after each."""
-        while (stop := self._next_stop()) is not None:
-            self._waiting.remove(stop)
-            self._touch(stop)
-            stop.triggered = True
+        """R9: run triggered stops, one after the other, looking again after each; without fills they wait."""
+        while self._fills_left > 0 or self.engine_version == 1:
+            stop = _nearest(self._triggered) or _nearest(self._reached())
+            if stop is None:
+                return
+            self._mark_triggered(stop)
+            self._triggered.remove(stop)
             self._take(stop)
+        for stop in self._reached():
+            self._mark_triggered(stop)
 
-    def _next_stop(self) -> _Order | None:
+    def _reached(self) -> list[_Order]:
+        """The waiting stops whose condition holds, in the order in which they trigger."""
         last = self.last_price
         if last is None:
-            return None
-        by_number = sorted(self._waiting, key=_number)
-        buys = [stop for stop in by_number if stop.terms.side == Side.BUY and last >= _stop_price(stop)]
-        sells = [stop for stop in by_number if stop.terms.side == Side.SELL and last <= _stop_price(stop)]
-        if buys:
-            return min(buys, key=_stop_price)
-        return max(sells, key=_stop_price, default=None)
+            return []
+        buys = [stop for stop in self._waiting if stop.terms.side == Side.BUY and last >= _stop_price(stop)]
+        sells = [stop for stop in self._waiting if stop.terms.side == Side.SELL and last <= _stop_price(stop)]
+        return sorted(buys, key=_turn) + sorted(sells, key=_turn)
+
+    def _mark_triggered(self, stop: _Order) -> None:
+        self._touch(stop)
+        if not stop.triggered:
+            stop.triggered = True
+            self._waiting.remove(stop)
+            self._triggered.append(stop)
 
     def _take(self, taker: _Order) -> None:
-        """Match an order that is not in the book; what is left of it rests or ends."""
-        if taker.terms.time_in_force == TimeInForce.FOK and not self._would_fill(taker):
-            self._end(taker, Status.EXPIRED, Reason.FOK_NOT_FILLED)
+        """Match an order that is not in the book; what is left of it rests, waits for fills or ends."""
+        most = self.listing.max_fills
+        may_wait = self.engine_version >= 2 and self._fills_left < most
+        if taker.terms.time_in_force == TimeInForce.FOK and not self._would_fill(taker, self._fills_left):
+            if may_wait and self._would_fill(taker, most):
+                self._triggered.append(taker)
+                self._fills_left = 0
+            else:
+                self._end(taker, Status.EXPIRED, Reason.FOK_NOT_FILLED)
             return
         self._match(taker)
         if not taker.is_open:
             return
-        if taker.price is None:
+        if self._crossing(taker.terms.side, taker.price):
+            if may_wait:
+                self._triggered.append(taker)
+            else:
+                self._end(taker, Status.EXPIRED, Reason.MAX_FILLS)
+        elif taker.price is None:
             self._end(taker, Status.EXPIRED, Reason.INSUFFICIENT_LIQUIDITY)
         elif taker.terms.time_in_force not in LASTING:
             self._end(taker, Status.EXPIRED, Reason.IOC_REMAINDER)
@@ -465,9 +506,10 @@ class Oracle:
             taker.show_slice()
             self._resting.append(taker)
 
-    def _would_fill(self, taker: _Order) -> bool:
+    def _would_fill(self, taker: _Order, fills: int) -> bool:
         """R4, by trying it on a copy."""
         trial, trial_taker = copy(self), copy(taker)
+        trial._fills_left = fills
         trial._resting = [copy(order) for order in self._resting]
         trial._trades = list(self._trades)
         trial._touched = []
@@ -475,14 +517,13 @@ class Oracle:
         return trial_taker.filled == taker.quantity
 
     def _match(self, taker: _Order) -> None:
-        while taker.is_open:
+        """Trade as long as something crosses and fills are left."""
+        while taker.is_open and self._fills_left > 0:
             makers = self._crossing(taker.terms.side, taker.price)
             if not makers:
                 return
             maker = min(makers, key=_price) if taker.terms.side == Side.BUY else max(makers, key=_price)
-            if len(self._trades) >= self.listing.max_fills:
-                self._end(taker, Status.EXPIRED, Reason.MAX_FILLS)
-            elif maker.terms.client_id == taker.terms.client_id and taker.mode != SelfTradePrevention.NONE:
+            if maker.terms.client_id == taker.terms.client_id and taker.mode != SelfTradePrevention.NONE:
                 self._prevent(taker, maker)
             else:
                 self._fill(taker, maker)
@@ -496,7 +537,12 @@ class Oracle:
         return [maker for maker in makers if maker is not leaving]
 
     def _fill(self, taker: _Order, maker: _Order) -> None:
-        price, quantity = _price(maker), min(taker.remaining, maker.slice)
+        price = _price(maker)
+        queue = [other for other in self._on_side(maker.terms.side) if _price(other) == price]
+        joined = self.engine_version >= 2 and queue == [maker]
+        slice_before, hidden = maker.slice, maker.remaining - maker.slice
+        quantity = min(taker.remaining, maker.remaining if joined else maker.slice)
+        self._fills_left -= 1
         self.trade_seq += 1
         self.last_price = price
         ids = maker.terms.order_id, taker.terms.order_id, maker.terms.client_id, taker.terms.client_id
@@ -507,10 +553,13 @@ class Oracle:
             order.notional += price * quantity
             order.last_price, order.last_quantity, order.liquidity = price, quantity, liquidity
             order.status = Status.PARTIALLY_FILLED if order.remaining else Status.FILLED
-        maker.slice -= quantity
         if not maker.is_open:
             self._resting.remove(maker)
-        elif maker.slice == 0:
+        elif quantity < slice_before:
+            maker.slice -= quantity
+        elif quantity > slice_before:
+            maker.slice = _left_of_slice(maker, hidden, quantity - slice_before)
+        else:
             self._resting.remove(maker)
             self._resting.append(maker)
             maker.show_slice()
@@ -540,7 +589,7 @@ class Oracle:
         return _Order(terms, self._next_number, seq, mode, terms.price, terms.quantity, status=status, reason=reason)
 
     def _open(self) -> list[_Order]:
-        return self._resting + self._waiting
+        return self._resting + self._waiting + self._triggered
 
     def _on_side(self, side: Side) -> list[_Order]:
         return [order for order in self._resting if order.terms.side == side]
@@ -555,6 +604,7 @@ class Oracle:
         order.status, order.reason = status, reason
         self._resting = [other for other in self._resting if other is not order]
         self._waiting = [other for other in self._waiting if other is not order]
+        self._triggered = [other for other in self._triggered if other is not order]
 
     def _levels(self) -> _Levels:
         levels: _Levels = {}
@@ -573,8 +623,8 @@ class OracleRejections:
         self.seq = 0
         self.time_ms = 0
 
-    def reject(self, reason: Reason, raw: bytes, at: Moment) -> Report:
-        """Report a refused record; `raw` is what the log has there."""
+    def reject(self, reason: Reason, raw: bytes, at: Moment, engine_version: int) -> Report:
+        """Report a refused record; `raw` is what the log has there, the version that of its genesis record."""
         self.seq += 1
         self.time_ms = max(self.time_ms, at.time_ms)
         return Report(
@@ -582,7 +632,7 @@ class OracleRejections:
             seq=self.seq,
             offset=at.offset,
             time_ms=self.time_ms,
-            engine_version=ENGINE_VERSIONS[0],
+            engine_version=engine_version,
             command="unknown",
             command_id=None,
             outcome=Outcome.REJECTED,
@@ -629,3 +679,22 @@ def _stop_price(order: _Order) -> int:
 
 def _number(order: _Order) -> int:
     return order.number
+
+
+def _turn(stop: _Order) -> tuple[bool, int, int]:
+    """R9: buys before sells, nearest first, then by number."""
+    is_sell = stop.terms.side == Side.SELL
+    return is_sell, -_stop_price(stop) if is_sell else _stop_price(stop), stop.number
+
+
+def _nearest(stops: list[_Order]) -> _Order | None:
+    return min(stops, key=_turn, default=None)
+
+
+def _left_of_slice(maker: _Order, hidden: int, taken: int) -> int:
+    """What an iceberg shows when so much of what it hid was taken, slice after slice."""
+    size = maker.terms.display_quantity
+    if size is None:
+        raise AssertionError("an order that hides nothing has one slice")
+    whole_slices, part = divmod(taken, size)
+    return min(size, hidden - whole_slices * size) - part

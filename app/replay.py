@@ -3,6 +3,9 @@
 A line is a command as in the `orders` topic; it may carry `offset` (else the line's number from 1, or one more than
 the line before if that is larger) and `time` in milliseconds (else one more than the line before). Offsets ascend, as
 in a log. A line on standard output is a report as in `executions`.
+
+Markets begin with the newest engine version, unless the first line is a genesis record: then with the version that it
+names, 1 if it names none. So an old log gives its old reports.
 """
 
 import sys
@@ -12,10 +15,12 @@ from typing import BinaryIO
 
 import msgspec
 
-from app.engine import Partition
+from app.engine import Partition, UnknownEngine
 from app.models.reports import encode
 
+FIRST_OFFSET = 1
 FIRST_TIME_MS = 1
+GENESIS = b'"genesis"'  # in a log it is the record before all commands
 
 decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 decode_int = msgspec.json.Decoder(int).decode
@@ -30,7 +35,7 @@ class OffsetGoesBack(ValueError):
 def replay(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Report lines for command lines. Blank lines are passed over; a line that is no command gets its rejection.
 
-    Raises OffsetGoesBack.
+    Raises OffsetGoesBack, UnknownEngine.
     """
     partition, last, time = Partition(0, partitions=1), -1, FIRST_TIME_MS - 1
     for number, line in enumerate(lines, start=1):
@@ -52,14 +57,14 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     try:
         run(arguments[0])
-    except (OSError, OffsetGoesBack) as error:
+    except (OSError, OffsetGoesBack, UnknownEngine) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
 def run(path: str, output: BinaryIO | None = None) -> None:
-    """Replay a file, or standard input for `-`; raises OSError, OffsetGoesBack."""
+    """Replay a file, or standard input for `-`; raises OSError, OffsetGoesBack, UnknownEngine."""
     out = output or sys.stdout.buffer
     with sys.stdin.buffer if path == "-" else Path(path).open("rb") as source:
         for report in replay(source):
@@ -72,6 +77,8 @@ def _record(line: bytes, next_offset: int, next_time: int) -> tuple[bytes | None
     try:
         fields = decode_fields(line)
         offset, time = fields.pop("offset", None), fields.pop("time", None)
+        if next_offset == FIRST_OFFSET and bytes(fields.get("command", b"")) == GENESIS:
+            next_offset = 0
         position = decode_int(offset) if offset else next_offset, decode_int(time) if time else next_time
         key = decode_text(fields["instrument"]).encode() if "instrument" in fields else None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 from uuid import uuid4
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from app.matching.versions import NEWEST_VERSION
 from app.models.commands import Genesis, encode_command
 from app.models.identity import SECRET_BYTES
 
@@ -220,7 +222,7 @@ async def _settled(admin: AIOKafkaAdminClient) -> None:
 
 
 async def _write_genesis(broker: str, partitions: int) -> None:
-    """Begin the partitions that are empty. The first one's record, as Kafka has it, gives the secret of all others."""
+    """Begin the partitions that are empty. The first one's record, as Kafka has it, gives secret and version of all."""
     found = await genesis_records(broker, partitions)
     if len(found) == partitions:
         return
@@ -228,17 +230,16 @@ async def _write_genesis(broker: str, partitions: int) -> None:
     await producer.start()
     try:
         if not found:
-            await _begin(producer, 0, token_hex(SECRET_BYTES))
+            await _begin(producer, 0, Genesis(str(uuid4()), NEWEST_VERSION, token_hex(SECRET_BYTES)))
             found = await genesis_records(broker, partitions)
-        secret = found[min(found)].id_secret
+        first = found[min(found)]
         for partition in sorted(set(range(partitions)) - set(found)):
-            await _begin(producer, partition, secret)
+            await _begin(producer, partition, msgspec.structs.replace(first, log_id=str(uuid4())))
     finally:
         await producer.stop()
 
 
-async def _begin(producer: AIOKafkaProducer, partition: int, secret: str | None) -> None:
-    genesis = Genesis(log_id=str(uuid4()), id_secret=secret)
+async def _begin(producer: AIOKafkaProducer, partition: int, genesis: Genesis) -> None:
     await producer.send_and_wait(ORDERS.name, encode_command(genesis), partition=partition)
 
 

@@ -45,8 +45,9 @@ class OwnedPartition:
         cls, number: int, partitions: int, logs: KafkaLogs, outbox: Outbox, genesis: Genesis
     ) -> "OwnedPartition":
         """Books and position from the changelog; ends the process when durable state is damaged or not ours."""
-        partition, log_id = Partition(number, partitions, genesis.secret), genesis.log_id
+        log_id = genesis.log_id
         try:
+            partition = Partition(number, partitions, genesis)
             loaded = await load(logs, codec(log_id), log_id)
             require_log(number, loaded.floor, *await logs.bounds_of(ORDERS.name))
             require_engine(loaded.states.values())

@@ -2,18 +2,15 @@
 
 from collections.abc import Iterable
 
+from app.engine import UnknownEngine
 from app.matching.rejections import RejectionsState
-from app.matching.rules import ENGINE_VERSIONS
+from app.matching.versions import VERSIONS
 from app.models.snapshots import State
 from tables.changelog import OtherLog
 
 
 class LogIncomplete(RuntimeError):
     """The log of commands lacks some that were accepted; the message says which."""
-
-
-class UnknownEngine(RuntimeError):
-    """A market is governed by an engine version that this program does not have."""
 
 
 CannotGoOn = (OtherLog, LogIncomplete, UnknownEngine)
@@ -36,8 +33,8 @@ def require_log(number: int, floor: int, first: int, end: int) -> None:
 def require_engine(states: Iterable[State]) -> None:
     """Every market's engine version must be one of ours; raises UnknownEngine."""
     for state in states:
-        if not isinstance(state, RejectionsState) and state.engine_version not in ENGINE_VERSIONS:
-            ours = ", ".join(map(str, sorted(ENGINE_VERSIONS)))
+        if not isinstance(state, RejectionsState) and state.engine_version not in VERSIONS:
+            ours = ", ".join(map(str, VERSIONS))
             raise UnknownEngine(
                 f"{state.instrument} has engine version {state.engine_version} in force, this program has {ours}: "
                 "start a release that has it"

@@ -49,7 +49,7 @@ async def test_all_partitions_of_a_new_venue_share_one_secret(begin: Begin) -> N
 
 async def test_a_setup_that_was_interrupted_goes_on_with_its_secret(begin: Begin) -> None:
     """Whoever began first has chosen it."""
-    found = await begin(p1=Genesis(OLD.log_id, "ab" * 32))
+    found = await begin(p1=Genesis(OLD.log_id, id_secret="ab" * 32))
     assert {genesis.id_secret for genesis in found.values()} == {"ab" * 32}
 
 
@@ -63,10 +63,10 @@ async def test_a_log_from_before_there_were_secrets_keeps_its_ids(begin: Begin) 
 async def test_partitions_with_different_secrets_are_of_two_venues(begin: Begin) -> None:
     """Their ids could not be told from the request alone."""
     with pytest.raises(topics.WrongTopic, match="different secrets"):
-        await begin(p0=Genesis(OLD.log_id, "ab" * 32), p1=Genesis(OLD.log_id, "cd" * 32))
+        await begin(p0=Genesis(OLD.log_id, id_secret="ab" * 32), p1=Genesis(OLD.log_id, "cd" * 32))
 
 
 def test_a_genesis_without_a_secret_is_the_record_that_it_was() -> None:
     """Byte for byte; and the secret is not in what errors and logs show."""
     assert encode_command(OLD) == b'{"command":"genesis","log_id":"00000000-0000-4000-8000-000000000001"}'
-    assert "ab" not in repr(Genesis(OLD.log_id, "ab" * 32))
+    assert "ab" not in repr(Genesis(OLD.log_id, id_secret="ab" * 32))

@@ -607,13 +607,14 @@ def test_fill_or_kill_beyond_the_bound_does_nothing() -> None:
 
 
 def test_cascades_count_towards_the_bound() -> None:
-    """R13: the triggered order finds no fills left."""
+    """R13: the triggered order finds no fills left, and waits for the next command."""
     venue = Venue(max_fills=1)
     venue.send(stop("s", BUY, 1, 100))
     venue.place("m0", SELL, 1, 100)
     venue.place("m1", SELL, 1, 100)
     report = venue.place("t", BUY, 1, 100)
-    assert states(report)[-1] == ("s", Status.EXPIRED, Reason.MAX_FILLS, 0, 1)
+    assert states(report)[-1] == ("s", Status.NEW, None, 0, 1)
+    assert states(venue.send(Tick())) == [("s", Status.FILLED, None, 1, 0), ("m1", Status.FILLED, None, 1, 0)]
 
 
 @pytest.mark.parametrize("limits", [{"max_open_orders": 2}, {"max_open_orders_per_client": 2}])
@@ -699,7 +700,8 @@ def test_the_checks_of_an_order_in_their_order(terms: dict[str, Any], reason: Re
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"quantity": 0}, Reason.INCORRECT_QUANTITY),
+        ({"quantity": NOT_REPRESENTABLE}, Reason.INCORRECT_QUANTITY),
+        ({"quantity": 0, "price": 0}, None),
         ({"quantity": 1, "price": 0}, Reason.INCORRECT_QUANTITY),
         ({"quantity": 101}, Reason.INCORRECT_QUANTITY),
         ({"price": NOT_REPRESENTABLE}, Reason.INVALID_PRICE_INCREMENT),
@@ -856,10 +858,12 @@ def test_a_listing_keeps_its_units_and_makes_sense(changes: dict[str, Any]) -> N
 
 
 def test_only_known_engine_versions_come_into_force() -> None:
-    """Version 1 is known."""
+    """Versions 1 and 2 are known; the newest one is in force until another is set."""
     venue = Venue()
-    assert venue.send(EngineVersion(*venue.key(), 1)).outcome == Outcome.ACCEPTED
-    report = venue.send(EngineVersion(*venue.key(), 2))
+    for version in (2, 1):
+        report = venue.send(EngineVersion(*venue.key(), version))
+        assert (report.outcome, report.engine_version) == (Outcome.ACCEPTED, version)
+    report = venue.send(EngineVersion(*venue.key(), 3))
     assert (report.reason, report.engine_version) == (Reason.UNSUPPORTED_ENGINE_VERSION, 1)
 
 
@@ -876,14 +880,14 @@ def test_a_large_report_takes_several_seqs() -> None:
 def test_a_partition_reports_what_belongs_to_no_instrument() -> None:
     """At most 1,024 bytes of the record, readable whatever they are, with a seq of its own."""
     rejections = OracleRejections(3)
-    report = rejections.reject(Reason.MALFORMED_COMMAND, b"\xff" + b"x" * 2_000, Moment(5, 50))
+    report = rejections.reject(Reason.MALFORMED_COMMAND, b"\xff" + b"x" * 2_000, Moment(5, 50), 2)
     assert (report.instrument, report.seq, report.command, report.offset) == ("_partition-3", 1, "unknown", 5)
     assert (report.outcome, report.reason, report.raw) == (
         Outcome.REJECTED,
         Reason.MALFORMED_COMMAND,
         "\ufffd" + "x" * 1_023,
     )
-    again = rejections.reject(Reason.UNKNOWN_INSTRUMENT, b"", Moment(6, 40))
+    again = rejections.reject(Reason.UNKNOWN_INSTRUMENT, b"", Moment(6, 40), 2)
     assert (again.seq, again.time_ms) == (2, 50)
 
 

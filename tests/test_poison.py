@@ -7,9 +7,10 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from app.engine import Outcome, Partition, partition_of
+from app.engine import Outcome, Partition, UnknownEngine, partition_of
 from app.instruments import default_listings
 from app.matching.rejections import MAX_RAW_BYTES
+from app.matching.versions import NEWEST_VERSION
 from app.models.commands import Genesis, PlaceOrder, encode_command
 from app.models.identity import id_text, order_id
 from app.models.reports import ExecutionReport, decode_report, encode
@@ -44,6 +45,12 @@ def order(**changes: Any) -> bytes:
     return encode_command(msgspec.structs.replace(ORDER, **changes))
 
 
+def genesis(version: int | None) -> bytes:
+    """The first record; without a version as the releases before versions wrote it."""
+    value = encode_command(Genesis(str(UUID(int=1)), version or 1))
+    return value.replace(b"}", b',"engine_version":1}') if version == 1 else value
+
+
 def listing(**changes: Any) -> bytes:
     return encode_command(msgspec.structs.replace(BTC, **changes))
 
@@ -64,6 +71,12 @@ POISON: dict[str, tuple[bytes | None, bytes | None, str]] = {
     "lists in lists": (b"BTC-USD", b"[" * 100_000, BAD),
     "objects in objects": (b"BTC-USD", b'{"command":' * 50_000, BAD),
     "a record of 900 KB": (b"BTC-USD", order(client_id="x" * 900_000), BAD),
+    "a name that stands twice": (b"BTC-USD", order()[:-1] + b',"quantity":"2"}', BAD),
+    "a name that stands twice, once in other letters": (b"BTC-USD", order()[:-1] + b',"quantit\\u0079":"2"}', BAD),
+    "a name that stands twice with the same value": (b"BTC-USD", order()[:-1] + b',"quantity":"1"}', BAD),
+    "a price that is no number, of an order that needs none": (b"BTC-USD", order(type="market", price="abc"), BAD),
+    "a price that is no number, of a stop": (b"BTC-USD", order(type="stop", stop_price="9", price="abc"), BAD),
+    "a market whose tick stands twice": (here().encode(), listing(instrument=here())[:-1] + b',"tick_size":"1"}', BAD),
     "no key": (None, order(), "key_mismatch"),
     "the key of another": (b"ETH-USD", order(), "key_mismatch"),
     "a key in small letters": (b"btc-usd", order(), "key_mismatch"),
@@ -77,7 +90,7 @@ POISON: dict[str, tuple[bytes | None, bytes | None, str]] = {
 def partition() -> Partition:
     """The partition of BTC-USD, which is listed."""
     made = Partition(NUMBER, PARTITIONS)
-    assert made.apply(0, 1_000, None, encode_command(Genesis(log_id=str(UUID(int=1))))) is None
+    assert made.apply(0, 1_000, None, genesis(NEWEST_VERSION)) is None
     assert only(made.apply(1, 1_000, b"BTC-USD", encode_command(BTC))).outcome == "accepted"
     return made
 
@@ -119,15 +132,61 @@ def test_the_rejections_are_dense_and_the_market_goes_on(partition: Partition) -
 
 def test_a_second_genesis_is_passed_over(partition: Partition) -> None:
     """It is no command and needs no answer, wherever it stands."""
-    assert partition.apply(2, 1_000, None, encode_command(Genesis(log_id=str(UUID(int=2))))) is None
+    assert partition.apply(2, 1_000, None, genesis(1)) is None
     assert only(partition.apply(3, 1_000, b"BTC-USD", order())).outcome == "accepted"
+    report = only(partition.apply(4, 1_000, b"BTC-USD", order(type="market", price="abc")))
+    assert (report.instrument, report.engine_version) == (RESERVED, NEWEST_VERSION), "it is no other beginning"
+
+
+STRICT = [name for name in POISON if name.startswith(("a name that stands twice", "a price that is no number"))]
+
+
+@pytest.mark.parametrize("what", STRICT)
+@pytest.mark.parametrize("version", [1, None])
+def test_an_old_log_is_read_as_it_was_written(what: str, version: int | None) -> None:
+    """Its genesis names version 1, or none; it goes on to be read so under any engine version, restored or not."""
+    made = Partition(NUMBER, PARTITIONS)
+    switch = b'{"command":"engine_version","instrument":"BTC-USD","command_id":"v","version":2}'
+    for offset, record in enumerate((genesis(version), encode_command(BTC), switch)):
+        made.apply(offset, 1_000, b"BTC-USD", record)
+    restored = Partition(NUMBER, PARTITIONS, Genesis(str(UUID(int=1))))
+    restored.restore(made.books["BTC-USD"].state(), {})
+    for partition in (made, restored):
+        report = only(partition.apply(3, 1_000, *POISON[what][:2]))
+        assert (report.instrument, report.outcome, report.engine_version) == ("BTC-USD", "accepted", 2)
+
+
+def test_a_price_that_a_market_order_needs_not_is_passed_over(partition: Partition) -> None:
+    """As long as it is one, on the tick or not."""
+    report = only(partition.apply(2, 1_000, b"BTC-USD", order(type="market", price="7.123456")))
+    assert (report.outcome, report.orders[0].price) == ("accepted", None)
+
+
+def test_a_stop_with_a_price_is_refused(partition: Partition) -> None:
+    """A `_limit` was forgotten; so is a stop_limit without one."""
+    for offset, terms in enumerate(({"type": "stop", "price": "9.00"}, {"type": "stop_limit", "price": None}), 2):
+        report = only(
+            partition.apply(offset, 1_000, b"BTC-USD", order(stop_price="9.00", client_order_id=f"k{offset}", **terms))
+        )
+        assert (report.instrument, report.outcome, report.reason) == ("BTC-USD", "rejected", "unsupported_order")
+
+
+def test_a_log_of_a_later_release_is_refused() -> None:
+    """Its markets would go by rules that this program does not have."""
+    with pytest.raises(UnknownEngine, match=r"begins with engine version 3, this program has 1, 2: start a release"):
+        Partition(NUMBER, PARTITIONS).apply(0, 1_000, None, genesis(3))
 
 
 @pytest.mark.parametrize("engine", [Partition, NaivePartition])
 def test_the_first_record_tells_the_secret_of_the_order_ids(engine: type[Partition] | type[NaivePartition]) -> None:
     """Both engines; a second genesis record changes nothing, and a log that begins without one has no secret."""
     secret, made = bytes(range(32)), engine(NUMBER, PARTITIONS)
-    log = [Genesis(str(UUID(int=1)), secret.hex()), BTC, Genesis(str(UUID(int=2)), "ab" * 32), order()]
+    log = [
+        Genesis(str(UUID(int=1)), id_secret=secret.hex()),
+        BTC,
+        Genesis(str(UUID(int=2)), id_secret="ab" * 32),
+        order(),
+    ]
     outcomes = [_applied(made, offset, record) for offset, record in enumerate(log)]
     assert outcomes[0] is outcomes[2] is None
     assert outcomes[3].order_id == id_text(order_id("ann", "BTC-USD", "k1", secret))
@@ -140,8 +199,9 @@ def test_the_first_record_tells_the_secret_of_the_order_ids(engine: type[Partiti
 
 def test_a_worker_that_begins_in_the_middle_is_told_the_secret() -> None:
     """It does not see the genesis record again, and believes no other."""
-    secret, made = bytes(range(32)), Partition(NUMBER, PARTITIONS, bytes(range(32)))
-    assert _applied(made, 5, Genesis(str(UUID(int=2)), "ab" * 32)) is None
+    secret = bytes(range(32))
+    made = Partition(NUMBER, PARTITIONS, Genesis(str(UUID(int=1)), id_secret=secret.hex()))
+    assert _applied(made, 5, Genesis(str(UUID(int=2)), id_secret="ab" * 32)) is None
     assert _applied(made, 6, BTC).outcome == "accepted"
     assert _applied(made, 7, order()).order_id == id_text(order_id("ann", "BTC-USD", "k1", secret))
 

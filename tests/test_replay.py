@@ -80,6 +80,20 @@ def test_a_line_that_is_no_command_is_reported_and_the_next_goes_on() -> None:
     assert reports[1]["raw"] == "nonsense"
 
 
+def test_a_log_that_begins_with_its_genesis_record_gives_what_it_gave() -> None:
+    """By its engine version, 1 if it names none; without such a record the newest one holds."""
+    iceberg, taker = SELL | {"display_quantity": "1"}, BUY | {"quantity": "2"}
+    genesis = {"command": "genesis", "log_id": "00000000-0000-4000-8000-000000000001"}
+    for first, version, trades in (
+        ([], 2, 1),
+        ([genesis], 1, 2),
+        ([genesis | {"engine_version": 2}], 2, 1),
+        ([genesis | {"offset": 0, "time": 9}], 1, 2),
+    ):
+        *_, traded = replayed(*first, LIST, iceberg, taker)
+        assert (traded["engine_version"], len(traded["trades"])) == (version, trades), first
+
+
 def test_equal_input_gives_equal_bytes_in_any_process() -> None:
     """Whatever the hash seed: reports are a function of the log."""
     text = b"".join(lines(LIST, SELL, BUY))

@@ -262,6 +262,9 @@ def _checked(order: PlaceOrder, market: Market, secret: bytes) -> tuple[str, int
         raise Problem(422, Reason.INCORRECT_QUANTITY, said)
     if core.price is None and core.type in (OrderType.LIMIT, OrderType.STOP_LIMIT):
         raise Problem(422, Reason.UNSUPPORTED_ORDER, f"a {core.type} order needs a price")
+    if core.price is not None and core.type is OrderType.STOP:
+        said = "a stop order has no price: it trades at any once it triggers; with a limit it is a stop_limit order"
+        raise Problem(422, Reason.UNSUPPORTED_ORDER, said)
     if core.price is not None and core.price <= 0:
         said = f"price must be a positive multiple of {listing.tick_size}"
         raise Problem(422, Reason.INVALID_PRICE_INCREMENT, said)

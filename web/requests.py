@@ -99,7 +99,7 @@ async def place_request(request: web.Request) -> PlaceOrder:
 def place_command(said: PlaceOrderRequest, key: str | None, caller: Caller) -> PlaceOrder:
     """The command for what was said, with the header's key if there was one; raises 400, 403 and 422."""
     type_ = word(OrderType, "type", said.type.lower())
-    price = None if type_ in (OrderType.MARKET, OrderType.STOP) else decimal("price", said.price)
+    price = decimal("price", said.price)
     mode, time_in_force = said.self_trade_prevention, said.time_in_force or "GTC"
     return PlaceOrder(
         instrument=said.instrument,
@@ -108,7 +108,7 @@ def place_command(said: PlaceOrderRequest, key: str | None, caller: Caller) -> P
         side=word(Side, "side", said.side.lower()),
         type=type_,
         quantity=decimal("quantity", said.quantity) or _absent("quantity"),
-        price=price,
+        price=None if type_ is OrderType.MARKET else price,  # which says nothing there
         time_in_force=word(TimeInForce, "time_in_force", time_in_force.upper()),
         stop_price=decimal("stop_price", said.stop_price),
         display_quantity=decimal("display_quantity", said.display_quantity),

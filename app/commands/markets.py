@@ -1,4 +1,4 @@
-"""`faust -A app list-instrument | halt | resume | snapshot`: what an operator does with a market."""
+"""`faust -A app list-instrument | halt | resume | snapshot | engine-version`: what an operator does with a market."""
 
 from typing import Any
 from uuid import uuid4
@@ -10,12 +10,20 @@ from aiokafka.errors import KafkaError
 
 from app import app
 from app.commands.gateway import change, fail, json_option, key_option, show, url_option
-from app.models.commands import SnapshotBook, encode_command
+from app.matching.versions import VERSIONS
+from app.models.commands import SetEngineVersion, SnapshotBook, encode_command
 from app.settings import broker_address
 from app.topics import ORDERS
 
 INSTRUMENTS = "/api/v1/instruments"
-WHOLE_NUMBERS = ("max_fills", "max_open_orders", "max_open_orders_per_client", "id_window_count", "id_window_ms")
+WHOLE_NUMBERS = (
+    "max_fills",
+    "max_open_orders",
+    "max_open_orders_per_client",
+    "id_window_count",
+    "id_window_ms",
+    "max_slices",
+)
 
 
 @app.command(
@@ -60,11 +68,22 @@ async def resume(self: Any, instrument: str, key: str | None, url: str, as_json:
 @app.command(cli.argument("instrument"))
 async def snapshot(self: Any, instrument: str) -> None:
     """Let the engine report every level of INSTRUMENT at this point of the log, for `executions` and Postgres."""
-    command = SnapshotBook(instrument=instrument, command_id=uuid4().hex)
+    await _send(SnapshotBook(instrument=instrument, command_id=uuid4().hex))
+
+
+@app.command(cli.argument("instrument"), cli.argument("version", type=int))
+async def engine_version(self: Any, instrument: str, version: int) -> None:
+    """Put VERSION of the matching rules in force for INSTRUMENT; every worker must run a release that has it."""
+    if version not in VERSIONS:
+        fail(f"this release has the engine versions {', '.join(map(str, VERSIONS))}, not {version}")
+    await _send(SetEngineVersion(instrument=instrument, command_id=uuid4().hex, version=version))
+
+
+async def _send(command: SnapshotBook | SetEngineVersion) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=broker_address(app.conf.broker), enable_idempotence=True, acks="all")
     try:
         await producer.start()
-        sent = await producer.send_and_wait(ORDERS.name, encode_command(command), key=instrument.encode())
+        sent = await producer.send_and_wait(ORDERS.name, encode_command(command), key=command.instrument.encode())
     except KafkaError as error:
         fail(f"not sent: {error}")
     finally:

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from app import app
 from app.commands.gateway import fail
 from app.commands.progress import ProgressBar
+from app.engine import UnknownEngine
 from app.groups import group_of, members
 from app.settings import broker_address
 from app.streaming.slot import SlotTaken, take_slot
@@ -36,7 +37,7 @@ async def rebuild(self: Any, as_json: bool) -> None:
         done = await _rebuild_all(broker)
     except SlotTaken as taken:
         fail(f"stop the matching workers first: {taken}")
-    except (CannotRebuild, WrongTopic, Damaged, NothingToRead, KafkaError) as error:
+    except (CannotRebuild, WrongTopic, UnknownEngine, Damaged, NothingToRead, KafkaError) as error:
         fail(str(error) or type(error).__name__)
     slot.close()
     click.echo(json.dumps([one._asdict() for one in done]) if as_json else "\n".join(one.as_text() for one in done))

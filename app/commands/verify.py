@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from app import app, settings
 from app.commands.gateway import api_key, fail
 from app.commands.progress import ProgressBar
+from app.engine import UnknownEngine
 from app.postgres import AWAY
 from app.settings import broker_address
 from app.verification import running
@@ -64,7 +65,15 @@ async def verify(
         )
     except NotQuiet as error:
         fail(f"{error}; is a worker stuck? ({looked_at})")
-    except (KafkaError, aiohttp.ClientError, NothingToRead, Damaged, msgspec.MsgspecError, *AWAY) as error:
+    except (
+        KafkaError,
+        aiohttp.ClientError,
+        NothingToRead,
+        Damaged,
+        UnknownEngine,
+        msgspec.MsgspecError,
+        *AWAY,
+    ) as error:
         fail(f"{str(error).strip() or type(error).__name__} ({looked_at})")
     finally:
         bar.clear()

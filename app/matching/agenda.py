@@ -1,5 +1,6 @@
 """Open orders by when their turn comes: an expiry time, or a stop price."""
 
+from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 
 from app.matching.orders import Order
@@ -24,12 +25,20 @@ class Agenda:
             heapify(self._entries)
             self._limit = 2 * len(self._entries) + SLACK
 
+    def __iter__(self) -> Iterator[Order]:
+        """Every open order, in no order."""
+        return (order for _, _, order in self._entries if order.status is None)
+
     def first_key(self) -> int | None:
         """The key of the first open order, None if there is none."""
         entries = self._entries
         while entries and entries[0][2].status is not None:
             heappop(entries)
         return entries[0][0] if entries else None
+
+    def pop(self) -> Order | None:
+        """Take out the first open order."""
+        return None if self.first_key() is None else heappop(self._entries)[2]
 
     def pop_until(self, key: int) -> Order | None:
         """Take out the first open order whose key is at most this one."""

@@ -27,15 +27,10 @@ from app.matching.identities import Block, Identities
 from app.matching.journal import Journal, refused_state
 from app.matching.open_orders import OpenOrders
 from app.matching.orders import Order, terms_of
-from app.matching.rules import (
-    ENGINE_VERSIONS,
-    is_valid_listing,
-    refusal_of_amend,
-    refusal_of_listing,
-    refusal_of_place,
-)
+from app.matching.rules import is_valid_listing, refusal_of_amend, refusal_of_listing, refusal_of_place
 from app.matching.states import BookState
 from app.matching.taking import take
+from app.matching.versions import NEWEST_VERSION, VERSIONS
 from app.matching.words import MarketStatus, Outcome, Reason, Status
 
 _new = tuple.__new__  # a NamedTuple's own constructor takes twice as long
@@ -51,14 +46,14 @@ class Book:
     if it had several), `trade_seq` the last trade's, `offset` the last command's, `time_ms` the largest time seen.
     """
 
-    def __init__(self, instrument: str) -> None:
+    def __init__(self, instrument: str, engine_version: int = NEWEST_VERSION) -> None:
         self.instrument = instrument
         self._listing = _UNLISTED
         self.seq = 0
         self.offset = -1
         self.listed_offset = -1
         self.time_ms = 0
-        self.engine_version = 1
+        self._obey(engine_version)
         self.halted = False
         self.orders = OpenOrders()
         self.identities = Identities()
@@ -94,6 +89,9 @@ class Book:
         orders, identities = self.orders, self.identities
         if orders.expiry_ms is not None and orders.expiry_ms <= time_ms:
             self._expire(time_ms)
+        if orders.some_triggered and not self.halted:
+            self.journal.allow(self._listing.max_fills)
+            self._run_stops()
         identities.advance(time_ms)
         if not isinstance(command, Tick):
             key, said = command[0], command[1]
@@ -114,7 +112,7 @@ class Book:
 
     def _place(self, place: Place) -> Report:
         listing = self._listing
-        reason = refusal_of_place(place, listing, self.halted, self.time_ms, self.orders)
+        reason = refusal_of_place(place, listing, self._behaviour, self.halted, self.time_ms, self.orders)
         if reason is not None:
             return self._report(place, _REJECTED, reason, placed=place)
         self._enter(self._accept(place))
@@ -141,16 +139,16 @@ class Book:
         order = self._target(amend)
         reason = order if isinstance(order, Reason) else None
         if isinstance(order, Order):
-            reason = refusal_of_amend(amend, order, self._listing, self.halted, self.orders)
+            reason = refusal_of_amend(amend, order, self._listing, self._behaviour, self.halted, self.orders)
         if reason is not None or isinstance(order, Reason):
             return self._report(amend, _REJECTED, reason)
         remaining = order.remaining if amend.quantity is None else amend.quantity - order.filled
         price = order.price if amend.price is None else amend.price
-        if order.waits:
+        if remaining <= 0 or (price == order.price and remaining <= order.remaining):
+            self._shrink(order, remaining)
+        elif order.queue is None:
             order.remaining, order.price = remaining, price
             self.journal.touch(order)
-        elif remaining <= 0 or (price == order.price and remaining <= order.remaining):
-            self._shrink(order, remaining)
         else:
             self.orders.leave_queue(order)
             order.remaining, order.price = remaining, price
@@ -166,7 +164,7 @@ class Book:
             return self._report(replace, _REJECTED, order)
         if new.client_id != order.client_id:
             return self._report(replace, _REJECTED, Reason.UNKNOWN_ORDER)
-        reason = refusal_of_place(new, self._listing, self.halted, self.time_ms, self.orders, order)
+        reason = refusal_of_place(new, self._listing, self._behaviour, self.halted, self.time_ms, self.orders, order)
         if reason is not None:
             return self._report(replace, _REJECTED, reason)
         self.identities.add(new.order_id, new.fingerprint, self.seq + 1, self.time_ms)
@@ -202,9 +200,9 @@ class Book:
         return self._report(command, _ACCEPTED, levels=[*self.orders.bids.all_levels(), *self.orders.asks.all_levels()])
 
     def _engine_version(self, command: EngineVersion) -> Report:
-        if command.version not in ENGINE_VERSIONS:
+        if command.version not in VERSIONS:
             return self._report(command, _REJECTED, Reason.UNSUPPORTED_ENGINE_VERSION)
-        self.engine_version = command.version
+        self._obey(command.version)
         return self._report(command, _ACCEPTED)
 
     def _tick(self, command: Tick) -> Report:
@@ -222,6 +220,10 @@ class Book:
     def _set_listing(self, listing: Listing) -> None:
         self._listing = listing
         self.identities.set_window(listing.id_window_count, listing.id_window_ms)
+
+    def _obey(self, version: int) -> None:
+        """From here on the rules of this version hold."""
+        self.engine_version, self._behaviour = version, VERSIONS[version]
 
     def _expire(self, time_ms: int) -> None:
         """What has expired goes before anything else is done (R10)."""
@@ -245,21 +247,35 @@ class Book:
         )
 
     def _enter(self, order: Order) -> None:
-        """The order does all that it can; then the stops that it triggered do, each to its end (R9)."""
+        """The order does all that it can; then the stops that it triggered do (R9)."""
         orders, journal = self.orders, self.journal
         journal.touched[order] = None
-        journal.fills_left = self._listing.max_fills
-        if order.terms.stop_price is not None and order.waits:
+        journal.allow(self._listing.max_fills)
+        if order.terms.stop_price is not None and not order.triggered:
             orders.admit(order)
             orders.wait(order)
         else:
-            take(order, orders, journal)
+            take(order, orders, journal, self._behaviour)
             if not journal.trades:
                 return
-        while (stop := orders.next_triggered(journal.last_price)) is not None:
-            journal.touch(stop)
-            stop.triggered = True
-            take(stop, orders, journal)
+        self._run_stops()
+
+    def _run_stops(self) -> None:
+        """Triggered stops do all that they can, one after the other; with no fills left they wait for more (R9)."""
+        orders, journal, behaviour = self.orders, self.journal, self._behaviour
+        while journal.fills_left or not behaviour.keeps_triggered:
+            stop = orders.next_stop(journal.last_price)
+            if stop is None:
+                return
+            self._trigger(stop)
+            take(stop, orders, journal, behaviour)
+        while (stop := orders.next_reached(journal.last_price)) is not None:
+            self._trigger(stop)
+            orders.wait_for_fills(stop)
+
+    def _trigger(self, stop: Order) -> None:
+        self.journal.touch(stop)
+        stop.triggered = True
 
     def _shrink(self, order: Order, remaining: int) -> None:
         """Less of the order stays open; nothing of it ends it (R6)."""
@@ -344,6 +360,11 @@ class Book:
         return self.orders.next_expiry_ms()
 
     @property
+    def waits_for_tick(self) -> bool:
+        """Whether triggered stops run with the next command: if none comes, with a tick (R9)."""
+        return self.orders.some_triggered and not self.halted
+
+    @property
     def best_bid(self) -> int | None:
         return self.orders.bids.best_price
 
@@ -368,7 +389,7 @@ class Book:
     @classmethod
     def restore(cls, state: BookState, blocks: Mapping[int, Block]) -> "Book":
         """The book that had this state; `blocks` has the complete id blocks from first_block up to end_block."""
-        book = cls(state.instrument)
+        book = cls(state.instrument, state.engine_version)
         book._set_listing(state.listing)
         states.thaw(book, state, blocks)
         return book

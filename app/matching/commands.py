@@ -111,6 +111,7 @@ class Listing(NamedTuple):
     self_trade_prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
     id_window_count: int = 100_000
     id_window_ms: int = 86_400_000
+    max_slices: int = 100  # an iceberg's: its quantity divided by what it displays
 
 
 class List(NamedTuple):

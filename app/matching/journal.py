@@ -14,14 +14,18 @@ Fill = tuple[int, int, Liquidity]
 class Journal:
     """`touched` has the orders in order of first touch, each with its last fill in this command, if any."""
 
-    __slots__ = ("fills_left", "last_price", "touched", "trade_seq", "trades")
+    __slots__ = ("fills_left", "last_price", "max_fills", "touched", "trade_seq", "trades")
 
     def __init__(self) -> None:
         self.touched: dict[Order, Fill | None] = {}
         self.trades: list[Trade] = []
-        self.fills_left = 0
+        self.max_fills = self.fills_left = 0
         self.trade_seq = 0  # of the last trade of the instrument
         self.last_price: int | None = None
+
+    def allow(self, fills: int) -> None:
+        """From here on so many fills may be done (R13)."""
+        self.max_fills = self.fills_left = fills
 
     def touch(self, order: Order) -> None:
         if order not in self.touched:

@@ -1,7 +1,7 @@
 """The open orders of a book: those that rest, by side and price, and the stops that wait; by id and by client."""
 
 from app.matching.agenda import Agenda
-from app.matching.ladder import Ladder
+from app.matching.ladder import NO_LIMIT, Ladder
 from app.matching.orders import Order
 from app.matching.words import Reason, Side, Status
 
@@ -9,9 +9,9 @@ _BUY = Side.BUY  # looked up once: a member of an enum class takes as long to fi
 
 
 class OpenOrders:
-    """Every open order is in `by_id` (by number), and either in a queue of a ladder or in the stops' agenda."""
+    """Every open order is in `by_id` (by number), and either in a queue of a ladder or in one of the stops' agendas."""
 
-    __slots__ = ("_expiries", "_stops", "asks", "bids", "by_id", "clients", "expiry_ms")
+    __slots__ = ("_expiries", "_stops", "asks", "bids", "by_id", "clients", "expiry_ms", "some_triggered", "triggered")
 
     def __init__(self) -> None:
         self.by_id: dict[bytes, Order] = {}
@@ -21,6 +21,8 @@ class OpenOrders:
         self.expiry_ms: int | None = None  # not later than the first expiry
         self._expiries = Agenda()
         self._stops = {Side.BUY: Agenda(), Side.SELL: Agenda()}
+        self.triggered = Agenda()  # stops that wait for fills
+        self.some_triggered = False  # if it is False, `triggered` has no open order
 
     def admit(self, order: Order) -> None:
         """A new order is open from here on."""
@@ -42,9 +44,14 @@ class OpenOrders:
     def wait(self, order: Order) -> None:
         """Put a stop order among those that wait for their price (R9)."""
         assert order.terms.stop_price is not None, "only a stop order waits"
-        # Buys by lowest, sells by highest stop price.
-        nearness = order.terms.stop_price if order.side is _BUY else -order.terms.stop_price
-        self._stops[order.side].add(nearness, order)
+        self._stops[order.side].add(_nearness(order.side, order.terms.stop_price), order)
+
+    def wait_for_fills(self, order: Order) -> None:
+        """Keep a triggered stop until the next command brings fills (R9)."""
+        assert order.terms.stop_price is not None and order.triggered, "only a triggered stop waits for fills"
+        last = 0 if order.side is _BUY else NO_LIMIT  # sells after all buys
+        self.triggered.add(last + _nearness(order.side, order.terms.stop_price), order)
+        self.some_triggered = True
 
     def leave_queue(self, order: Order) -> None:
         """Take a resting order out of its queue; it is still open."""
@@ -92,8 +99,22 @@ class OpenOrders:
         self.expiry_ms = self._expiries.first_key()
         return self.expiry_ms
 
-    def next_triggered(self, last_price: int | None) -> Order | None:
+    def next_stop(self, last_price: int | None) -> Order | None:
+        """Take out the stop that runs next: one that waits for fills, else the next whose condition holds (R9)."""
+        if self.some_triggered:
+            order = self.triggered.pop()
+            if order is not None:
+                return order
+            self.some_triggered = False
+        return self.next_reached(last_price)
+
+    def next_reached(self, last_price: int | None) -> Order | None:
         """Take out the next stop order whose condition holds: buys before sells, nearest first, then by number (R9)."""
         if last_price is None:
             return None
         return self._stops[Side.BUY].pop_until(last_price) or self._stops[Side.SELL].pop_until(-last_price)
+
+
+def _nearness(side: Side, stop_price: int) -> int:
+    """Buys by lowest, sells by highest stop price."""
+    return stop_price if side is _BUY else -stop_price

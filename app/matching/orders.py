@@ -36,7 +36,8 @@ class Order:
 
     `seq`, that of the report which accepted it, is also its number: it orders expiries, mass cancels and stops. While
     it rests, `queue` is where, `earlier` and `later` are its neighbours there and `shown` is what the book displays.
-    `status` stays None while the order is open.
+    `status` stays None while the order is open. An open order without a queue is a stop that waits: for its price or,
+    once it is `triggered`, for fills.
     """
 
     __slots__ = (
@@ -87,11 +88,6 @@ class Order:
         self.earlier: Order | None = None
         self.later: Order | None = None
 
-    @property
-    def waits(self) -> bool:
-        """A stop order whose price has not been reached."""
-        return self.terms.stop_price is not None and not self.triggered
-
     def end(self, status: Status, reason: Reason | None = None) -> None:
         self.status, self.reason = status, reason
 
@@ -99,6 +95,12 @@ class Order:
         """What a resting order displays when it (or an iceberg's next slice) joins a queue (R8)."""
         display = self.terms.display_quantity
         return self.remaining if display is None or display > self.remaining else display
+
+    def shown_after(self, later: int) -> int:
+        """What an iceberg displays after so many lots of its later slices were taken (R8)."""
+        display = self.terms.display_quantity
+        assert display is not None, "an order that hides nothing has no later slices"
+        return min(display - later % display, self.remaining)
 
 
 def terms_of(place: Place, default_mode: SelfTradePrevention) -> Terms:

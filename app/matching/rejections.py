@@ -36,8 +36,8 @@ class Rejections:
         self.time_ms = 0
         self.seq = 0
 
-    def reject(self, reason: Reason, raw: bytes, at: Moment) -> Report:
-        """Report a record; `raw` is its beginning, as text, with what is not UTF-8 replaced."""
+    def reject(self, reason: Reason, raw: bytes, at: Moment, engine_version: int) -> Report:
+        """Report a record, read by this version; of `raw` the beginning is kept as text, what is not UTF-8 replaced."""
         self.offset = at.offset
         self.time_ms = max(self.time_ms, at.time_ms)
         self.seq += 1
@@ -46,7 +46,7 @@ class Rejections:
             self.seq,
             at.offset,
             self.time_ms,
-            1,
+            engine_version,
             "unknown",
             None,
             Outcome.REJECTED,

@@ -6,16 +6,21 @@ Identity (R15) comes before all of these and is the book's own business. A refus
 from app.matching.commands import Amend, Listing, Place
 from app.matching.open_orders import OpenOrders
 from app.matching.orders import Order
+from app.matching.versions import Behaviour
 from app.matching.words import OrderType, Reason, Side, TimeInForce
-
-ENGINE_VERSIONS = frozenset({1})
 
 _LIMIT, _MARKET, _STOP_LIMIT = OrderType.LIMIT, OrderType.MARKET, OrderType.STOP_LIMIT
 _GTC, _GTD = TimeInForce.GTC, TimeInForce.GTD
 
 
 def refusal_of_place(
-    place: Place, listing: Listing, halted: bool, time_ms: int, orders: OpenOrders, replaced: Order | None = None
+    place: Place,
+    listing: Listing,
+    behaviour: Behaviour,
+    halted: bool,
+    time_ms: int,
+    orders: OpenOrders,
+    replaced: Order | None = None,
 ) -> Reason | None:
     """The first check that a new order fails, as if the order it replaces were gone."""
     # Taking all fields at once is as fast as asking for two of them by name.
@@ -28,6 +33,8 @@ def refusal_of_place(
     if _is_unsupported(type_, force, price, stop_price, display, expire_ms, post_only):
         return Reason.UNSUPPORTED_ORDER
     if not min_quantity <= quantity <= max_quantity or (display is not None and not 1 <= display <= quantity):
+        return Reason.INCORRECT_QUANTITY
+    if display is not None and behaviour.bounds_slices and quantity > display * listing.max_slices:
         return Reason.INCORRECT_QUANTITY
     if (price is not None and price <= 0) or (stop_price is not None and stop_price <= 0):
         return Reason.INVALID_PRICE_INCREMENT
@@ -44,15 +51,22 @@ def refusal_of_place(
     return None
 
 
-def refusal_of_amend(amend: Amend, order: Order, listing: Listing, halted: bool, orders: OpenOrders) -> Reason | None:
-    """The first check that new terms of an open order fail."""
+def refusal_of_amend(
+    amend: Amend, order: Order, listing: Listing, behaviour: Behaviour, halted: bool, orders: OpenOrders
+) -> Reason | None:
+    """The first check that new terms of an open order fail. A total that is filled already passes all others (R6)."""
     price, quantity = amend.price, amend.quantity
     if halted:
         return Reason.MARKET_CLOSED
     if price is not None and order.price is None:
         return Reason.UNSUPPORTED_ORDER
-    if quantity is not None and not listing.min_quantity <= quantity <= listing.max_quantity:
-        return Reason.INCORRECT_QUANTITY
+    if quantity is not None:
+        if behaviour.cancels_before_checks and 0 <= quantity <= order.filled:
+            return None
+        if not listing.min_quantity <= quantity <= listing.max_quantity:
+            return Reason.INCORRECT_QUANTITY
+        if behaviour.bounds_slices and _has_too_many_slices(quantity, order, listing):
+            return Reason.INCORRECT_QUANTITY
     if price is None:
         return None
     if price <= 0:
@@ -73,12 +87,19 @@ def refusal_of_listing(new: Listing, old: Listing) -> Reason | None:
 def is_valid_listing(listing: Listing) -> bool:
     """Whether a market can be run by these rules. The first command of a book must bring one."""
     return (
-        min(listing.tick_size, listing.lot_size, listing.max_fills) >= 1
+        min(listing.tick_size, listing.lot_size, listing.max_fills, listing.max_slices) >= 1
         and 1 <= listing.min_price <= listing.max_price
         and 1 <= listing.min_quantity <= listing.max_quantity
         and min(listing.max_open_orders, listing.max_open_orders_per_client) >= 0
         and min(listing.id_window_count, listing.id_window_ms) >= 0
     )
+
+
+def _has_too_many_slices(quantity: int, order: Order, listing: Listing) -> bool:
+    """Whether an iceberg would grow beyond what its slices may make up; to shrink is always allowed."""
+    display = order.terms.display_quantity
+    grows = quantity > order.filled + order.remaining
+    return display is not None and grows and quantity > display * listing.max_slices
 
 
 def _is_unsupported(

@@ -31,9 +31,13 @@ def check(book: "Book") -> None:
     assert len(resting) + len(waiting) == len(orders.by_id), "an order rests that is not open"
     for order in resting:
         assert orders.by_id.get(order.order_id) is order, f"{order.seq} rests and is not open"
-        assert not order.waits, f"{order.seq} rests and waits"
+        is_stop = order.terms.stop_price is not None
+        assert order.triggered or not is_stop, f"{order.seq} rests and waits"
     for order in waiting:
         _check_waiting(order, book.journal.last_price)
+    triggered = {order.seq for order in waiting if order.triggered}
+    assert triggered == {order.seq for order in orders.triggered}, "a triggered stop waits for nothing, or two times"
+    assert orders.some_triggered or not triggered, "triggered stops are forgotten"
     seqs = [order.seq for order in orders.by_id.values()]
     assert seqs == sorted(set(seqs)), "open orders are not by number"
     _check_clients(book)
@@ -74,8 +78,8 @@ def _check_resting(order: Order, price: int, side: Side) -> None:
 def _check_waiting(order: Order, last_price: int | None) -> None:
     _check_open(order)
     stop_price = order.terms.stop_price
-    assert stop_price is not None and not order.triggered, f"{order.seq} neither rests nor waits"
-    if last_price is not None:
+    assert stop_price is not None, f"{order.seq} neither rests nor waits"
+    if last_price is not None and not order.triggered:
         reached = last_price >= stop_price if order.side is Side.BUY else last_price <= stop_price
         assert not reached, f"{order.seq} waits for {stop_price}, the last price is {last_price}"
 

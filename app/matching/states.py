@@ -39,7 +39,8 @@ class OpenOrder(NamedTuple):
 class BookState(NamedTuple):
     """Everything but the complete id blocks. Before `listed_offset` the instrument was unknown.
 
-    `bids` and `asks` are best first, in each queue by place; stops by seq.
+    `bids` and `asks` are best first, in each queue by place; stops by seq, those among them that are triggered wait for
+    fills.
 
     `ids` are the records of the unfinished block, live or not: with `live_from` and `total` they follow from the log.
     """
@@ -100,17 +101,20 @@ def thaw(book: "Book", state: BookState, blocks: Mapping[int, Block]) -> None:
     """Give a new book this state."""
     book.offset, book.listed_offset = state.offset, state.listed_offset
     book.time_ms, book.seq = state.time_ms, state.seq
-    book.engine_version, book.halted = state.engine_version, state.halted
+    book.halted = state.halted
     book.journal.trade_seq, book.journal.last_price = state.trade_seq, state.last_price
     book.identities.restore(state.live_from, state.total, {**blocks, state.end_block: state.ids})
-    places = [_order(value) for value in (*state.bids, *state.asks, *state.stops)]
-    for order in sorted(places, key=lambda order: order.seq):
+    resting = [_order(value) for value in (*state.bids, *state.asks)]
+    stops = [_order(value) for value in state.stops]
+    for order in sorted(resting + stops, key=lambda order: order.seq):
         book.orders.admit(order)
-    for order in places:
-        if order.waits:
-            book.orders.wait(order)
+    for order in resting:
+        book.orders.rest(order, order.shown)
+    for order in stops:
+        if order.triggered:
+            book.orders.wait_for_fills(order)
         else:
-            book.orders.rest(order, order.shown)
+            book.orders.wait(order)
     for ladder in (book.orders.bids, book.orders.asks):
         ladder.before.clear()
 

@@ -7,6 +7,7 @@ from app.matching.journal import Journal
 from app.matching.ladder import NO_LIMIT, Ladder
 from app.matching.open_orders import OpenOrders
 from app.matching.orders import Order, Queue
+from app.matching.versions import Behaviour
 from app.matching.words import Liquidity, Reason, SelfTradePrevention, Side, Status, TimeInForce
 
 _new = tuple.__new__  # a NamedTuple's own constructor takes twice as long
@@ -16,27 +17,39 @@ _NONE, _BUY = SelfTradePrevention.NONE, Side.BUY
 _FOK, _IOC = TimeInForce.FOK, TimeInForce.IOC
 
 
-def take(taker: Order, orders: OpenOrders, journal: Journal) -> None:
-    """Trade until the order is filled, ended or meets no price; then rest or expire what is left (R1-R5, R7)."""
+def take(taker: Order, orders: OpenOrders, journal: Journal, behaviour: Behaviour) -> None:
+    """Trade until the order is filled, ended or meets no price; then rest or expire what is left (R1-R5, R7).
+
+    A triggered stop that others have left too few fills waits with what is left of it (R9).
+    """
     opposite = orders.asks if taker.side is _BUY else orders.bids
     limit = NO_LIMIT - 1 if taker.price is None else taker.price * opposite.sign
     if opposite.best <= limit:
-        if taker.terms.time_in_force is _FOK and not _can_fill(taker, opposite, limit, journal.fills_left):
-            taker.end(Status.EXPIRED, Reason.FOK_NOT_FILLED)
-        else:
-            _match(taker, opposite, limit, orders, journal)
+        may_wait = behaviour.keeps_triggered and journal.fills_left < journal.max_fills
+        joins = behaviour.joins_slices
+        if taker.terms.time_in_force is _FOK:
+            if not _can_fill(taker, opposite, limit, journal.max_fills if may_wait else journal.fills_left, joins):
+                taker.end(Status.EXPIRED, Reason.FOK_NOT_FILLED)
+            elif may_wait and not _can_fill(taker, opposite, limit, journal.fills_left, joins):
+                orders.wait_for_fills(taker)
+                journal.fills_left = 0  # so that those behind it wait too
+                return
+        _match(taker, opposite, limit, orders, journal, joins)
+        if taker.remaining and taker.status is None and opposite.best <= limit:
+            if may_wait:
+                orders.wait_for_fills(taker)
+                return
+            taker.end(Status.EXPIRED, Reason.MAX_FILLS)
     _settle(taker, orders)
 
 
-def _match(taker: Order, opposite: Ladder, limit: int, orders: OpenOrders, journal: Journal) -> None:
+def _match(taker: Order, opposite: Ladder, limit: int, orders: OpenOrders, journal: Journal, joins: bool) -> None:
+    """Trade while there is a price to meet and a fill left."""
     trades = len(journal.trades)
-    while taker.remaining and taker.status is None and opposite.best <= limit:
-        if not journal.fills_left:
-            taker.end(Status.EXPIRED, Reason.MAX_FILLS)
-            break
+    while taker.remaining and taker.status is None and opposite.best <= limit and journal.fills_left:
         queue = opposite.queues[opposite.best]
         opposite.note(queue)
-        _match_queue(taker, queue, orders, journal)
+        _match_queue(taker, queue, orders, journal, joins)
         if not queue.orders:
             opposite.drop(queue)
     if len(journal.trades) > trades:
@@ -45,7 +58,7 @@ def _match(taker: Order, opposite: Ladder, limit: int, orders: OpenOrders, journ
         journal.last_price = last.price
 
 
-def _match_queue(taker: Order, queue: Queue, orders: OpenOrders, journal: Journal) -> None:
+def _match_queue(taker: Order, queue: Queue, orders: OpenOrders, journal: Journal, joins: bool) -> None:
     """Trade with the orders at one price, earliest first; the caller drops the queue when it is empty."""
     prevents = taker.terms.mode is not _NONE
     touched, client_id = journal.touched, taker.client_id
@@ -55,7 +68,7 @@ def _match_queue(taker: Order, queue: Queue, orders: OpenOrders, journal: Journa
             if taker.status is not None:
                 return
             continue
-        quantity = _fill(taker, maker, queue, journal)
+        quantity = _fill(taker, maker, queue, journal, joins and queue.orders == 1)
         touched[maker] = (queue.price, quantity, _MAKER)
         if not maker.remaining:
             maker.status = _FILLED
@@ -67,9 +80,10 @@ def _match_queue(taker: Order, queue: Queue, orders: OpenOrders, journal: Journa
             queue.append(maker)
 
 
-def _fill(taker: Order, maker: Order, queue: Queue, journal: Journal) -> int:
-    """One trade at the maker's price, for no more than it shows (R2, R8)."""
-    price, quantity = queue.price, maker.shown
+def _fill(taker: Order, maker: Order, queue: Queue, journal: Journal, is_alone: bool) -> int:
+    """One trade at the maker's price: for no more than it shows, or if it is alone than it has (R2, R8)."""
+    price, shown = queue.price, maker.shown
+    quantity = maker.remaining if is_alone else shown
     if taker.remaining < quantity:
         quantity = taker.remaining
     notional = price * quantity
@@ -79,8 +93,8 @@ def _fill(taker: Order, maker: Order, queue: Queue, journal: Journal) -> int:
     maker.remaining -= quantity
     maker.filled += quantity
     maker.notional += notional
-    maker.shown -= quantity
-    queue.quantity -= quantity
+    left = maker.shown = shown - quantity if quantity <= shown else maker.shown_after(quantity - shown)
+    queue.quantity += left - shown
     journal.fills_left -= 1
     journal.trade_seq += 1
     journal.trades.append(
@@ -123,8 +137,8 @@ def _prevent(taker: Order, maker: Order, queue: Queue, orders: OpenOrders, journ
         taker.end(Status.CANCELED, Reason.SELF_TRADE_PREVENTED)
 
 
-def _can_fill(taker: Order, opposite: Ladder, limit: int, fills_left: int) -> bool:
-    """Whether matching would fill all of the order (R4)."""
+def _can_fill(taker: Order, opposite: Ladder, limit: int, fills_left: int, joins: bool) -> bool:
+    """Whether matching would fill all of the order with so many fills (R4)."""
     left, mode = taker.remaining, taker.terms.mode
     for queue in opposite.best_first():
         if queue.rank > limit:
@@ -144,6 +158,8 @@ def _can_fill(taker: Order, opposite: Ladder, limit: int, fills_left: int) -> bo
             if not fills_left:
                 return False
             fills_left -= 1
+            if joins and maker is None and not again:
+                shown = remaining
             if left <= shown:
                 return True
             left -= shown

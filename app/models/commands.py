@@ -4,6 +4,7 @@ Prices and quantities are decimal strings, times int milliseconds since the epoc
 instrument. `genesis` is the first record of each partition and no command (exactness.md, I14).
 """
 
+import json
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -132,6 +133,7 @@ class ListInstrument(_Command, tag="list", frozen=True):
     self_trade_prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
     id_window_count: PositiveInt = 100_000
     id_window_ms: TimeMs = 86_400_000
+    max_slices: PositiveInt = 100
 
 
 class HaltInstrument(_Command, tag="halt", frozen=True):
@@ -156,12 +158,14 @@ class PassTime(_Command, tag="tick", frozen=True):
 
 
 class Genesis(Struct, tag_field="command", tag="genesis", forbid_unknown_fields=True, omit_defaults=True, frozen=True):
-    """The first record of each `orders` partition: which log this is, and the secret of its order ids.
+    """The first record of each `orders` partition: which log this is, and how it begins.
 
-    All partitions of a venue share the secret; a log without one has the ids of the time before there were secrets.
+    All partitions of a venue share the secret that keys its order ids; a log without one has the ids of the time before
+    there were secrets.
     """
 
     log_id: Annotated[str, Meta(min_length=36, max_length=36)]
+    engine_version: PositiveInt = 1
     id_secret: Annotated[str, Meta(pattern=rf"^[0-9a-f]{{{2 * identity.SECRET_BYTES}}}$(?!\n)")] | None = None
 
     @property
@@ -171,7 +175,7 @@ class Genesis(Struct, tag_field="command", tag="genesis", forbid_unknown_fields=
 
     def __repr__(self) -> str:
         """Without the secret: it must not come into a log or an error."""
-        return f"Genesis(log_id={self.log_id!r})"
+        return f"Genesis(log_id={self.log_id!r}, engine_version={self.engine_version})"
 
 
 CommandMessage = (
@@ -193,6 +197,8 @@ _decoder: msgspec.json.Decoder[CommandMessage | Genesis] = msgspec.json.Decoder(
 _decode = _decoder.decode
 _new = tuple.__new__  # a NamedTuple's own constructor takes twice as long
 _UNPRICED = (OrderType.MARKET, OrderType.STOP)
+_FIRST_RULES = core.Listing._fields.index("max_slices")
+_LATER_DEFAULTS = tuple(core.Listing._field_defaults[name] for name in core.Listing._fields[_FIRST_RULES:])
 encode_command = msgspec.json.Encoder().encode
 
 
@@ -204,11 +210,22 @@ def decode_command(value: bytes | None) -> CommandMessage | Genesis:
         raise UndecodableCommand(str(error)) from error
 
 
-def to_core(message: CommandMessage, scale: Scale | None, secret: bytes = identity.NO_SECRET) -> core.Command:
+def require_each_name_once(message: CommandMessage, value: bytes) -> None:
+    """Raise UndecodableCommand if the record that was read as this message has a name twice."""
+    if encode_command(message) != value:  # what a gateway writes need not be looked through
+        json.loads(value, object_pairs_hook=_require_once)
+
+
+def to_core(
+    message: CommandMessage, scale: Scale | None, secret: bytes = identity.NO_SECRET, strictly: bool = True
+) -> core.Command:
     """The message in the core's terms, with the order ids of a log that has this secret.
 
-    Only `list` does without the scale; raises UndecodableCommand.
+    Only `list` does without the scale; raises UndecodableCommand. Not `strictly`: as in a log of engine version 1,
+    where a price on a market or stop order was passed over.
     """
+    if not strictly and isinstance(message, PlaceOrder | ReplaceOrder) and message.type in _UNPRICED:
+        message = msgspec.structs.replace(message, price=None)
     try:
         if isinstance(message, ListInstrument):
             return _list(message)
@@ -224,8 +241,10 @@ def scale_of(listing: core.Listing) -> Scale:
 
 
 def _place(m: "PlaceOrder | ReplaceOrder", scale: Scale, secret: bytes) -> core.Place:
-    # A price on a market or stop order says nothing (requirements.md, A1), so it is no part of the order.
-    price = None if m.type in _UNPRICED else m.price
+    price = m.price
+    if price is not None and m.type is OrderType.MARKET:
+        units(price)  # a decimal it must be; otherwise it says nothing, and is no part of the order
+        price = None
     side, type_, force, stop_price, display = m.side, m.type, m.time_in_force, m.stop_price, m.display_quantity
     client_id, client_order_id, mode = m.client_id, m.client_order_id, m.self_trade_prevention
     return _new(
@@ -323,8 +342,17 @@ def _list(m: ListInstrument) -> core.List:
         m.self_trade_prevention,
         m.id_window_count,
         m.id_window_ms,
+        m.max_slices,
     )
-    return core.List(_id(m, None), identity.fingerprint("list", *listing), listing)
+    return core.List(_id(m, None), identity.fingerprint("list", *without_later_defaults(listing)), listing)
+
+
+def without_later_defaults(listing: core.Listing) -> tuple[Any, ...]:
+    """The rules without those that the first release lacked, as long as they have their defaults.
+
+    So fingerprints and snapshots of the logs of that release keep their bytes.
+    """
+    return listing[:_FIRST_RULES] if listing[_FIRST_RULES:] == _LATER_DEFAULTS else listing
 
 
 def list_message(listing: core.Listing, command_id: str) -> ListInstrument:
@@ -347,6 +375,7 @@ def list_message(listing: core.Listing, command_id: str) -> ListInstrument:
         self_trade_prevention=listing.self_trade_prevention,
         id_window_count=listing.id_window_count,
         id_window_ms=listing.id_window_ms,
+        max_slices=listing.max_slices,
     )
 
 
@@ -383,6 +412,12 @@ _CONVERSIONS: dict[type, Callable[[Any, Scale, bytes], core.Command]] = {
     SetEngineVersion: _engine_version,
     PassTime: _tick,
 }
+
+
+def _require_once(pairs: list[tuple[str, object]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        raise UndecodableCommand("a name stands twice")
 
 
 def _id(message: CommandMessage, client_id: str | None) -> bytes:

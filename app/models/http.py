@@ -188,7 +188,6 @@ def changed_answer(order: dict[str, Any], change: OrderChange, seq: int, updated
 def pending_answer(order_id: str, order: PlaceOrder, scale: Scale, time_ms: int) -> Any:
     """An order that the engine has not seen, as it is answered; its numbers are whole ticks and lots."""
     quantity = _in_lots(order.quantity, scale)
-    ignores_price = order.type in (OrderType.MARKET, OrderType.STOP)
     return {
         "order_id": order_id,
         "client_order_id": order.client_order_id,
@@ -197,7 +196,7 @@ def pending_answer(order_id: str, order: PlaceOrder, scale: Scale, time_ms: int)
         "side": order.side,
         "type": order.type,
         "time_in_force": order.time_in_force,
-        "price": None if ignores_price else _in_ticks(order.price, scale),
+        "price": _in_ticks(order.price, scale),
         "stop_price": _in_ticks(order.stop_price, scale),
         "quantity": quantity,
         "filled_quantity": scale.quantity(0),

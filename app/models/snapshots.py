@@ -14,6 +14,7 @@ from msgspec import Struct
 from app.matching.identities import Block
 from app.matching.rejections import RejectionsState
 from app.matching.states import BookState
+from app.models.commands import without_later_defaults
 
 # Raised whenever a state is written differently; chunk size and encoding are part of it.
 FORMAT_VERSION = 1
@@ -53,7 +54,7 @@ _decode_body: dict[bool, Callable[[bytes], State]] = {
 
 def encode_state(state: State, log_id: str) -> tuple[bytes, list[bytes]]:
     """(head, chunks) of a snapshot; small ones have no chunks. Each value is at most MAX_CHUNK_BYTES."""
-    body = _encode(state)
+    body = _body(state)
     digest = _digest(body)
     inline = len(body) * 4 // 3 <= MAX_INLINE_BYTES  # bytes are base64 in JSON
     chunks = [] if inline else [body[i : i + MAX_CHUNK_BYTES] for i in range(0, len(body), MAX_CHUNK_BYTES)]
@@ -100,7 +101,13 @@ def decode_block(value: bytes) -> Block:
 
 def state_hash(state: State) -> str:
     """Equal for equal states only: what `verify` compares."""
-    return _digest(_encode(state)).hex()
+    return _digest(_body(state)).hex()
+
+
+def _body(state: State) -> bytes:
+    if isinstance(state, BookState):
+        return _encode(state._replace(listing=without_later_defaults(state.listing)))  # type: ignore[arg-type]
+    return _encode(state)
 
 
 def _joined(count: int, chunk: Callable[[int], bytes | None]) -> bytes:

@@ -80,6 +80,27 @@ def _order(order: OrderChange, fills: _Fills) -> Iterator[str]:
         yield f"is {order.status.value} with {order.remaining_quantity} remaining"
 
 
+class _Sum:
+    """The open orders at one price; `stops` of them may not be in the book; it `hides` some if they may show less."""
+
+    __slots__ = ("hides", "orders", "quantity", "stops")
+
+    def __init__(self) -> None:
+        self.quantity = self.orders = self.stops = 0
+        self.hides = False
+
+    def add(self, quantity: int, is_stop: bool, is_iceberg: bool) -> None:
+        self.quantity += quantity
+        self.orders += 1
+        self.stops += is_stop
+        self.hides |= is_stop or is_iceberg
+
+    def may_show(self, quantity: int, orders: int) -> bool:
+        """Whether a level of these orders can look like this."""
+        is_sum = quantity <= self.quantity if self.hides else quantity == self.quantity
+        return is_sum and self.orders - self.stops <= orders <= self.orders
+
+
 class _Book:
     """Levels and open orders of one instrument, from its reports; prices and quantities in units."""
 
@@ -120,21 +141,23 @@ class _Book:
         return bool(self.bids and self.asks) and -self.bids[0] >= self.asks[0]
 
     def complaints(self) -> Iterator[str]:
-        """Each level that is not the sum of the open orders at its price; icebergs show less than they have."""
-        sums: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0, 0])
+        """Each level that is not the sum of the open orders at its price.
+
+        Icebergs show less than they have; a triggered stop rests, or waits for fills, which no report tells.
+        """
+        sums: dict[tuple[str, int], _Sum] = defaultdict(_Sum)
         for order_id, resting in self.open.items():
             if resting is not None:
-                there = sums[resting[0], resting[1]]
-                there[0] += resting[2]
-                there[1] += 1
-                there[2] += self.sides[order_id][2]
+                _, is_stop, is_iceberg = self.sides[order_id]
+                sums[resting[0], resting[1]].add(resting[2], is_stop, is_iceberg)
         for (side, price), (quantity, orders) in self.levels.items():
-            total, orders_there, icebergs = sums.pop((side, price), [0, 0, 0])
-            if orders != orders_there or (quantity > total if icebergs else quantity != total):
-                at, shown, right = (text(value, UNIT_DIGITS) for value in (price, quantity, total))
-                yield f"{side} {at} shows {shown} in {orders}, its open orders are {right} in {orders_there}"
-        for side, price in sums:
-            yield f"{side} {text(price, UNIT_DIGITS)} has open orders and no level"
+            there = sums.pop((side, price), _Sum())
+            if not there.may_show(quantity, orders):
+                at, shown, right = (text(value, UNIT_DIGITS) for value in (price, quantity, there.quantity))
+                yield f"{side} {at} shows {shown} in {orders}, its open orders are {right} in {there.orders}"
+        for (side, price), there in sums.items():
+            if there.orders > there.stops:
+                yield f"{side} {text(price, UNIT_DIGITS)} has open orders and no level"
 
     def _rest(self, order: OrderChange) -> None:
         side, is_stop, _ = self.sides.get(order.order_id, ("", False, False))

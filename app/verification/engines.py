@@ -1,6 +1,7 @@
 """The naive engine as a partition of the market: it shares no decision with the one that the venue runs (O1)."""
 
-from typing import NamedTuple
+import json
+from typing import Any, NamedTuple
 
 from aiokafka.partitioner import murmur2
 
@@ -11,7 +12,7 @@ from app.models.commands import Genesis, ListInstrument, UndecodableCommand, dec
 from app.models.decimals import Scale
 from app.models.identity import NO_SECRET
 from app.models.reports import ExecutionReport, PublicTrade, public_trades, report_message
-from app.oracle import Oracle, OracleRejections
+from app.oracle import ENGINE_VERSIONS, Oracle, OracleRejections
 
 
 class LogRecord(NamedTuple):
@@ -38,13 +39,14 @@ class NaivePartition:
         self.books: dict[str, tuple[Oracle, Scale]] = {}
         self._rejections = OracleRejections(number)
         self._secret: bytes | None = None
+        self._engine_version = ENGINE_VERSIONS[-1]  # of the genesis record
 
     def apply(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> NaiveOutcome | None:
         at = Moment(offset, timestamp_ms)
         try:
             report, scale = self._report(at, key, value)
         except UndecodableCommand:
-            report, scale = self._rejections.reject(Reason.MALFORMED_COMMAND, value or b"", at), None
+            report, scale = self._reject(Reason.MALFORMED_COMMAND, value, at), None
         if report is None:
             return None
         parts = [report_message(part, scale) for part in events.split(report)]
@@ -55,20 +57,32 @@ class NaivePartition:
         if self._secret is None:  # what comes first tells it
             self._secret = message.secret if isinstance(message, Genesis) else NO_SECRET
         if isinstance(message, Genesis):
+            if at.offset == 0:
+                self._engine_version = message.engine_version
             return None, None
         reason, listed = None, self.books.get(message.instrument)
         if key != message.instrument.encode():
             reason = Reason.KEY_MISMATCH
+        elif self._engine_version >= 2 and _has_a_name_twice(value or b""):
+            reason = Reason.MALFORMED_COMMAND
         elif (murmur2(key) & 0x7FFFFFFF) % self.partitions != self.number:
             reason = Reason.WRONG_PARTITION
         elif listed is None and not isinstance(message, ListInstrument):
             reason = Reason.UNKNOWN_INSTRUMENT
         if reason is not None:
-            return self._rejections.reject(reason, value or b"", at), None
-        command = to_core(message, listed[1] if listed else None, self._secret)
+            return self._reject(reason, value, at), None
+        command = to_core(message, listed[1] if listed else None, self._secret, strictly=self._engine_version >= 2)
         if listed is None:
-            oracle = Oracle(message.instrument)
+            oracle = Oracle(message.instrument, self._engine_version)
             report = oracle.apply(command, at)  # raises before it is kept, if the listing is invalid
             self.books[message.instrument] = oracle, scale_of(oracle.listing)
             return report, self.books[message.instrument][1]
         return listed[0].apply(command, at), listed[1]
+
+    def _reject(self, reason: Reason, value: bytes | None, at: Moment) -> events.Report:
+        return self._rejections.reject(reason, value or b"", at, self._engine_version)
+
+
+def _has_a_name_twice(value: bytes) -> bool:
+    pairs: list[tuple[str, Any]] = json.loads(value, object_pairs_hook=list)
+    return len(dict(pairs)) < len(pairs)

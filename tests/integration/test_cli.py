@@ -13,6 +13,7 @@ from app.local.ports import Ports
 from app.local.venue import ROOT, Venue
 from tests.integration.conftest import list_market
 
+BOOK_TIMEOUT_S = 60.0
 FAUST = Path(sys.executable).with_name("faust")
 PLACED = re.compile(r"([0-9a-f-]{36})  (new|filled  0\.50 @ 100\.50000000)  key (\S+)\n")
 
@@ -116,3 +117,15 @@ async def test_fausts_own_commands_list_ours(venue: Venue) -> None:
     """As a table, and as JSON for scripts."""
     assert "@agents.matching.match_orders" in (await faust(venue, "agents")).out
     assert [table["name"] for table in json.loads((await faust(venue, "--json", "tables")).out)] == ["books"]
+
+
+async def test_an_operator_puts_an_engine_version_in_force(venue: Venue) -> None:
+    """It is a command in the log; one that this release lacks is not sent."""
+    market = await list_market(venue)
+    unknown = await faust(venue, "engine-version", market, "9")
+    assert_one_sentence(unknown, "this release has the engine versions 1, 2, not 9")
+    sent = await faust(venue, "engine-version", market, "1")
+    assert (sent.code, sent.err) == (0, "") and re.fullmatch(r"orders\[\d+\]@\d+  command [0-9a-f]{32}\n", sent.out)
+    async with asyncio.timeout(BOOK_TIMEOUT_S):  # the newest snapshot is two seconds behind
+        while "engine_version 1 " not in (shown := await faust(venue, "table", "books", market)).out:
+            assert shown.code in (0, 1)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from aiokafka.partitioner import murmur2
 
+from app.matching.versions import NEWEST_VERSION
 from app.matching.words import Outcome as Decision
 from app.models.answers import Book, BookLevel
 from app.models.checksum import CHECKED_LEVELS, book_checksum
@@ -127,7 +128,7 @@ def _log(profile: str, asked: list[Request]) -> dict[int, list[LogRecord]]:
 
 
 def _genesis(partition: int) -> Genesis:
-    return Genesis(str(UUID(int=partition)), SECRET.hex())
+    return Genesis(str(UUID(int=partition)), NEWEST_VERSION, SECRET.hex())
 
 
 def id_of(request: Request) -> str:

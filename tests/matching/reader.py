@@ -1,5 +1,7 @@
 """What anyone can know from the reports alone: levels, orders and trades, rebuilt without an engine."""
 
+from collections.abc import Collection
+
 from app.matching.commands import Listing, Place
 from app.matching.events import Level, OrderState, Report, Trade
 from app.matching.words import MarketStatus, Side, Status
@@ -44,13 +46,14 @@ class Reader:
         """Every order that rests or waits."""
         return {order_id: state for order_id, state in self.orders.items() if state.status in OPEN}
 
-    def check(self) -> None:
-        """Orders, trades and levels tell the same story."""
+    def check(self, waiting_for_fills: Collection[bytes] = ()) -> None:
+        """Orders, trades and levels tell the same story; a triggered stop rests unless it is one of these."""
         resting: dict[tuple[Side, int], list[OrderState]] = {}
         for order_id, state in self.orders.items():
             assert self.traded[order_id] == (state.filled, state.notional), f"{order_id!r} has other trades"
             terms = self.terms[order_id]
-            if state.status in OPEN and (terms.stop_price is None or state.triggered):
+            rests = (terms.stop_price is None or state.triggered) and order_id not in waiting_for_fills
+            if state.status in OPEN and rests:
                 assert state.price is not None, f"{order_id!r} rests without a price"
                 resting.setdefault((terms.side, state.price), []).append(state)
         assert resting.keys() == self.levels.keys()

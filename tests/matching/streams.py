@@ -233,7 +233,7 @@ class _Stream:
         if draw < 0.95:
             self.halted = True
             return Halt(*self._identity())
-        return EngineVersion(*self._identity(), version=self.random.choice((1, 1, 0, 2, -1)))
+        return EngineVersion(*self._identity(), version=self.random.choice((1, 2, 2, 2, 0, 3, -1)))
 
     def _list(self) -> List:
         """Small limits and short windows as often as generous ones; later ones are sometimes refused."""
@@ -255,6 +255,7 @@ class _Stream:
             self_trade_prevention=choice(MODES),
             id_window_count=choice((0, 1, 4, 25, 100_000, 100_000)),
             id_window_ms=choice((0, 3, 30, 86_400_000, 86_400_000)),
+            max_slices=choice((100, 100, 10, 3)),
         )
         if self.sent and self.random.random() < 0.15:
             changes: tuple[dict[str, Any], ...] = (

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from app.matching.book import Book
-from app.matching.commands import Halt, List, Listing, Moment, Place, Tick
+from app.matching.commands import EngineVersion, Halt, List, Listing, Moment, Place, Tick
+from app.matching.events import Level
 from app.matching.words import MarketStatus, OrderType, Side, TimeInForce
+from app.oracle import Oracle
 
 LISTING = Listing("M", "A", "B", 1, 1)
 LIST = List(b"list".ljust(16), 0, LISTING)
@@ -20,7 +22,7 @@ def test_a_book_without_a_command_is_nothing_yet() -> None:
     """It has seen no offset, has no rules, no orders, and has reported nothing."""
     book = Book("M")
     assert (book.offset, book.listed_offset, book.seq, book.trade_seq, book.time_ms) == (-1, -1, 0, 0, 0)
-    assert (book.listing, book.market_status, book.engine_version) == (None, MarketStatus.OPEN, 1)
+    assert (book.listing, book.market_status, book.engine_version) == (None, MarketStatus.OPEN, 2)
     assert (book.open_orders, book.best_bid, book.best_ask, book.next_expiry_ms) == (0, None, None, None)
     assert book.depth(10) == ([], [])
 
@@ -108,7 +110,7 @@ def test_the_state_of_a_book_is_all_that_it_bases_reports_on() -> None:
     iceberg_terms = (Side.SELL, OrderType.LIMIT, forever, None, 3, None, False, mode)
     stop_terms = (Side.BUY, OrderType.STOP, forever, 110, None, None, False, mode)
     assert book.state() == (
-        *("M", 8, 5, 22, 4, 1, False, 1, 103, LISTING, 0, 4),
+        *("M", 8, 5, 22, 4, 2, False, 1, 103, LISTING, 0, 4),
         tuple(
             (key.ljust(16), 0, number, time_ms)
             for number, (key, time_ms) in enumerate(((b"list", 10), (b"ice", 20), (b"stop", 21), (b"taker", 22)), 1)
@@ -117,3 +119,16 @@ def test_the_state_of_a_book_is_all_that_it_bases_reports_on() -> None:
         ((iceberg.order_id, 0, 2, "ice", 103, 3, 2, 206, 1, False, *iceberg_terms),),
         ((stop.order_id, 0, 3, "stop", None, 5, 0, 0, 0, False, *stop_terms),),
     )
+
+
+@pytest.mark.parametrize("engine", [Book, Oracle])
+def test_a_sweep_through_an_iceberg_costs_what_its_fills_cost(engine: type[Book] | type[Oracle]) -> None:
+    """One that shows a lot of 10^12, as only version 1 allows: slice by slice this would take a week."""
+    many, market = 10**12, engine("M", 1)
+    iceberg = order("ice", Side.SELL, 100)._replace(quantity=many, display_quantity=7)
+    fok = order("fok", Side.BUY, 100)._replace(quantity=many - 4, time_in_force=TimeInForce.FOK)
+    for number, command in enumerate((LIST, iceberg, EngineVersion(b"version".ljust(16), 0, 2))):
+        market.apply(command, Moment(number, number))
+    report = market.apply(fok, Moment(3, 3))
+    assert [(trade.maker_order_id, trade.quantity) for trade in report.trades] == [(iceberg.order_id, many - 4)]
+    assert market.depth(1) == ([], [Level(Side.SELL, 100, 3, 1)])

@@ -5,7 +5,7 @@ from app.matching.words import OrderType, SelfTradePrevention, Side, TimeInForce
 
 
 def test_a_market_has_generous_rules_unless_it_is_told_others() -> None:
-    """Prices and quantities up to 10^12, 1,000 fills a command, 100,000 open orders, ids for a day (matching.md)."""
+    """Prices and quantities up to 10^12, 1,000 fills a command, 100,000 open orders, ids for a day, 100 slices."""
     assert Listing("X", "A", "B", 1, 1)._asdict() == {
         "instrument": "X",
         "base_asset": "A",
@@ -22,6 +22,7 @@ def test_a_market_has_generous_rules_unless_it_is_told_others() -> None:
         "self_trade_prevention": SelfTradePrevention.CANCEL_NEWEST,
         "id_window_count": 100_000,
         "id_window_ms": 24 * 60 * 60 * 1_000,
+        "max_slices": 100,
     }
 
 

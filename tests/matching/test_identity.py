@@ -141,7 +141,7 @@ REFUSED = {
     "reduce": Reduce(KEY, 4, OPEN, 0),
     "replace": Replace(KEY, 5, OPEN, order(OTHER_KEY)._replace(quantity=0), "ann"),
     "list": List(KEY, 7, LISTING._replace(max_fills=0)),
-    "engine_version": EngineVersion(KEY, 11, 2),
+    "engine_version": EngineVersion(KEY, 11, 0),
 }
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from app.matching.book import Book
 from app.matching.commands import Amend, Halt, List, Listing, Moment, Place, Replace
+from app.matching.events import Report
 from app.matching.words import OrderType, Outcome, Reason, Side
 from app.oracle import Oracle
 
@@ -84,7 +85,14 @@ def combined(faults: dict[str, Fault], names: tuple[str, ...]) -> Fault:
 
 
 def reason_on(engine: Any, command: Any, halted: bool, full: bool) -> Reason | None:
-    """What a market says to a command, in which it changes nothing."""
+    """Why a market refuses a command, which changes nothing."""
+    report = report_on(engine, command, halted, full)
+    assert report.outcome is Outcome.REJECTED and not report.trades and not report.levels
+    return report.reason
+
+
+def report_on(engine: Any, command: Any, halted: bool, full: bool) -> Report:
+    """What a market says to a command."""
     sent = [
         List(name("list"), 0, LISTING),
         *OPEN,
@@ -93,11 +101,7 @@ def reason_on(engine: Any, command: Any, halted: bool, full: bool) -> Reason | N
     sent += [Halt(name("halt"), 0)] if halted else []
     for offset, earlier in enumerate(sent):
         assert engine.apply(earlier, Moment(offset, NOW_MS)).outcome is Outcome.ACCEPTED
-    before = engine.depth(10)
-    report = engine.apply(command, Moment(len(sent), NOW_MS))
-    assert report.outcome is Outcome.REJECTED and not report.trades and not report.levels
-    assert engine.depth(10) == before
-    return report.reason  # type: ignore[no-any-return]
+    return engine.apply(command, Moment(len(sent), NOW_MS))  # type: ignore[no-any-return]
 
 
 def assert_refused(command: Any, changes: Fault, names: tuple[str, ...]) -> None:
@@ -133,3 +137,18 @@ def test_an_amend_is_refused_for_its_first_fault(names: tuple[str, ...]) -> None
     """Its key, the order, then market, combination, quantity, increment, band, post-only."""
     changes = combined(AMEND_FAULTS, names)
     assert_refused(AMEND._replace(**fields_of(changes)), changes, names)
+
+
+@pytest.mark.parametrize("fault", AMEND_FAULTS)
+def test_a_total_that_is_filled_comes_before_the_check_of_the_quantity(fault: str) -> None:
+    """After the combination (R6): what is refused for an earlier fault still is, any later one is not looked at."""
+    names = list(AMEND_FAULTS)
+    is_earlier = names.index(fault) < names.index("incorrect_quantity")
+    changes = AMEND_FAULTS[fault] | {"quantity": 0}
+    command = AMEND._replace(**fields_of(changes))
+    for engine in (Book("X"), Oracle("X")):
+        if is_earlier:
+            assert reason_on(engine, command, changes.get("halted", False), False) == fault, type(engine)
+        else:
+            report = report_on(engine, command, False, False)
+            assert [state.reason for state in report.orders] == [Reason.CANCELED_BY_CLIENT], type(engine)

@@ -4,6 +4,7 @@
 """
 
 import os
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -29,7 +30,9 @@ from app.matching.commands import (
     Snapshot,
     Tick,
 )
-from app.matching.words import OrderType, SelfTradePrevention, Side, TimeInForce
+from app.matching.events import Report
+from app.matching.versions import NEWEST_VERSION
+from app.matching.words import OrderType, Reason, SelfTradePrevention, Side, TimeInForce
 from tests.matching.pair import Pair
 from tests.matching.streams import INSTRUMENT, commands
 
@@ -70,6 +73,7 @@ RULES = st.sampled_from(
             "min_quantity": (2, 0),
             "max_quantity": (5, 1),
             "max_fills": (1, 2, 3, 0),
+            "max_slices": (1, 3, 0),
             "max_open_orders": (1, 4, -1),
             "max_open_orders_per_client": (1, 2, -1),
             "self_trade_prevention": tuple(SelfTradePrevention),
@@ -126,9 +130,17 @@ RARE = (
     | st.tuples(st.just(List), LISTINGS)
     | st.tuples(st.just(List), LISTINGS)
     | st.tuples(st.sampled_from((Halt, Resume, Snapshot)))
-    | st.tuples(st.just(EngineVersion), st.sampled_from((1, 0, 2)))
+    | st.tuples(st.just(EngineVersion), st.sampled_from((1, 2, 2, 0, 3)))
 )
 NTH = st.integers(0, 7) | st.integers(0, 7) | st.none()
+
+
+def assert_fills_are_shared_fairly(report: Report, max_fills: int) -> None:
+    """A command does a bounded number of fills, and nobody ends for those that others have done."""
+    assert len(report.trades) <= 2 * max_fills, "stops that waited have as many as the command itself"
+    taken = Counter(trade.taker_order_id for trade in report.trades)
+    for state in report.orders:
+        assert state.reason is not Reason.MAX_FILLS or taken[state.order_id] == max_fills, f"{state} had fewer fills"
 
 
 class Market(RuleBasedStateMachine):
@@ -152,7 +164,10 @@ class Market(RuleBasedStateMachine):
         """Carry it out so many milliseconds after the one before; a halted market is soon resumed."""
         self.offset += 1
         self.time_ms += step
-        self.pair.apply(command, Moment(self.offset, self.time_ms))
+        listing, version = self.pair.book.listing, self.pair.book.engine_version
+        report = self.pair.apply(command, Moment(self.offset, self.time_ms))
+        if listing is not None and version == report.engine_version == NEWEST_VERSION:
+            assert_fills_are_shared_fairly(report, listing.max_fills)
         if self.pair.book.halted and self.offset % 4 == 0:
             self.offset += 1
             self.pair.apply(Resume(*self.identity()), Moment(self.offset, self.time_ms))

@@ -6,10 +6,10 @@ from app.matching.words import Reason
 from app.oracle import OracleRejections
 
 RECORDS = [
-    (Reason.MALFORMED_COMMAND, b"nonsense", Moment(3, 50)),
-    (Reason.KEY_MISMATCH, b"\xff{}", Moment(4, 40)),
-    (Reason.UNKNOWN_INSTRUMENT, b"x" * (MAX_RAW_BYTES + 1), Moment(9, 60)),
-    (Reason.WRONG_PARTITION, b"", Moment(10, 61)),
+    (Reason.MALFORMED_COMMAND, b"nonsense", Moment(3, 50), 1),
+    (Reason.KEY_MISMATCH, b"\xff{}", Moment(4, 40), 1),
+    (Reason.UNKNOWN_INSTRUMENT, b"x" * (MAX_RAW_BYTES + 1), Moment(9, 60), 1),
+    (Reason.WRONG_PARTITION, b"", Moment(10, 61), 1),
 ]
 
 

@@ -87,7 +87,7 @@ def part(book: Book, word: str) -> Any:
         ("orders.bids", "best", -101, "best buy is wrong"),
         ("orders.asks", "best", 109, "best sell is wrong"),
         ("orders.asks", "best", 111, "best sell is wrong"),
-        ("w1", "triggered", True, "neither rests nor waits"),
+        ("w1", "triggered", True, "a triggered stop waits for nothing"),
         ("w1", "queue", "110", "an order rests that is not open"),
         ("b1", "terms", "w1.terms", "rests and waits"),
         ("b2", "client_id", "ann", "counted wrongly"),
@@ -188,6 +188,22 @@ def test_an_expiry_that_is_forgotten_is_noticed() -> None:
     book, _ = market()
     book.orders._expiries._entries.clear()
     with pytest.raises(AssertionError, match="the next expiry is wrong"):
+        book.check()
+
+
+def test_a_triggered_stop_that_is_forgotten_is_noticed() -> None:
+    """It waits for fills that nobody gives it, or would be given them two times."""
+    book, _ = market()
+    stop = part(book, "w1")
+    stop.triggered = True
+    book.orders.wait_for_fills(stop)
+    book.check()
+    book.orders.some_triggered = False
+    with pytest.raises(AssertionError, match="triggered stops are forgotten"):
+        book.check()
+    book.orders.some_triggered = True
+    stop.triggered = False
+    with pytest.raises(AssertionError, match="a triggered stop waits for nothing"):
         book.check()
 
 

@@ -8,6 +8,7 @@ from app.matching.book import Book
 from app.matching.events import split
 from app.matching.words import Outcome
 from app.oracle import Oracle
+from tests.matching.pair import waiting_for_fills
 from tests.matching.reader import Reader
 from tests.matching.scenario import LISTING, Play, Scenario, scenarios
 
@@ -29,7 +30,7 @@ def run(scenario: Scenario, engine: Any, mirrored: bool) -> None:
             report = engine.apply(*play.read(line.command))
             for part in split(report):
                 reader.follow(part)
-            reader.check()
+            reader.check(waiting_for_fills(engine))
             if isinstance(engine, Book):
                 engine.check()
                 engine.check_cheap(report)

@@ -64,6 +64,26 @@ def test_a_price_on_a_market_order_is_ignored() -> None:
 
     assert with_price == without
     assert with_price.price is None
+    with pytest.raises(UndecodableCommand):
+        decoded(**PLACE | {"type": "market", "price": "abc"})
+
+
+def test_a_price_on_a_stop_order_is_part_of_it_unless_the_log_is_an_old_one() -> None:
+    """So the engine refuses it; under engine version 1 it was passed over, whatever it said."""
+    stop = PLACE | {"type": "stop", "stop_price": "5"}
+    assert (decoded(**stop).price, decoded(**stop | {"price": None}).price) == (7_000_010, None)
+    assert decoded(**stop).fingerprint != decoded(**stop | {"price": None}).fingerprint
+    for type_ in ("stop", "market"):
+        odd = decode_command(json.dumps(PLACE | {"type": type_, "price": "abc"}).encode())
+        plain = decode_command(json.dumps(PLACE | {"type": type_, "price": None}).encode())
+        assert to_core(odd, SCALE, strictly=False) == to_core(plain, SCALE)  # type: ignore[arg-type]
+
+
+def test_what_an_older_listing_could_not_say_is_not_in_its_fingerprint() -> None:
+    """A `list` of an old log, sent once more by a later release, is the same command (R15)."""
+    old = {"command": "list", "instrument": "BTC-USD"} | LISTED
+    in_the_first_release = 6185342356300864123
+    assert decoded(**old).fingerprint == decoded(**old | {"max_slices": 100}).fingerprint == in_the_first_release
 
 
 def test_off_tick_and_off_lot_are_passed_on_for_the_book_to_refuse() -> None:
@@ -116,6 +136,7 @@ def test_what_is_no_command_is_undecodable(value: bytes | None) -> None:
         {"max_quantity": "0"},
         {"instrument": "_partition-1"},
         {"max_fills": 0},
+        {"max_slices": 0},
     ],
 )
 def test_impossible_rules_of_a_market_are_undecodable(change: dict[str, Any]) -> None:
@@ -127,7 +148,7 @@ def test_impossible_rules_of_a_market_are_undecodable(change: dict[str, Any]) ->
 
 def test_a_listing_survives_its_message() -> None:
     """What a book knows of its market can be said again, limits and all."""
-    listing = core.Listing("X-Y", "X", "Y", units("25"), units("0.001"), 2, 1_000, 3, 4_000, 5, 6, 7)
+    listing = core.Listing("X-Y", "X", "Y", units("25"), units("0.001"), 2, 1_000, 3, 4_000, 5, 6, 7, max_slices=8)
     message = list_message(listing, "l1")
 
     assert isinstance(message, ListInstrument)
@@ -216,6 +237,7 @@ CONTENTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "self_trade_prevention": "none",
             "id_window_count": 7,
             "id_window_ms": 7,
+            "max_slices": 7,
         },
     ),
     "engine_version": ({"command_id": "c", "version": 1}, {"version": 2}),

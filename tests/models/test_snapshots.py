@@ -217,12 +217,12 @@ def test_a_head_around_something_else_is_refused() -> None:
 def test_the_reserved_instrument_goes_on_too() -> None:
     """Its seq, clock and position are all it has."""
     rejections = Rejections(3)
-    rejections.reject(Reason.MALFORMED_COMMAND, b"?", Moment(5, 50))
+    rejections.reject(Reason.MALFORMED_COMMAND, b"?", Moment(5, 50), 1)
     head, chunks = encode_state(rejections.state(), LOG)
     assert not chunks
     state = decode_state(head, lambda _: None, LOG)
     assert state == rejections.state()
     other = Rejections.restore(state)  # type: ignore[arg-type]
     at = Moment(9, 20)
-    assert other.reject(Reason.KEY_MISMATCH, b"!", at) == rejections.reject(Reason.KEY_MISMATCH, b"!", at)
+    assert other.reject(Reason.KEY_MISMATCH, b"!", at, 1) == rejections.reject(Reason.KEY_MISMATCH, b"!", at, 1)
     assert other.state() == rejections.state()

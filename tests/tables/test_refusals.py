@@ -45,5 +45,5 @@ def test_an_unknown_engine_version_in_force_is_refused() -> None:
     book = Book("BTC-USD")
     book.apply(List(b"\1" * 16, 1, Listing("BTC-USD", "BTC", "USD", 1_000_000, 10_000)), Moment(0, 1))
     require_engine([book.state()])
-    with pytest.raises(UnknownEngine, match="BTC-USD has engine version 9 in force, this program has 1"):
+    with pytest.raises(UnknownEngine, match="BTC-USD has engine version 9 in force, this program has 1, 2"):
         require_engine([book.state()._replace(engine_version=9)])

@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 
 from app.engine import Partition
+from app.matching.versions import NEWEST_VERSION
 from app.matching.words import OrderType, Side
 from app.models.commands import Genesis, ListInstrument, PlaceOrder, encode_command
 from app.verification.engines import LogRecord
@@ -24,7 +25,10 @@ SNAPSHOTS = (500, ORDERS + 1)
 
 def _log() -> list[LogRecord]:
     """Genesis, a listing, and orders that rest."""
-    messages = [Genesis(LOG), ListInstrument(NAME, "list", "BTC", "USD", tick_size="0.01", lot_size="0.01")]
+    messages = [
+        Genesis(LOG, NEWEST_VERSION),
+        ListInstrument(NAME, "list", "BTC", "USD", tick_size="0.01", lot_size="0.01"),
+    ]
     key, price = "key-{}".format, "{}.00".format
     messages += [
         PlaceOrder(NAME, "ann", key(n), Side.BUY, OrderType.LIMIT, "1.00", price(100 + n % 50)) for n in range(ORDERS)

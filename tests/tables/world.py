@@ -17,6 +17,7 @@ from typing import Any
 
 from app.engine import Outcome, Partition
 from app.matching import identities, states
+from app.matching.versions import NEWEST_VERSION
 from app.matching.words import Outcome as Decision
 from app.matching.words import Status
 from app.models import identity
@@ -32,6 +33,7 @@ CODEC = codec(LOG_ID)
 INSTRUMENTS = ("A-X", "B-X", "C-X")
 RESERVED = "_partition-0"
 LENGTH = 24
+GENESIS = {"command": "genesis", "log_id": LOG_ID, "engine_version": NEWEST_VERSION}
 
 
 class Violation(Exception):
@@ -58,7 +60,7 @@ def make_log(rng: random.Random) -> list[LogRecord]:
     Some end in a quiet market, in which only ticks tell that time passes.
     """
     clock, quiet_from = 1_000, LENGTH - rng.choice((0, 0, 4))
-    log = [LogRecord(None, clock, json.dumps({"command": "genesis", "log_id": LOG_ID}).encode())]
+    log = [LogRecord(None, clock, json.dumps(GENESIS).encode())]
     sent: dict[str, list[dict[str, Any]]] = {x: [] for x in INSTRUMENTS}
     while len(log) < LENGTH:
         x = INSTRUMENTS[len(log) - 1] if len(log) < 4 else rng.choice("AAAABBC") + "-X"

@@ -119,6 +119,11 @@ NUMBERS = [
     order("NUL in a number", INVALID, quantity="1\0"),
     order("price off the tick", (422, "invalid_price_increment"), price="1.001"),
     order("limit order without a price", (422, "unsupported_order"), price=None),
+    order(
+        "stop-limit order without a price", (422, "unsupported_order"), type="stop_limit", stop_price="2", price=None
+    ),
+    order("stop order with a price", (422, "unsupported_order"), type="stop", stop_price="2"),
+    order("market order with a word for a price", INVALID, type="market", price="abc"),
 ]
 FIELDS = [
     order("unknown field", MALFORMED, admin=True),
