@@ -13,6 +13,7 @@ import mode.loop
 sys.path.append(str(Path(__file__).parents[1]))
 
 from app.settings import load
+from app.streaming.assignor import SlotAssignor
 from app.streaming.connections import know_closed_connections
 from app.streaming.consumer import BatchConsumer
 from app.streaming.failstop import end_process
@@ -68,5 +69,6 @@ app = Venue(
     autodiscover=MODULES[settings.role],
     consumer_group_instance_id=f"{settings.role}-{settings.slot}",
     TableManager=OrderedTableManager,
+    PartitionAssignor=SlotAssignor,
     **_faust_settings,
 )
