@@ -101,4 +101,7 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["lock"]:
         _lock()
     else:
-        class_path()
+        try:
+            class_path()
+        except NoJars as error:
+            sys.exit(f"Error: {error}")

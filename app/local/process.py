@@ -20,6 +20,8 @@ POLL_S = 0.05
 LAST_WORDS_BYTES = 64 * 1024
 """How much of the end of a log is read to learn why a process ended."""
 
+OF_A_WORKER = ("ROLE", "SLOT", "WEB_PORT", "APP_DATADIR", "NODE_CANONICAL_URL")
+
 
 @dataclass(frozen=True)
 class Command:
@@ -163,3 +165,12 @@ def stop_left(identities: Sequence[Identity], timeout_s: float = 10.0) -> int:
 def plain_environment() -> dict[str, str]:
     """The environment of the servers: nothing of the machine's own Java, Postgres or Redis can leak in."""
     return {"PATH": "/usr/bin:/bin", "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+
+
+def forget_other_programs() -> None:
+    """Drop variables of the user's shell that mean something else there: libpq's, and what a worker gets from us.
+
+    libpq's change every connection of this process and its children (PGSSLMODE, PGSERVICE).
+    """
+    for name in [name for name in os.environ if name.startswith("PG") or name in OF_A_WORKER]:
+        del os.environ[name]
