@@ -5,6 +5,7 @@ the line before if that is larger) and `time` in milliseconds (else one more tha
 in a log. A line on standard output is a report as in `executions`.
 """
 
+import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -47,11 +48,10 @@ def replay(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 def main(arguments: Sequence[str]) -> int:
     """Run `python -m app replay FILE`; the exit code."""
-    if len(arguments) != 1:
-        print("usage: python -m app replay FILE (- for standard input)", file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(prog="python -m app replay", description=__doc__)
+    parser.add_argument("file", help="a command a line; - for standard input")
     try:
-        run(arguments[0])
+        run(parser.parse_args(arguments).file)
     except (OSError, OffsetGoesBack) as error:
         print(error, file=sys.stderr)
         return 1
