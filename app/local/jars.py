@@ -24,13 +24,17 @@ class NoJars(RuntimeError):
     """They could not be downloaded, or not be kept; the message is a sentence for the user."""
 
 
-def folder() -> Path:
-    """Where they are in the user's cache; other pins have another folder. Raises NoJars."""
+def cache() -> Path:
+    """Our folder in the user's cache. Raises NoJars."""
     try:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matchstream"
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matchstream"
     except RuntimeError as error:  # no HOME, and no entry in /etc/passwd
         raise NoJars("You have no home folder to keep Kafka's files in: set XDG_CACHE_HOME to a folder.") from error
-    return cache / f"kafka-{VERSION}-{hashlib.sha256(PINS.read_bytes()).hexdigest()[:12]}"
+
+
+def folder() -> Path:
+    """Where they are in the user's cache; other pins have another folder. Raises NoJars."""
+    return cache() / f"kafka-{VERSION}-{hashlib.sha256(PINS.read_bytes()).hexdigest()[:12]}"
 
 
 def class_path(say: Callable[[str], None] = print) -> list[Path]:

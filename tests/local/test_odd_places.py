@@ -17,6 +17,7 @@ import pytest
 from app.local import postgres
 from app.local.ports import HOST
 from app.local.servers import Servers, running_servers
+from app.postgres import schema
 
 ODD = 'ü $HOME `id` %41 #1 \\u0041 it\'s "a" {b}, c;d=e: 日本 & more'
 """What has a meaning to a shell, to Java's properties, to Postgres, Valkey, Faust or a URL."""
@@ -49,6 +50,16 @@ async def test_folders_that_are_not_ours_keep_their_permissions(odd: Servers) ->
     if os.geteuid() == 0:
         assert (odd.folder / "postgres").owner() == postgres.USER_WHEN_ROOT
         assert odd.folder.owner() == "root"
+
+
+async def test_the_schema_is_made_from_a_folder_with_an_odd_name(
+    odd: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alembic takes a percent sign for the beginning of a name."""
+    copy = tmp_path / ODD / "migrations"
+    shutil.copytree(schema.MIGRATIONS, copy)
+    monkeypatch.setattr(schema, "MIGRATIONS", copy)
+    await asyncio.to_thread(schema.migrate, odd.database_url)
 
 
 async def test_a_start_right_after_a_kill_waits_for_what_is_still_there(odd: Servers) -> None:
@@ -100,25 +111,44 @@ def test_a_lock_of_another_program_is_removed_and_of_a_live_postmaster_kept(tmp_
             program.kill()
 
 
+def install(monkeypatch: pytest.MonkeyPatch, site: Path) -> None:
+    """Let the package of the binaries be there."""
+    for folder in (postgres.BINARIES_IN_SITE.parent, postgres.LIBRARIES_IN_SITE):
+        shutil.copytree(postgres.SITE / folder, site / folder, symlinks=True)
+    monkeypatch.setattr(postgres, "SITE", site)
+    monkeypatch.setattr(postgres, "BINARIES", site / postgres.BINARIES_IN_SITE)
+
+
+def test_binaries_whose_path_initdb_cannot_quote_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the environment that is in an odd place then; the copy is in the user's cache, and makes a cluster."""
+    install(monkeypatch, tmp_path / "$HOME")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(postgres, "BINARIES_WHEN_ROOT", tmp_path / "cache" / "matchstream")
+    tmp_path.chmod(0o755)
+    tmp_path.parent.chmod(0o755)
+    command = postgres.prepare(tmp_path / "postgres", 1)
+    assert Path(command.argv[0]).is_relative_to(tmp_path / "cache")
+    assert (tmp_path / "postgres" / "PG_VERSION").exists()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to let another user in")
 def test_binaries_that_only_root_may_read_are_copied_for_postgres(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As umask 077 makes them; the copy is made once, and the environment stays as it is."""
-    installed, kept = tmp_path / "pginstall", tmp_path / "kept"
-    shutil.copytree(postgres.BINARIES.parent, installed, symlinks=True)
-    for path in (installed, *installed.rglob("*")):
+    site = tmp_path / "site"
+    install(monkeypatch, site)
+    for path in (site, *site.rglob("*")):
         path.chmod(path.stat().st_mode & 0o700)
     tmp_path.parent.chmod(0o755)
     tmp_path.chmod(0o755)
-    monkeypatch.setattr(postgres, "BINARIES", installed / "bin")
-    monkeypatch.setattr(postgres, "BINARIES_WHEN_ROOT", kept)
+    monkeypatch.setattr(postgres, "BINARIES_WHEN_ROOT", tmp_path / "kept")
     old = os.umask(0o077)
     try:
         found = postgres._binaries_for(postgres.USER_WHEN_ROOT)
     finally:
         os.umask(old)
-    assert found.parents[1] == kept
-    assert stat.S_IMODE((installed / "bin").stat().st_mode) == 0o700
+    assert found.is_relative_to(tmp_path / "kept")
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in site.rglob("*")} == {0}
     made = found.stat().st_mtime_ns
     assert postgres._binaries_for(postgres.USER_WHEN_ROOT).stat().st_mtime_ns == made
