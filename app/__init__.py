@@ -1,6 +1,12 @@
 """Matchstream, a real-time trade clearing and analytics engine: the Faust app; `faust -A app worker` starts here."""
 
+import signal
 import sys
+
+# `python -m app …`: its imports take a second, in which Ctrl-C has nothing to stop and must not end in a traceback.
+if sys.argv[0] == "-m" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -12,7 +18,8 @@ import mode.loop
 # Faust takes the working directory off sys.path before it imports our modules, and the other packages live there.
 sys.path.append(str(Path(__file__).parents[1]))
 
-from app.settings import load
+from app.settings import WrongSetting, load
+from app.streaming.assignor import SlotAssignor
 from app.streaming.connections import know_closed_connections
 from app.streaming.consumer import BatchConsumer
 from app.streaming.failstop import end_process
@@ -21,7 +28,10 @@ from app.streaming.version import UnknownFaust, require_known_faust
 from app.streaming.watchdog import watch
 from app.topology import MODULES
 
-settings, _faust_settings = load()
+try:
+    settings, _faust_settings = load()
+except WrongSetting as wrong:
+    sys.exit(f"Error: {wrong}")
 
 kafka_driver.Transport.Consumer = BatchConsumer
 know_closed_connections()
@@ -68,5 +78,11 @@ app = Venue(
     autodiscover=MODULES[settings.role],
     consumer_group_instance_id=f"{settings.role}-{settings.slot}",
     TableManager=OrderedTableManager,
+    PartitionAssignor=SlotAssignor,
     **_faust_settings,
 )
+
+try:
+    app.conf  # noqa: B018 - Faust reads its settings when they are first asked for
+except (ValueError, KeyError) as wrong:
+    sys.exit(f"Error: a setting of Faust in the environment or faust.conf.py cannot be used: {wrong}")

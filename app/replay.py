@@ -8,6 +8,7 @@ Markets begin with the newest engine version, unless the first line is a genesis
 names, 1 if it names none. So an old log gives its old reports.
 """
 
+import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -52,11 +53,10 @@ def replay(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 def main(arguments: Sequence[str]) -> int:
     """Run `python -m app replay FILE`; the exit code."""
-    if len(arguments) != 1:
-        print("usage: python -m app replay FILE (- for standard input)", file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(prog="python -m app replay", description=__doc__)
+    parser.add_argument("file", help="a command a line; - for standard input")
     try:
-        run(arguments[0])
+        run(parser.parse_args(arguments).file)
     except (OSError, OffsetGoesBack, UnknownEngine) as error:
         print(error, file=sys.stderr)
         return 1

@@ -11,14 +11,18 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import faust
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Role = Literal["matching", "gateway", "recording"]
 ROLES: tuple[Role, ...] = ("matching", "recording", "gateway")
 DEFAULT_FILE = Path(__file__).parents[1] / "faust.conf.py"
 
 
-class UnknownSetting(ValueError):
+class WrongSetting(ValueError):
+    """A setting that cannot be used; the message is one sentence that names it."""
+
+
+class UnknownSetting(WrongSetting):
     """faust.conf.py has a name that neither Faust nor Matchstream knows."""
 
 
@@ -63,15 +67,28 @@ class Settings(BaseModel):
 
 
 def load(file: Path | None = None) -> tuple[Settings, dict[str, Any]]:
-    """Our settings and Faust's, from the file and the environment; raises UnknownSetting, pydantic's errors."""
+    """Our settings and Faust's, from the file and the environment; raises WrongSetting.
+
+    A variable of the environment that is empty counts as not given.
+    """
     path = file or Path(os.environ.get("FAUST_CONF", DEFAULT_FILE))
+    if not path.exists():
+        raise WrongSetting(f"FAUST_CONF names {path}, which does not exist")
     given = {name: value for name, value in runpy.run_path(str(path)).items() if not name.startswith("_")}
     unknown = sorted(set(given) - set(faust.Settings.SETTINGS) - set(Settings.model_fields))
     if unknown:
         raise UnknownSetting(f"{path.name} has settings that nobody knows: {', '.join(unknown)}")
     ours = {name: given.pop(name) for name in Settings.model_fields if name in given}
-    ours |= {name: os.environ[name.upper()] for name in Settings.model_fields if name.upper() in os.environ}
-    return Settings(**ours), given
+    ours |= {name: value for name in Settings.model_fields if (value := os.environ.get(name.upper()))}
+    try:
+        return Settings(**ours), given
+    except ValidationError as error:
+        raise WrongSetting("; ".join(_sentence(wrong["loc"][0], wrong, path) for wrong in error.errors())) from None
+
+
+def _sentence(name: Any, wrong: Any, path: Path) -> str:
+    place = f"{name.upper()} in the environment" if os.environ.get(name.upper()) else f"{name} in {path.name}"
+    return f"{place} is {wrong['input']!r}: {wrong['msg'][0].lower()}{wrong['msg'][1:]}"
 
 
 def broker_address(broker: Any) -> str:

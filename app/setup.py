@@ -1,5 +1,6 @@
 """What a venue needs before its first order: topics, schema, listed instruments. Run as often as you like."""
 
+import argparse
 import asyncio
 from collections.abc import Sequence
 
@@ -12,9 +13,7 @@ from app.topics import create
 
 def main(arguments: Sequence[str]) -> int:
     """Prepare the servers of the settings, which must be up; the exit code."""
-    if arguments:
-        print("usage: python -m app setup")
-        return 2
+    argparse.ArgumentParser(prog="python -m app setup", description=__doc__).parse_args(arguments)
     broker = broker_address(app.conf.broker)
     asyncio.run(prepare(broker, settings.database_url))
     print(f"topics in {broker}, schema and instruments are there")

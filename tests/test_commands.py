@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.commands import gateway
+from app.commands import gateway, keys
 from app.commands.gateway import change
 from tests.load.misbehaving import BODY, Misbehaving, misbehaving
 
@@ -30,3 +30,24 @@ async def test_a_change_that_is_not_done_for_long_is_shown_as_it_is(monkeypatch:
     async with misbehaving(default=202) as server:
         assert await change(server.url, PATH) == (202, BODY)
     assert len(_keys(server)) > 1 and len(set(_keys(server))) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("soon", "'soon' is no time: write 2027-01-31 or 2027-01-31T12:00:00Z"),
+        ("1969-12-31", "'1969-12-31' must be a time from 1970 to 9999"),
+        ("0001-01-01T00:00:00+14:00", "'0001-01-01T00:00:00+14:00' must be a time from 1970 to 9999"),
+        ("2000-01-01", "2000-01-01 is over already"),
+    ],
+)
+def test_an_expiry_that_no_key_can_have(text: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence; `fail` would end the tests."""
+
+    def refuse(message: str) -> None:
+        raise SystemExit(message)
+
+    monkeypatch.setattr(keys, "fail", refuse)
+    with pytest.raises(SystemExit) as refused:
+        keys._expiry(text, now_ms=10**12)
+    assert str(refused.value) == sentence

@@ -78,15 +78,18 @@ class OrderLog:
             self.write()
 
     def write(self) -> None:
-        """Append what has gathered; a full file makes room for a new one."""
+        """Append what has gathered; a full file makes room for a new one. Lines are counted if the disk is full."""
         lines, self._lines = self._lines, []
         if not lines:
             return
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        if self._file.exists() and self._file.stat().st_size > MAX_FILE_BYTES:
-            self._file.replace(self._file.with_suffix(".log.1"))
-        with self._file.open("ab") as file:
-            file.write(b"".join(lines))
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            if self._file.exists() and self._file.stat().st_size > MAX_FILE_BYTES:
+                self._file.replace(self._file.with_suffix(".log.1"))
+            with self._file.open("ab") as file:
+                file.write(b"".join(lines))
+        except OSError:
+            self._lost += len(lines)
 
     def _keep(self, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
         if len(self._lines) < MAX_WAITING:

@@ -13,7 +13,7 @@ from app import api_keys, app
 from app.commands.gateway import fail
 from app.models.api_keys import ApiKey, KeyRole, new_key
 from app.models.commands import Identifier
-from app.models.http import milliseconds, rfc3339
+from app.models.http import InvalidTime, milliseconds, rfc3339
 from app.settings import broker_address
 
 json_option = cli.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -80,10 +80,11 @@ def _expiry(text: str | None, now_ms: int) -> int | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        expires_at = milliseconds(datetime.fromisoformat(text))
+    except InvalidTime as error:
+        fail(f"{text!r} {error}")
     except ValueError:
         fail(f"{text!r} is no time: write 2027-01-31 or 2027-01-31T12:00:00Z")
-    expires_at = milliseconds(moment)
     if expires_at is None or expires_at <= now_ms:
         fail(f"{text} is over already")
     return expires_at

@@ -48,9 +48,9 @@ def _told_to_write(broker: Server, part: Path) -> Command:
 
 if __name__ == "__main__":
     os.nice(NICENESS)
-    jars.class_path()
-    if not kafka.class_cache().exists():
-        try:
+    try:
+        jars.class_path()
+        if not kafka.class_cache().exists():
             asyncio.run(make(kafka.class_cache()))
-        except CannotStart as error:
-            sys.exit(f"Error: {error}")
+    except (jars.NoJars, CannotStart) as error:
+        sys.exit(f"Error: {error}")

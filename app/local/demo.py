@@ -17,6 +17,8 @@ from typing import Any
 import aiohttp
 
 from app.local.problems import CannotStart
+from app.local.process import forget_other_programs
+from app.local.up import allow_files
 from app.local.venue import ROOT, Venue, running_venue
 
 ORDERS = 5_000
@@ -33,9 +35,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rate", type=int, default=RATE, help="orders a second (default: %(default)s)")
     options = parser.parse_args(arguments)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it retries what it complains of, as new topics settle
+    forget_other_programs()
     try:
+        allow_files()
         return asyncio.run(_demo(options.orders, options.rate))
-    except CannotStart as problem:
+    except (CannotStart, OSError) as problem:
         print(problem, file=sys.stderr)
         return 1
     except asyncio.CancelledError:

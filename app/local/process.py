@@ -4,17 +4,23 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from subprocess import STDOUT
 
 import psutil
 
+from app.local.problems import CannotStart
+
 LEASH = Path(__file__).with_name("leash.py")
-LOG_ROTATED_BYTES = 64 * 1024 * 1024
-"""A log longer than this at a start becomes `<name>.log.old`."""
+POLL_S = 0.05
+LAST_WORDS_BYTES = 64 * 1024
+"""How much of the end of a log is read to learn why a process ended."""
+
+OF_A_WORKER = ("ROLE", "SLOT", "WEB_PORT", "APP_DATADIR", "NODE_CANONICAL_URL")
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class Process:
         self.log = log
         self.identity: Identity | None = None
         self._child: asyncio.subprocess.Process | None = None
+        self._log_begin = 0
 
     @property
     def running(self) -> bool:
@@ -67,18 +74,17 @@ class Process:
     async def start(self) -> None:
         """Start the child; its output is appended to the log."""
         command = self.command
-        orphan_signal, user = str(int(command.orphan_signal)), command.user or "-"
-        leash = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), orphan_signal, user]
-        rotate(self.log)
+        self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
+            self._log_begin = output.tell()
             self._child = await asyncio.create_subprocess_exec(
-                *leash,
+                *leash(command.orphan_signal, command.user),
                 *command.argv,
                 cwd=command.cwd,
                 env=dict(command.env),
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=STDOUT,
+                stderr=subprocess.STDOUT,
                 start_new_session=True,  # else Ctrl-C reaches it at once, and we could not choose the order
             )
         self.identity = identity_of(self._child.pid)
@@ -87,6 +93,15 @@ class Process:
         """The exit code; negative is a signal's number."""
         assert self._child is not None
         return await self._child.wait()
+
+    def last_words(self) -> str:
+        """The end of what it has written since its start; empty if the log cannot be read."""
+        with contextlib.suppress(OSError), self.log.open("rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            begin = self._log_begin if self._log_begin <= size else 0  # the log has been rotated since
+            log.seek(max(begin, size - LAST_WORDS_BYTES))
+            return log.read().decode(errors="replace")
+        return ""
 
     def send(self, signal_number: signal.Signals) -> None:
         """Send a signal; nothing happens if it has ended."""
@@ -112,6 +127,19 @@ class Process:
             await child.wait()
 
 
+def leash(orphan_signal: signal.Signals = signal.SIGKILL, user: str | None = None) -> list[str]:
+    """What to put before a command so that the kernel sends it this signal when we die; also changes the user."""
+    return [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), str(int(orphan_signal)), user or "-"]
+
+
+def run_to_end(argv: Sequence[str], cwd: Path, user: str | None = None) -> None:
+    """Run a tool of a server on a leash and wait for its end; raises CannotStart with what it said if it fails."""
+    command = [*leash(user=user), *argv]
+    done = subprocess.run(command, cwd=cwd, env=plain_environment(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CannotStart(f"{Path(argv[0]).name} failed: {done.stdout}{done.stderr}".strip())
+
+
 def identity_of(pid: int) -> Identity | None:
     """The identity of a living process, None if it has ended already."""
     with contextlib.suppress(psutil.Error):
@@ -122,24 +150,27 @@ def identity_of(pid: int) -> Identity | None:
 def stop_left(identities: Sequence[Identity], timeout_s: float = 10.0) -> int:
     """End what a killed launcher left behind; how many there were."""
     left = [process for identity in identities if (process := identity.find())]
-    for process in left:
-        with contextlib.suppress(psutil.Error):
-            process.terminate()
-    _, stubborn = psutil.wait_procs(left, timeout=timeout_s)
-    for process in stubborn:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(stubborn)
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for identity in identities:
+            if process := identity.find():
+                with contextlib.suppress(psutil.Error):
+                    end(process)
+        # Not psutil's wait: it takes a dead process that nobody reaps for a living one.
+        give_up = time.monotonic() + timeout_s
+        while any(identity.find() for identity in identities) and time.monotonic() < give_up:
+            time.sleep(POLL_S)
     return len(left)
-
-
-def rotate(log: Path) -> None:
-    """Keep at most one old log."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    if log.exists() and log.stat().st_size > LOG_ROTATED_BYTES:
-        log.replace(log.with_name(log.name + ".old"))
 
 
 def plain_environment() -> dict[str, str]:
     """The environment of the servers: nothing of the machine's own Java, Postgres or Redis can leak in."""
     return {"PATH": "/usr/bin:/bin", "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+
+
+def forget_other_programs() -> None:
+    """Drop variables of the user's shell that mean something else there: libpq's, and what a worker gets from us.
+
+    libpq's change every connection of this process and its children (PGSSLMODE, PGSERVICE).
+    """
+    for name in [name for name in os.environ if name.startswith("PG") or name in OF_A_WORKER]:
+        del os.environ[name]

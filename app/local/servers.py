@@ -1,6 +1,7 @@
 """The three servers together: started in parallel in one data folder, stopped together."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,8 +10,19 @@ from pathlib import Path
 
 from app.local import kafka, postgres, ready, valkey
 from app.local.ports import HOST, Ports
+from app.local.problems import CannotStart
 from app.local.process import Command, Process
-from app.local.ready import Probe, wait_ready
+from app.local.ready import NotReady, Probe, wait_ready
+
+PREDECESSOR = (
+    "Address already in use",
+    "another postmaster",
+    "pre-existing shared memory block",
+    "Failed to acquire lock",
+)
+"""What the servers say and end if a process of their last life is still there."""
+PREDECESSOR_TIMEOUT_S = 20.0
+PREDECESSOR_PAUSE_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -91,17 +103,37 @@ class Servers:
         await asyncio.to_thread(postgres.create_database, self.postgres_port)
 
     async def start_one(self, server: Server) -> None:
-        """Prepare and start one server unless it runs, and wait until it answers."""
+        """Prepare and start one server unless it runs, and wait until it answers. Raises CannotStart.
+
+        After a kill its predecessor's last processes may still hold memory, a lock or the port: it is tried again.
+        """
         process = self.processes.get(server.name)
-        if process is None or not process.running:
-            command = await asyncio.to_thread(server.prepare)
-            process = self.processes[server.name] = Process(command, self.folder / "logs" / f"{server.name}.log")
-            await process.start()
-        await wait_ready(process, server.probe, server.start_timeout_s)
+        try:
+            if process is None or not process.running:
+                command = await asyncio.to_thread(server.prepare)
+                process = self.processes[server.name] = Process(command, self.folder / "logs" / f"{server.name}.log")
+                await process.start()
+            give_up: float | None = None
+            while True:
+                try:
+                    return await wait_ready(process, server.probe, server.start_timeout_s)
+                except NotReady:
+                    give_up = give_up or time.monotonic() + PREDECESSOR_TIMEOUT_S
+                    if process.running or time.monotonic() > give_up or not _meets_predecessor(process):
+                        raise
+                await asyncio.sleep(PREDECESSOR_PAUSE_S)
+                await process.start()
+        except OSError as error:
+            raise CannotStart(f"{server.name} cannot be started in {self.folder}: {error}") from error
 
     async def stop(self) -> None:
         """Stop all in parallel."""
         await asyncio.gather(*(process.stop() for process in self.processes.values()))
+
+
+def _meets_predecessor(process: Process) -> bool:
+    said = process.last_words()
+    return any(words in said for words in PREDECESSOR)
 
 
 @asynccontextmanager

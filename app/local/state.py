@@ -43,6 +43,10 @@ def acquire(folder: Path) -> IO[str]:
 
     Raises AlreadyUp, ForeignFolder, UnusableFolder.
     """
+    if not str(folder).isprintable():  # a line break in postmaster.pid, or bytes that are no text to Java
+        raise UnusableFolder(
+            f"{str(folder)!r} cannot be the data folder (control characters): choose another with --data."
+        )
     if folder.is_dir() and any(folder.iterdir()) and not is_ours(folder):
         raise ForeignFolder(f"{folder} has other files in it: choose another folder with --data.")
     try:

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -18,18 +19,24 @@ from app.local import state
 from app.local.logs import Terminal
 from app.local.ports import Ports
 from app.local.problems import CannotStart
-from app.local.process import stop_left
+from app.local.process import forget_other_programs, stop_left
 from app.local.venue import ONE_OF_EACH, Venue
 from app.settings import ROLES
 from app.topics import WrongTopic
 
 DEFAULT_FOLDER = Path(".matchstream")
 NEEDED_BYTES = 2 * 1024**3
+NEEDED_FILES = 1_024
+"""Open files of one process; Kafka has the most: 150 at first, then 3 for each segment of a partition."""
 DOWN_TIMEOUT_S = 90.0
 
 
 class FullDisk(CannotStart):
     """Too little room for the servers' data."""
+
+
+class TooFewFiles(CannotStart):
+    """The system lets a process open too few files."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -90,15 +97,18 @@ def clean(arguments: Sequence[str]) -> int:
 
 async def _up(folder: Path, workers: dict[str, int], port: int | None) -> NoReturn:
     code = await _exit_code(folder, workers, port)
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
     os._exit(code)  # everything is stopped, and a thread that still downloads would keep us for long
 
 
 async def _exit_code(folder: Path, workers: dict[str, int], port: int | None) -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it retries what it complains of, as new topics settle
+    forget_other_programs()
     terminal = Terminal()
     stop, at_once = _stop_signals()
     try:
+        allow_files()
         with state.acquire(folder):
             check_space(folder)
             _stop_left(folder, terminal)
@@ -108,6 +118,9 @@ async def _exit_code(folder: Path, workers: dict[str, int], port: int | None) ->
             return await _run(venue, terminal, stop, at_once)
     except (CannotStart, WrongTopic) as problem:
         print(problem, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"The venue in {folder} cannot start: {error}", file=sys.stderr)
         return 1
 
 
@@ -160,6 +173,15 @@ def check_space(folder: Path, needed_bytes: int = NEEDED_BYTES) -> None:
         raise FullDisk(f"{folder} has {free / 1e9:.1f} GB left, {needed_bytes / 1e9:.1f} GB are needed: make room.")
 
 
+def allow_files(needed: int = NEEDED_FILES) -> None:
+    """Let this process and its children open that many files; raises TooFewFiles if the system forbids it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise TooFewFiles(f"A process may open {hard} files here, Kafka needs {needed}: try `ulimit -n {needed}`.")
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
 def _stop_left(folder: Path, terminal: Terminal) -> None:
     known = state.read(folder)
     if known and (left := stop_left([*known.processes.values()])):
@@ -175,8 +197,7 @@ async def _first_of(task: asyncio.Task[None], event: asyncio.Event) -> bool:
         task.result()
         return True
     task.cancel()
-    with contextlib.suppress(asyncio.CancelledError, CannotStart):
-        await task
+    await asyncio.gather(task, return_exceptions=True)  # what failed on the way to its end is of no interest now
     return False
 
 

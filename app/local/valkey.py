@@ -12,12 +12,11 @@ START_TIMEOUT_S = 20.0
 
 
 def prepare(folder: Path, port: int) -> Command:
-    """Say how to start it."""
+    """Say how to start it; its data go into the working directory, however that is spelled."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "bind": HOST,
         "port": str(port),
-        "dir": str(folder),
         "save": "",
         "appendonly": "yes",
         "appendfsync": "everysec",

@@ -18,6 +18,7 @@ from app.local.problems import CannotStart
 from app.local.process import Command, Process
 from app.local.servers import Servers
 from app.local.supervisor import Supervisor
+from app.local.upkeep import Upkeep
 from app.settings import ROLES
 from app.setup import prepare
 
@@ -64,6 +65,9 @@ class Venue:
         self.processes: dict[str, Process] = {}
         """The workers' processes by name, `matching-0`."""
         self._supervisor = Supervisor(say, self._remember) if supervised else None
+        self._upkeep = Upkeep(self.folder, say, self._remember_again)
+        self._keeping: asyncio.Task[None] | None = None
+        self._is_remembered = False
         self._env = dict(env or {})
         self._ready = False
 
@@ -93,6 +97,8 @@ class Venue:
     async def start_servers(self) -> None:
         """Start the servers only."""
         self._remember()
+        if self._supervisor:
+            self._keeping = asyncio.create_task(self._upkeep.run())
         await self.servers.start()
         for process in self.servers.processes.values():
             self._watch(process)
@@ -149,7 +155,8 @@ class Venue:
             "ROLE": role,
             "SLOT": str(slot),
             "WEB_PORT": str(self.ports.get(name)),
-            "APP_DATADIR": str(self.folder / "workers" / name),
+            # Faust takes braces for names of its settings.
+            "APP_DATADIR": str(self.folder / "workers" / name).replace("{", "{{").replace("}", "}}"),
             "PYTHONUNBUFFERED": "1",
         }
 
@@ -159,8 +166,7 @@ class Venue:
 
     async def stop(self) -> None:
         """Gateways first, then the other workers, then the servers; nothing is left."""
-        if self._supervisor:
-            await self._supervisor.release()
+        await self._let_go()
         first = [process for name, process in self.processes.items() if name.startswith(FIRST_TO_STOP)]
         await asyncio.gather(*(process.stop() for process in first))
         await asyncio.gather(*(process.stop() for process in self.processes.values()))
@@ -169,8 +175,7 @@ class Venue:
 
     async def kill_all(self) -> None:
         """SIGKILL for everything at once, as if the machine lost power; what is on disk stays as it is."""
-        if self._supervisor:
-            await self._supervisor.release()
+        await self._let_go()
         every = [*self.processes.values(), *self.servers.processes.values()]
         await asyncio.gather(*(process.kill() for process in every))
 
@@ -199,10 +204,24 @@ class Venue:
             self._supervisor.watch(process)
         self._remember()
 
+    async def _let_go(self) -> None:
+        if self._supervisor:
+            await self._supervisor.release()
+        if self._keeping:
+            self._keeping.cancel()
+
     def _remember(self) -> None:
         addresses = self.servers.env | {"gateway": self.url}
         processes = [*self.servers.processes.values(), *self.processes.values()]
-        state.write(self.folder, addresses, processes, self.ports.claimed, self._ready)
+        try:
+            state.write(self.folder, addresses, processes, self.ports.claimed, self._ready)
+            self._is_remembered = True
+        except OSError:  # a full disk: the upkeep tries again
+            self._is_remembered = False
+
+    def _remember_again(self) -> None:
+        if not self._is_remembered:
+            self._remember()
 
 
 async def _is_ready(session: aiohttp.ClientSession, url: str) -> bool:

@@ -28,7 +28,7 @@ def migrate(database_url: str) -> None:
         connection.execute(text(f"SELECT pg_advisory_lock({_LOCK})"))
         connection.commit()
         config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", str(MIGRATIONS))
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))  # a configparser's value
         command.upgrade(config, "head")
         connection.commit()
     engine.dispose()

