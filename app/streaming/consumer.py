@@ -15,7 +15,8 @@ from faust.types.tuples import ConsumerMessage
 
 from app.settings import broker_address
 from app.streaming.failpoints import reach
-from app.streaming.failstop import REVOKED_CODE, end_process
+from app.streaming.failstop import REVOKED_CODE, end_damaged, end_process
+from app.streaming.intact import DamagedLog
 
 REREAD_TIMEOUT_S = 30.0
 MAX_BATCH_RECORDS = 256  # bounds how long one batch keeps the event loop
@@ -87,6 +88,8 @@ class BatchConsumer(kafka_driver.Consumer):
             if topic in _start_positions:
                 try:
                     positions = await _start_positions[topic](frozenset(partitions))
+                except DamagedLog as damage:
+                    await end_damaged(damage)
                 except Exception as error:
                     end_process(f"where to begin in {topic} cannot be known", error)
                 await self._seek_topic(topic, positions)
@@ -112,7 +115,10 @@ class BatchConsumer(kafka_driver.Consumer):
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 - Faust gives the signature
         """Fetched records as batches. What arrives while the flow is stopped is dropped: a seek follows (recovery)."""
         await asyncio.sleep(max(_pace_s.values(), default=0.0))
-        records, active = await self._wait_next_records(timeout)
+        try:
+            records, active = await self._wait_next_records(timeout)
+        except DamagedLog as damage:
+            await end_damaged(damage)
         if not records or self.should_stop:
             return
         generation = self.app.consumer_generation_id
