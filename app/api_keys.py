@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from app.models.api_keys import ApiKey, decode_key, encode_key
+from app.models.undecodable import UNDECODABLE
 from app.topics import API_KEYS
 from app.unusable import pass_over
 
@@ -49,7 +49,7 @@ def apply(keys: dict[str, ApiKey], record: Any) -> str:
     if record.value is not None:
         try:
             key = decode_key(record.value)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNDECODABLE as error:
             pass_over(record.topic, record.partition, record.offset, f"it is no API key: {error}")
         else:
             if key.key_id == key_id:

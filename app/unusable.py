@@ -4,10 +4,14 @@ import logging
 
 from app import metrics
 
+MAX_SHOWN = 100  # bytes of a key
+NO_REPORT = "it is no report, and only matching writes here"
+
 _log = logging.getLogger(__name__)
 
 
-def pass_over(topic: str, partition: int, offset: int, why: str) -> None:
-    """Count and name a record."""
+def pass_over(topic: str, partition: int, which: int | bytes, why: str) -> None:
+    """Count and name a record by its offset, or by its key where the key is what counts."""
     metrics.unusable_records.labels(topic).inc()
-    _log.warning("%s[%d] has a record at offset %d that cannot be used: %s", topic, partition, offset, why)
+    where = f"at offset {which}" if isinstance(which, int) else f"with the key {which[:MAX_SHOWN]!r}"
+    _log.warning("%s[%d] has a record %s that cannot be used: %s", topic, partition, where, why)

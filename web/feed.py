@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from time import monotonic
+from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -12,11 +13,12 @@ from app.matching.words import Outcome, Side
 from app.metrics import lag
 from app.models.http import trade_answer
 from app.models.identity import instrument_tag
-from app.models.reports import ExecutionReport, decode_report
+from app.models.reports import ExecutionReport, read_report
 from app.models.snapshots import State
 from app.progress import Progress, Verdict
 from app.streaming.failstop import end_process
 from app.topics import EXECUTIONS, ORDERS
+from app.unusable import NO_REPORT, pass_over
 from tables.changelog import Damaged, OtherLog
 from tables.readers import starts
 from web import metrics
@@ -54,6 +56,8 @@ class Feed:
         self._tags: dict[bytes, str] = {}
         self._changed_depths: set[Market] = set()
         self._matched = 0
+        self.reported: dict[int, int] = {}
+        """The last command of each partition of `orders` of which this gateway knows the report."""
         self.markets: dict[str, Market] = {}
         self.orders = RecentOrders()
         self.expectations = Expectations()
@@ -80,7 +84,7 @@ class Feed:
                     for start in range(0, len(records), MAX_APPLIED_AT_ONCE):
                         await asyncio.sleep(0)
                         for record in records[start : start + MAX_APPLIED_AT_ONCE]:
-                            self._apply(decode_report(record.value))
+                            self._apply_record(record)
                     self._positions[tp] = records[-1].offset + 1
                 self._note_progress()
         finally:
@@ -92,6 +96,7 @@ class Feed:
             async for start in starts(self._broker, len(self._topic_partitions)):
                 for state in start.states:
                     self._begin_with(state)
+                self.reported[start.partition] = max((state.offset for state in start.states), default=0)
                 self._positions[self._topic_partitions[start.partition]] = start.position
                 if start.states:
                     found = len(start.states), start.position
@@ -146,6 +151,14 @@ class Feed:
             if monotonic() - since > GAP_ALARM_S:
                 _log.error("%s: the report with seq %d is missing", name, missing[name])
                 self._gap_since[name] = monotonic()
+
+    def _apply_record(self, record: Any) -> None:
+        report = read_report(record.value)
+        if report is None:
+            pass_over(record.topic, record.partition, record.offset, NO_REPORT)
+        else:
+            self.reported[record.partition] = max(self.reported[record.partition], report.offset)
+            self._apply(report)
 
     def _apply(self, report: ExecutionReport) -> None:
         verdict = self._progress.accept(report.instrument, report.seq)

@@ -14,6 +14,7 @@ from msgspec import Struct
 from app.matching.identities import Block
 from app.matching.rejections import RejectionsState
 from app.matching.states import BookState
+from app.models.undecodable import UNDECODABLE
 
 # Raised whenever a state is written differently; chunk size and encoding are part of it.
 FORMAT_VERSION = 1
@@ -99,10 +100,13 @@ def state_hash(state: State) -> str:
 
 
 def _joined(count: int, chunk: Callable[[int], bytes | None]) -> bytes:
-    chunks = [chunk(number) for number in range(count)]
-    if None in chunks:
-        raise DamagedSnapshot(f"chunk {chunks.index(None)} of {count} is missing")
-    return b"".join(piece for piece in chunks if piece is not None)
+    chunks: list[bytes] = []
+    while len(chunks) < count:
+        piece = chunk(len(chunks))
+        if piece is None:
+            raise DamagedSnapshot(f"chunk {len(chunks)} of {count} is missing")
+        chunks.append(piece)
+    return b"".join(chunks)
 
 
 def _seal(payload: bytes) -> bytes:
@@ -123,5 +127,5 @@ def _digest(payload: bytes) -> bytes:
 def _read(decode: Callable[[bytes], T], payload: bytes) -> T:
     try:
         return decode(payload)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise DamagedSnapshot(str(error)) from error
