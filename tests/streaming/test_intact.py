@@ -143,27 +143,31 @@ async def all_of(consumer: AIOKafkaConsumer, topic: str) -> list[READ]:
         await consumer.stop()
 
 
+def with_a_tail(body: bytes) -> bytes:
+    return gzip.compress(bytes(body)) + b"tail"
+
+
+def with_a_name_in_latin_1(body: bytes) -> bytes:
+    return gzip.compress(bytes(body).replace(b"cafe", b"caf\xe9"))
+
+
+SPOILERS = (with_a_tail, with_a_name_in_latin_1)
+"""Instead of aiokafka's gzip: what Kafka accepts of a record with the header `cafe`, and aiokafka does not read."""
+
+
 async def test_what_kafka_takes_is_read(servers: Servers, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every codec; and two batches that Kafka accepts and aiokafka does not: gzip with a tail, a header in Latin-1."""
     wanted: list[READ] = []
     for codec in (None, *CODECS):
         offset = await send(servers, topic, codec, key=b"k", value=b"v" * 1_000, headers=[("a", b"1"), ("", b"")])
         wanted.append((offset, b"k", b"v" * 1_000))
-    for spoil in (_with_a_tail, _with_a_name_in_latin_1):
+    for spoil in SPOILERS:
         monkeypatch.setattr(sys.modules[DefaultRecordBatch.__module__], "gzip_encode", spoil)
         wanted.append((await send(servers, topic, "gzip", value=b"v", headers=[("cafe", b"")]), None, UNREADABLE))
     wanted.append((await send(servers, topic, None, key=b"k", value=None), b"k", None))
 
     assert await all_of(new_reader(servers.broker), topic) == wanted
     assert await all_of(new_consumer(servers.broker), topic) == wanted
-
-
-def _with_a_tail(body: bytes) -> bytes:
-    return gzip.compress(bytes(body)) + b"tail"
-
-
-def _with_a_name_in_latin_1(body: bytes) -> bytes:
-    return gzip.compress(bytes(body).replace(b"cafe", b"caf\xe9"))
 
 
 async def test_a_flipped_bit_on_the_disk_is_named_with_its_place(servers: Servers, topic: str) -> None:
