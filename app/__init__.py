@@ -23,9 +23,11 @@ from app.streaming.assignor import SlotAssignor
 from app.streaming.connections import know_closed_connections
 from app.streaming.consumer import BatchConsumer
 from app.streaming.failstop import end_process
+from app.streaming.intact import read_intact
 from app.streaming.recovery import OrderedTableManager
 from app.streaming.version import UnknownFaust, require_known_faust
 from app.streaming.watchdog import watch
+from app.topics import DENSE
 from app.topology import MODULES
 
 try:
@@ -35,6 +37,7 @@ except WrongSetting as wrong:
 
 kafka_driver.Transport.Consumer = BatchConsumer
 know_closed_connections()
+read_intact(DENSE)
 
 if settings.role == "gateway":
     # Twice as many requests a second; Faust's option --loop does the same. The CLI makes the loop after this.

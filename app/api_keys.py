@@ -1,17 +1,16 @@
 """API keys in their topic, for the command line: read them all, keep one, revoke one."""
 
-import logging
+from typing import Any
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from app.models.api_keys import ApiKey, decode_key, encode_key
+from app.models.undecodable import UNDECODABLE
 from app.topics import API_KEYS
+from app.unusable import pass_over
 
 PARTITION = TopicPartition(API_KEYS.name, 0)
 READ_TIMEOUT_MS = 1_000
-
-_log = logging.getLogger(__name__)
 
 
 async def keep(broker: str, key: ApiKey) -> None:
@@ -34,22 +33,30 @@ async def read(broker: str) -> dict[str, ApiKey]:
         end = (await consumer.end_offsets([PARTITION]))[PARTITION]
         while await consumer.position(PARTITION) < end:
             for record in (await consumer.getmany(timeout_ms=READ_TIMEOUT_MS)).get(PARTITION, []):
-                apply(keys, record.key, record.value)
+                apply(keys, record)
     finally:
         await consumer.stop()
     return keys
 
 
-def apply(keys: dict[str, ApiKey], key: bytes, value: bytes | None) -> None:
-    """Take in the next record of the topic. One that is no key opens nothing, nor does the key that it was about."""
-    key_id = key.decode("utf-8", "replace")
+def apply(keys: dict[str, ApiKey], record: Any) -> str:
+    """Take in the next record of the topic; the id that it is about, "" if it is about none.
+
+    One that is no key opens nothing, nor does the key that it was about.
+    """
+    key_id = (record.key or b"").decode("utf-8", "replace")
     keys.pop(key_id, None)
-    if value is None:
-        return
-    try:
-        keys[key_id] = decode_key(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        _log.warning("a record of %s is no API key", API_KEYS.name)
+    if record.value is not None:
+        try:
+            key = decode_key(record.value)
+        except UNDECODABLE as error:
+            pass_over(record.topic, record.partition, record.offset, f"it is no API key: {error}")
+        else:
+            if key.key_id == key_id:
+                keys[key_id] = key
+            else:
+                pass_over(record.topic, record.partition, record.offset, "its key is not the id of its API key")
+    return key_id
 
 
 async def _write(broker: str, key_id: str, value: bytes | None) -> None:

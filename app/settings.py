@@ -11,7 +11,9 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import faust
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from app.models.api_keys import MAX_RATE, MIN_RATE
 
 Role = Literal["matching", "gateway", "recording"]
 ROLES: tuple[Role, ...] = ("matching", "recording", "gateway")
@@ -55,7 +57,7 @@ class Settings(BaseModel):
     auth_off_beyond_loopback: bool = False
     """A gateway with auth off that others can reach does not start, unless this says that it is meant."""
 
-    rate_limit: float | None = Field(default=None, ge=0)
+    rate_limit: float | None = None
     """Requests a second of each API key without a rate of its own, or of each address with auth off; a batch counts
     its orders; 0: no limit. Default: none on loopback, else web/limits.py: DEFAULT_RATE."""
 
@@ -64,6 +66,13 @@ class Settings(BaseModel):
 
     drain_s: float = Field(default=0.0, ge=0, le=60)
     """How long a gateway that was told to stop says `not ready` before it closes: balancers look every few seconds."""
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _is_a_rate(cls, rate: float | None) -> float | None:
+        if rate in (None, 0) or MIN_RATE <= rate <= MAX_RATE:
+            return rate
+        raise ValueError(f"0 for no limit, or {MIN_RATE:g} to {MAX_RATE:,.0f} requests a second")
 
 
 def load(file: Path | None = None) -> tuple[Settings, dict[str, Any]]:

@@ -102,6 +102,8 @@ API_KEYS = TopicSpec(
     partitions=1,
 )
 TOPICS = (ORDERS, EXECUTIONS, TRADES, BOOKS_CHANGELOG, API_KEYS)
+DENSE = frozenset(spec.name for spec in TOPICS if spec.config["cleanup.policy"] == "delete")
+"""The topics from which Kafka compacts nothing away: each batch begins where the one before it ends."""
 
 
 async def create(broker: str, partitions: int, replication_factor: int = 1) -> None:

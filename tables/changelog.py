@@ -13,9 +13,12 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
+from app.models.undecodable import UNDECODABLE
+
 MANIFEST = "_manifest"
 MAX_PARSED = 8_192  # keys that are remembered, taken apart: each checkpoint looks at all live ones
-_KEY = re.compile(rb"(?P<name>[^@#/]+)(@(?P<offset>\d+)(/(?P<chunk>\d+))?|#(?P<block>\d+))")
+# No longer number is an offset, and Python would not even read one of 5,000 digits.
+_KEY = re.compile(rb"(?P<name>[A-Za-z0-9._:-]+)(@(?P<offset>\d{1,19})(/(?P<chunk>\d{1,19}))?|#(?P<block>\d{1,19}))")
 Offset = Annotated[int, Meta(ge=0)]
 
 
@@ -68,6 +71,7 @@ class Loaded(NamedTuple):
 
     `executions` is where the reports begin of subjects that have no snapshot.
     `records` are the manifest, snapshots and blocks that this was made of, as they are.
+    `unusable` are keys of records that somebody else wrote: nothing that is promised needs them.
     """
 
     floor: int
@@ -78,6 +82,7 @@ class Loaded(NamedTuple):
     keys: frozenset[bytes]
     fence: Fence
     records: dict[bytes, bytes]
+    unusable: tuple[bytes, ...]
 
     @property
     def first_report(self) -> int:
@@ -150,7 +155,8 @@ def interpret(latest: Mapping[bytes, bytes], codec: Codec, log_id: str, fence: F
     start = {name: named[name].executions if name in named else executions for name in states}
     loaded = {name: Named(state.offset, state.seq, start[name]) for name, state in states.items()}
     live = dict(_live(latest, floor, states))
-    return Loaded(floor, executions, loaded, states, blocks, frozenset(latest), fence, live)
+    unusable = tuple(_unusable(latest, floor, states))
+    return Loaded(floor, executions, loaded, states, blocks, frozenset(latest), fence, live, unusable)
 
 
 def obsolete(
@@ -172,20 +178,27 @@ def obsolete(
 
 
 def _newest_manifest(latest: Mapping[bytes, bytes], log_id: str) -> tuple[int, int, dict[str, Named]]:
-    keys = [(key.offset, text) for text in latest if (key := parse(text)) and key.name == MANIFEST]
-    if not keys:
+    """The greatest manifest that can be read: ours is, so what lies above it is not ours."""
+    floors = sorted((key.offset or 0 for text in latest if (key := parse(text)) and key.name == MANIFEST), reverse=True)
+    manifest = next((found for floor in floors if (found := _manifest(latest, floor))), None)
+    if manifest is None:
+        if floors:
+            raise Damaged(f"the manifest {manifest_key(floors[0]).decode()} cannot be read")
         return 0, 0, {}
-    _, newest = max(keys, key=lambda pair: pair[0] or 0)
-    try:
-        manifest = decode_manifest(latest[newest])
-    except msgspec.MsgspecError as error:
-        raise Damaged(f"the manifest {newest.decode()} cannot be read: {error}") from error
     if manifest.log_id != log_id:
         raise OtherLog(
             f"the books are those of another orders log ({manifest.log_id}, this is {log_id}): the topics were "
             "recreated or mixed; restore those that belong together, or remove all of them and the database"
         )
     return manifest.floor, manifest.executions, {name: Named(*three) for name, three in manifest.named.items()}
+
+
+def _manifest(latest: Mapping[bytes, bytes], floor: int) -> Manifest | None:
+    try:
+        manifest = decode_manifest(latest.get(manifest_key(floor), b""))
+    except UNDECODABLE:
+        return None
+    return manifest if manifest.floor == floor else None
 
 
 def newest_states(latest: Mapping[bytes, bytes], codec: Codec) -> dict[str, Any]:
@@ -227,6 +240,18 @@ def _live(latest: Mapping[bytes, bytes], floor: int, states: Mapping[str, Any]) 
             is_live = key.offset == states[key.name].offset
         if is_live:
             yield text, value
+
+
+def _unusable(latest: Mapping[bytes, bytes], floor: int, states: Mapping[str, Any]) -> Iterator[bytes]:
+    """Keys that are none of ours, and manifests and snapshots above the newest that can be used."""
+    for text in latest:
+        key = parse(text)
+        if key is None:
+            yield text
+        elif key.offset is not None and key.chunk is None:
+            newest = floor if key.name == MANIFEST else states[key.name].offset if key.name in states else -1
+            if key.offset > newest:
+                yield text
 
 
 def _blocks(latest: Mapping[bytes, bytes], codec: Codec, name: str, state: Any) -> dict[int, Any]:

@@ -1,7 +1,7 @@
 """The logs around one partition, as the recovery protocol needs them: ends, a changelog reader, acknowledged writes."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from app.streaming.failpoints import reach
 from app.streaming.outbox import Outbox
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS
+from app.unusable import pass_over
 from tables.changelog import Damaged
 from tables.checkpoint import Record
 
@@ -64,8 +65,14 @@ class KafkaLogs:
             reach("loading")
             reached = await consumer.position(tp)
             if records or reached >= end:
-                return [(record.key, record.value) for record in records], reached
+                # Kafka compacts no record without a key: this one is an unreadable batch.
+                return [(record.key, record.value) for record in records if record.key is not None], reached
         raise Damaged(f"{tp.topic}/{tp.partition} ends at {end}, but nothing can be read after {position}")
+
+    def pass_over(self, keys: Iterable[bytes]) -> None:
+        """Count and name records of the changelog that somebody else wrote."""
+        for key in keys:
+            pass_over(BOOKS_CHANGELOG.name, self._partition, key, "no worker wrote it, and nothing refers to it")
 
     async def _end_of(self, topic: str) -> int:
         tp = TopicPartition(topic, self._partition)

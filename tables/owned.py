@@ -55,6 +55,7 @@ class OwnedPartition:
             end_process(f"state damaged, run `faust -A app rebuild`: {damage}")
         except CannotGoOn as reason:
             end_process(str(reason))
+        logs.pass_over(loaded.unusable)
         subjects = Subjects(partition, log_id)
         subjects.restore(loaded)
         ports = PartitionPorts(number, outbox, logs, show)

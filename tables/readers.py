@@ -40,6 +40,7 @@ async def _start(reader: AIOKafkaConsumer, number: int, log_id: str) -> Start:
     # Complete id blocks are needed to match, not to read: they must be there, whatever is in them.
     loaded = await load(logs, codec(log_id)._replace(block=_unread), log_id)
     logs.close()
+    logs.pass_over(loaded.unusable)
     first, end = await logs.bounds_of(EXECUTIONS.name)
     if not first <= loaded.first_report <= end:
         raise Damaged(f"executions/{number} has {first}..{end}, the manifest continues at {loaded.first_report}")

@@ -13,6 +13,7 @@ from app.engine import Partition
 from app.groups import committed
 from app.matching.identities import BLOCK
 from app.models.snapshots import DamagedSnapshot, State, block_payload, decode_state, encode_block
+from app.models.undecodable import UNDECODABLE
 from app.topics import ORDERS
 from app.verification.effective import difference
 from app.verification.findings import Findings
@@ -166,7 +167,7 @@ class ChangelogStates:
     def _manifest(self, text: bytes, value: bytes) -> Manifest | None:
         try:
             return decode_manifest(value)
-        except msgspec.MsgspecError as error:
+        except UNDECODABLE as error:
             self._complain(f"{text.decode()} cannot be read: {error}")
             return None
 

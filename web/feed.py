@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from time import monotonic
+from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -13,11 +14,12 @@ from app.matching.words import Outcome, Side
 from app.metrics import lag
 from app.models.http import trade_answer
 from app.models.identity import instrument_tag
-from app.models.reports import ExecutionReport, decode_report
+from app.models.reports import ExecutionReport, read_report
 from app.models.snapshots import State
 from app.progress import Progress, Verdict
 from app.streaming.failstop import end_process
 from app.topics import EXECUTIONS, ORDERS, WrongTopic, all_genesis
+from app.unusable import NO_REPORT, pass_over
 from tables.changelog import Damaged, OtherLog
 from tables.readers import starts
 from web import metrics
@@ -52,11 +54,12 @@ class Feed:
         self._gap_since: dict[str, float] = {}
         self._goals: dict[TopicPartition, int] = {}
         self._positions: dict[TopicPartition, int] = {}
-        self._reported_offsets = dict.fromkeys(range(partitions), 0)
         self._lags = {tp: lag.labels("gateway", tp.partition) for tp in self._topic_partitions}
         self._tags: dict[bytes, str] = {}
         self._changed_depths: set[Market] = set()
         self._matched = 0
+        self.reported = dict.fromkeys(range(partitions), 0)
+        """The last command of each partition of `orders` of which this gateway knows the report."""
         self.markets: dict[str, Market] = {}
         self.orders = RecentOrders()
         self.reports = RecentReports()
@@ -75,7 +78,7 @@ class Feed:
 
     def reported_below(self, instrument: str) -> int:
         """The offset in the instrument's partition of `orders` below which every report has been applied here."""
-        return self._reported_offsets[partition_of(instrument, len(self._topic_partitions))] + 1
+        return self.reported[partition_of(instrument, len(self._topic_partitions))] + 1
 
     async def run(self) -> None:
         """Begin with the newest snapshots, and follow the topic until cancelled."""
@@ -90,9 +93,7 @@ class Feed:
                     for start in range(0, len(records), MAX_APPLIED_AT_ONCE):
                         await asyncio.sleep(0)
                         for record in records[start : start + MAX_APPLIED_AT_ONCE]:
-                            report = decode_report(record.value)
-                            self._apply(report)
-                        self._reported_offsets[tp.partition] = max(self._reported_offsets[tp.partition], report.offset)
+                            self._apply_record(record)
                     self._positions[tp] = records[-1].offset + 1
                 self._note_progress()
         finally:
@@ -106,7 +107,7 @@ class Feed:
             async for start in starts(self._broker, {number: each.log_id for number, each in genesis.items()}):
                 for state in start.states:
                     self._begin_with(state)
-                    self._reported_offsets[start.partition] = max(self._reported_offsets[start.partition], state.offset)
+                self.reported[start.partition] = max((state.offset for state in start.states), default=0)
                 self._positions[self._topic_partitions[start.partition]] = start.position
                 if start.states:
                     found = len(start.states), start.position
@@ -161,6 +162,14 @@ class Feed:
             if monotonic() - since > GAP_ALARM_S:
                 _log.error("%s: the report with seq %d is missing", name, missing[name])
                 self._gap_since[name] = monotonic()
+
+    def _apply_record(self, record: Any) -> None:
+        report = read_report(record.value)
+        if report is None:
+            pass_over(record.topic, record.partition, record.offset, NO_REPORT)
+        else:
+            self.reported[record.partition] = max(self.reported[record.partition], report.offset)
+            self._apply(report)
 
     def _apply(self, report: ExecutionReport) -> None:
         verdict = self._progress.accept(report.instrument, report.seq)

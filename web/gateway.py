@@ -20,6 +20,7 @@ from web.hub import Hub
 from web.idempotency import Idempotency
 from web.keyring import Keyring
 from web.log import LogReader
+from web.matching import Matching
 from web.order_log import OrderLog
 from web.outgoing import Outgoing
 from web.pending import Pending
@@ -42,6 +43,7 @@ class Gateway:
         self.log = LogReader(broker, partitions)
         self.idempotency = Idempotency(settings.redis_url)
         self.history = History(settings.database_url)
+        self.matching = Matching(broker, partitions, self.feed.reported, lambda: self.feed.is_ready)
         self.keyring = Keyring(broker, default_rate()) if settings.auth == "keys" else None
 
     @property
@@ -71,7 +73,7 @@ async def run_gateway(web_app: web.Application) -> AsyncIterator[None]:
     gateway = web_app[GATEWAY] = Gateway()
     await gateway.outgoing.start()
     gc.set_threshold(*GC_THRESHOLDS)
-    parts = (gateway.feed, gateway.order_log, gateway.keyring)
+    parts = (gateway.feed, gateway.matching, gateway.order_log, gateway.keyring)
     tasks = [asyncio.create_task(fail_stop(part.run)()) for part in parts if part is not None]
     yield
     await gateway.outgoing.stop()

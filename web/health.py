@@ -1,12 +1,14 @@
-"""Whether a gateway lives and may be given requests: Kafka and the feed decide, Postgres and Valkey only degrade."""
+"""Whether a gateway lives and may be given requests: Kafka, the feed and matching decide, the rest only degrades."""
 
 import asyncio
 
 from aiohttp import web
 
 from app.postgres import HistoryUnavailable
+from app.streaming.failstop import damaged_log
 from web.answers import RETRY_SOON, answer
 from web.gateway import GATEWAY, Gateway
+from web.matching import Matching
 
 
 async def healthz(request: web.Request) -> web.StreamResponse:
@@ -23,14 +25,24 @@ async def readyz(request: web.Request) -> web.StreamResponse:
     checks = {
         "gateway": "stopping" if gateway.outgoing.is_closing else "ok",
         "kafka": "ok" if reachable else "away: orders are refused",
-        "feed": "ok" if gateway.feed.is_ready else "catching up",
+        "feed": damaged_log() or ("ok" if gateway.feed.is_ready else "catching up"),
+        "matching": _matching(gateway.matching),
         "keys": _keys(gateway),
         "postgres": "ok" if postgres else "away: history answers 503, order entry and books go on",
         "valkey": "ok" if valkey else "away: repeats are recognised by gateways' memory and the engine",
     }
-    if not (reachable and gateway.is_ready):
+    if not (reachable and gateway.is_ready) or gateway.matching.is_dead or damaged_log():
         return answer({"status": "not ready", **checks}, 503, RETRY_SOON)
-    return answer({"status": "ready" if postgres and valkey else "degraded", **checks})
+    is_whole = postgres and valkey and not gateway.matching.waiting
+    return answer({"status": "ready" if is_whole else "degraded", **checks})
+
+
+def _matching(matching: Matching) -> str:
+    """In words; orders of the other partitions are matched unless it says that none is."""
+    sentences = [matching.waiting[number] for number in sorted(matching.waiting)]
+    if not sentences:
+        return "ok"
+    return "; ".join(["no order is matched" if matching.is_dead else "some orders are not matched", *sentences])
 
 
 def _keys(gateway: Gateway) -> str:

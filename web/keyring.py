@@ -44,7 +44,7 @@ class Keyring:
                 # Where records were compacted away the position moves on without any.
                 self.is_ready = self.is_ready or await consumer.position(partition) >= end
                 for record in (await consumer.getmany(timeout_ms=FETCH_MAX_WAIT_MS)).get(partition, []):
-                    self._apply(record.key, record.value)
+                    self._apply(record)
         finally:
             await consumer.stop()
 
@@ -73,9 +73,8 @@ class Keyring:
             timer.cancel()
             holders.discard(task)
 
-    def _apply(self, raw_key: bytes, value: bytes | None) -> None:
-        api_keys.apply(self._keys, raw_key, value)
-        key_id = raw_key.decode("utf-8", "replace")
+    def _apply(self, record: Any) -> None:
+        key_id = api_keys.apply(self._keys, record)
         for task in self._holders.pop(key_id, ()):
             task.cancel()
         key, _ = self._keys.get(key_id), self._buckets.pop(key_id, None)

@@ -21,6 +21,9 @@ websocket_clients = Gauge("websocket_clients", "Connected WebSocket clients.")
 websocket_dropped = Counter("websocket_dropped_total", "Clients closed because they read too slowly.")
 unauthorized = Counter("unauthorized_total", "Requests without a valid API key.")
 rate_limited = Counter("rate_limited_total", "Requests refused because their caller had made too many.")
+matching_waits = Gauge(
+    "matching_waits_partitions", "Partitions of orders with commands that nobody has matched for long: web/matching.py."
+)
 http_connections = Gauge("http_connections", "Open connections to this process.")
 http_refused = Counter("http_connections_refused_total", "Connections ended, by why: surplus, head, request.", ["why"])
 

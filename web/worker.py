@@ -6,6 +6,8 @@ import orjson
 from aiohttp import web
 
 from app import app, settings
+from app.streaming.failstop import damaged_log
+from app.streaming.watchdog import standing_still
 from web.metrics import metrics
 from web.routes import Route, serve_routes
 
@@ -16,9 +18,11 @@ async def healthz(request: web.Request) -> web.StreamResponse:
 
 
 async def readyz(request: web.Request) -> web.StreamResponse:
-    """200 once partitions are assigned and what belongs to them is loaded."""
-    ready = app.tables.actives_ready and not app.rebalancing
-    return _answer({"status": "ready" if ready else "not ready", "role": settings.role}, 200 if ready else 503)
+    """200 once partitions are assigned and what belongs to them is loaded, and while they get on."""
+    is_assigned = app.tables.actives_ready and not app.rebalancing
+    waits_for = damaged_log() or (standing_still() if is_assigned else "its partitions")
+    body = {"status": "not ready" if waits_for else "ready", "role": settings.role}
+    return _answer(body | ({"why": waits_for} if waits_for else {}), 503 if waits_for else 200)
 
 
 ROUTES = (

@@ -11,7 +11,7 @@ import msgspec
 
 from app import api_keys, app
 from app.commands.gateway import fail
-from app.models.api_keys import ApiKey, KeyRole, new_key
+from app.models.api_keys import MAX_RATE, MIN_RATE, ApiKey, KeyRole, new_key
 from app.models.commands import Identifier
 from app.models.http import InvalidTime, milliseconds, rfc3339
 from app.settings import broker_address
@@ -22,7 +22,7 @@ json_option = cli.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @app.command(
     cli.option("--client-id", required=True, help="Whose orders the key is about."),
     cli.option("--role", type=click.Choice([role.value for role in KeyRole]), required=True),
-    cli.option("--rate", type=click.FloatRange(0, min_open=True), help="Requests a second (default: the setting's)."),
+    cli.option("--rate", type=float, help="Requests a second (default: the setting's)."),
     cli.option("--expires", help="When it ends, as 2027-01-31 or 2027-01-31T12:00:00Z (default: never)."),
     json_option,
 )
@@ -31,7 +31,7 @@ async def create_key(
 ) -> None:
     """Make an API key and print it: it is shown this once, only its hash is kept."""
     now_ms = time_ns() // 1_000_000
-    made = new_key(_client_id(client_id), KeyRole(role), now_ms, rate, _expiry(expires, now_ms))
+    made = new_key(_client_id(client_id), KeyRole(role), now_ms, _rate(rate), _expiry(expires, now_ms))
     await api_keys.keep(_broker(), made.kept)
     click.echo(json.dumps({"key": made.text, **_row(made.kept)}) if as_json else made.text)
 
@@ -76,15 +76,19 @@ def _client_id(text: str) -> str:
         fail("a client id is 1 to 64 of A-Z a-z 0-9 . _ : -")
 
 
+def _rate(rate: float | None) -> float | None:
+    if rate is not None and not MIN_RATE <= rate <= MAX_RATE:  # which also refuses NaN
+        fail(f"--rate {rate:g} is no rate: from {MIN_RATE:g} to {MAX_RATE:,.0f} requests a second")
+    return rate
+
+
 def _expiry(text: str | None, now_ms: int) -> int | None:
     if text is None:
         return None
     try:
         expires_at = milliseconds(datetime.fromisoformat(text))
-    except InvalidTime as error:
-        fail(f"{text!r} {error}")
-    except ValueError:
-        fail(f"{text!r} is no time: write 2027-01-31 or 2027-01-31T12:00:00Z")
+    except (InvalidTime, ValueError):
+        fail(f"{text!r} is no time from 1970 to 9999: write 2027-01-31 or 2027-01-31T12:00:00Z")
     if expires_at is None or expires_at <= now_ms:
         fail(f"{text} is over already")
     return expires_at

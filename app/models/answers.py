@@ -243,6 +243,7 @@ class Readiness(Struct):
     gateway: str
     kafka: str
     feed: str
+    matching: str
     keys: str
     postgres: str
     valkey: str

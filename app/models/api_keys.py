@@ -8,16 +8,24 @@ import secrets
 from enum import StrEnum
 from hashlib import sha256
 from hmac import compare_digest
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from app.models.commands import Identifier
+from app.models.http import LARGEST_TIME_MS
 
 PREFIX = "ms"
 ID_BYTES = 6
 SECRET_BYTES = 32
+MIN_RATE, MAX_RATE = 0.001, 1_000_000.0
+"""Requests a second: one in a quarter of an hour, and more than a gateway can answer."""
+
+KeyId = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{{2 * ID_BYTES}}}$(?!\n)")]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+Rate = Annotated[float, Meta(ge=MIN_RATE, le=MAX_RATE)]
+Time = Annotated[int, Meta(ge=0, le=LARGEST_TIME_MS)]
 
 
 class KeyRole(StrEnum):
@@ -43,13 +51,13 @@ _RANKS = {role: rank for rank, role in enumerate(KeyRole)}
 class ApiKey(Struct, frozen=True):
     """A key as it is kept: times in ms, `rate` in requests a second (None: as the gateway's setting says)."""
 
-    key_id: str
-    digest: str
+    key_id: KeyId
+    digest: Digest
     client_id: Identifier
     role: KeyRole
-    created_at: int
-    rate: float | None = None
-    expires_at: int | None = None
+    created_at: Time
+    rate: Rate | None = None
+    expires_at: Time | None = None
 
     def opens_for(self, presented: str) -> bool:
         """Whether this is the key that was presented; takes as long for any other."""

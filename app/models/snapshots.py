@@ -15,6 +15,7 @@ from app.matching.identities import Block
 from app.matching.rejections import RejectionsState
 from app.matching.states import BookState
 from app.models.commands import without_later_defaults
+from app.models.undecodable import UNDECODABLE
 
 # Raised whenever a state is written differently; chunk size and encoding are part of it.
 FORMAT_VERSION = 1
@@ -111,10 +112,13 @@ def _body(state: State) -> bytes:
 
 
 def _joined(count: int, chunk: Callable[[int], bytes | None]) -> bytes:
-    chunks = [chunk(number) for number in range(count)]
-    if None in chunks:
-        raise DamagedSnapshot(f"chunk {chunks.index(None)} of {count} is missing")
-    return b"".join(piece for piece in chunks if piece is not None)
+    chunks: list[bytes] = []
+    while len(chunks) < count:
+        piece = chunk(len(chunks))
+        if piece is None:
+            raise DamagedSnapshot(f"chunk {len(chunks)} of {count} is missing")
+        chunks.append(piece)
+    return b"".join(chunks)
 
 
 def _seal(payload: bytes) -> bytes:
@@ -135,5 +139,5 @@ def _digest(payload: bytes) -> bytes:
 def _read(decode: Callable[[bytes], T], payload: bytes) -> T:
     try:
         return decode(payload)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise DamagedSnapshot(str(error)) from error

@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 
 from app import metrics
 from app.models.identity import NO_SECRET
-from app.models.reports import decode_report
+from app.models.reports import read_report
 from app.postgres.rows import Rows
 from app.postgres.sink import Run, Sink
 from app.postgres.statements import Statement, statements
 from app.progress import Progress, Verdict
+from app.unusable import NO_REPORT, pass_over
 
 MAX_REPORTS = 4_000  # in one transaction; the batch that reaches it is the last
 MAX_BYTES = 16 * 1024 * 1024
@@ -76,7 +77,7 @@ class Recorder:
     async def append(self, partition: int, records: Iterable[Any], acknowledge: Callable[[], None]) -> None:
         """Take in fetched records; `acknowledge` is called once they are written. Waits while there is no room.
 
-        Raises UnexpectedRecords, and msgspec's errors for a record that is no report.
+        A record that is no report is passed over. Raises UnexpectedRecords, and what read_report raises.
         """
         async with self._changed:
             await self._changed.wait_for(lambda: not self._gathering.is_full)
@@ -136,8 +137,11 @@ class Recorder:
                 raise UnexpectedRecords(f"partition {partition}: {record.offset} came, {expected} was next")
             expected = record.offset + 1
             gathering.reports += 1
-            gathering.bytes += len(record.value)
-            report = decode_report(record.value)
+            gathering.bytes += len(record.value or b"")
+            report = read_report(record.value)
+            if report is None:
+                pass_over(record.topic, partition, record.offset, NO_REPORT)
+                continue
             verdict = progress.accept(report.instrument, report.seq)
             if verdict is Verdict.NEXT:
                 gathering.rows.add(report)

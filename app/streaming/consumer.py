@@ -15,7 +15,8 @@ from faust.types.tuples import ConsumerMessage
 
 from app.settings import broker_address
 from app.streaming.failpoints import reach
-from app.streaming.failstop import REVOKED_CODE, end_process
+from app.streaming.failstop import REVOKED_CODE, end_damaged, end_process
+from app.streaming.intact import DamagedLog
 
 REREAD_TIMEOUT_S = 30.0
 MAX_BATCH_RECORDS = 256  # bounds how long one batch keeps the event loop
@@ -87,6 +88,8 @@ class BatchConsumer(kafka_driver.Consumer):
             if topic in _start_positions:
                 try:
                     positions = await _start_positions[topic](frozenset(partitions))
+                except DamagedLog as damage:
+                    await end_damaged(damage)
                 except Exception as error:
                     end_process(f"where to begin in {topic} cannot be known", error)
                 await self._seek_topic(topic, positions)
@@ -104,6 +107,12 @@ class BatchConsumer(kafka_driver.Consumer):
             self._read_offset[tp] = None
             self._committed_offset[tp] = offset or None
 
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Raise no alarm of Faust's: app/streaming/watchdog.py watches the topics that are read.
+
+        Faust would report the changelog as not read, which is so by design, and a partition without commands as slow.
+        """
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         committed = bool(await super()._commit(offsets))
         reach("after-commit")
@@ -112,7 +121,10 @@ class BatchConsumer(kafka_driver.Consumer):
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 - Faust gives the signature
         """Fetched records as batches. What arrives while the flow is stopped is dropped: a seek follows (recovery)."""
         await asyncio.sleep(max(_pace_s.values(), default=0.0))
-        records, active = await self._wait_next_records(timeout)
+        try:
+            records, active = await self._wait_next_records(timeout)
+        except DamagedLog as damage:
+            await end_damaged(damage)
         if not records or self.should_stop:
             return
         generation = self.app.consumer_generation_id

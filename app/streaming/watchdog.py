@@ -27,6 +27,7 @@ LOOP_STALLED_S = 30.0
 LAG_WITHOUT_PROGRESS_S = 90.0
 SAMPLE_S = 5.0
 SAMPLE_TIMEOUT_S = 15.0
+STILL_SAMPLES = 4  # then /readyz says so: 20 s, long before the process ends
 UNKNOWN_END = sys.maxsize
 STDERR = 2  # sys.stderr is a worker's log
 # A paused process finds all its times over when it goes on; a loop that works says so before the third check.
@@ -106,6 +107,8 @@ class Progress:
     def __init__(self) -> None:
         self._before: dict[int, int] = {}
         self._stuck: set[int] = set()
+        self.still_samples = 0
+        """For how many samples a partition has stood still."""
 
     def sample(self, processed: Mapping[int, int], waiting: Mapping[int, int]) -> None:
         """Where each partition is, and up to where there is something for it."""
@@ -117,6 +120,7 @@ class Progress:
         # With a backlog partitions take turns; one that has stood still all the time is meant.
         self._stuck = self._stuck & stuck if self._stuck else stuck
         self._before = dict(processed)
+        self.still_samples = self.still_samples + 1 if self._stuck else 0
 
     def is_well(self) -> bool:
         """No partition has stood still, with work before it, since this was so last."""
@@ -131,6 +135,7 @@ class _Watched(NamedTuple):
 
 _STARTED = time.monotonic()  # this module is imported when the process begins
 _watched: list[_Watched] = []
+_progress: dict[str, Progress] = {}
 
 
 def watch_progress(topic: str, processed: Processed, is_excused: Callable[[], bool] = lambda: False) -> None:
@@ -141,6 +146,16 @@ def watch_progress(topic: str, processed: Processed, is_excused: Callable[[], bo
     _watched.append(_Watched(topic, processed, is_excused))
 
 
+def standing_still() -> str | None:
+    """Which topic this process does not get on with, although there is something to read; None if there is none."""
+    still = sorted(topic for topic, progress in _progress.items() if progress.still_samples >= STILL_SAMPLES)
+    return (
+        f"{', '.join(still)} was not read for {STILL_SAMPLES * SAMPLE_S:g} s although there is something to read"
+        if still
+        else None
+    )
+
+
 def watch(app: Any) -> None:
     """Start the watchdogs of this process; call it in its event loop."""
     watchdog = Watchdog(_bark, began=_STARTED)
@@ -149,7 +164,7 @@ def watch(app: Any) -> None:
         is_ready = lambda: app.tables.actives_ready and not app.rebalancing  # noqa: E731 - as /readyz says it
         watchdog.expect(Condition("the worker was not ready", NOT_READY_S, is_ready))
     for watched in _watched:
-        progress = Progress()
+        progress = _progress[watched.topic] = Progress()
         app.add_future(fail_stop(_sample)(app, watched, progress))
         sentence = f"{watched.topic} was not read although there is something to read"
         watchdog.expect(Condition(sentence, LAG_WITHOUT_PROGRESS_S, progress.is_well))

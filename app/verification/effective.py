@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from app.models.reports import decode_head
+from app.models.undecodable import UNDECODABLE
 from app.verification.digests import Digests
 from app.verification.engines import LogRecord
 from app.verification.findings import Finding
@@ -26,19 +28,11 @@ class Said(NamedTuple):
     message: Any
 
 
-class _Head(msgspec.Struct):
-    instrument: str
-    seq: int
-
-
-_head = msgspec.json.Decoder(_Head).decode
-
-
 def head_of(value: bytes | None) -> tuple[str, int]:
     """Instrument and seq of a record; of what is none, no instrument."""
     try:
-        head = _head(value or b"")
-    except msgspec.MsgspecError:
+        head = decode_head(value or b"")
+    except UNDECODABLE:
         return "", 0
     return head.instrument, head.seq
 
@@ -119,8 +113,8 @@ class Effective:
         """Whether this record is done with; it may have to wait for the log."""
         value = record.value or b""
         try:
-            instrument, seq = (head := _head(value)).instrument, head.seq
-        except msgspec.MsgspecError as error:
+            instrument, seq = (head := decode_head(value)).instrument, head.seq
+        except UNDECODABLE as error:
             return self._done(record, f"is unreadable: {error}")
         last = self._seqs.get(instrument, 0)
         if instrument in self._lost:
@@ -169,7 +163,7 @@ class Effective:
         """The sides have come apart: the topic shows what the log does not give, or not what it has long given."""
         if self._shown:
             record = self._shown.popleft()
-            instrument = _head(record.value or b"").instrument
+            instrument, _ = head_of(record.value)
             self._done(record, f"{instrument} has a record that the log does not give", lost=instrument)
             self.compare()
         else:
@@ -187,7 +181,7 @@ def difference(found: bytes, right: bytes) -> str:
     """The first field in which two JSON texts differ: `orders[0].status is "new", but "filled"`."""
     try:
         ours, theirs = msgspec.json.decode(found), msgspec.json.decode(right)
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         return f"{found[:80]!r}, but {right[:80]!r}"
     first = next(_differences("", ours, theirs), None)
     return first or "the same fields in other bytes"

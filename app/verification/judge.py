@@ -9,6 +9,7 @@ from typing import Protocol
 from app.engine import Outcome, Partition
 from app.models.commands import Genesis, UndecodableCommand, decode_command
 from app.models.reports import ExecutionReport, decode_report, encode
+from app.models.undecodable import UNDECODABLE
 from app.verification.books import Books
 from app.verification.conservation import Conservation
 from app.verification.effective import Effective, Said, difference
@@ -161,5 +162,5 @@ def _genesis(record: LogRecord) -> Genesis | None:
 def _readable(value: bytes) -> ExecutionReport | None:
     try:
         return decode_report(value)
-    except ValueError:
+    except UNDECODABLE:
         return None

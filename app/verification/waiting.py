@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from app.groups import members
+from app.models.undecodable import UNDECODABLE
 from app.topics import EXECUTIONS, ORDERS
 from app.verification.reading import KafkaLogs
 
@@ -98,7 +99,7 @@ def _command_of(value: bytes | None) -> int:
     """The command whose report ends with this; 0, the genesis record, if none does."""
     try:
         report = _decode_part(value or b"")
-    except ValueError:
+    except UNDECODABLE:
         return 0  # what it is instead is for the judge to say
     return report.offset if report.part == report.parts else 0
 

@@ -28,7 +28,8 @@ class Record:
     """A record as the consumer gives it, as far as the recorder looks."""
 
     offset: int
-    value: bytes
+    value: bytes | None
+    topic: str = TOPIC
 
 
 def market(seed: int, count: int) -> list[bytes]:

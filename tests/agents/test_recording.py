@@ -21,6 +21,7 @@ from app.models.identity import id_text, order_id
 from app.models.reports import encode
 from app.postgres import AnotherInstallation, PositionMoved, UnexpectedRecords, recorder
 from app.postgres.schema import migrate
+from app.streaming.intact import UNREADABLE
 from tests.agents.recorded import LOG_ID, Record, ask, differences, market, recording, records
 from tests.agents.wire import Cut, wire
 
@@ -295,9 +296,19 @@ async def test_what_belongs_to_nobody_is_recorded_with_its_beginning(database: s
     ]
 
 
-async def test_a_record_that_is_no_report_stops_the_recording(database: str) -> None:
-    """Only matching writes `executions`: what cannot be read there is a bug, and is not skipped."""
+async def test_a_report_that_cannot_be_read_stops_the_recording(database: str) -> None:
+    """A newer release may have written it: passing over it would lose it."""
     async with recording(database) as running:
         with pytest.raises(msgspec.DecodeError):
-            await running.take([Record(0, b"no report")])
+            await running.take([Record(0, b'{"instrument":"BTC-USD","seq":1,"outcome":"postponed"}')])
     assert differences(database, [], {0: 0}) == []
+
+
+async def test_what_a_stranger_wrote_among_the_reports_is_passed_over(database: str) -> None:
+    """It has no instrument and seq, so it is none of ours: the reports around it are recorded."""
+    first, second = market(1, 2)
+    foreign = (None, b"", b"no report", b"[" * 100_000, b'{"\xff":1}', b'{"seq":1}', UNREADABLE)
+    batch = [Record(offset, value) for offset, value in enumerate([first, *foreign, second])]
+    async with recording(database) as running:
+        await running.take(batch)
+    assert differences(database, [first, second], {0: len(batch)}) == []

@@ -1,16 +1,28 @@
-"""Garbage written straight to the `orders` topic of a running venue: reported, recorded, and the venue goes on."""
+"""What anyone may write straight to the topics of a running venue: commands in every codec, transactions, garbage."""
 
+import asyncio
+import sys
+from uuid import uuid4
+
+import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.record.default_records import DefaultRecordBatch
 
 from app.local.venue import Venue
+from app.models.commands import PlaceOrder, encode_command
 from app.models.reports import reserved_instrument
-from app.topics import ORDERS
+from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS
 from app.verification.ledger import Outcome
+from app.verification.running import Addresses, verify
 from load.client import Client
 from load.request import Terms
+from tables.verification import changelog_states
 from tests.agents.recorded import ask
-from tests.integration.conftest import list_market, until
+from tests.integration.conftest import list_market, records, until
+from tests.streaming.test_intact import CODECS, SPOILERS
 from tests.test_poison import NUMBER, POISON
+
+REPEATED_TIMEOUT_S = 20.0
 
 
 async def test_a_venue_outlives_what_anyone_writes_to_its_log(venue: Venue) -> None:
@@ -34,6 +46,77 @@ async def test_a_venue_outlives_what_anyone_writes_to_its_log(venue: Venue) -> N
     assert [(offset, reason) for _, offset, reason in after[len(before) :]] == wanted
     assert [seq for seq, _, _ in after] == list(range(1, len(after) + 1))
     assert {name: process.identity for name, process in venue.processes.items()} == pids, "somebody died of it"
+
+
+async def test_every_reader_reads_what_kafka_takes(venue: Venue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands in each codec and in transactions, kept or aborted, are matched; what cannot be read is reported."""
+    market, database = await list_market(venue, NUMBER), venue.servers.database_url
+    unreadable = "SELECT count(*) FROM rejections WHERE instrument = %s AND raw LIKE 'unreadable:%%'"
+    ((before,),) = ask(database, unreadable, reserved_instrument(NUMBER))
+    pids = {name: process.identity for name, process in venue.processes.items()}
+    keys = [await _place(venue, market, codec) for codec in (None, *CODECS)]
+    keys += [await _place(venue, market, codec, is_kept) for codec in ("lz4", "zstd") for is_kept in (True, False)]
+    for spoil in SPOILERS:
+        with monkeypatch.context() as patched:
+            patched.setattr(sys.modules[DefaultRecordBatch.__module__], "gzip_encode", spoil)
+            await _place(venue, market, "gzip")
+    await _repeat(venue, EXECUTIONS.name)
+    await _repeat(venue, BOOKS_CHANGELOG.name)
+    async with Client(venue.url) as client:
+        await _trade(client, market)  # behind all of them in the log
+
+    orders = "SELECT client_order_id, status FROM orders WHERE instrument = %s AND client_id = 'producer'"
+    await until(lambda: len(ask(database, orders, market)) >= len(keys))
+    assert {key for key, _ in ask(database, orders, market)} == set(keys)
+    await until(lambda: ask(database, unreadable, reserved_instrument(NUMBER)) == [(before + len(SPOILERS),)])
+    where = Addresses(venue.servers.broker, database, venue.url)
+    verdict = await verify(where, states=changelog_states(where.broker))
+    assert verdict.is_right, verdict.as_text()
+    assert {name: process.identity for name, process in venue.processes.items()} == pids, "somebody died of it"
+
+
+async def _place(venue: Venue, market: str, codec: str | None, is_kept: bool | None = None) -> str:
+    """A valid order as another producer sends it, in a transaction that it keeps or aborts, or in none; its key."""
+    key = uuid4().hex
+    order = PlaceOrder(
+        instrument=market,
+        client_id="producer",
+        client_order_id=key,
+        side="buy",
+        type="limit",
+        price="1.00",
+        quantity="1",
+    )
+    transaction = None if is_kept is None else f"poison-{key}"
+    producer = AIOKafkaProducer(
+        bootstrap_servers=venue.servers.broker, compression_type=codec, transactional_id=transaction
+    )
+    await producer.start()
+    try:
+        if transaction:
+            await producer.begin_transaction()
+        record = {"key": market.encode(), "partition": NUMBER, "headers": [("cafe", b"\xff"), ("", b"")]}
+        await producer.send_and_wait(ORDERS.name, encode_command(order), **record)
+        if transaction:
+            await (producer.commit_transaction() if is_kept else producer.abort_transaction())
+    finally:
+        await producer.stop()
+    return key
+
+
+async def _repeat(venue: Venue, topic: str) -> None:
+    """The last record of a topic once more in each codec, as a zombie repeats it."""
+    async with asyncio.timeout(REPEATED_TIMEOUT_S):
+        while not (found := (await records(venue.servers.broker, topic))[NUMBER]):  # noqa: ASYNC110 - nobody tells us
+            await asyncio.sleep(0.1)
+    last = found[-1]
+    for codec in CODECS:
+        producer = AIOKafkaProducer(bootstrap_servers=venue.servers.broker, compression_type=codec)
+        await producer.start()
+        try:
+            await producer.send_and_wait(topic, last.value, key=last.key, partition=NUMBER)
+        finally:
+            await producer.stop()
 
 
 async def _write(venue: Venue, partition: int) -> list[int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
+import aiohttp
 import psycopg2
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -24,7 +25,8 @@ from load.client import Client
 from load.ledger import Ledger
 from load.request import Terms
 from tables.changelog import manifest_key, manifest_value
-from tests.integration.conftest import Traded, list_market, records, under_load
+from tests.integration.conftest import Traded, list_market, records, under_load, until
+from tests.streaming.test_intact import flip_a_bit
 
 FAUST = Path(sys.executable).with_name("faust")
 ROOT = Path(__file__).parents[2]
@@ -231,6 +233,30 @@ async def test_a_worker_refuses_the_books_of_another_log(venue: Venue) -> None:
     await write(venue, BOOKS_CHANGELOG.name, 3, manifest_key(10**9), other)
     assert "the books are those of another orders log" in await _refusal(venue)
     await write(venue, BOOKS_CHANGELOG.name, 3, manifest_key(10**9), None)
+
+
+async def test_a_damaged_log_is_named_by_everyone_who_reads_it(venue: Venue) -> None:
+    """A flipped bit in a segment of `orders`: one sentence, from the worker, `verify`, `rebuild` and the gateway."""
+    partition = partition_of("BTC-USD", PARTITIONS)
+    await write(venue, ORDERS.name, partition, b"BTC-USD", b"a record that will be damaged")
+    flip_a_bit(venue.servers.folder, f"{ORDERS.name}-{partition}", b"a record that will be damaged")
+    sentence = f"{ORDERS.name}[{partition}] is damaged at offset "
+
+    log = venue.log("matching-0")
+    await venue.start_worker("matching")
+    await until(lambda: sentence in log.read_text(), REFUSAL_TIMEOUT_S)
+    told = await cli(venue, "verify")
+    assert told.code == 1 and told.err.splitlines()[-1].startswith(f"Error: {sentence}"), told
+    async with aiohttp.ClientSession() as session, asyncio.timeout(REFUSAL_TIMEOUT_S):
+        while True:
+            async with session.get(f"{venue.url}/readyz") as ready:
+                if ready.status == 503:
+                    break
+            await asyncio.sleep(0.5)
+        assert f"no order is matched; {sentence}" in (await ready.json())["matching"]
+    await venue.stop_worker("matching")
+    told = await cli(venue, "rebuild")
+    assert told.code == 1 and told.err.splitlines()[-1].startswith(f"Error: {sentence}"), told
 
 
 async def _refusal(venue: Venue, **env: str) -> str:

@@ -1,8 +1,13 @@
 """API keys: what is kept of them opens nothing, and only the right text opens."""
 
+from typing import Any
+
+import msgspec
 import pytest
 
-from app.models.api_keys import KeyRole, decode_key, encode_key, key_id_of, new_key
+from app.models.api_keys import MAX_RATE, MIN_RATE, KeyRole, decode_key, encode_key, key_id_of, new_key
+from app.models.http import LARGEST_TIME_MS
+from app.settings import Settings
 
 
 def test_what_is_kept_does_not_have_the_key() -> None:
@@ -47,3 +52,34 @@ def test_a_key_ends_at_its_time() -> None:
     key = new_key("ann", KeyRole.TRADER, 0, expires_at=1_000).kept
     assert (key.is_expired(999), key.is_expired(1_000)) == (False, True)
     assert not new_key("ann", KeyRole.TRADER, 0).kept.is_expired(10**15)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        *({"rate": rate} for rate in (0, -1, 1e-300, MIN_RATE / 2, MAX_RATE * 2, 1e300, "1")),
+        *({"expires_at": time} for time in (-1, LARGEST_TIME_MS + 1, 10**30, 1.5)),
+        *({"created_at": time} for time in (-1, LARGEST_TIME_MS + 1)),
+        *({"digest": text} for text in ("", "x" * 64, "0" * 63, "é" * 64, "0" * 64 + "\n")),
+        *({"key_id": text} for text in ("", "x", "0" * 13, "_" * 12)),
+        *({"client_id": text} for text in ("", "a b", "x" * 65)),
+        {"role": "king"},
+    ],
+    ids=str,
+)
+def test_a_record_that_would_fail_later_is_no_key(member: dict[str, Any]) -> None:
+    """Every value that a gateway computes with, or shows, has its bounds here."""
+    right = msgspec.json.decode(encode_key(new_key("ann", KeyRole.TRADER, 0, rate=MIN_RATE, expires_at=1).kept))
+    assert decode_key(msgspec.json.encode(right)).rate == MIN_RATE
+    with pytest.raises(msgspec.MsgspecError):
+        decode_key(msgspec.json.encode(right | member))
+
+
+def test_the_setting_has_the_same_bounds() -> None:
+    """0 is no limit."""
+    assert [Settings(rate_limit=rate).rate_limit for rate in (None, 0, MIN_RATE, MAX_RATE)] == [
+        *(None, 0, MIN_RATE, MAX_RATE)
+    ]
+    for rate in (-1, 1e-300, MAX_RATE * 2, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match=r"0 for no limit, or 0.001 to 1,000,000 requests a second"):
+            Settings(rate_limit=rate)

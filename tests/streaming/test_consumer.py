@@ -1,22 +1,58 @@
 """The consumer's settings that Faust does not let us choose."""
 
+import logging
+import time
+from collections.abc import AsyncIterator
+
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.types import TP
 from yarl import URL
 
 from app import app
 from app.local.servers import Servers
-from app.streaming.consumer import FETCH_MAX_WAIT_MS
+from app.streaming.consumer import FETCH_MAX_WAIT_MS, BatchConsumer
+from app.topics import BOOKS_CHANGELOG, ORDERS
+
+HOUR_S = 3_600.0
 
 
-async def test_a_fetch_of_idle_partitions_does_not_keep_the_busy_ones_waiting(
-    servers: Servers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Faust's own 1.5 s would: a broker answers a client's fetches one after the other."""
+@pytest.fixture
+async def consumer(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[BatchConsumer]:
+    """A worker's consumer, connected."""
     monkeypatch.setattr(app.transport, "url", [URL(f"kafka://{servers.broker}")])
     consumer = app._new_consumer()
-    worker = consumer._new_consumer_thread()._create_consumer(consumer.loop)
+    consumer._thread._consumer = worker = consumer._thread._create_consumer(consumer.loop)
     await worker.start()
-    try:
-        assert worker._fetcher._fetch_max_wait_ms == FETCH_MAX_WAIT_MS
-    finally:
-        await worker.stop()
+    yield consumer
+    await worker.stop()
+
+
+def under(consumer: BatchConsumer) -> AIOKafkaConsumer:
+    """aiokafka's consumer below it."""
+    return consumer._thread._consumer
+
+
+async def test_a_fetch_of_idle_partitions_does_not_keep_the_busy_ones_waiting(consumer: BatchConsumer) -> None:
+    """Faust's own 1.5 s would: a broker answers a client's fetches one after the other."""
+    assert under(consumer)._fetcher._fetch_max_wait_ms == FETCH_MAX_WAIT_MS
+
+
+async def test_an_hour_without_a_command_is_no_alarm(
+    consumer: BatchConsumer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is the changelog, which Faust has assigned and we read by ourselves."""
+    monkeypatch.setattr(app.topics, "acks_enabled_for", lambda topic: True)  # as in a worker
+    assigned = [TopicPartition(ORDERS.name, 0), TopicPartition(BOOKS_CHANGELOG.name, 0)]
+    under(consumer).unsubscribe()
+    under(consumer).assign(assigned)
+    consumer._thread.time_started = time.monotonic() - HOUR_S
+    for where in assigned:
+        # As after a fetch: records lie before it that nobody has asked for.
+        state = under(consumer)._subscription.subscription.assignment.state_value(where)
+        state.timestamp, state.highwater = 1_000 * time.monotonic(), 10
+        state.seek(0)
+    with caplog.at_level(logging.WARNING):
+        await consumer.verify_all_partitions_active()
+    assert not [record.name for record in caplog.records if not record.name.startswith("aiokafka.")]
+    assert under(consumer).assignment() == {TP(*where) for where in assigned}

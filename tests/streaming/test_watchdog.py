@@ -164,3 +164,17 @@ def test_another_faust_than_the_known_one_is_refused() -> None:
     require_known_faust()
     with pytest.raises(UnknownFaust, match=r"faust-streaming 0\.16\.0 is installed"):
         require_known_faust("0.16.0")
+
+
+def test_a_worker_that_stands_still_says_so_long_before_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In /readyz, after some samples in a row, and until it gets on again."""
+    progress = Progress()
+    monkeypatch.setattr(watchdog, "_progress", {"orders": progress})
+    for _ in range(watchdog.STILL_SAMPLES):
+        progress.sample({0: 5}, {0: 9})
+        assert watchdog.standing_still() is None  # the first sample has nothing to compare with
+    progress.sample({0: 5}, {0: 9})
+    assert watchdog.standing_still() == "orders was not read for 20 s although there is something to read"
+    assert watchdog.STILL_SAMPLES * watchdog.SAMPLE_S < watchdog.LAG_WITHOUT_PROGRESS_S
+    progress.sample({0: 9}, {0: 9})
+    assert watchdog.standing_still() is None

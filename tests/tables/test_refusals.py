@@ -47,3 +47,38 @@ def test_an_unknown_engine_version_in_force_is_refused() -> None:
     require_engine([book.state()])
     with pytest.raises(UnknownEngine, match="BTC-USD has engine version 9 in force, this program has 1, 2"):
         require_engine([book.state()._replace(engine_version=9)])
+
+
+FOREIGN = {
+    b"_manifest@999": b"garbage",
+    b"_manifest@998": b"[" * 100_000,
+    manifest_key(997): manifest_value(7, LOG, {}, 0),  # another floor than its key's
+    b"_manifest@" + b"9" * 5_000: b"",
+    b"BTC-USD@5": b"garbage",
+    b"BTC-USD@" + b"9" * 5_000: b"garbage",
+    b"\xff\xfe@5": b"garbage",
+    b"hello": b"garbage",
+}
+
+
+def test_what_a_stranger_wrote_into_the_changelog_is_passed_over() -> None:
+    """As long as nothing that is promised needs it; it is named."""
+    ours = {manifest_key(7): manifest_value(7, LOG, {}, 3)}
+    for latest in (ours | FOREIGN, FOREIGN | ours):
+        loaded = interpret(latest, codec(LOG), LOG, Fence(0, 0))
+        assert (loaded.floor, loaded.executions, loaded.states) == (7, 3, {})
+        assert set(loaded.unusable) == set(FOREIGN)
+    assert interpret(ours, codec(LOG), LOG, Fence(0, 0)).unusable == ()
+
+
+def test_a_manifest_that_nobody_can_read_is_damage() -> None:
+    """If there is no other: what it promised is not known."""
+    with pytest.raises(Damaged, match="the manifest _manifest@999 cannot be read"):
+        interpret(FOREIGN, codec(LOG), LOG, Fence(0, 0))
+
+
+def test_a_named_snapshot_is_damage_whatever_lies_above_it() -> None:
+    """A stranger's snapshot does not stand in for the one that is missing."""
+    ours = {manifest_key(7): manifest_value(7, LOG, {"BTC-USD": Named(4, 3, 0)}, 0)}
+    with pytest.raises(Damaged, match="names BTC-USD@4, which is not in the changelog"):
+        interpret(ours | FOREIGN, codec(LOG), LOG, Fence(0, 0))

@@ -13,10 +13,12 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from app import api_keys
 from app.local.venue import ROOT, Venue
-from app.models.api_keys import KeyRole, NewKey, new_key
+from app.models.api_keys import KeyRole, NewKey, encode_key, new_key
+from app.topics import API_KEYS
 from tests.web.conftest import INSTRUMENT, Answer, Api, list_market, until
 from web.access import role_for
 from web.server import ROUTES
@@ -335,6 +337,48 @@ async def test_keys_from_the_command_line(venue: Venue, gate: Api) -> None:
     await until_known(carl, 401)
     again = run_faust(venue, "revoke-key", key["key_id"])
     assert (again.returncode, again.stderr.splitlines()[-1]) == (1, f"Error: there is no key {key['key_id']}")
+
+
+@pytest.mark.parametrize("rate", ["1e-300", "0", "-1", "1e300", "inf", "nan"])
+def test_a_rate_that_is_none_is_refused_by_the_command(venue: Venue, rate: str) -> None:
+    """In one sentence, and nothing is written."""
+    told = run_faust(venue, "create-key", "--client-id", "ann", "--role", "trader", "--rate", rate)
+    assert told.returncode == 1 and told.stdout == ""
+    assert told.stderr.splitlines()[-1].startswith("Error: --rate ")
+    assert "is no rate: from 0.001 to 1,000,000 requests a second" in told.stderr
+
+
+async def test_a_gateway_outlives_what_anyone_writes_among_the_keys(venue: Venue, keys: Keys) -> None:
+    """Records that are no keys are counted, named and passed over; the next key opens."""
+    right, stranger = new_key("ann", KeyRole.TRADER, 0).kept, uuid4().hex[:12]
+    value = json.loads(encode_key(right))
+    foreign: list[tuple[bytes, bytes | None]] = [
+        *((right.key_id.encode(), json.dumps(value | {"rate": rate}).encode()) for rate in (1e-300, 0, 1e300)),
+        (right.key_id.encode(), json.dumps(value | {"digest": "é" * 64}).encode()),
+        (right.key_id.encode(), json.dumps(value | {"expires_at": 10**30}).encode()),
+        (stranger.encode(), encode_key(right)),
+        (b"\xff", b"\xff"),
+        (b"", b""),
+    ]
+    before, process = await _unusable(keys.gate), venue.processes[f"gateway-{SLOT}"].identity
+    producer = AIOKafkaProducer(bootstrap_servers=keys.broker, compression_type="zstd")
+    await producer.start()
+    for key, record in foreign:
+        await producer.send_and_wait(API_KEYS.name, record, key=key, partition=0)
+    await producer.stop()
+
+    await keys.make("ann", KeyRole.TRADER)
+    assert await _unusable(keys.gate) - before == len(foreign)
+    assert venue.processes[f"gateway-{SLOT}"].identity == process
+    assert venue.log(f"gateway-{SLOT}").read_text().count("that cannot be used: it") >= len(foreign)
+    assert json.loads(run_faust(venue, "list-keys", "--json").stdout)
+
+
+async def _unusable(gate: Api) -> float:
+    """How many records this gateway has passed over in the keys' topic."""
+    async with gate.session.get(f"{gate.url}/metrics") as response:
+        lines = [line for line in (await response.text()).splitlines() if line.startswith("unusable_records_total{")]
+    return sum(float(line.split()[-1]) for line in lines if API_KEYS.name in line)
 
 
 async def test_a_new_gateway_knows_the_keys_and_no_log_has_one(

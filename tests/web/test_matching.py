@@ -1,0 +1,107 @@
+"""A market that nobody matches is told apart from a quiet one, by the ends of the logs and not by a clock."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from app.local.venue import Venue
+from app.models.commands import Genesis, encode_command
+from app.topics import ORDERS
+from tests.web.conftest import UNTIL_S, Api
+from web import matching
+from web.matching import Matching
+
+PARTITIONS = 8
+NUMBER = 7
+
+
+@pytest.fixture
+async def reported(venue: Venue) -> dict[int, int]:
+    """Everything that is in `orders` now."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=venue.servers.broker, enable_auto_commit=False)
+    await consumer.start()
+    ends = await consumer.end_offsets([TopicPartition(ORDERS.name, number) for number in range(PARTITIONS)])
+    await consumer.stop()
+    return {where.partition: end - 1 for where, end in ends.items()}
+
+
+@pytest.fixture
+async def watched(venue: Venue, reported: dict[int, int], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Matching]:
+    """Looks at the venue's `orders` often, and believes that what `reported` says is reported."""
+    monkeypatch.setattr(matching, "LOOK_S", 0.01)
+    found = Matching(venue.servers.broker, PARTITIONS, reported, lambda: True)
+    running = asyncio.create_task(found.run())
+    yield found
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Return once it holds."""
+    async with asyncio.timeout(UNTIL_S):
+        while not condition():  # noqa: ASYNC110 - nobody tells us
+            await asyncio.sleep(0.01)
+
+
+async def looks(watched: Matching, count: int) -> None:
+    """Return when it has looked so often at an idle venue."""
+    before = watched._idle_looks
+    await until(lambda: watched._idle_looks >= before + count)
+
+
+async def write(venue: Venue, value: bytes, transaction: str | None = None) -> int:
+    """One record in partition NUMBER, in a transaction if it has a name; its offset."""
+    producer = AIOKafkaProducer(bootstrap_servers=venue.servers.broker, transactional_id=transaction)
+    await producer.start()
+    if transaction:
+        await producer.begin_transaction()
+    sent = await producer.send_and_wait(ORDERS.name, value, partition=NUMBER)
+    if transaction:
+        await producer.commit_transaction()
+    await producer.stop()
+    return int(sent.offset)
+
+
+async def test_a_gateway_says_that_matching_works(api: Api) -> None:
+    """In /readyz, of a venue that works."""
+    ready = await api("GET", "/../../readyz")
+    assert (ready.status, ready.body["matching"]) == (200, "ok")
+
+
+async def test_commands_that_nobody_reports_are_told(venue: Venue, reported: dict[int, int], watched: Matching) -> None:
+    """With the offset of the first; once they are reported all is well again."""
+    await looks(watched, matching.PATIENCE_LOOKS)
+    assert not watched.waiting and not watched.is_dead
+
+    offset = await write(venue, b"a record that is no command, and gets a report all the same")
+    await until(lambda: watched.waiting)
+    assert watched.waiting == {NUMBER: f"orders[{NUMBER}] has a command at {offset}, and no report for 0.2 s"}
+    assert watched.is_dead
+
+    reported[NUMBER] = offset
+    await until(lambda: not watched.waiting)
+    assert not watched.is_dead
+
+
+async def test_one_partition_that_stands_still_is_not_the_whole_market(
+    venue: Venue, reported: dict[int, int], watched: Matching
+) -> None:
+    """While others are reported order entry goes on."""
+    await write(venue, b"a record that nobody reports")
+    await until(lambda: watched.is_dead)
+    reported[0] += 1
+    await until(lambda: not watched.is_dead)
+    assert set(watched.waiting) == {NUMBER}
+
+
+async def test_what_gets_no_report_is_nothing_to_wait_for(
+    venue: Venue, reported: dict[int, int], watched: Matching
+) -> None:
+    """The end of a transaction, and another genesis record."""
+    reported[NUMBER] = await write(venue, b"a record in a transaction", transaction=f"matching-{id(watched)}")
+    await write(venue, encode_command(Genesis(log_id="00000000-0000-4000-8000-000000000002")))
+    await looks(watched, 3 * matching.PATIENCE_LOOKS)
+    assert not watched.waiting
