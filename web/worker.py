@@ -6,6 +6,7 @@ import orjson
 from aiohttp import web
 
 from app import app, settings
+from app.streaming.waiting import waits_for
 from web.metrics import metrics
 from web.routes import Route, serve_routes
 
@@ -16,9 +17,11 @@ async def healthz(request: web.Request) -> web.StreamResponse:
 
 
 async def readyz(request: web.Request) -> web.StreamResponse:
-    """200 once partitions are assigned and what belongs to them is loaded."""
-    ready = app.tables.actives_ready and not app.rebalancing
-    return _answer({"status": "ready" if ready else "not ready", "role": settings.role}, 200 if ready else 503)
+    """200 once partitions are assigned and what belongs to them is loaded; `waits_for` says what holds its work up."""
+    ready, reason = app.tables.actives_ready and not app.rebalancing, waits_for()
+    status = "not ready" if not ready else "degraded" if reason else "ready"
+    body = {"status": status, "role": settings.role} | ({"waits_for": reason} if reason else {})
+    return _answer(body, 200 if ready else 503)
 
 
 ROUTES = (

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from app import app, settings
 from app.commands.gateway import api_key, fail
 from app.commands.progress import ProgressBar
-from app.postgres import AWAY
+from app.postgres import AWAY, Refused
 from app.settings import broker_address
 from app.verification import running
 from app.verification.ledger import read_entries
@@ -64,7 +64,7 @@ async def verify(
         )
     except NotQuiet as error:
         fail(f"{error}; is a worker stuck? ({looked_at})")
-    except (KafkaError, aiohttp.ClientError, NothingToRead, Damaged, msgspec.MsgspecError, *AWAY) as error:
+    except (KafkaError, aiohttp.ClientError, NothingToRead, Damaged, msgspec.MsgspecError, Refused, *AWAY) as error:
         fail(f"{str(error).strip() or type(error).__name__} ({looked_at})")
     finally:
         bar.clear()

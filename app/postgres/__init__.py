@@ -7,6 +7,7 @@ from app.postgres.address import shown_address
 from app.postgres.audit import Audit, recorded_positions
 from app.postgres.connection import AWAY
 from app.postgres.cursors import InvalidCursor, Place, cursor_of, place_of
+from app.postgres.errors import Away, Refused
 from app.postgres.history import History, HistoryUnavailable, Page
 from app.postgres.locked import lock_history
 from app.postgres.recorder import Recorder, UnexpectedRecords
@@ -16,6 +17,7 @@ __all__ = [
     "AWAY",
     "AnotherInstallation",
     "Audit",
+    "Away",
     "History",
     "HistoryUnavailable",
     "InvalidCursor",
@@ -23,6 +25,7 @@ __all__ = [
     "Place",
     "PositionMoved",
     "Recorder",
+    "Refused",
     "Sink",
     "UnexpectedRecords",
     "cursor_of",

@@ -12,6 +12,7 @@ from uuid import UUID
 from app.models.http import milliseconds, rfc3339
 from app.postgres.connection import AWAY, Pool, execute
 from app.postgres.cursors import Place
+from app.postgres.errors import Away, Refused
 from app.postgres.shapes import (
     INSTRUMENT,
     ORDER,
@@ -136,9 +137,11 @@ class History:
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 return await self._ask(query, parameters)
-        except AWAY as error:
+        except (*AWAY, Refused) as error:
+            if isinstance(error, Refused) and error.cure is None:
+                raise  # a mistake of ours
             await self._pool.discard()
-            raise HistoryUnavailable(f"no answer from Postgres: {error}") from error
+            raise HistoryUnavailable(str(error) or "Postgres gave no answer in time") from error
 
     async def _ask(self, query: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
         # A connection that was kept may be one to a server that has gone since: then a new one.
@@ -150,7 +153,7 @@ class History:
                     if not connection.closed:
                         raise
             await self._pool.discard()
-        raise ConnectionError("the connection was lost")
+        raise Away("is away", "the connection was lost")
 
 
 class _Newest(NamedTuple):

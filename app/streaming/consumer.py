@@ -10,6 +10,7 @@ from typing import Any
 
 import faust.transport.drivers.aiokafka as kafka_driver
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
@@ -87,6 +88,8 @@ class BatchConsumer(kafka_driver.Consumer):
             if topic in _start_positions:
                 try:
                     positions = await _start_positions[topic](frozenset(partitions))
+                except KafkaError as error:
+                    end_process(f"Kafka does not say where to begin in {topic}, a fresh process asks again: {error}")
                 except Exception as error:
                     end_process(f"where to begin in {topic} cannot be known", error)
                 await self._seek_topic(topic, positions)
