@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 
 from app import app
 from app.commands.gateway import change, fail, json_option, show, url_option
+from app.engine import partition_of
 from app.models.commands import SnapshotBook, encode_command
 from app.settings import broker_address
 from app.topics import ORDERS
@@ -56,7 +57,10 @@ async def snapshot(self: Any, instrument: str) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=broker_address(app.conf.broker), enable_idempotence=True, acks="all")
     try:
         await producer.start()
-        sent = await producer.send_and_wait(ORDERS.name, encode_command(command), key=instrument.encode())
+        where = partition_of(instrument, app.conf.topic_partitions)
+        sent = await producer.send_and_wait(
+            ORDERS.name, encode_command(command), key=instrument.encode(), partition=where
+        )
     except KafkaError as error:
         fail(f"not sent: {error}")
     finally:
