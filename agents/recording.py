@@ -7,9 +7,19 @@ from typing import Any
 from faust.types import TP
 
 from app import app, metrics, settings
-from app.postgres import AnotherInstallation, PositionMoved, Recorder, Refused, Sink
+from app.postgres import (
+    AnotherInstallation,
+    AnotherTime,
+    PositionMoved,
+    Recorded,
+    Recorder,
+    Refused,
+    Sink,
+    require_bounds,
+)
 from app.settings import broker_address
 from app.streaming.batches import batches
+from app.streaming.bounds import bounds
 from app.streaming.consumer import start_reading_at
 from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
@@ -31,8 +41,10 @@ async def where_recorded(assigned: frozenset[int]) -> dict[int, int]:
     try:
         await require_topics(broker, count)
         known = await all_log_ids(broker, count)
-        positions = await recorder.start({partition: known[partition] for partition in sorted(assigned)})
-    except (AnotherInstallation, Refused, WrongTopic) as error:
+        positions = await recorder.start({number: known[number] for number in sorted(assigned) if number in known})
+        recorded = {number: Recorded(position, known[number]) for number, position in positions.items()}
+        require_bounds(EXECUTIONS.name, recorded, await bounds(broker, EXECUTIONS.name, positions))
+    except (AnotherInstallation, AnotherTime, Refused, WrongTopic) as error:
         end_process(str(error))
     show(positions)
     return positions

@@ -17,20 +17,21 @@ async def healthz(request: web.Request) -> web.StreamResponse:
 async def readyz(request: web.Request) -> web.StreamResponse:
     """200 when orders can be taken; what is degraded is said in words."""
     gateway = request.app[GATEWAY]
-    reachable, postgres, valkey = await asyncio.gather(
-        gateway.outgoing.is_reachable(), _postgres(gateway), gateway.idempotency.ping()
+    reachable, recording, valkey = await asyncio.gather(
+        gateway.outgoing.is_reachable(), _recording(gateway), gateway.idempotency.ping()
     )
     checks = {
         "gateway": "stopping" if gateway.outgoing.is_closing else "ok",
         "kafka": "ok" if reachable else "away: orders are refused",
         "feed": "ok" if gateway.feed.is_ready else "catching up",
         "keys": _keys(gateway),
-        "postgres": "ok" if postgres else "away: history answers 503, order entry and books go on",
+        "postgres": "ok" if recording else "away: history answers 503, order entry and books go on",
+        "recording": recording or "not known: Postgres is away",
         "valkey": "ok" if valkey else "away: repeats are recognised by the engine alone",
     }
     if not (reachable and gateway.is_ready):
         return answer({"status": "not ready", **checks}, 503, RETRY_SOON)
-    return answer({"status": "ready" if postgres and valkey else "degraded", **checks})
+    return answer({"status": "ready" if recording == "ok" and valkey else "degraded", **checks})
 
 
 def _keys(gateway: Gateway) -> str:
@@ -39,9 +40,9 @@ def _keys(gateway: Gateway) -> str:
     return "ok" if gateway.keyring.is_ready else "reading"
 
 
-async def _postgres(gateway: Gateway) -> bool:
+async def _recording(gateway: Gateway) -> str | None:
+    """How recording does, in words; None while Postgres is away."""
     try:
-        await gateway.history.instruments()
+        return await gateway.agreement.recording(gateway.feed.applied)
     except HistoryUnavailable:
-        return False
-    return True
+        return None

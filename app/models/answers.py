@@ -245,6 +245,7 @@ class Readiness(Struct):
     feed: str
     keys: str
     postgres: str
+    recording: str
     valkey: str
 
 

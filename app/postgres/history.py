@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.models.http import milliseconds, rfc3339
+from app.postgres.agreement import Recorded
 from app.postgres.connection import AWAY, Pool, execute
 from app.postgres.cursors import Place
 from app.postgres.errors import Away, Refused
@@ -115,6 +116,11 @@ class History:
         rows = await self._rows(f"SELECT {select(INSTRUMENT)} FROM instruments ORDER BY instrument", [])
         answers = [answer(INSTRUMENT, row) for row in rows]
         return [{**row.pop("listing"), **row} for row in answers]
+
+    async def recorded(self, topic: str) -> dict[int, Recorded]:
+        """How far each partition of this topic is recorded."""
+        query = "SELECT partition, next_offset, log_id FROM sink_progress WHERE topic = %s"
+        return {row[0]: Recorded(row[1], row[2]) for row in await self._rows(query, [topic])}
 
     async def snapshots(self, *, instrument: str | None = None, limit: int = 10) -> list[Row]:
         """Complete book snapshots, newest first; a level is {side, price, quantity, orders}, best first."""

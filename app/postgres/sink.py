@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import aiopg
 
+from app.postgres.agreement import Recorded, require_log_ids
 from app.postgres.connection import connect, execute
 from app.postgres.errors import Away, Refused
 from app.postgres.statements import Statement
@@ -54,10 +55,6 @@ WHERE instrument_progress.last_seq < excluded.last_seq
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-
-class AnotherInstallation(RuntimeError):
-    """The database belongs to another log, or the log to another database."""
 
 
 class PositionMoved(RuntimeError):
@@ -127,13 +124,10 @@ class Sink:
             for partition in sorted(new):
                 await execute(connection, BEGIN_PARTITION, [self._topic, partition, log_ids[partition]])
             rows = await (await execute(connection, READ_POSITIONS, question)).fetchall()
+        recorded = {partition: Recorded(next_offset, log_id) for partition, next_offset, log_id in rows}
+        require_log_ids(recorded, log_ids)
         found: dict[int, Position] = {}
-        for partition, next_offset, log_id in rows:
-            if log_id != log_ids[partition]:
-                raise AnotherInstallation(
-                    f"the database has recorded another log than this one (partition {partition}): "
-                    "it holds the data of another installation"
-                )
+        for partition, (next_offset, _) in recorded.items():
             progress = await (await execute(connection, READ_PROGRESS, [partition])).fetchall()
             found[partition] = Position(next_offset, dict(progress))
         return found

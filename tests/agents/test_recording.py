@@ -289,11 +289,11 @@ REFUSALS = [
     (FAILS_WITH.format("23514"), r"\(23514\).*restore the database, or drop the database and run"),
     (FAILS_WITH.format("42501"), r"\(42501\).*give the role .* the rights"),
     (FAILS_WITH.format("22012"), r"\(22012\): as the test asks for$"),
+    ("DELETE FROM failure; ALTER TABLE orders RENAME TO gone", r"\(42P01\).*orders.*python -m app setup"),
     (
-        "DELETE FROM failure; UPDATE sink_progress SET next_offset = 0; DELETE FROM instrument_progress",
+        "ALTER TABLE gone RENAME TO orders; UPDATE sink_progress SET next_offset = 0; DELETE FROM instrument_progress",
         r"\(23505\).*duplicate key.*python -m app setup",
     ),
-    ("ALTER TABLE order_events RENAME TO gone", r"\(42P01\).*order_events.*python -m app setup"),
 ]
 
 
