@@ -1,6 +1,7 @@
 """Orders in, executions out: the only writer of `executions`, `trades` and the books table."""
 
 import gc
+import logging
 import time
 from typing import Any
 from uuid import uuid4
@@ -25,6 +26,8 @@ TICK_INTERVAL_S = 1.0
 # Books are large and hold no cycles: Python's usual thresholds would look through them for nothing, time and again.
 GC_THRESHOLDS = (200_000, 50, 1_000)
 
+_log = logging.getLogger(__name__)
+
 orders = app.topic(ORDERS.name, key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes)
 owned: dict[int, OwnedPartition] = {}
 outboxes: list[Outbox] = []
@@ -43,7 +46,7 @@ async def load_books(assigned: frozenset[int]) -> dict[int, int]:
     await producer.start()
     await reader.start()
     outboxes.append(Outbox(producer))
-    for number in sorted(assigned):
+    for number in sorted(number for number in assigned if number < count):
         logs = KafkaLogs(reader, number)
         owned[number] = await OwnedPartition.load(number, count, logs, outboxes[0], genesis[number])
         show(number)
@@ -69,6 +72,9 @@ watch_progress(ORDERS.name, lambda: {number: partition.position for number, part
 async def match_orders(stream: Any) -> None:
     """Carry commands to the engine and its reports to the topics; checkpoints follow by themselves."""
     async for batch in batches(stream):
+        if batch.partition not in owned:
+            leave(batch)
+            continue
         reach("fetched")
         metrics.matching_batch.observe(len(batch.records))
         with metrics.matching_seconds.time():
@@ -86,6 +92,17 @@ def publish(batch: Batch, outbox: Outbox) -> None:
             outbox.append(EXECUTIONS.name, number, key, encode(report))
         for trade in outcome.trades:
             outbox.append(TRADES.name, number, key, encode(trade))
+
+
+def leave(batch: Batch) -> None:
+    """Records in a partition that was added to `orders` after the venue was made: no market is there."""
+    first, last, count = batch.records[0].offset, batch.records[-1].offset, app.conf.topic_partitions
+    _log.error(
+        "orders[%d] has records (%d to %d), the venue has only the first %d partitions: nobody carries them out; their "
+        "producer must choose the partition murmur2(key) mod %d",
+        *(batch.partition, first, last, count, count),
+    )
+    batch.acknowledge()
 
 
 @app.timer(TICK_INTERVAL_S)

@@ -1,6 +1,5 @@
 """Executions in, Postgres out: every report recorded once, with the position it stands at in the same transaction."""
 
-import asyncio
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -8,17 +7,26 @@ from typing import Any
 from faust.types import TP
 
 from app import app, metrics, settings
-from app.postgres import AnotherInstallation, PositionMoved, Recorder, Sink
+from app.postgres import (
+    AnotherInstallation,
+    AnotherTime,
+    PositionMoved,
+    Recorded,
+    Recorder,
+    Refused,
+    Sink,
+    require_bounds,
+)
 from app.settings import broker_address
 from app.streaming.batches import batches
+from app.streaming.bounds import bounds
 from app.streaming.consumer import start_reading_at
 from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
+from app.streaming.waiting import may_wait
 from app.streaming.watchdog import watch_progress
 from app.topics import EXECUTIONS, WrongTopic, all_genesis, require_topics
 
-# Less than Faust waits for a seek (broker_request_timeout), which it would then leave undone.
-LONGEST_START_S = 60.0
 # Nobody waits for a row: what gathers in this time shares a fetch and a transaction.
 PACE_S = 0.05
 
@@ -29,19 +37,18 @@ executions = app.topic(EXECUTIONS.name, key_serializer="raw", value_serializer="
 
 async def where_recorded(assigned: frozenset[int]) -> dict[int, int]:
     """The positions that Postgres has, which must be positions in this log (exactness.md, I9 and I14)."""
+    broker, count = broker_address(app.conf.broker), app.conf.topic_partitions
     try:
-        async with asyncio.timeout(LONGEST_START_S):
-            broker = broker_address(app.conf.broker)
-            await require_topics(broker, app.conf.topic_partitions)
-            known = await all_genesis(broker, app.conf.topic_partitions)
-            ids = {partition: known[partition].log_id for partition in sorted(assigned)}
-            positions = await recorder.start(ids, known[0].secret)
-            show(positions)
-            return positions
-    except (AnotherInstallation, WrongTopic) as error:
+        await require_topics(broker, count)
+        genesis = await all_genesis(broker, count)
+        known = {number: genesis[number].log_id for number in sorted(assigned) if number in genesis}
+        positions = await recorder.start(known, genesis[0].secret)
+        recorded = {number: Recorded(position, known[number]) for number, position in positions.items()}
+        require_bounds(EXECUTIONS.name, recorded, await bounds(broker, EXECUTIONS.name, positions))
+    except (AnotherInstallation, AnotherTime, Refused, WrongTopic) as error:
         end_process(str(error))
-    except TimeoutError:
-        end_process(f"Postgres or Kafka gave no position for {LONGEST_START_S:.0f} s")
+    show(positions)
+    return positions
 
 
 def show(partitions: Iterable[int]) -> None:
@@ -56,7 +63,8 @@ def _lag(number: int) -> int:
 
 
 start_reading_at(EXECUTIONS.name, where_recorded, pace_s=PACE_S)
-watch_progress(EXECUTIONS.name, lambda: recorder.recorded, lambda: sink.is_away)
+watch_progress(EXECUTIONS.name, lambda: recorder.recorded)
+may_wait(lambda: sink.waits_for and f"{sink.waits_for}; recording waits until it can")
 
 
 @app.agent(executions)
@@ -73,5 +81,5 @@ async def write_records() -> None:
     """Write what gathers, while the agent gathers more."""
     try:
         await recorder.run()
-    except PositionMoved as error:
+    except (PositionMoved, Refused) as error:
         end_process(str(error))

@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
+from app.engine import partition_of
 from app.models.commands import ListInstrument, encode_command
-from app.topics import ORDERS
+from app.streaming.bounds import bounds
+from app.topics import EXECUTIONS, ORDERS
 
 
 class Market(NamedTuple):
@@ -50,12 +52,21 @@ def default_listings() -> list[ListInstrument]:
     ]
 
 
-async def list_defaults(broker: str) -> None:
-    """Send the commands; `broker` is host:port. Done when Kafka has them."""
+async def list_defaults(broker: str, partitions: int) -> None:
+    """Send the commands where nothing has been reported yet; `broker` is host:port. Done when Kafka has them.
+
+    Never where trading has begun: a command would take the offset of one that the log has lost, and hide the loss.
+    """
+    ends = await bounds(broker, EXECUTIONS.name, range(partitions))
+    new = {number for number, (_, end) in ends.items() if not end}
     producer = AIOKafkaProducer(bootstrap_servers=broker, enable_idempotence=True, acks="all")
     await producer.start()
     try:
         for command in default_listings():
-            await producer.send_and_wait(ORDERS.name, encode_command(command), key=command.instrument.encode())
+            name = command.instrument
+            # Not by Kafka's count, which may have grown since the venue was made.
+            where = partition_of(name, partitions)
+            if where in new:
+                await producer.send_and_wait(ORDERS.name, encode_command(command), key=name.encode(), partition=where)
     finally:
         await producer.stop()

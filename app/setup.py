@@ -2,27 +2,38 @@
 
 import argparse
 import asyncio
+import sys
 from collections.abc import Sequence
+
+from aiokafka.errors import KafkaError
 
 from app import app, settings
 from app.instruments import list_defaults
+from app.postgres import Away, Refused
 from app.postgres.schema import migrate
 from app.settings import broker_address
-from app.topics import create
+from app.topics import WrongTopic, create
 
 
 def main(arguments: Sequence[str]) -> int:
     """Prepare the servers of the settings, which must be up; the exit code."""
     argparse.ArgumentParser(prog="python -m app setup", description=__doc__).parse_args(arguments)
     broker = broker_address(app.conf.broker)
-    asyncio.run(prepare(broker, settings.database_url))
+    try:
+        asyncio.run(prepare(broker, settings.database_url))
+    except (WrongTopic, KafkaError, Away, Refused) as problem:
+        print(problem, file=sys.stderr)
+        return 1
     print(f"topics in {broker}, schema and instruments are there")
     return 0
 
 
 async def prepare(broker: str, database_url: str) -> None:
-    """Make what is missing and check what is there. `broker` is host:port; raises app.topics.WrongTopic."""
+    """Make what is missing and check what is there. `broker` is host:port.
+
+    Raises WrongTopic, KafkaError, and of Postgres Away or Refused.
+    """
     schema = asyncio.create_task(asyncio.to_thread(migrate, database_url))
     await create(broker, app.conf.topic_partitions, app.conf.topic_replication_factor)
-    await list_defaults(broker)
+    await list_defaults(broker, app.conf.topic_partitions)
     await schema

@@ -1,8 +1,11 @@
 """Every topic: its name, key, message, who writes it and who reads it; and how the topics are made and checked."""
 
 import asyncio
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from secrets import token_hex
+from typing import NamedTuple
 from uuid import uuid4
 
 import msgspec
@@ -12,12 +15,17 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from app.matching.versions import NEWEST_VERSION
-from app.models.commands import Genesis, encode_command
+from app.models.commands import Genesis, UndecodableCommand, decode_command, encode_command
 from app.models.identity import SECRET_BYTES
 
 UNLIMITED = "-1"
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 SETTLED_TIMEOUT_S = 30.0
+READ_TIMEOUT_S = 30.0
+FIRST_FETCH_BYTES = 4_096  # one record is wanted; a larger batch comes whole
+SET_FOR_TOPIC = 1  # Kafka's ConfigSource DYNAMIC_TOPIC_CONFIG: what was set for this topic
+
+_log = logging.getLogger(__name__)
 
 
 class WrongTopic(RuntimeError):
@@ -107,9 +115,9 @@ DENSE = frozenset(spec.name for spec in TOPICS if spec.config["cleanup.policy"] 
 
 
 async def create(broker: str, partitions: int, replication_factor: int = 1) -> None:
-    """Create what is missing, check what is there, and begin each `orders` partition with its genesis record.
+    """Create what is missing, set back settings that differ, and begin each `orders` partition with its genesis record.
 
-    `broker` is host:port. Raises WrongTopic for topics that exist with other settings or partition counts.
+    `broker` is host:port. Raises WrongTopic when the topics have other numbers of partitions.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     await admin.start()
@@ -122,9 +130,11 @@ async def create(broker: str, partitions: int, replication_factor: int = 1) -> N
             if code and code != TopicAlreadyExistsError.errno:
                 raise for_code(code)(f"topic {name}")
         await _settled(admin)
-        await check(admin, partitions)
+        await _set_back(admin)
+        counts = await check(admin)
     finally:
         await admin.close()
+    await _require_partitions(broker, partitions, counts)
     await _write_genesis(broker, partitions)
 
 
@@ -133,32 +143,25 @@ async def require_topics(broker: str, partitions: int) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     await admin.start()
     try:
-        await check(admin, partitions)
+        counts = await check(admin)
     finally:
         await admin.close()
+    await _require_partitions(broker, partitions, counts)
 
 
-async def check(admin: AIOKafkaAdminClient, partitions: int) -> None:
-    """Raise WrongTopic unless every topic has the settings that it needs."""
+async def check(admin: AIOKafkaAdminClient) -> dict[str, int]:
+    """How many partitions each topic has; raises WrongTopic unless every topic is there with its settings."""
     described = {topic["topic"]: topic for topic in await admin.describe_topics([t.name for t in TOPICS])}
-    for spec in TOPICS:
-        count = len(described[spec.name]["partitions"])
-        if not count:
-            raise WrongTopic(f"topic {spec.name} is missing: run `python -m app setup`")
-        if spec.partitions not in (None, count):
-            raise WrongTopic(f"topic {spec.name} has {count} partitions, it must have {spec.partitions}")
-        if spec.partitions is None and count != partitions:
-            raise WrongTopic(
-                f"topic {spec.name} has {count} partitions, the setting topic_partitions says {partitions}: "
-                "the number is fixed when the topics are created, set it back"
-            )
-    resources = [ConfigResource(ConfigResourceType.TOPIC, t.name) for t in TOPICS]
-    for response in await admin.describe_configs(resources):
-        for _code, _message, _type, name, entries in response.resources:
-            found = {entry[0]: entry[1] for entry in entries}
-            for key, value in _spec(name).config.items():
-                if found.get(key) != value:
-                    raise WrongTopic(f"topic {name} has {key}={found.get(key)}, it must be {value}")
+    counts = {name: len(topic["partitions"]) for name, topic in described.items()}
+    if missing := [name for name, count in counts.items() if not count]:
+        raise WrongTopic(f"topic {missing[0]} is missing: run `python -m app setup`")
+    for name, found in (await _settings(admin)).items():
+        for key, value in _spec(name).config.items():
+            if found[key].value != value:
+                raise WrongTopic(
+                    f"topic {name} has {key}={found[key].value}, it must be {value}: `python -m app setup` sets it back"
+                )
+    return counts
 
 
 async def log_ids(broker: str, partitions: int) -> dict[int, str]:
@@ -168,21 +171,8 @@ async def log_ids(broker: str, partitions: int) -> dict[int, str]:
 
 async def genesis_records(broker: str, partitions: int) -> dict[int, Genesis]:
     """The genesis record of each `orders` partition that has one; raises WrongTopic."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        assigned = [TopicPartition(ORDERS.name, p) for p in range(partitions)]
-        consumer.assign(assigned)
-        ends = await consumer.end_offsets(assigned)
-        found: dict[int, Genesis] = {}
-        for tp in assigned:
-            if ends[tp]:
-                consumer.assign([tp])
-                consumer.seek(tp, 0)
-                found[tp.partition] = _genesis(await asyncio.wait_for(consumer.getone(tp), timeout=30))
-        return found
-    finally:
-        await consumer.stop()
+    found = await _beginnings(broker, range(partitions))
+    return {number: _required(number, begun) for number, begun in found.items()}
 
 
 async def all_log_ids(broker: str, partitions: int) -> dict[int, str]:
@@ -200,17 +190,110 @@ async def all_genesis(broker: str, partitions: int) -> dict[int, Genesis]:
     return found
 
 
-def _genesis(record: object) -> Genesis:
-    from app.models.commands import UndecodableCommand, decode_command
+class _Setting(NamedTuple):
+    """A topic's setting, and where Kafka has it from."""
 
-    value = getattr(record, "value", None)
+    value: str | None
+    source: int
+
+
+class _Beginning(NamedTuple):
+    """The first record of a partition of `orders`, and the partition's end."""
+
+    genesis: Genesis | None
+    end: int
+
+
+def _required(number: int, begun: _Beginning) -> Genesis:
+    if begun.genesis is None:
+        raise WrongTopic(
+            f"the first record of orders[{number}] is not its genesis: the topic is not Matchstream's, or the setting "
+            "topic_partitions is larger than the number that the venue was made with; correct it"
+        )
+    return begun.genesis
+
+
+def _genesis(value: bytes | None) -> Genesis | None:
     try:
         message = decode_command(value)
     except UndecodableCommand:
-        message = None
-    if not isinstance(message, Genesis):
-        raise WrongTopic("the first record of an orders partition is not its genesis: the topic is not ours")
-    return message
+        return None
+    return message if isinstance(message, Genesis) else None
+
+
+async def _beginnings(broker: str, numbers: Iterable[int]) -> dict[int, _Beginning]:
+    """How each of these partitions of `orders` begins; an empty one is absent."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=broker, enable_auto_commit=False, max_partition_fetch_bytes=FIRST_FETCH_BYTES
+    )
+    await consumer.start()
+    try:
+        every = [TopicPartition(ORDERS.name, number) for number in numbers]
+        firsts, ends = await consumer.beginning_offsets(every), await consumer.end_offsets(every)
+        found: dict[int, _Beginning] = {}
+        consumer.assign([tp for tp in every if ends[tp]])
+        for tp in every:
+            if firsts[tp]:
+                raise WrongTopic(
+                    f"orders[{tp.partition}] begins at {firsts[tp]}: its genesis record was deleted; restore the topic"
+                )
+            if ends[tp]:
+                consumer.seek(tp, 0)
+                record = await asyncio.wait_for(consumer.getone(tp), timeout=READ_TIMEOUT_S)
+                found[tp.partition] = _Beginning(_genesis(record.value), ends[tp])
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def _require_partitions(broker: str, partitions: int, counts: Mapping[str, int]) -> None:
+    """Raise WrongTopic unless the venue was made with this number: each of its partitions begins with its genesis.
+
+    Kafka cannot take away a partition that was added to a topic: those that are not the venue's are left alone.
+    """
+    begun = await _beginnings(broker, range(counts[ORDERS.name]))
+    ours = {number: end for number, (genesis, end) in begun.items() if genesis is not None}
+    made, is_in_use = max(ours, default=-1) + 1, any(end > 1 for end in ours.values())
+    if made > partitions or (made < partitions and is_in_use):
+        raise WrongTopic(
+            f"the venue was made with {made} partitions, the setting topic_partitions says {partitions}: set it to "
+            f"{made}, which cannot be changed later"
+        )
+    for spec in TOPICS:
+        count, needed = counts[spec.name], spec.partitions or partitions
+        if count < needed:
+            raise WrongTopic(
+                f"topic {spec.name} has {count} partitions, it needs {needed}: add some with Kafka's kafka-topics, or "
+                f"in a new venue set topic_partitions to {count}"
+            )
+        if count > needed:
+            _log.warning("topic %s has %d partitions, only the first %d are used", spec.name, count, needed)
+
+
+async def _settings(admin: AIOKafkaAdminClient) -> dict[str, dict[str, _Setting]]:
+    """Each topic's settings by name."""
+    resources = [ConfigResource(ConfigResourceType.TOPIC, t.name) for t in TOPICS]
+    return {
+        name: {entry[0]: _Setting(entry[1], entry[3]) for entry in entries}
+        for response in await admin.describe_configs(resources)
+        for _code, _message, _type, name, entries in response.resources
+    }
+
+
+async def _set_back(admin: AIOKafkaAdminClient) -> None:
+    """Give the topics the settings that they need; others that an operator has set stay."""
+    for name, found in (await _settings(admin)).items():
+        needed = _spec(name).config
+        wrong = {key: found[key].value for key, value in needed.items() if found[key].value != value}
+        if not wrong:
+            continue
+        _log.warning("topic %s has %s, it is set back to %s", name, wrong, {key: needed[key] for key in wrong})
+        # Kafka replaces everything that was set for the topic.
+        kept = {key: value for key, (value, source) in found.items() if source == SET_FOR_TOPIC}
+        for response in await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, kept | needed)]):
+            for code, message, *_ in response.resources:
+                if code:
+                    raise for_code(code)(f"topic {name}: {message}")
 
 
 async def _settled(admin: AIOKafkaAdminClient) -> None:

@@ -12,6 +12,7 @@ from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS
 from app.unusable import pass_over
 from tables.changelog import Damaged
 from tables.checkpoint import Record
+from tables.completeness import Reported
 
 READ_TIMEOUT_MS = 1_000
 MAX_EMPTY_READS = 30  # a log that promises records and gives none for half a minute is damaged
@@ -73,6 +74,23 @@ class KafkaLogs:
         """Count and name records of the changelog that somebody else wrote."""
         for key in keys:
             pass_over(BOOKS_CHANGELOG.name, self._partition, key, "no worker wrote it, and nothing refers to it")
+
+    async def reported(self, first: int, end: int) -> Reported:
+        """What the reports between these offsets of `executions` are about; raises Damaged."""
+        consumer, tp = self._consumer, TopicPartition(EXECUTIONS.name, self._partition)
+        found, empty = Reported(), 0
+        if first >= end:
+            return found
+        consumer.assign([tp])
+        consumer.seek(tp, first)
+        while await consumer.position(tp) < end:
+            records = (await consumer.getmany(tp, timeout_ms=READ_TIMEOUT_MS)).get(tp, [])
+            found = found.with_values(record.value for record in records)
+            empty = 0 if records else empty + 1
+            if empty > MAX_EMPTY_READS:
+                at = await consumer.position(tp)
+                raise Damaged(f"{tp.topic}/{tp.partition} ends at {end}, but nothing can be read after {at}")
+        return found
 
     async def _end_of(self, topic: str) -> int:
         tp = TopicPartition(topic, self._partition)

@@ -11,13 +11,13 @@ from app.streaming.batches import Batch
 from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
 from app.streaming.outbox import Outbox
-from app.topics import ORDERS
 from tables.books import Subjects, codec
 from tables.changelog import Damaged
 from tables.checkpoint import Checkpoint
+from tables.completeness import require_complete
 from tables.kafka import KafkaLogs, PartitionPorts
 from tables.loader import load
-from tables.refusals import CannotGoOn, require_engine, require_log
+from tables.refusals import CannotGoOn, require_engine
 from tables.store import show
 
 DUE_CHECK_S = 0.1
@@ -49,7 +49,7 @@ class OwnedPartition:
         try:
             partition = Partition(number, partitions, genesis)
             loaded = await load(logs, codec(log_id), log_id)
-            require_log(number, loaded.floor, *await logs.bounds_of(ORDERS.name))
+            await require_complete(logs, number, partitions, loaded)
             require_engine(loaded.states.values())
         except Damaged as damage:
             end_process(f"state damaged, run `faust -A app rebuild`: {damage}")

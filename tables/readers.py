@@ -9,11 +9,12 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer
 
 from app.models.snapshots import State
-from app.topics import EXECUTIONS
+from app.topics import EXECUTIONS, require_topics
 from tables.books import codec
-from tables.changelog import Damaged
+from tables.completeness import require_complete
 from tables.kafka import KafkaLogs, new_reader
 from tables.loader import load
+from tables.refusals import LogIncomplete
 
 
 class Start(NamedTuple):
@@ -25,25 +26,30 @@ class Start(NamedTuple):
 
 
 async def starts(broker: str, log_ids: Mapping[int, str]) -> AsyncIterator[Start]:
-    """Each partition in turn. Raises changelog.Damaged."""
+    """Each partition in turn. Raises changelog.Damaged, refusals.CannotGoOn and WrongTopic."""
+    await require_topics(broker, len(log_ids))
     reader = new_reader(broker)
     await reader.start()
     try:
         for number in sorted(log_ids):
-            yield await _start(reader, number, log_ids[number])
+            yield await _start(reader, number, len(log_ids), log_ids[number])
     finally:
         await reader.stop()
 
 
-async def _start(reader: AIOKafkaConsumer, number: int, log_id: str) -> Start:
+async def _start(reader: AIOKafkaConsumer, number: int, partitions: int, log_id: str) -> Start:
     logs = KafkaLogs(reader, number)
     # Complete id blocks are needed to match, not to read: they must be there, whatever is in them.
     loaded = await load(logs, codec(log_id)._replace(block=_unread), log_id)
+    await require_complete(logs, number, partitions, loaded)
     logs.close()
     logs.pass_over(loaded.unusable)
-    first, end = await logs.bounds_of(EXECUTIONS.name)
-    if not first <= loaded.first_report <= end:
-        raise Damaged(f"executions/{number} has {first}..{end}, the manifest continues at {loaded.first_report}")
+    first, _ = await logs.bounds_of(EXECUTIONS.name)
+    if first > loaded.first_report:
+        raise LogIncomplete(
+            f"executions[{number}] begins at {first}, readers of the books continue at {loaded.first_report}: reports "
+            "were deleted; restore the topic"
+        )
     return Start(number, tuple(loaded.states.values()), loaded.first_report)
 
 

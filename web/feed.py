@@ -20,8 +20,9 @@ from app.progress import Progress, Verdict
 from app.streaming.failstop import end_process
 from app.topics import EXECUTIONS, ORDERS, WrongTopic, all_genesis
 from app.unusable import NO_REPORT, pass_over
-from tables.changelog import Damaged, OtherLog
+from tables.changelog import Damaged
 from tables.readers import starts
+from tables.refusals import CannotGoOn
 from web import metrics
 from web.books import Market
 from web.expected import Expectations
@@ -69,6 +70,11 @@ class Feed:
         self.is_ready = False
         """Whether everything that was reported before this gateway started has been applied."""
 
+    @property
+    def applied(self) -> dict[int, int]:
+        """The offset in each partition of `executions` below which this gateway has everything."""
+        return {tp.partition: offset for tp, offset in self._positions.items()}
+
     def instrument_of(self, order_id: str) -> str | None:
         """The instrument that an order id (UUID text) belongs to, as its first digits tell."""
         return self.instrument_of_tag(bytes.fromhex(order_id[:8]))
@@ -114,8 +120,8 @@ class Feed:
                     _log.info("executions/%d: %d snapshots loaded, reading on at %d", start.partition, *found)
         except Damaged as damage:
             end_process(f"state damaged, run `faust -A app rebuild`: {damage}")
-        except (OtherLog, WrongTopic) as error:
-            end_process(str(error))
+        except (WrongTopic, *CannotGoOn) as reason:
+            end_process(str(reason))
 
     def _begin_with(self, state: State) -> None:
         self._progress.last_seqs[state.instrument] = state.seq

@@ -13,6 +13,7 @@ from app.models.identity import instrument_tag
 from app.postgres import History
 from app.settings import broker_address
 from app.streaming.failstop import fail_stop
+from web.agreement import Agreement
 from web.answers import RETRY_SOON
 from web.exposure import default_rate
 from web.feed import Feed
@@ -44,13 +45,15 @@ class Gateway:
         self.idempotency = Idempotency(settings.redis_url)
         self.history = History(settings.database_url)
         self.matching = Matching(broker, partitions, self.feed.reported, lambda: self.feed.is_ready)
+        self.agreement = Agreement(self.history, broker, partitions)
         self.keyring = Keyring(broker, default_rate()) if settings.auth == "keys" else None
 
     @property
     def is_ready(self) -> bool:
         """Whether it knows the market and the API keys, and was not told to stop."""
         knows_keys = self.keyring is None or self.keyring.is_ready
-        return self.feed.is_ready and knows_keys and not self.outgoing.is_closing
+        knows_logs = self.feed.is_ready and self.agreement.was_asked
+        return knows_logs and knows_keys and not self.outgoing.is_closing
 
     @property
     def secret(self) -> bytes:
@@ -73,7 +76,7 @@ async def run_gateway(web_app: web.Application) -> AsyncIterator[None]:
     gateway = web_app[GATEWAY] = Gateway()
     await gateway.outgoing.start()
     gc.set_threshold(*GC_THRESHOLDS)
-    parts = (gateway.feed, gateway.matching, gateway.order_log, gateway.keyring)
+    parts = (gateway.feed, gateway.matching, gateway.agreement, gateway.order_log, gateway.keyring)
     tasks = [asyncio.create_task(fail_stop(part.run)()) for part in parts if part is not None]
     yield
     await gateway.outgoing.stop()

@@ -19,8 +19,8 @@ async def healthz(request: web.Request) -> web.StreamResponse:
 async def readyz(request: web.Request) -> web.StreamResponse:
     """200 when orders can be taken; what is degraded is said in words."""
     gateway = request.app[GATEWAY]
-    reachable, postgres, valkey = await asyncio.gather(
-        gateway.outgoing.is_reachable(), _postgres(gateway), gateway.idempotency.ping()
+    reachable, recording, valkey = await asyncio.gather(
+        gateway.outgoing.is_reachable(), _recording(gateway), gateway.idempotency.ping()
     )
     checks = {
         "gateway": "stopping" if gateway.outgoing.is_closing else "ok",
@@ -28,12 +28,13 @@ async def readyz(request: web.Request) -> web.StreamResponse:
         "feed": damaged_log() or ("ok" if gateway.feed.is_ready else "catching up"),
         "matching": _matching(gateway.matching),
         "keys": _keys(gateway),
-        "postgres": "ok" if postgres else "away: history answers 503, order entry and books go on",
+        "postgres": "ok" if recording else "away: history answers 503, order entry and books go on",
+        "recording": recording or "not known: Postgres is away",
         "valkey": "ok" if valkey else "away: repeats are recognised by gateways' memory and the engine",
     }
     if not (reachable and gateway.is_ready) or gateway.matching.is_dead or damaged_log():
         return answer({"status": "not ready", **checks}, 503, RETRY_SOON)
-    is_whole = postgres and valkey and not gateway.matching.waiting
+    is_whole = recording == "ok" and valkey and not gateway.matching.waiting
     return answer({"status": "ready" if is_whole else "degraded", **checks})
 
 
@@ -51,9 +52,9 @@ def _keys(gateway: Gateway) -> str:
     return "ok" if gateway.keyring.is_ready else "reading"
 
 
-async def _postgres(gateway: Gateway) -> bool:
+async def _recording(gateway: Gateway) -> str | None:
+    """How recording does, in words; None while Postgres is away."""
     try:
-        await gateway.history.instruments()
+        return await gateway.agreement.recording(gateway.feed.applied)
     except HistoryUnavailable:
-        return False
-    return True
+        return None

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from app import app, settings
 from app.streaming.failstop import damaged_log
+from app.streaming.waiting import waits_for
 from app.streaming.watchdog import standing_still
 from web.metrics import metrics
 from web.routes import Route, serve_routes
@@ -18,11 +19,16 @@ async def healthz(request: web.Request) -> web.StreamResponse:
 
 
 async def readyz(request: web.Request) -> web.StreamResponse:
-    """200 once partitions are assigned and what belongs to them is loaded, and while they get on."""
-    is_assigned = app.tables.actives_ready and not app.rebalancing
-    waits_for = damaged_log() or (standing_still() if is_assigned else "its partitions")
-    body = {"status": "not ready" if waits_for else "ready", "role": settings.role}
-    return _answer(body | ({"why": waits_for} if waits_for else {}), 503 if waits_for else 200)
+    """200 once partitions are assigned and what belongs to them is loaded, and while they get on.
+
+    `waits_for` says what holds the work up. A worker that waits for another program is degraded, not unready: a restart
+    would not help.
+    """
+    is_assigned, reason = app.tables.actives_ready and not app.rebalancing, waits_for()
+    held_up = damaged_log() or ("its partitions" if not is_assigned else None if reason else standing_still())
+    status = "not ready" if held_up else "degraded" if reason else "ready"
+    body = {"status": status, "role": settings.role} | ({"waits_for": held_up or reason} if held_up or reason else {})
+    return _answer(body, 503 if held_up else 200)
 
 
 ROUTES = (

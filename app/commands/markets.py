@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 
 from app import app
 from app.commands.gateway import change, fail, json_option, key_option, show, url_option
+from app.engine import partition_of
 from app.matching.versions import VERSIONS
 from app.models.commands import SetEngineVersion, SnapshotBook, encode_command
 from app.settings import broker_address
@@ -83,7 +84,9 @@ async def _send(command: SnapshotBook | SetEngineVersion) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=broker_address(app.conf.broker), enable_idempotence=True, acks="all")
     try:
         await producer.start()
-        sent = await producer.send_and_wait(ORDERS.name, encode_command(command), key=command.instrument.encode())
+        value, key = encode_command(command), command.instrument.encode()
+        where = partition_of(command.instrument, app.conf.topic_partitions)
+        sent = await producer.send_and_wait(ORDERS.name, value, key=key, partition=where)
     except KafkaError as error:
         fail(f"not sent: {error}")
     finally:

@@ -15,7 +15,7 @@ from app import app, settings
 from app.commands.gateway import api_key, fail
 from app.commands.progress import ProgressBar
 from app.engine import UnknownEngine
-from app.postgres import AWAY
+from app.postgres import AWAY, Refused
 from app.settings import broker_address
 from app.verification import running
 from app.verification.ledger import read_entries
@@ -72,6 +72,7 @@ async def verify(
         Damaged,
         UnknownEngine,
         msgspec.MsgspecError,
+        Refused,
         *AWAY,
     ) as error:
         fail(f"{str(error).strip() or type(error).__name__} ({looked_at})")

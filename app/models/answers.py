@@ -246,6 +246,7 @@ class Readiness(Struct):
     matching: str
     keys: str
     postgres: str
+    recording: str
     valkey: str
 
 

@@ -4,31 +4,39 @@
 """
 
 from app.postgres.address import shown_address
+from app.postgres.agreement import AnotherInstallation, AnotherTime, Recorded, require_bounds, require_log_ids
 from app.postgres.audit import Audit, recorded_positions
 from app.postgres.connection import AWAY
 from app.postgres.cursors import InvalidCursor, Place, cursor_of, place_of
+from app.postgres.errors import Away, Refused
 from app.postgres.history import Accepted, History, HistoryUnavailable, Page
 from app.postgres.locked import lock_history
 from app.postgres.recorder import Recorder, UnexpectedRecords
-from app.postgres.sink import AnotherInstallation, PositionMoved, Sink
+from app.postgres.sink import PositionMoved, Sink
 
 __all__ = [
     "AWAY",
     "Accepted",
     "AnotherInstallation",
+    "AnotherTime",
     "Audit",
+    "Away",
     "History",
     "HistoryUnavailable",
     "InvalidCursor",
     "Page",
     "Place",
     "PositionMoved",
+    "Recorded",
     "Recorder",
+    "Refused",
     "Sink",
     "UnexpectedRecords",
     "cursor_of",
     "lock_history",
     "place_of",
     "recorded_positions",
+    "require_bounds",
+    "require_log_ids",
     "shown_address",
 ]

@@ -49,5 +49,5 @@ def _quoted(column: Sequence[str]) -> str:
 def _plain(column: Sequence[str]) -> str:
     body = ",".join(column)
     if body.count(",") != len(column) - 1 or '"' in body or "{" in body or "\\" in body:
-        raise ValueError("a number or a word in a report is none")
+        raise ValueError("a report field contains a separator: expected a number or keyword")
     return "{" + body + "}"

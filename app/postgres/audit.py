@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiopg
-import psycopg2
 
-from app.postgres.connection import AWAY, connect, execute
+from app.postgres.connection import connect, execute
+from app.postgres.errors import Away, Refused
 
 STATEMENT_TIMEOUT_S = 600.0
 POSITIONS_TIMEOUT = "5s"
@@ -49,7 +49,7 @@ class Audit:
 
     @classmethod
     async def open(cls, database_url: str, topic: str) -> "Audit":
-        """Everything from this moment on is read as it is now. Raises psycopg2.OperationalError."""
+        """Everything from this moment on is read as it is now. Raises Away or Refused."""
         connection = await connect(database_url, **SESSION)
         await execute(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         query = "SELECT topic, partition, next_offset, log_id FROM sink_progress"
@@ -93,12 +93,12 @@ async def recorded_positions(database_url: str, topic: str) -> dict[int, int] | 
     """The sink's next offset in each partition; None while Postgres is away."""
     try:
         connection = await connect(database_url, statement_timeout=POSITIONS_TIMEOUT)
-    except AWAY:
+    except Away:
         return None
     try:
         query = "SELECT partition, next_offset FROM sink_progress WHERE topic = %s"
         return dict(await (await execute(connection, query, [topic])).fetchall())
-    except (*AWAY, psycopg2.Error):
+    except (Away, Refused):
         return None
     finally:
         await connection.close()

@@ -1,4 +1,4 @@
-"""Connections: how one is opened, what bounds each statement, and which errors mean that Postgres is away."""
+"""Connections: how one is opened, what bounds each statement, and where psycopg2's errors become ours."""
 
 import asyncio
 import os
@@ -9,23 +9,25 @@ from typing import Any
 import aiopg
 import psycopg2
 
+from app.postgres.errors import Away, translated
+
 CONNECT_TIMEOUT_S = 5.0
 # An answer that is not there by then is an outage for whoever waits.
 APPLICATION_NAME = "matchstream"
 
 
-class Unanswered(Exception):
-    """Postgres ended the statement: its time was over, or an operator canceled it."""
-
-
-# What waiting may cure: no server, a dropped connection, a lock or a disk that is full.
-AWAY = (psycopg2.OperationalError, psycopg2.InterfaceError, Unanswered, TimeoutError, OSError)
+# What waiting may cure: no server, one that is read-only, a lock in the way, a disk that is full (errors.py).
+AWAY = (Away, TimeoutError)
+_ERRORS = (psycopg2.Error, TimeoutError, OSError)
 
 
 async def connect(database_url: str, **settings: str) -> aiopg.Connection:
-    """A connection whose session has these Postgres settings; raises one of AWAY."""
+    """A connection whose session has these Postgres settings; raises Away or Refused."""
     _unwatch_next_file()
-    connection = await aiopg.connect(database_url, timeout=CONNECT_TIMEOUT_S, **OPTIONS)
+    try:
+        connection = await aiopg.connect(database_url, timeout=CONNECT_TIMEOUT_S, **OPTIONS)
+    except _ERRORS as error:
+        raise translated(error) from error
     try:
         await configure(connection, **settings)
     except BaseException:
@@ -43,16 +45,18 @@ async def configure(connection: aiopg.Connection, **settings: str) -> None:
 async def execute(
     connection: aiopg.Connection, statement: str, parameters: Any = None, timeout_s: float | None = None
 ) -> aiopg.Cursor:
-    """Run one statement, or several without parameters; raises one of AWAY, or psycopg2's error for a mistake."""
-    cursor = await connection.cursor(timeout=timeout_s)
+    """Run one statement, or several without parameters; raises Away or Refused."""
     try:
+        cursor = await connection.cursor(timeout=timeout_s)
         await cursor.execute(statement, parameters)
+    except _ERRORS as error:
+        raise translated(error) from error
     except asyncio.CancelledError as error:
         # aiopg raises this for a statement that Postgres canceled; a task that was canceled is told apart.
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        raise Unanswered("Postgres canceled the statement") from error
+        raise Away("canceled the statement", "its time was over, or an operator canceled it") from error
     return cursor
 
 
@@ -66,7 +70,7 @@ class Pool:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[aiopg.Connection]:
-        """A connection that works as far as is known; raises one of AWAY."""
+        """A connection that works as far as is known; raises Away or Refused."""
         async with self._room:
             connection = self._idle.pop() if self._idle else await connect(self._database_url, **self._settings)
             try:

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.models.http import milliseconds, rfc3339
+from app.postgres.agreement import Recorded
 from app.postgres.connection import AWAY, Pool, execute
 from app.postgres.cursors import Place
+from app.postgres.errors import Away, Refused
 from app.postgres.shapes import (
     INSTRUMENT,
     ORDER,
@@ -149,6 +151,11 @@ class History:
         answers = [answer(INSTRUMENT, row) for row in rows]
         return [{**row.pop("listing"), **row} for row in answers]
 
+    async def recorded(self, topic: str) -> dict[int, Recorded]:
+        """How far each partition of this topic is recorded."""
+        query = "SELECT partition, next_offset, log_id FROM sink_progress WHERE topic = %s"
+        return {row[0]: Recorded(row[1], row[2]) for row in await self._rows(query, [topic])}
+
     async def snapshots(self, *, instrument: str | None = None, limit: int = 10) -> list[Row]:
         """Complete book snapshots, newest first; a level is {side, price, quantity, orders}, best first."""
         where = "complete" if instrument is None else "complete AND instrument = %s"
@@ -170,9 +177,11 @@ class History:
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 return await self._ask(query, parameters)
-        except AWAY as error:
+        except (*AWAY, Refused) as error:
+            if isinstance(error, Refused) and error.cure is None:
+                raise  # a mistake of ours
             await self._pool.discard()
-            raise HistoryUnavailable(f"no answer from Postgres: {error}") from error
+            raise HistoryUnavailable(str(error) or "Postgres gave no answer in time") from error
 
     async def _ask(self, query: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
         # A connection that was kept may be one to a server that has gone since: then a new one.
@@ -184,7 +193,7 @@ class History:
                     if not connection.closed:
                         raise
             await self._pool.discard()
-        raise ConnectionError("the connection was lost")
+        raise Away("is away", "the connection was lost")
 
 
 class _Newest(NamedTuple):

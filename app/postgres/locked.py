@@ -8,7 +8,7 @@ TABLES = "orders, order_events, trades, sink_progress, instrument_progress"
 
 
 async def lock_history(database_url: str, seconds: float) -> None:
-    """Nobody can read or write it until these seconds are over. Raises one of AWAY."""
+    """Nobody can read or write it until these seconds are over. Raises Away or Refused."""
     connection = await connect(database_url, lock_timeout="10s")
     try:
         await execute(connection, f"BEGIN; LOCK TABLE {TABLES} IN ACCESS EXCLUSIVE MODE")

@@ -8,6 +8,9 @@ from alembic.config import Config
 from psycopg2 import sql
 from psycopg2.extensions import make_dsn, parse_dsn
 from sqlalchemy import create_engine, pool, text
+from sqlalchemy.exc import DBAPIError
+
+from app.postgres.errors import translated
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 MAINTENANCE_DATABASE = "postgres"
@@ -19,9 +22,17 @@ _LOCK = 0x4D41544348
 def migrate(database_url: str) -> None:
     """Create the database of this URL if it is missing and apply the revisions it lacks.
 
-    Several callers at once are safe. Raises psycopg2.OperationalError when the server cannot be reached, sqlalchemy's
-    errors when a revision fails; a failed revision leaves nothing behind.
+    Several callers at once are safe. Raises Away or Refused; a revision that fails leaves nothing behind.
     """
+    try:
+        _migrate(database_url)
+    except psycopg2.Error as error:
+        raise translated(error) from error
+    except DBAPIError as error:
+        raise (translated(error.orig) if isinstance(error.orig, psycopg2.Error) else error) from error
+
+
+def _migrate(database_url: str) -> None:
     _create_database(database_url)
     engine = create_engine("postgresql+psycopg2://", creator=lambda: _connect(database_url), poolclass=pool.NullPool)
     with engine.connect() as connection:

@@ -1,7 +1,8 @@
 """The sink: writes runs of reports exactly once, each in one transaction with its position (exactness.md, I9, I14).
 
-Postgres away: it waits and tries again for as long as it takes. A position that somebody else moved, or a log that is
-not the one recorded here, raises: the process ends and begins again from what is recorded.
+What waiting can cure (errors.py) it waits for, as long as that takes. A position that somebody else moved, a log that
+is not the one recorded here and what waiting cannot cure raise: the process ends, and begins again from what is
+recorded.
 """
 
 import asyncio
@@ -11,9 +12,10 @@ from itertools import chain
 from typing import NamedTuple, TypeVar
 
 import aiopg
-import psycopg2
 
-from app.postgres.connection import AWAY, connect, execute
+from app.postgres.agreement import Recorded, require_log_ids
+from app.postgres.connection import connect, execute
+from app.postgres.errors import Away, Refused
 from app.postgres.statements import Statement
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
@@ -55,10 +57,6 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class AnotherInstallation(RuntimeError):
-    """The database belongs to another log, or the log to another database."""
-
-
 class PositionMoved(RuntimeError):
     """Another sink records this partition."""
 
@@ -86,12 +84,12 @@ class Sink:
     def __init__(self, database_url: str, topic: str, reach: Callable[[str], None] = lambda failpoint: None) -> None:
         self._database_url, self._topic, self._reach = database_url, topic, reach
         self._connection: aiopg.Connection | None = None
-        self._away = False
+        self._waits_for: Away | None = None
 
     @property
-    def is_away(self) -> bool:
-        """Whether Postgres is, so that writing waits for it."""
-        return self._away
+    def waits_for(self) -> str | None:
+        """What is wrong with Postgres, while recording waits for it."""
+        return None if self._waits_for is None else str(self._waits_for)
 
     async def close(self) -> None:
         """Break off what is running; nothing of it is recorded unless its COMMIT had arrived."""
@@ -102,12 +100,12 @@ class Sink:
     async def positions(self, log_ids: dict[int, str]) -> dict[int, Position]:
         """Where to go on, for each partition of which the log id is given; a new partition begins at 0.
 
-        Raises AnotherInstallation.
+        Raises AnotherInstallation, Refused.
         """
         return await self._patiently(lambda connection: self._positions(connection, log_ids))
 
     async def write(self, run: Run) -> None:
-        """Record a run: when this returns it is there, once. Raises PositionMoved."""
+        """Record a run: when this returns it is there, once. Raises PositionMoved, Refused."""
         tries = 0
 
         async def attempt(connection: aiopg.Connection) -> None:
@@ -120,16 +118,16 @@ class Sink:
         await self._patiently(attempt)
 
     async def _positions(self, connection: aiopg.Connection, log_ids: dict[int, str]) -> dict[int, Position]:
-        for partition, log_id in log_ids.items():
-            await execute(connection, BEGIN_PARTITION, [self._topic, partition, log_id])
-        cursor = await execute(connection, READ_POSITIONS, [self._topic, list(log_ids)])
+        question = [self._topic, list(log_ids)]
+        rows = await (await execute(connection, READ_POSITIONS, question)).fetchall()
+        if new := set(log_ids) - {partition for partition, *_ in rows}:  # a restart must not need a writable Postgres
+            for partition in sorted(new):
+                await execute(connection, BEGIN_PARTITION, [self._topic, partition, log_ids[partition]])
+            rows = await (await execute(connection, READ_POSITIONS, question)).fetchall()
+        recorded = {partition: Recorded(next_offset, log_id) for partition, next_offset, log_id in rows}
+        require_log_ids(recorded, log_ids)
         found: dict[int, Position] = {}
-        for partition, next_offset, log_id in await cursor.fetchall():
-            if log_id != log_ids[partition]:
-                raise AnotherInstallation(
-                    f"the database has recorded another log than this one (partition {partition}): "
-                    "it holds the data of another installation"
-                )
+        for partition, (next_offset, _) in recorded.items():
             progress = await (await execute(connection, READ_PROGRESS, [partition])).fetchall()
             found[partition] = Position(next_offset, dict(progress))
         return found
@@ -144,37 +142,41 @@ class Sink:
         texts, parameters = zip(*_moves(run, self._topic), *run.statements, strict=True)
         try:
             await execute(connection, "; ".join(["BEGIN", *texts]), list(chain(*parameters)), STATEMENT_TIMEOUT_S)
-        except psycopg2.DatabaseError as error:
-            if error.pgcode == MOVED_CODE:
-                raise PositionMoved(f"another sink records these partitions: {error.diag.message_primary}") from error
+        except Refused as error:
+            if error.code == MOVED_CODE:
+                raise PositionMoved(
+                    f"another sink records these partitions, or Postgres was restored or failed over: {error}; "
+                    "a fresh process continues from what is recorded"
+                ) from error
             raise
         self._reach("rows-before-commit")
         await execute(connection, "COMMIT")
         self._reach("rows-after-commit")
 
     async def _patiently(self, action: Callable[[aiopg.Connection], Awaitable[T]]) -> T:
-        """Do this, again on a new connection whenever Postgres was away."""
+        """Do this, again on a new connection whenever Postgres could not."""
         pause = FIRST_PAUSE_S
         while True:
             try:
                 if self._connection is None:
                     self._connection = await connect(self._database_url, **SESSION)
                 result = await action(self._connection)
-            except AWAY as error:
-                self._lost(error)
+            except Away as error:
+                self._wait_for(error)
                 await self.close()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_S)
             else:
-                if self._away:
-                    self._away = False
-                    _log.warning("Postgres is back, recording goes on")
+                if self._waits_for is not None:
+                    self._waits_for = None
+                    _log.warning("Postgres is back, recording continues")
                 return result
 
-    def _lost(self, error: BaseException) -> None:
-        if not self._away:
-            self._away = True
-            _log.warning("Postgres is away, recording waits: %s", str(error).strip() or type(error).__name__)
+    def _wait_for(self, error: Away) -> None:
+        """Tell people once, and again if it is something else."""
+        if self._waits_for is None or self._waits_for.state != error.state:
+            _log.warning("Postgres %s, recording waits until it can: %s", error.state, error.text)
+        self._waits_for = error
 
 
 def _moves(run: Run, topic: str) -> list[Statement]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import faust.transport.drivers.aiokafka as kafka_driver
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
@@ -90,6 +91,8 @@ class BatchConsumer(kafka_driver.Consumer):
                     positions = await _start_positions[topic](frozenset(partitions))
                 except DamagedLog as damage:
                     await end_damaged(damage)
+                except KafkaError as error:
+                    end_process(f"Kafka does not say where to begin in {topic}, a fresh process asks again: {error}")
                 except Exception as error:
                     end_process(f"where to begin in {topic} cannot be known", error)
                 await self._seek_topic(topic, positions)
@@ -184,7 +187,13 @@ class BatchConsumer(kafka_driver.Consumer):
 
     async def _confirm_hole(self, tp: TP, expected: int, found: int) -> None:
         """Read the hole again by ourselves; transactions leave such holes, anything else ends the process."""
-        again = await first_offset_from(broker_address(self.app.conf.broker), tp, expected)
+        try:
+            again = await first_offset_from(broker_address(self.app.conf.broker), tp, expected)
+        except (OffsetOutOfRangeError, TimeoutError):
+            end_process(
+                f"{tp.topic}/{tp.partition} was read up to {expected} and has no record there now: it has lost records "
+                "or was made again; a fresh process compares the logs and says what to do"
+            )
         if again != found:
             end_process(f"{tp.topic}/{tp.partition} jumped from {expected} to {found}, but {again} is there")
         self.log.warning("%s/%s has no records from %s to %s", tp.topic, tp.partition, expected, found - 1)

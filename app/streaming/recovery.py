@@ -22,7 +22,8 @@ class OrderedRecovery(Recovery):
         if self.app.consumer_generation_id != generation_id:
             return  # another rebalance has begun; its own recovery follows
         if consumer.assignment():
-            await self._wait(consumer.perform_seek(), timeout=self.app.conf.broker_request_timeout)
+            # Without Faust's time limit, after which it would go on without a seek: the watchdogs have one.
+            await self._wait(consumer.perform_seek())
         self.completed.set()
         self.app.flow_control.resume()  # this empties the queues, so it comes before anything can be delivered
         consumer.resume_partitions({tp for tp in consumer.assignment() if not self._is_changelog_tp(tp)})

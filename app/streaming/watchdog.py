@@ -20,6 +20,7 @@ from faust.types import TP
 
 from app.settings import broker_address
 from app.streaming.failstop import EXIT_CODE, fail_stop
+from app.streaming.waiting import waits_for
 
 CHECK_S = 1.0
 NOT_READY_S = 120.0  # from the start of the process, or from when it was ready last
@@ -130,7 +131,6 @@ class Progress:
 class _Watched(NamedTuple):
     topic: str
     processed: Processed
-    is_excused: Callable[[], bool]
 
 
 _STARTED = time.monotonic()  # this module is imported when the process begins
@@ -138,12 +138,9 @@ _watched: list[_Watched] = []
 _progress: dict[str, Progress] = {}
 
 
-def watch_progress(topic: str, processed: Processed, is_excused: Callable[[], bool] = lambda: False) -> None:
-    """Let the process end when a partition of this topic stands still although there is something to read.
-
-    `is_excused`: whether the reader waits for something that a restart would not bring.
-    """
-    _watched.append(_Watched(topic, processed, is_excused))
+def watch_progress(topic: str, processed: Processed) -> None:
+    """Let the process end when a partition of this topic stands still although there is something to read."""
+    _watched.append(_Watched(topic, processed))
 
 
 def standing_still() -> str | None:
@@ -161,14 +158,17 @@ def watch(app: Any) -> None:
     watchdog = Watchdog(_bark, began=_STARTED)
     watchdog.expect(Condition("the event loop stood still", LOOP_STALLED_S, Heartbeat().has_turned))
     if not app.producer_only:
-        is_ready = lambda: app.tables.actives_ready and not app.rebalancing  # noqa: E731 - as /readyz says it
-        watchdog.expect(Condition("the worker was not ready", NOT_READY_S, is_ready))
+        watchdog.expect(Condition("the worker was not ready", NOT_READY_S, lambda: _is_ready_or_waits(app)))
     for watched in _watched:
         progress = _progress[watched.topic] = Progress()
         app.add_future(fail_stop(_sample)(app, watched, progress))
         sentence = f"{watched.topic} was not read although there is something to read"
         watchdog.expect(Condition(sentence, LAG_WITHOUT_PROGRESS_S, progress.is_well))
     watchdog.start()
+
+
+def _is_ready_or_waits(app: Any) -> bool:
+    return waits_for() is not None or (app.tables.actives_ready and not app.rebalancing)  # as /readyz says it
 
 
 async def _sample(app: Any, watched: _Watched, progress: Progress) -> None:
@@ -178,7 +178,7 @@ async def _sample(app: Any, watched: _Watched, progress: Progress) -> None:
 
 
 async def _take_sample(app: Any, watched: _Watched, progress: Progress) -> None:
-    processed = {} if watched.is_excused() else dict(watched.processed())
+    processed = {} if waits_for() else dict(watched.processed())
     try:
         async with asyncio.timeout(SAMPLE_TIMEOUT_S):
             waiting = await _waiting(app.consumer, watched.topic, processed)

@@ -65,7 +65,7 @@ class KafkaLogs:
         for consumer in self._consumers.values():
             await consumer.start()
             consumer.unsubscribe()  # it only had to learn about its topic
-        self.partitions = len(self._consumers[ORDERS.name].partitions_for_topic(ORDERS.name) or ())
+        self.partitions = await self._used()
         return self
 
     async def __aexit__(
@@ -73,6 +73,14 @@ class KafkaLogs:
     ) -> None:
         for consumer in self._consumers.values():
             await consumer.stop()
+
+    async def _used(self) -> int:
+        """How many partitions the venue has: those that were added to a topic since are not in all, or are empty."""
+        count = min(len(consumer.partitions_for_topic(topic) or ()) for topic, consumer in self._consumers.items())
+        for number in reversed(range(count)):
+            if any([await self.end(topic, number) for topic in self._consumers]):
+                return number + 1
+        return count
 
     async def stream(self, topic: str, partition: int, start: int = 0) -> KafkaStream:
         """From this offset, or its first record if that is later, to its end now."""

@@ -100,8 +100,8 @@ def ask(database_url: str, query: str, *parameters: Any) -> list[tuple[Any, ...]
 class Recording:
     """A recorder at work, as the agent and its task use it."""
 
-    def __init__(self, recorder: Recorder, positions: dict[int, int]) -> None:
-        self.recorder, self.positions = recorder, positions
+    def __init__(self, sink: Sink, recorder: Recorder, positions: dict[int, int]) -> None:
+        self.sink, self.recorder, self.positions = sink, recorder, positions
         self.taken = self.acknowledged = 0
         self._changed = asyncio.Event()
 
@@ -133,7 +133,7 @@ async def recording(database_url: str, log_ids: dict[int, str] | None = None) ->
     positions = await recorder.start({0: LOG_ID} if log_ids is None else log_ids)
     running = asyncio.create_task(recorder.run())
     try:
-        at_work = Recording(recorder, positions)
+        at_work = Recording(sink, recorder, positions)
         yield at_work
         written = asyncio.create_task(at_work.written())
         await asyncio.wait([written, running], return_when=asyncio.FIRST_COMPLETED)

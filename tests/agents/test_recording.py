@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import islice
 from pathlib import Path
 from random import Random
 
 import msgspec
 import pytest
+from psycopg2.extensions import make_dsn
 
 from app.engine import Partition
 from app.instruments import default_listings
@@ -19,12 +20,14 @@ from app.local.ready import postgres_answers, wait_ready
 from app.models.commands import PlaceOrder, SnapshotBook, encode_command
 from app.models.identity import id_text, order_id
 from app.models.reports import encode
-from app.postgres import AnotherInstallation, PositionMoved, UnexpectedRecords, recorder
+from app.postgres import AnotherInstallation, PositionMoved, Refused, UnexpectedRecords, recorder
+from app.postgres.errors import WAITED_FOR
 from app.postgres.schema import migrate
 from app.streaming.intact import UNREADABLE
-from tests.agents.recorded import LOG_ID, Record, ask, differences, market, recording, records
+from tests.agents.recorded import LOG_ID, Record, Recording, ask, differences, market, recording, records
 from tests.agents.wire import Cut, wire
 
+PATIENCE_S = 60.0
 BTC = next(listing for listing in default_listings() if listing.instrument == "BTC-USD")
 
 
@@ -190,6 +193,134 @@ async def test_postgres_killed_in_the_middle_is_waited_for(
     said = [message for message in caplog.messages if "Postgres is" in message]
     assert [message.partition(",")[0] for message in said] == ["Postgres is away", "Postgres is back"]
     assert differences(database, values, {0: len(values)}) == []
+
+
+FAIL_WITH = """
+CREATE TABLE failure (code text);
+CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE wanted text := (SELECT max(code) FROM failure);
+BEGIN
+    IF wanted IS NOT NULL THEN RAISE EXCEPTION 'as the test asks for' USING ERRCODE = wanted; END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER fail BEFORE INSERT ON order_events FOR EACH ROW EXECUTE FUNCTION fail()
+"""
+PASSING = ["53100", "53200", "53400", "40001", "40P01", "55P03", "57014", "58030", "25006", "08006", "57P01"]
+
+
+async def waiting(running: Recording, state: str) -> None:
+    """Until recording waits because of this."""
+    async with asyncio.timeout(PATIENCE_S):
+        while f"Postgres {state}:" not in (running.sink.waits_for or ""):  # noqa: ASYNC110 - nobody tells us
+            await asyncio.sleep(0.02)
+
+
+async def test_an_error_that_passes_is_waited_for(database: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A full disk, no memory, locks, a failover: each is told once, and when it is over everything is there, once."""
+    values = market(5, 20 * (len(PASSING) + 1))
+    batches = [records(values[start : start + 20], start) for start in range(0, len(values), 20)]
+    ask(database, FAIL_WITH)
+    async with recording(database) as running:
+        await running.take(batches[0])
+        await running.written()
+        for code, batch in zip(PASSING, batches[1:], strict=False):
+            caplog.clear()
+            ask(database, "INSERT INTO failure VALUES (%s)", code)
+            await running.take(batch)
+            await waiting(running, WAITED_FOR.get(code) or WAITED_FOR.get(code[:3]) or WAITED_FOR[code[:2]])
+            ask(database, "DELETE FROM failure")
+            await running.written()
+            assert running.sink.waits_for is None
+            told = [message.partition(",")[2].split()[:2] for message in caplog.messages if "Postgres" in message]
+            assert told == [["recording", "waits"], ["recording", "continues"]], code
+        for batch in batches[len(PASSING) + 1 :]:
+            await running.take(batch)
+    assert differences(database, values, {0: len(values)}) == []
+
+
+async def test_a_database_that_becomes_read_only_is_waited_for(database: str, caplog: pytest.LogCaptureFixture) -> None:
+    """As after a failover, which ends the connections: a restart meanwhile knows its position and waits as well."""
+    values, name = market(5, 60), database.rpartition("/")[2]
+    async with recording(database) as running:
+        await running.take(records(values[:20]))
+        await running.written()
+        ask(database, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        ask(
+            database,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND pid <> pg_backend_pid()",
+        )
+        await running.take(records(values[20:40], 20))
+        await waiting(running, "is read-only")
+        async with recording(database) as restarted:
+            assert restarted.positions == {0: 20}
+        ask(make_dsn(database, dbname="postgres"), f"ALTER DATABASE {name} RESET ALL")
+        await running.take(records(values[40:], 40))
+    assert [message for message in caplog.messages if "is read-only, recording waits" in message][1:] == []
+    assert differences(database, values, {0: len(values)}) == []
+
+
+@pytest.fixture
+def role(database: str) -> Iterator[str]:
+    """A role with all rights on rows that is no superuser: limits hold for it."""
+    name = f"role_{database.rpartition('_')[2]}"
+    ask(database, f"CREATE ROLE {name} LOGIN IN ROLE pg_read_all_data, pg_write_all_data")
+    yield name
+    ask(database, f"DROP ROLE {name}")
+
+
+async def test_a_database_without_a_free_connection_is_waited_for(database: str, role: str) -> None:
+    """At the start of recording."""
+    values = market(5, 20)
+    ask(database, f"ALTER ROLE {role} CONNECTION LIMIT 0")
+
+    async def let_in() -> None:
+        await asyncio.sleep(0.5)  # it has been refused by then, or will not be: right in both cases
+        ask(database, f"ALTER ROLE {role} CONNECTION LIMIT 10")
+
+    letting_in = asyncio.create_task(let_in())
+    async with recording(make_dsn(database, user=role)) as running:
+        await running.take(records(values))
+    await letting_in
+    assert differences(database, values, {0: len(values)}) == []
+
+
+FAILS_WITH = "DELETE FROM failure; INSERT INTO failure VALUES ('{}')"
+REFUSALS = [
+    (FAILS_WITH.format("23514"), r"\(23514\).*restore the database, or drop the database and run"),
+    (FAILS_WITH.format("42501"), r"\(42501\).*give the role .* the rights"),
+    (FAILS_WITH.format("22012"), r"\(22012\): as the test asks for$"),
+    ("DELETE FROM failure; ALTER TABLE orders RENAME TO gone", r"\(42P01\).*orders.*python -m app setup"),
+    (
+        "ALTER TABLE gone RENAME TO orders; UPDATE sink_progress SET next_offset = 0; DELETE FROM instrument_progress",
+        r"\(23505\).*duplicate key.*python -m app setup",
+    ),
+]
+
+
+async def test_an_error_that_stays_ends_the_recording_with_a_sentence(database: str) -> None:
+    """Waiting would not help: the sentence has the code, what is wrong and what an operator can do."""
+    values = market(5, 200)
+    ask(database, FAIL_WITH)
+    async with recording(database) as running:
+        await running.take(records(values[:100]))
+    for damage, sentence in REFUSALS:
+        ask(database, damage)
+        with pytest.raises(Refused, match=sentence):
+            async with recording(database) as running:
+                position = running.positions[0]
+                await running.take(records(values[position:], position))
+
+
+async def test_a_connection_that_is_refused_ends_the_recording_with_a_sentence(database_url: str) -> None:
+    """Without a code, which Postgres tells only those it lets in."""
+    for changes, sentence in (
+        ({"dbname": "no_such"}, r'\(3D000\).*database "no_such" does not exist; run `python -m app setup`'),
+        ({"user": "no_such"}, r'\(28000\).*role "no_such" does not exist; correct the setting database_url'),
+    ):
+        with pytest.raises(Refused, match=sentence):
+            async with recording(make_dsn(database_url, **changes)):
+                pass
 
 
 @pytest.mark.parametrize("cut", Cut)

@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -13,6 +15,7 @@ from aiokafka import TopicPartition
 from app import app
 from app.engine import partition_of
 from app.local.venue import Venue, running_venue
+from app.streaming.failstop import EXIT_CODE
 from app.verification.engines import LogRecord
 from app.verification.findings import Verdict
 from app.verification.reading import KafkaStream, new_consumer
@@ -29,6 +32,18 @@ LONG = bool(os.environ.get("MATCHSTREAM_LONG"))
 """Whether tests that have a longer form run it (`make faults`)."""
 LISTED_TIMEOUT_S = 60.0
 TRADED_S, TRADED_RATE = 4.0, 100
+END_TIMEOUT_S = 120.0
+COMMAND_TIMEOUT_S = 300.0
+FAUST = Path(sys.executable).with_name("faust")
+ROOT = Path(__file__).parents[2]
+
+
+class Told(NamedTuple):
+    """What a command said."""
+
+    code: int
+    out: str
+    err: str
 
 
 @pytest.fixture(scope="session")
@@ -114,6 +129,39 @@ async def under_load(venue: Venue, ledger: Ledger, rate: float, seed: int, tag: 
         await asyncio.gather(running, return_exceptions=True)
         for entry in loop.ledger:
             ledger.record(entry)
+
+
+async def cli(venue: Venue, *arguments: str) -> Told:
+    """Run `faust -A app …` against the venue."""
+    env = os.environ | venue.env | {"APP_DATADIR": str(venue.folder / "workers" / "matching-0")}
+    process = await asyncio.create_subprocess_exec(
+        FAUST,
+        "-A",
+        "app",
+        *arguments,
+        cwd=ROOT,
+        env=env,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), COMMAND_TIMEOUT_S)
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode is not None
+    return Told(process.returncode, out.decode(), err.decode())
+
+
+async def end_of(venue: Venue, role: str, **env: str) -> str:
+    """What a worker writes into its log that ends instead of becoming ready."""
+    log = venue.log(f"{role}-0")
+    before = log.stat().st_size
+    process = await venue.start_worker(role, env=env)
+    code = await asyncio.wait_for(process.wait(), END_TIMEOUT_S)
+    said = log.read_bytes()[before:].decode()
+    assert code == EXIT_CODE, said
+    return said
 
 
 async def judge(venue: Venue, ledger: Ledger, timeout_s: float = 60.0) -> Verdict:

@@ -10,14 +10,13 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from app.local.venue import Venue, running_venue
 from app.setup import prepare
-from app.streaming.failstop import EXIT_CODE
 from app.topics import BOOKS_CHANGELOG, ORDERS
 from load.client import Client
 from load.ledger import Ledger
 from load.profiles import TEN_INSTRUMENTS
 from load.request import Terms
 from load.run import check
-from tests.integration.conftest import LONG, addresses, judge, records
+from tests.integration.conftest import LONG, addresses, end_of, judge, records
 
 pytestmark = pytest.mark.skipif(not LONG, reason="takes a minute: in `make faults`")
 
@@ -57,7 +56,7 @@ async def test_a_truncated_changelog_is_refused(broken: Venue) -> None:
     """The manifest is there, and the snapshots that it names are not."""
     await broken.stop_worker("matching")
     await _truncate(broken, keep_manifests=True)
-    said = await _end_of(broken, "matching")
+    said = await end_of(broken, "matching")
     assert "state damaged, run `faust -A app rebuild`: the manifest at" in said
     assert "which is not in the changelog" in said
 
@@ -66,20 +65,8 @@ async def test_an_orders_topic_made_anew_is_refused(broken: Venue) -> None:
     """The changelog and the database belong to a log that is no more."""
     await broken.stop_worker("recording")
     await _make_anew(broken, ORDERS.name)
-    assert "the books are those of another orders log" in await _end_of(broken, "matching")
-    assert "it holds the data of another installation" in await _end_of(broken, "recording")
-
-
-async def _end_of(venue: Venue, role: str) -> str:
-    """What the worker writes into its log until it ends by itself."""
-    before = venue.log(f"{role}-0").stat().st_size
-    process = await venue.start_worker(role)
-    code = await asyncio.wait_for(process.wait(), END_TIMEOUT_S)
-    with venue.log(f"{role}-0").open() as log:
-        log.seek(before)
-        said = log.read()
-    assert code == EXIT_CODE, said
-    return said
+    assert "the books are those of another orders log" in await end_of(broken, "matching")
+    assert "it holds the data of another installation" in await end_of(broken, "recording")
 
 
 async def _truncate(venue: Venue, keep_manifests: bool) -> None:

@@ -2,11 +2,7 @@
 
 import asyncio
 import json
-import os
-import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import NamedTuple
 from uuid import uuid4
 
 import aiohttp
@@ -25,23 +21,12 @@ from load.client import Client
 from load.ledger import Ledger
 from load.request import Terms
 from tables.changelog import manifest_key, manifest_value
-from tests.integration.conftest import Traded, list_market, records, under_load, until
+from tests.integration.conftest import COMMAND_TIMEOUT_S, Traded, cli, list_market, records, under_load, until
 from tests.streaming.test_intact import flip_a_bit
 
-FAUST = Path(sys.executable).with_name("faust")
-ROOT = Path(__file__).parents[2]
 PARTITIONS = 8
 RATE = 100
 REFUSAL_TIMEOUT_S = 120.0
-COMMAND_TIMEOUT_S = 300.0
-
-
-class Told(NamedTuple):
-    """What a command said."""
-
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture(scope="module")
@@ -49,28 +34,6 @@ def venue(traded: Traded) -> Venue:
     """The last test module that uses it may break it."""
     traded.ledger.write(traded.venue.folder / "ledger.jsonl")
     return traded.venue
-
-
-async def cli(venue: Venue, *arguments: str) -> Told:
-    """Run `faust -A app …` against the venue."""
-    env = os.environ | venue.env | {"APP_DATADIR": str(venue.folder / "workers" / "matching-0")}
-    process = await asyncio.create_subprocess_exec(
-        FAUST,
-        "-A",
-        "app",
-        *arguments,
-        cwd=ROOT,
-        env=env,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        out, err = await asyncio.wait_for(process.communicate(), COMMAND_TIMEOUT_S)
-    finally:
-        if process.returncode is None:
-            process.kill()
-    assert process.returncode is not None
-    return Told(process.returncode, out.decode(), err.decode())
 
 
 async def write(venue: Venue, topic: str, partition: int, key: bytes, value: bytes | None) -> None:
@@ -222,7 +185,7 @@ async def test_a_worker_refuses_topics_with_other_settings(venue: Venue) -> None
     try:
         assert "topic orders has message.timestamp.type=CreateTime, it must be LogAppendTime" in await _refusal(venue)
         told = await _refusal(venue, TOPIC_PARTITIONS="4")
-        assert "topic orders has 8 partitions, the setting topic_partitions says 4" in told
+        assert "the venue was made with 8 partitions, the setting topic_partitions says 4: set it to 8" in told
     finally:
         await configure(venue, ORDERS.name, "message.timestamp.type", "LogAppendTime")
 

@@ -143,8 +143,8 @@ def test_a_start_that_cannot_go_on_stops_what_it_started(folder: Path, second: U
     refused = app("up", "--data", folder, env=os.environ | {"TOPIC_PARTITIONS": "4"})
     assert refused.returncode == 1
     assert refused.stderr == (
-        "topic orders has 8 partitions, the setting topic_partitions says 4: "
-        "the number is fixed when the topics are created, set it back\n"
+        "the venue was made with 8 partitions, the setting topic_partitions says 4: "
+        "set it to 8, which cannot be changed later\n"
     )
     assert app("down", "--data", folder).stdout == f"Nothing runs in {folder}.\n"
 

@@ -11,7 +11,7 @@ from faust.types import TP
 
 from app.local.ports import FREE_PORTS, HOST, is_free
 from app.local.servers import Servers
-from app.streaming import watchdog
+from app.streaming import waiting, watchdog
 from app.streaming.failstop import EXIT_CODE
 from app.streaming.version import UnknownFaust, require_known_faust
 from app.streaming.watchdog import (
@@ -27,7 +27,7 @@ from app.streaming.watchdog import (
 LIMIT_S = 10.0
 STALLING = """
 import asyncio, time
-from app.streaming import watchdog
+from app.streaming import waiting, watchdog
 watchdog.LOOP_STALLED_S = watchdog.CHECK_S = 0.2
 
 class App:
@@ -122,7 +122,7 @@ class _Hung:
 
 async def _progress_of_a_hung_consumer(broker: str) -> Progress:
     app = SimpleNamespace(consumer=_Hung(), conf=SimpleNamespace(broker=f"kafka://{broker}"))
-    watched, progress = _Watched("orders", lambda: {0: 5}, lambda: False), Progress()
+    watched, progress = _Watched("orders", lambda: {0: 5}), Progress()
     for _ in range(2):
         await _take_sample(app, watched, progress)
     return progress
@@ -132,6 +132,13 @@ async def test_a_consumer_that_hangs_is_not_excused_by_kafka(servers: Servers, m
     """Kafka answers others, so it is not away; how much there is to read need not be known."""
     monkeypatch.setattr(watchdog, "SAMPLE_TIMEOUT_S", 10.0)
     assert not (await _progress_of_a_hung_consumer(servers.broker)).is_well()
+
+
+async def test_a_process_that_waits_for_postgres_is_excused(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restart would bring nothing; the process says what it waits for."""
+    monkeypatch.setattr(waiting, "_asked", [lambda: None, lambda: "Postgres is read-only"])
+    assert waiting.waits_for() == "Postgres is read-only"
+    assert (await _progress_of_a_hung_consumer(servers.broker)).is_well()
 
 
 async def test_nobody_is_blamed_while_kafka_is_away(monkeypatch: pytest.MonkeyPatch) -> None:

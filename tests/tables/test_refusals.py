@@ -2,11 +2,19 @@
 
 import pytest
 
+from app.engine import partition_of
 from app.matching.book import Book
 from app.matching.commands import List, Listing, Moment
 from tables.books import codec
 from tables.changelog import Damaged, Fence, Named, OtherLog, interpret, manifest_key, manifest_value
-from tables.refusals import LogIncomplete, UnknownEngine, require_engine, require_log
+from tables.refusals import (
+    LogIncomplete,
+    OtherPartitions,
+    UnknownEngine,
+    require_engine,
+    require_log,
+    require_partition,
+)
 
 LOG, OTHER = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
 
@@ -29,15 +37,30 @@ def test_a_named_snapshot_that_is_missing_is_damage() -> None:
 
 def test_a_log_that_ends_before_the_books_is_refused() -> None:
     """Accepted commands are gone."""
-    with pytest.raises(LogIncomplete, match=r"orders\[2\] ends at 90, the books have carried out commands up to 100"):
-        require_log(2, 100, 0, 90)
+    with pytest.raises(LogIncomplete, match=r"orders\[2\] ends at 90, the books have carried out the command at 99: "):
+        require_log(2, 100, 40, 50, 0, 90)
+    with pytest.raises(LogIncomplete, match=r"orders\[2\] ends at 99, the books have carried out the command at 99: "):
+        require_log(2, 40, 99, 50, 0, 99)
+    with pytest.raises(
+        LogIncomplete, match=r"orders\[2\] ends at 90, executions\[2\] has the report of the command at 92"
+    ):
+        require_log(2, 40, 50, 92, 0, 90)
+    require_log(2, 100, 99, 99, 0, 100)
+
+
+def test_books_of_another_number_of_partitions_are_refused() -> None:
+    """Gateways would send their orders elsewhere."""
+    where = partition_of("BTC-USD", 8)
+    require_partition(where, 8, ["BTC-USD"])
+    with pytest.raises(OtherPartitions, match=f"BTC-USD has its book in partition {where}, by the setting .*=9 it"):
+        require_partition(where, 9, ["BTC-USD"])
 
 
 def test_a_log_that_begins_after_the_books_is_refused() -> None:
     """Retention has taken what no snapshot covers."""
     with pytest.raises(LogIncomplete, match=r"orders\[2\] begins at 120, the books continue at 100"):
-        require_log(2, 100, 120, 200)
-    require_log(2, 100, 100, 100)
+        require_log(2, 100, 99, -1, 120, 200)
+    require_log(2, 100, 99, -1, 100, 100)
 
 
 def test_an_unknown_engine_version_in_force_is_refused() -> None:

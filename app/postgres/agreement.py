@@ -1,0 +1,50 @@
+"""Whether what Postgres has recorded is in Kafka's logs: one sentence for each way in which it is not."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from app.postgres.errors import FROM_THE_LOG
+
+
+class AnotherInstallation(RuntimeError):
+    """The database belongs to another log, or the log to another database; the message says what to do."""
+
+
+class AnotherTime(RuntimeError):
+    """Postgres has recorded what the log does not have (any more); the message says what to do."""
+
+
+class Recorded(NamedTuple):
+    """How far a partition is recorded, and the log that it belongs to."""
+
+    next_offset: int
+    log_id: str
+
+
+def require_log_ids(recorded: Mapping[int, Recorded], log_ids: Mapping[int, str]) -> None:
+    """Raise AnotherInstallation unless each recorded partition belongs to this log."""
+    for number, (_, log_id) in sorted(recorded.items()):
+        if number in log_ids and log_id != log_ids[number]:
+            raise AnotherInstallation(
+                f"the database has recorded another log than this one (partition {number}): it holds the data of "
+                "another installation; bring together what belongs together, or give this one an empty database"
+            )
+
+
+def require_bounds(topic: str, recorded: Mapping[int, Recorded], bounds: Mapping[int, tuple[int, int]]) -> None:
+    """Raise AnotherTime unless the topic has the recorded positions; its bounds must have been asked later."""
+    for number, (position, _) in sorted(recorded.items()):
+        if number not in bounds:
+            continue
+        first, end = bounds[number]
+        sentence = f"Postgres has recorded {topic}[{number}] up to {position}, the topic"
+        if position > end:
+            raise AnotherTime(
+                f"{sentence} ends at {end}: Kafka's data are older than Postgres', or have lost reports; restore newer "
+                f"data of Kafka, or a copy of Postgres that is as old, or {FROM_THE_LOG}"
+            )
+        if position < first:
+            raise AnotherTime(
+                f"{sentence} begins at {first}: reports were deleted before they were recorded; restore the topic, or "
+                "a newer copy of Postgres"
+            )
