@@ -5,16 +5,18 @@ refused, because Faust would ignore it silently.
 """
 
 import os
+import re
 import runpy
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import faust
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Role = Literal["matching", "gateway", "recording"]
 ROLES: tuple[Role, ...] = ("matching", "recording", "gateway")
+_HOST_NAME = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)
 DEFAULT_FILE = Path(__file__).parents[1] / "faust.conf.py"
 
 
@@ -51,6 +53,10 @@ class Settings(BaseModel):
     auth_off_beyond_loopback: bool = False
     """A gateway with auth off that others can reach does not start, unless this says that it is meant."""
 
+    allowed_hosts: str = ""
+    """Host names, separated by commas, that requests may be for and pages may come from, beside this machine's
+    (web/names.py)."""
+
     rate_limit: float | None = Field(default=None, ge=0)
     """Requests a second of each API key without a rate of its own, or of each address with auth off; a batch counts
     its orders; 0: no limit. Default: none on loopback, else web/limits.py: DEFAULT_RATE."""
@@ -60,6 +66,18 @@ class Settings(BaseModel):
 
     drain_s: float = Field(default=0.0, ge=0, le=60)
     """How long a gateway that was told to stop says `not ready` before it closes: balancers look every few seconds."""
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _only_names(cls, text: str) -> str:
+        if wrong := sorted(name for name in names_of(text) if _HOST_NAME.fullmatch(name) is None):
+            raise ValueError(f"give host names or addresses without a port, separated by commas; not {wrong[0]!r}")
+        return text
+
+
+def names_of(text: str) -> frozenset[str]:
+    """The names of a setting that lists them with commas."""
+    return frozenset(name for part in text.split(",") if (name := part.strip().lower()))
 
 
 def load(file: Path | None = None) -> tuple[Settings, dict[str, Any]]:
