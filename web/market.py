@@ -7,7 +7,7 @@ from aiohttp import web
 from app.matching.words import Reason, Side
 from app.models.http import rfc3339
 from app.postgres import Page, Place
-from web.answers import RETRY_SOON, answer
+from web.answers import answer
 from web.books import Market, trades_newest_first, trades_since
 from web.gateway import GATEWAY
 from web.lists import Recent, answer_list, wanted
@@ -69,10 +69,7 @@ def _listed(request: web.Request, given: dict[str, str]) -> Market:
     if "instrument" not in given:
         raise malformed("instrument", "is required")
     instrument = identifier("instrument", given["instrument"])
-    feed = request.app[GATEWAY].feed
-    market = feed.markets.get(instrument)
-    if market is None and not feed.is_ready:
-        raise Problem(503, "not_ready", "this gateway is still reading the market", RETRY_SOON)
+    market = request.app[GATEWAY].feed.markets.get(instrument)
     if market is None:
         raise Problem(404, Reason.UNKNOWN_INSTRUMENT, f"{instrument} is not listed")
     return market

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import aiohttp
+import orjson
 import pytest
 import redis.asyncio as redis
 from aiokafka import AIOKafkaProducer
@@ -22,6 +23,9 @@ from tests.web.conftest import INSTRUMENT, Answer, Api, list_market, until
 PARTITIONS = 8
 CHECKPOINT_S = 3.0  # after so long without orders a snapshot covers all of them
 QUICK_S = 1.0
+WAIT_S = 30.0
+HISTORY = 500  # trades, so that a gateway has something to catch up with
+PAIRS = 20
 LEVELS = "&levels=1000"
 
 
@@ -98,6 +102,63 @@ async def test_a_restarted_gateway_answers_as_one_that_has_seen_everything(gatew
         assert lists[0] == lists[1]
         assert len(lists[0]) == len((await first("GET", f"{path}&limit=1000")).body) > 7
     await gateways.both(f"/orders?client_id=seller&limit=1000&cursor={'A' * 12}")
+
+
+async def test_a_stream_has_every_trade_from_its_handshake_on(gateways: Gateways) -> None:
+    """A gateway that is killed under load refuses streams until it has caught up, and whatever else it cannot know."""
+    venue, first, second = gateways
+    market = await list_market(first)
+    trading = asyncio.create_task(trade_for_ever(first, market))
+
+    async def newest() -> int:
+        trades = (await first("GET", f"/trades?instrument={market}&limit=1")).body
+        return trades[0]["seq"] if trades else 0
+
+    await until(newest, lambda seq: seq > HISTORY)
+    await venue.kill("gateway", 1)
+    await venue.start_worker("gateway", 1)
+    socket, refusals = await handshake(second)
+    begun = await newest()
+    await until(newest, lambda seq: seq > begun + HISTORY)
+    trading.cancel()
+    await asyncio.gather(trading, return_exceptions=True)
+    end, seqs = await newest(), []
+    while not seqs or seqs[-1] < end:
+        trade = orjson.loads(await asyncio.wait_for(socket.receive_str(), WAIT_S))
+        seqs += [trade["seq"]] if trade["instrument"] == market else []
+    await socket.close()
+
+    assert seqs[0] <= begun + 1
+    assert seqs == list(range(seqs[0], end + 1))
+    assert refusals <= {(503, "not_ready")}
+
+
+async def trade_for_ever(api: Api, market: str) -> None:
+    """Orders that fill each other, batch after batch."""
+    terms = {"instrument": market, "type": "limit", "price": "100.00", "quantity": "1"}
+    while True:
+        orders = [
+            {**terms, "side": side, "client_id": side, "client_order_id": str(uuid4())}
+            for _ in range(PAIRS)
+            for side in ("sell", "buy")
+        ]
+        await api("POST", "/orders/batch", {"orders": orders})
+
+
+async def handshake(api: Api) -> tuple[aiohttp.ClientWebSocketResponse, set[tuple[int, str]]]:
+    """The stream of all trades, as soon as the gateway gives it, and how it refused this and other calls before."""
+    refusals: set[tuple[int, str]] = set()
+    while True:
+        try:
+            for path in ("/instruments", "/trades", f"/orderbook?instrument={INSTRUMENT}"):
+                answer = await api("GET", path)
+                refusals |= {(answer.status, answer.body["code"])} if answer.status != 200 else set()
+            return await api.session.ws_connect(f"{api.url}/ws/trades"), refusals
+        except aiohttp.WSServerHandshakeError as refusal:
+            refusals.add((refusal.status, "not_ready"))
+        except (aiohttp.ClientConnectionError, aiohttp.ClientOSError):
+            pass
+        await asyncio.sleep(0.005)
 
 
 async def test_a_late_cancel_repeated_to_who_cannot_know_is_no_success(gateways: Gateways) -> None:
