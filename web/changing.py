@@ -115,13 +115,15 @@ async def _changed(
     report = parts[0]
     if report.reason is Reason.UNKNOWN_ORDER:
         raise unknown_order(order_id)
+    if report.reason is Reason.DUPLICATE_ORDER:  # it says nothing about this order, which may be another client's
+        raise refused(report.reason)
     order = await find_order(gateway, order_id)
+    if order is None or client_id not in (None, order["client_id"]):
+        raise unknown_order(order_id)
     if report.reason is not None:
         raise refused(report.reason, order=order)
-    if order is None or (isinstance(command, CancelOrder) and order["status"] not in FINISHED):
-        if order_id in gateway.feed.orders:  # still open: the first cancel of this key was somebody else's
-            raise unknown_order(order_id)
-        return _later(order_id, command)  # what memory no longer has, and Postgres not yet
+    if isinstance(command, CancelOrder) and order["status"] not in FINISHED:
+        raise unknown_order(order_id)  # the first cancel of this key was of somebody else
     if isinstance(command, CancelOrder) and report.outcome is Outcome.DUPLICATE:
         _repeat_refusal(report, order)
     return answer(order)

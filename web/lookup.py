@@ -5,7 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
-from app.matching.words import Status
+from app.matching.words import Reason, Status
 from app.models import identity
 from app.postgres import HistoryUnavailable, Page, Place
 from web.answers import answer, asked, unknown_order
@@ -38,7 +38,8 @@ async def find_order(gateway: Gateway, order_id: str) -> Any:
 async def get_order(request: web.Request) -> web.StreamResponse:
     """One order: from memory, or else from Postgres; `pending_new` until its report arrives."""
     parameters(request)
-    return await _found(request, order_id_of(request))
+    order_id = order_id_of(request)
+    return await _found(request, order_id, unknown_order(order_id))
 
 
 async def get_order_by_key(request: web.Request) -> web.StreamResponse:
@@ -47,7 +48,10 @@ async def get_order_by_key(request: web.Request) -> web.StreamResponse:
     client_id, instrument, key = (
         identifier(name, request.match_info[name]) for name in ("client_id", "instrument", "key")
     )
-    return await _found(request, identity.id_text(identity.order_id(client_id, instrument, key)), key)
+    order_id = identity.id_text(identity.order_id(client_id, instrument, key))
+    # Without the id: the tape shows ids, and whoever asked for other clients' keys would learn whose they are.
+    unknown = Problem(404, Reason.UNKNOWN_ORDER, f"no order of {client_id} on {instrument} under the key {key}")
+    return await _found(request, order_id, unknown, key)
 
 
 async def list_order_events(request: web.Request) -> web.StreamResponse:
@@ -98,16 +102,16 @@ async def _completed(gateway: Gateway, order_id: str, seen: SeenOrder | OrderOfS
         return seen.answer()
 
 
-async def _found(request: web.Request, order_id: str, key: str | None = None) -> web.StreamResponse:
+async def _found(request: web.Request, order_id: str, unknown: Problem, key: str | None = None) -> web.StreamResponse:
     gateway, caller = request.app[GATEWAY], caller_of(request)
     order = await find_order(gateway, order_id)
     if order is None:
         # It does not say whose the order would have been.
         rejection = await asked(gateway.history.rejection(order_id)) if caller.sees_all else None
         if rejection is None:
-            raise unknown_order(order_id)
+            raise unknown
         sentence = f"the command never reached a market: {rejection['reason']}"
         raise Problem(404, rejection["reason"], sentence, order_id=order_id)
     if not caller.sees(order["client_id"]):
-        raise unknown_order(order_id)
+        raise unknown
     return answer({**order, "client_order_id": order["client_order_id"] or key})
