@@ -17,11 +17,15 @@ from tables.loader import load
 
 
 class Start(NamedTuple):
-    """A partition's subjects, and the offset in `executions` from which reports may concern them or new ones."""
+    """A partition's subjects, and the offset in `executions` from which reports may concern them or new ones.
+
+    `first` is the lowest offset that `executions` still has.
+    """
 
     partition: int
     states: tuple[State, ...]
     position: int
+    first: int
 
 
 async def starts(broker: str, partitions: int) -> AsyncIterator[Start]:
@@ -46,7 +50,7 @@ async def _start(reader: AIOKafkaConsumer, number: int, log_id: str) -> Start:
     first, end = await logs.bounds_of(EXECUTIONS.name)
     if not first <= loaded.first_report <= end:
         raise Damaged(f"executions/{number} has {first}..{end}, the manifest continues at {loaded.first_report}")
-    return Start(number, tuple(loaded.states.values()), loaded.first_report)
+    return Start(number, tuple(loaded.states.values()), loaded.first_report, first)
 
 
 def _unread(block: bytes) -> None:

@@ -15,6 +15,7 @@ from web.answers import answer, order_path, unknown_order
 from web.callers import caller_of
 from web.gateway import GATEWAY, Gateway
 from web.lookup import find_order
+from web.orders import FINISHED
 from web.problems import Problem
 from web.requests import (
     body_of,
@@ -29,7 +30,6 @@ from web.requests import (
 )
 
 ENGINE_TIMEOUT_S = 2.0
-FINISHED = frozenset((Status.FILLED, Status.CANCELED, Status.EXPIRED, Status.REJECTED))
 
 
 async def cancel_order(request: web.Request) -> web.StreamResponse:

@@ -18,6 +18,7 @@ from web.feed import Feed
 from web.hub import Hub
 from web.idempotency import Idempotency
 from web.keyring import Keyring
+from web.matched import Commands
 from web.order_log import OrderLog
 from web.outgoing import Outgoing
 from web.pending import Pending
@@ -35,10 +36,11 @@ class Gateway:
         self.hub = Hub()
         self.pending = Pending()
         self.order_log = OrderLog(Path(app.conf.datadir) / "orders.log", settings.order_log)
-        self.feed = Feed(broker, partitions, self.hub, self.pending, self.order_log)
-        self.outgoing = Outgoing(broker, partitions)
-        self.idempotency = Idempotency(settings.redis_url)
         self.history = History(settings.database_url)
+        self.feed = Feed(broker, partitions, self.history, self.hub, self.pending, self.order_log)
+        self.outgoing = Outgoing(broker, partitions)
+        self.commands = Commands(broker, partitions)
+        self.idempotency = Idempotency(settings.redis_url)
         self.keyring = Keyring(broker, default_rate()) if settings.auth == "keys" else None
 
     @property
@@ -70,6 +72,7 @@ async def run_gateway(web_app: web.Application) -> AsyncIterator[None]:
     await asyncio.gather(*tasks, return_exceptions=True)
     await gateway.idempotency.close()
     await gateway.history.close()
+    await gateway.commands.close()
 
 
 async def drain(web_app: web.Application) -> None:

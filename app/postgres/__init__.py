@@ -10,7 +10,7 @@ from app.postgres.cursors import InvalidCursor, Place, cursor_of, place_of
 from app.postgres.history import History, HistoryUnavailable, Page
 from app.postgres.locked import lock_history
 from app.postgres.recorder import Recorder, UnexpectedRecords
-from app.postgres.sink import AnotherInstallation, PositionMoved, Sink
+from app.postgres.sink import AnotherInstallation, Position, PositionMoved, Sink
 
 __all__ = [
     "AWAY",
@@ -21,6 +21,7 @@ __all__ = [
     "InvalidCursor",
     "Page",
     "Place",
+    "Position",
     "PositionMoved",
     "Recorder",
     "Sink",
