@@ -5,6 +5,7 @@ refused, because Faust would ignore it silently.
 """
 
 import os
+import re
 import runpy
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from app.models.api_keys import MAX_RATE, MIN_RATE
 
 Role = Literal["matching", "gateway", "recording"]
 ROLES: tuple[Role, ...] = ("matching", "recording", "gateway")
+_HOST_NAME = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)
 DEFAULT_FILE = Path(__file__).parents[1] / "faust.conf.py"
 
 
@@ -57,6 +59,10 @@ class Settings(BaseModel):
     auth_off_beyond_loopback: bool = False
     """A gateway with auth off that others can reach does not start, unless this says that it is meant."""
 
+    allowed_hosts: str = ""
+    """Host names, separated by commas, that requests may be for and pages may come from, beside this machine's
+    (web/names.py)."""
+
     rate_limit: float | None = None
     """Requests a second of each API key without a rate of its own, or of each address with auth off; a batch counts
     its orders; 0: no limit. Default: none on loopback, else web/limits.py: DEFAULT_RATE."""
@@ -73,6 +79,18 @@ class Settings(BaseModel):
         if rate in (None, 0) or MIN_RATE <= rate <= MAX_RATE:
             return rate
         raise ValueError(f"0 for no limit, or {MIN_RATE:g} to {MAX_RATE:,.0f} requests a second")
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _only_names(cls, text: str) -> str:
+        if wrong := sorted(name for name in names_of(text) if _HOST_NAME.fullmatch(name) is None):
+            raise ValueError(f"give host names or addresses without a port, separated by commas; not {wrong[0]!r}")
+        return text
+
+
+def names_of(text: str) -> frozenset[str]:
+    """The names of a setting that lists them with commas."""
+    return frozenset(name for part in text.split(",") if (name := part.strip().lower()))
 
 
 def load(file: Path | None = None) -> tuple[Settings, dict[str, Any]]:

@@ -18,11 +18,15 @@ from tables.refusals import LogIncomplete
 
 
 class Start(NamedTuple):
-    """A partition's subjects, and the offset in `executions` from which reports may concern them or new ones."""
+    """A partition's subjects, and the offset in `executions` from which reports may concern them or new ones.
+
+    `first` is the lowest offset that `executions` still has.
+    """
 
     partition: int
     states: tuple[State, ...]
     position: int
+    first: int
 
 
 async def starts(broker: str, log_ids: Mapping[int, str]) -> AsyncIterator[Start]:
@@ -50,7 +54,7 @@ async def _start(reader: AIOKafkaConsumer, number: int, partitions: int, log_id:
             f"executions[{number}] begins at {first}, readers of the books continue at {loaded.first_report}: reports "
             "were deleted; restore the topic"
         )
-    return Start(number, tuple(loaded.states.values()), loaded.first_report)
+    return Start(number, tuple(loaded.states.values()), loaded.first_report, first)
 
 
 def _unread(block: bytes) -> None:

@@ -43,21 +43,33 @@ def role_for(route: Route) -> KeyRole | None:
 
 
 def guarded(routes: tuple[Route, ...]) -> tuple[Route, ...]:
-    """The routes as the settings want them guarded."""
-    rate = default_rate()
-    if settings.auth == "keys":
-        return _behind(routes, _with_key)
-    if rate:
-        addresses = Addresses(rate)
-        return _behind(routes, lambda handler, _: _with_limit(handler, addresses))
-    return routes
-
-
-def _behind(routes: tuple[Route, ...], guard: Callable[[Handler, KeyRole], Handler]) -> tuple[Route, ...]:
+    """The routes as the settings want them guarded. All but the open ones answer once the feed has caught up."""
+    guard = _guard()
     needed = [(route, role_for(route)) for route in routes]
     return tuple(
-        route if role is None else route._replace(handler=guard(route.handler, role)) for route, role in needed
+        route if role is None else route._replace(handler=guard(_once_caught_up(route.handler), role))
+        for route, role in needed
     )
+
+
+def _guard() -> Callable[[Handler, KeyRole], Handler]:
+    if settings.auth == "keys":
+        return _with_key
+    rate = default_rate()
+    if rate:
+        addresses = Addresses(rate)
+        return lambda handler, _: _with_limit(handler, addresses)
+    return lambda handler, _: handler
+
+
+def _once_caught_up(handler: Handler) -> Handler:
+    async def answered(request: web.Request) -> web.StreamResponse:
+        if not request.app[GATEWAY].feed.is_ready:
+            # A part of the market looks like the whole, and a stream of trades would begin with a hole.
+            raise Problem(503, "not_ready", "this gateway is still reading the market", RETRY_SOON)
+        return await handler(request)
+
+    return answered
 
 
 def _with_key(handler: Handler, role: KeyRole) -> Handler:

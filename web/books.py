@@ -3,6 +3,7 @@
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import groupby, islice
 from typing import Any, NamedTuple
 
@@ -14,20 +15,22 @@ from app.models.decimals import Scale, shortest, units
 from app.models.http import trade_answer
 from app.models.reports import ExecutionReport, LevelChange, TradeReport
 from app.postgres import Place
-from web.lists import newest_first
+from web.lists import Recent
 
 MAX_TRADES = 10_000  # remembered of each instrument
+SNAPSHOT = "snapshot"  # the command of a report that records one
 
 _new = tuple.__new__  # a NamedTuple's own constructor takes twice as long
 
 
 class RecentTrade(NamedTuple):
-    """A trade with what it is sorted by in lists: time, instrument, seq."""
+    """A trade with what it is sorted by in lists: time, instrument, seq; and the seq of its report."""
 
     time_ms: int
     instrument: str
     seq: int
     trade: TradeReport
+    report_seq: int
 
     @property
     def place(self) -> Place:
@@ -74,17 +77,25 @@ class Market:
         self.trades: deque[RecentTrade] = deque(maxlen=MAX_TRADES)
         self.seq = 0
         self.time_ms = 0
+        self.known_after = 0
+        """The report after which every trade is in `trades`; earlier ones may be recorded."""
+        self.snapshot_seq = 0
+        """The last report that may have recorded a snapshot of this book."""
         self._begins: Place | None = None
 
     @classmethod
-    def of(cls, state: BookState) -> "Market":
-        """The instrument as a snapshot has it; of its trades only the number is known."""
+    def of(cls, state: BookState, after: int | None = None) -> "Market":
+        """The instrument as a snapshot has it; of its trades only the number is known.
+
+        With `after`, the reports from the one after it to the snapshot's come through `remember`.
+        """
         market = cls(list_message(state.listing, "snapshot"))
         market.seq, market.time_ms = state.seq, state.time_ms
         market.status = MarketStatus.HALTED if state.halted else MarketStatus.OPEN
         for side, orders in ((Side.BUY, state.bids), (Side.SELL, state.asks)):
             for price, level in groupby(orders, key=lambda order: order.price):
                 market.sides[side].put(_level(side, price or 0, list(level), market.scale))
+        market.known_after = market.snapshot_seq = state.seq if after is None else after
         if state.trade_seq:
             market._begins = Place(state.time_ms, state.instrument, state.trade_seq + 1)
         return market
@@ -103,8 +114,19 @@ class Market:
             self.status = report.market_status
         for level in report.levels:
             self.sides[level.side].put(level)
+        self.remember(report)
+
+    def remember(self, report: ExecutionReport) -> None:
+        """Keep what lists tell of a report that may be in the book already."""
+        trades = self.trades
         for trade in report.trades:
-            self.trades.append(_new(RecentTrade, (report.time, report.instrument, trade.seq, trade)))
+            if not trades:
+                self._begins = Place(report.time, report.instrument, trade.seq) if trade.seq > 1 else None
+            elif len(trades) == MAX_TRADES:
+                self.known_after = trades[0].report_seq
+            trades.append(_new(RecentTrade, (report.time, report.instrument, trade.seq, trade, report.seq)))
+        if report.command == SNAPSHOT:
+            self.snapshot_seq = report.seq
 
     def best_first(self, side: Side, levels: int) -> Iterator[LevelChange]:
         """The best levels of a side."""
@@ -149,14 +171,12 @@ def _answer(listing: ListInstrument, status: MarketStatus, seq: int) -> dict[str
     return {**fields, **sizes, "market_status": status, "seq": seq}
 
 
-def trades_newest_first(markets: Iterable[Market]) -> Iterator[RecentTrade]:
-    """What is remembered of these markets together."""
-    return newest_first([reversed(market.trades) for market in markets])
-
-
-def trades_since(markets: Iterable[Market]) -> Place | None:
-    """From where on all of their trades are remembered."""
-    return max((since for market in markets if (since := market.trades_since) is not None), default=None)
+def recent_trades(markets: Iterable[Market]) -> Recent:
+    """What is remembered of these markets together, and from where on that is all."""
+    every = {market.listing.instrument: market for market in markets}
+    since = max((place for market in every.values() if (place := market.trades_since) is not None), default=None)
+    rows = {name: partial(reversed, market.trades) for name, market in every.items()}
+    return Recent(rows, since, {name: market.known_after for name, market in every.items()})
 
 
 def _level(side: Side, price: int, orders: list[OpenOrder], scale: Scale) -> LevelChange:

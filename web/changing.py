@@ -11,7 +11,7 @@ from app.models import identity
 from app.models.commands import AmendOrder, CancelOrder, CommandMessage, MassCancelOrders, encode_command
 from app.models.http import decode_amend, decode_cancel
 from app.models.reports import ExecutionReport
-from web.answers import RETRY_SOON, answer, order_path, unknown_order
+from web.answers import answer, order_path, unknown_order
 from web.callers import caller_of
 from web.earlier import as_left, first_report
 from web.gateway import GATEWAY, Gateway
@@ -82,14 +82,12 @@ async def cancel_orders(request: web.Request) -> web.StreamResponse:
 
 
 def chosen_instruments(gateway: Gateway, instrument: str | None) -> list[str]:
-    """The instrument that was named, or all of them; raises 404 and 503."""
-    if instrument is None and gateway.feed.is_ready:
+    """The instrument that was named, or all of them; raises 404."""
+    if instrument is None:
         return sorted(gateway.feed.markets)
-    if instrument is not None and instrument in gateway.feed.markets:
+    if instrument in gateway.feed.markets:
         return [instrument]
-    if not gateway.feed.is_ready:
-        raise _not_ready()
-    raise Problem(404, Reason.UNKNOWN_INSTRUMENT, f"{(instrument or '')[:64]} is not listed")
+    raise Problem(404, Reason.UNKNOWN_INSTRUMENT, f"{instrument[:64]} is not listed")
 
 
 async def carried_out(
@@ -122,10 +120,12 @@ async def _changed(
     if reason is Reason.UNKNOWN_ORDER:
         raise unknown_order(order_id)
     if reason is not None and reason is not Reason.TOO_LATE_TO_CANCEL:
-        raise refused(reason)
+        raise refused(reason)  # without the order: a used key says nothing about it, and it may be another client's
     order = await find_order(gateway, order_id)
-    if order is None:
+    if order is None and reason is None:
         return _later(order_id, command)  # what memory no longer has, and Postgres not yet
+    if order is None or client_id not in (None, order["client_id"]):
+        raise unknown_order(order_id)
     if reason is not None:
         raise refused(reason, order=order)
     return answer(as_left(parts, order))
@@ -143,10 +143,6 @@ def refused(reason: Reason, **more: Any) -> Problem:
     if reason is Reason.DUPLICATE_ORDER:
         return Problem(422, reason, "this key was used for another command", **more)
     return Problem(422, reason, f"the engine refused it: {reason}", **more)
-
-
-def _not_ready() -> Problem:
-    return Problem(503, "not_ready", "this gateway is still reading the market", RETRY_SOON)
 
 
 async def _cancel_all(gateway: Gateway, instrument: str, client_id: str, side: Side | None, key: str) -> dict[str, Any]:
@@ -174,7 +170,5 @@ async def _canceling_client(request: web.Request) -> str | None:
 def _instrument_of(gateway: Gateway, order_id: str) -> str:
     instrument = gateway.feed.instrument_of(order_id)
     if instrument is None:
-        if not gateway.feed.is_ready:
-            raise _not_ready()
         raise unknown_order(order_id)
     return instrument

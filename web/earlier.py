@@ -37,7 +37,7 @@ class Earlier(Enum):
 
 def is_known_here(gateway: Gateway, order_id: str) -> bool:
     """Whether this gateway's memory has an order of this id: then its key was used, whatever Valkey says."""
-    return order_id in gateway.feed.orders or gateway.pending.get(order_id) is not None
+    return gateway.feed.orders.get(order_id) is not None or gateway.pending.get(order_id) is not None
 
 
 async def earlier_order(gateway: Gateway, order: PlaceOrder, market: Market, order_id: str, known: Known) -> Earlier:

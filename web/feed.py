@@ -16,12 +16,13 @@ from app.models.http import trade_answer
 from app.models.identity import instrument_tag
 from app.models.reports import ExecutionReport, read_report
 from app.models.snapshots import State
+from app.postgres import History, HistoryUnavailable, Position
 from app.progress import Progress, Verdict
 from app.streaming.failstop import end_process
 from app.topics import EXECUTIONS, ORDERS, WrongTopic, all_genesis
 from app.unusable import NO_REPORT, pass_over
 from tables.changelog import Damaged
-from tables.readers import starts
+from tables.readers import Start, starts
 from tables.refusals import CannotGoOn
 from web import metrics
 from web.books import Market
@@ -34,16 +35,41 @@ from web.reports import RecentReports
 
 FETCH_MAX_WAIT_MS = 500
 MAX_APPLIED_AT_ONCE = 200  # reports; then requests have their turn
+MAX_READ_AGAIN = 100_000  # reports below the snapshots, read at a start for lists: what Postgres lacks; a few seconds
 GAP_ALARM_S = 5.0
 
 _log = logging.getLogger(__name__)
 
 
+class _Earlier:
+    """A snapshot, and the seq up to which the reports that led to it have been read again."""
+
+    def __init__(self, state: BookState, seq: int) -> None:
+        self.state, self.seq = state, seq
+
+
+def where_to_read(start: Start, recorded: Position | None, left: int) -> tuple[int, Position | None]:
+    """The position to read from, and what is recorded if all that Postgres lacks is read from there.
+
+    At most `left` reports below the snapshots are read.
+    """
+    if recorded is None:
+        return start.position, None
+    if recorded.next_offset < max(start.first, start.position - left):
+        behind = start.position - recorded.next_offset
+        _log.warning("executions/%d: recording is %d reports behind; history waits for it", start.partition, behind)
+        return start.position, None
+    return min(start.position, recorded.next_offset), recorded
+
+
 class Feed:
     """Books, recent trades and orders, and whoever waits for a report."""
 
-    def __init__(self, broker: str, partitions: int, hub: Hub, pending: Pending, order_log: OrderLog) -> None:
-        self._broker, self._hub, self._pending, self._order_log = broker, hub, pending, order_log
+    def __init__(
+        self, broker: str, partitions: int, history: History, hub: Hub, pending: Pending, order_log: OrderLog
+    ) -> None:
+        self._broker, self._history = broker, history
+        self._hub, self._pending, self._order_log = hub, pending, order_log
         self._topic_partitions = [TopicPartition(EXECUTIONS.name, number) for number in range(partitions)]
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=broker,
@@ -52,6 +78,7 @@ class Feed:
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
         )
         self._progress = Progress()
+        self._earlier: dict[str, _Earlier] = {}
         self._gap_since: dict[str, float] = {}
         self._goals: dict[TopicPartition, int] = {}
         self._positions: dict[TopicPartition, int] = {}
@@ -59,14 +86,14 @@ class Feed:
         self._tags: dict[bytes, str] = {}
         self._changed_depths: set[Market] = set()
         self._matched = 0
-        self.reported = dict.fromkeys(range(partitions), 0)
-        """The last command of each partition of `orders` of which this gateway knows the report."""
         self.markets: dict[str, Market] = {}
         self.orders = RecentOrders()
         self.reports = RecentReports()
         self.expectations = Expectations()
         self.secret: bytes | None = None
         """What this venue's order ids are keyed with; known before any market is. Never to be shown."""
+        self.answered = [1] * partitions  # the genesis record has no report
+        """The offset in each partition of `orders` below which this feed has the report of every command."""
         self.is_ready = False
         """Whether everything that was reported before this gateway started has been applied."""
 
@@ -84,7 +111,7 @@ class Feed:
 
     def reported_below(self, instrument: str) -> int:
         """The offset in the instrument's partition of `orders` below which every report has been applied here."""
-        return self.reported[partition_of(instrument, len(self._topic_partitions))] + 1
+        return self.answered[partition_of(instrument, len(self._topic_partitions))]
 
     async def run(self) -> None:
         """Begin with the newest snapshots, and follow the topic until cancelled."""
@@ -107,28 +134,43 @@ class Feed:
 
     async def _begin(self) -> None:
         """Take in the newest snapshots; ends the process when they are damaged or not ours."""
+        recorded, left = await self._recorded(), MAX_READ_AGAIN
         try:
             genesis = await all_genesis(self._broker, len(self._topic_partitions))
             self.secret = genesis[0].secret
             async for start in starts(self._broker, {number: each.log_id for number, each in genesis.items()}):
+                number = start.partition
+                position, known = where_to_read(start, recorded.get(number), left)
+                left -= start.position - position
                 for state in start.states:
-                    self._begin_with(state)
-                self.reported[start.partition] = max((state.offset for state in start.states), default=0)
-                self._positions[self._topic_partitions[start.partition]] = start.position
+                    self.answered[number] = max(self.answered[number], state.offset + 1)
+                    self._begin_with(state, state.seq if known is None else known.last_seqs.get(state.instrument, 0))
+                self._positions[self._topic_partitions[number]] = position
                 if start.states:
-                    found = len(start.states), start.position
-                    _log.info("executions/%d: %d snapshots loaded, reading on at %d", start.partition, *found)
+                    found = len(start.states), position
+                    _log.info("executions/%d: %d snapshots loaded, reading on at %d", number, *found)
         except Damaged as damage:
             end_process(f"state damaged, run `faust -A app rebuild`: {damage}")
         except (WrongTopic, *CannotGoOn) as reason:
             end_process(str(reason))
 
-    def _begin_with(self, state: State) -> None:
+    async def _recorded(self) -> dict[int, Position]:
+        """How far Postgres has recorded each partition; nothing while it is away: then history answers 503."""
+        try:
+            return await self._history.positions(EXECUTIONS.name)
+        except HistoryUnavailable:
+            return {}
+
+    def _begin_with(self, state: State, recorded: int) -> None:
+        """Begin with a snapshot. The reports that it covers and Postgres lacks come first, for lists and look-ups."""
         self._progress.last_seqs[state.instrument] = state.seq
         if isinstance(state, BookState):
-            market = Market.of(state)
+            after = recorded if recorded < state.seq else None
+            market = Market.of(state, after)
             self._open(market)
-            self.orders.begin(state, market.scale)
+            self.orders.begin(state, market.scale, after)
+            if after is not None:
+                self._earlier[state.instrument] = _Earlier(state, after)
             self._changed_depths.add(market)
 
     def _open(self, market: Market) -> None:
@@ -152,6 +194,8 @@ class Feed:
         metrics.orders_matched.inc(self._matched)
         self._matched = 0
         if not self.is_ready and all(self._positions[tp] >= goal for tp, goal in self._goals.items()):
+            for name in list(self._earlier):
+                self._give_up_earlier(name)
             self.is_ready = True
             _log.info("the feed has caught up, with %d instruments", len(self.markets))
         for market in self._changed_depths:
@@ -174,11 +218,14 @@ class Feed:
         if report is None:
             pass_over(record.topic, record.partition, record.offset, NO_REPORT)
         else:
-            self.reported[record.partition] = max(self.reported[record.partition], report.offset)
             self._apply(report)
+            if report.offset >= self.answered[record.partition] and report.part == report.parts:
+                self.answered[record.partition] = report.offset + 1
 
     def _apply(self, report: ExecutionReport) -> None:
         verdict = self._progress.accept(report.instrument, report.seq)
+        if self._earlier and report.instrument in self._earlier:
+            self._take_earlier(report, verdict)
         if verdict is Verdict.NEXT:
             self._take(report)
         elif verdict is Verdict.GAP:
@@ -201,6 +248,26 @@ class Feed:
             self._changed_depths.add(market)
         if report.trades and self.is_ready:
             self._publish(report)
+
+    def _take_earlier(self, report: ExecutionReport, verdict: Verdict) -> None:
+        """A report that the snapshot may cover, and Postgres lacks: orders and trades remember it, the book has it."""
+        name = report.instrument
+        earlier = self._earlier[name]
+        if verdict is Verdict.NEXT:  # the log does not have all that led to the snapshot
+            self._give_up_earlier(name)
+        elif report.seq == earlier.seq + 1 <= earlier.state.seq:
+            self.markets[name].remember(report)
+            self.orders.apply(report)
+            earlier.seq = report.seq
+            if earlier.seq == earlier.state.seq:
+                del self._earlier[name]
+
+    def _give_up_earlier(self, name: str) -> None:
+        """Know what the snapshot says and no more; what came before it is asked of Postgres."""
+        state = self._earlier.pop(name).state
+        market = Market.of(state)
+        self._open(market)
+        self.orders.begin_again(state, market.scale)
 
     def _publish(self, report: ExecutionReport) -> None:
         for order in report.orders:

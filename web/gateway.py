@@ -21,6 +21,7 @@ from web.hub import Hub
 from web.idempotency import Idempotency
 from web.keyring import Keyring
 from web.log import LogReader
+from web.matched import Commands
 from web.matching import Matching
 from web.order_log import OrderLog
 from web.outgoing import Outgoing
@@ -39,12 +40,13 @@ class Gateway:
         self.hub = Hub()
         self.pending = Pending()
         self.order_log = OrderLog(Path(app.conf.datadir) / "orders.log", settings.order_log)
-        self.feed = Feed(broker, partitions, self.hub, self.pending, self.order_log)
+        self.history = History(settings.database_url)
+        self.feed = Feed(broker, partitions, self.history, self.hub, self.pending, self.order_log)
         self.outgoing = Outgoing(broker, partitions)
+        self.commands = Commands(broker, partitions)
         self.log = LogReader(broker, partitions)
         self.idempotency = Idempotency(settings.redis_url)
-        self.history = History(settings.database_url)
-        self.matching = Matching(broker, partitions, self.feed.reported, lambda: self.feed.is_ready)
+        self.matching = Matching(broker, partitions, self.feed.answered, lambda: self.feed.is_ready)
         self.agreement = Agreement(self.history, broker, partitions)
         self.keyring = Keyring(broker, default_rate()) if settings.auth == "keys" else None
 
@@ -86,6 +88,7 @@ async def run_gateway(web_app: web.Application) -> AsyncIterator[None]:
     await gateway.log.close()
     await gateway.idempotency.close()
     await gateway.history.close()
+    await gateway.commands.close()
 
 
 async def drain(web_app: web.Application) -> None:

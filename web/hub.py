@@ -25,12 +25,16 @@ class Client:
         self.socket, self.instrument = socket, instrument
         self._waiting: deque[str] = deque()
         self._filled = asyncio.Event()
-        self._sender = asyncio.create_task(self._send_all())
+        self._sender: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """The handshake is over: send what has gathered since it began, and what follows."""
+        self._sender = asyncio.create_task(self._send_all())
 
     def offer(self, message: str) -> None:
         """Queue a message; trades are never left out, so a full queue ends the connection."""
-        if len(self._waiting) < MAX_WAITING:
+        if len(self._waiting) < MAX_WAITING or self._sender is None:
             self._waiting.append(message)
             self._filled.set()
         elif self._closing is None:
@@ -39,6 +43,8 @@ class Client:
 
     async def close(self, code: int, reason: bytes) -> None:
         """Send nothing more but the reason, and do not wait for a client that does not even read that."""
+        if self._sender is None:
+            return
         self._sender.cancel()
         with suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
@@ -46,7 +52,8 @@ class Client:
 
     def end(self) -> None:
         """The connection is over."""
-        self._sender.cancel()
+        if self._sender is not None:
+            self._sender.cancel()
 
     async def _send_all(self) -> None:
         with suppress(ConnectionError):
@@ -73,17 +80,21 @@ class Hub:
                 client.offer(message)
 
     async def serve(self, request: web.Request, instrument: str | None) -> web.WebSocketResponse:
-        """Keep a client until it goes; what it sends is read and ignored. Raises 503."""
+        """Keep a client until it goes; what it sends is read and ignored. Raises 426 and 503.
+
+        It gets every trade from its handshake on: what happens during that waits for it.
+        """
         if len(self._clients) >= MAX_CLIENTS:
             raise Problem(503, "overloaded", f"{MAX_CLIENTS} clients are connected", {"Retry-After": "10"})
         socket = web.WebSocketResponse(heartbeat=PING_INTERVAL_S, max_msg_size=MAX_MESSAGE_BYTES, compress=False)
         if not socket.can_prepare(request):
             raise Problem(426, "upgrade_required", "this is a WebSocket", {"Upgrade": "websocket"})
-        await socket.prepare(request)
         client = Client(socket, instrument)
         self._clients.add(client)
         metrics.websocket_clients.set(len(self._clients))
         try:
+            await socket.prepare(request)
+            client.begin()
             async for message in socket:
                 if message.type is WSMsgType.ERROR:
                     break

@@ -1,9 +1,10 @@
 """Lists newest first: what memory remembers, and below it what Postgres has recorded, as one list."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from heapq import merge
 from operator import attrgetter
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 from aiohttp import web
 
@@ -14,6 +15,8 @@ from web.requests import MAX_LIMIT, malformed, number, page_number
 MAX_SCANNED = 10_000  # rows of memory looked at for one page; what lies below is asked of Postgres
 Recorded = Callable[[Place | None, int, int], Awaitable[Page]]
 """Asks Postgres for rows: below this place, without the first so many, at most so many."""
+Recording = Callable[[Callable[[Mapping[str, int]], bool]], Awaitable[None]]
+"""Waits until what is recorded, the last seq of each instrument, suffices; raises 503 (web/recorded.py)."""
 
 
 class Listed(Protocol):
@@ -22,15 +25,40 @@ class Listed(Protocol):
     @property
     def place(self) -> Place: ...
 
+    @property
+    def report_seq(self) -> int: ...
+
     def answer(self) -> dict[str, Any]: ...
 
 
 class Recent(NamedTuple):
-    """Rows of memory, newest first, which has all from `since` on, or simply all (None)."""
+    """Rows of memory by instrument, newest first, which has all from `since` on, or simply all (None).
 
-    rows: Iterator[Any]
+    `known_after`: what reports up to this seq said of an instrument may be in Postgres only.
+    """
+
+    rows: Mapping[str, Callable[[], Iterator[Any]]]
     since: Place | None
+    known_after: Mapping[str, int]
     is_wanted: Callable[[Any], bool] = lambda row: True
+
+    def newest_first(self) -> Iterator[Any]:
+        """The rows of all instruments as one list."""
+        return merge(*(rows() for rows in self.rows.values()), key=attrgetter("place"), reverse=True)
+
+    def is_whole(self, recorded: Mapping[str, int], below: Place) -> bool:
+        """Whether Postgres, with the reports up to these seqs, has every row below a place."""
+        return all(self._is_whole(name, recorded.get(name, 0), below) for name in self.rows)
+
+    def _is_whole(self, instrument: str, recorded: int, below: Place) -> bool:
+        if recorded < self.known_after.get(instrument, 0):
+            return False
+        for count, row in enumerate(self.rows[instrument]()):
+            if row.report_seq <= recorded:
+                break
+            if count == MAX_SCANNED or row.place < below:
+                return False
+        return True
 
 
 class Wanted(NamedTuple):
@@ -40,9 +68,6 @@ class Wanted(NamedTuple):
     skip: int
     below: Place | None
     by_cursor: bool
-
-
-L = TypeVar("L", bound=Listed)
 
 
 def wanted(given: dict[str, str], default_limit: int) -> Wanted:
@@ -58,22 +83,17 @@ def wanted(given: dict[str, str], default_limit: int) -> Wanted:
     return Wanted(limit, 0, cursor, True)
 
 
-async def answer_list(name: str, page: Wanted, recent: Recent | None, recorded: Recorded) -> web.StreamResponse:
-    """An array, or for a cursor an object with the next one; 503 when Postgres is needed and away."""
-    rows, following = await _rows(page, recent, recorded)
+async def answer_list(
+    name: str, page: Wanted, recent: Recent, recording: Recording, recorded: Recorded
+) -> web.StreamResponse:
+    """An array, or for a cursor an object with the next one; 503 when Postgres is needed and away or behind."""
+    rows, following = await _rows(page, recent, recording, recorded)
     if not page.by_cursor:
         return answer(rows)
     return answer({name: rows, "next_cursor": following and cursor_of(following)})
 
 
-def newest_first(lists: Iterable[Iterator[L]]) -> Iterator[L]:
-    """Several lists, each newest first, as one."""
-    return merge(*lists, key=attrgetter("place"), reverse=True)
-
-
-async def _rows(page: Wanted, recent: Recent | None, recorded: Recorded) -> Page:
-    if recent is None:
-        return await asked(recorded(page.below, page.skip, page.limit))
+async def _rows(page: Wanted, recent: Recent, recording: Recording, recorded: Recorded) -> Page:
     taken, since = _taken(page, recent)
     end = page.skip + page.limit
     rows = [row.answer() for row in taken[page.skip : end]]
@@ -82,6 +102,7 @@ async def _rows(page: Wanted, recent: Recent | None, recorded: Recorded) -> Page
     if since is None:
         return Page(rows, None)
     below = since if page.below is None else min(since, page.below)
+    await recording(partial(recent.is_whole, below=below))
     older = await asked(recorded(below, max(0, page.skip - len(taken)), page.limit - len(rows)))
     return Page(rows + older.rows, older.following)
 
@@ -90,7 +111,7 @@ def _taken(page: Wanted, recent: Recent) -> tuple[list[Listed], Place | None]:
     """The rows of memory up to the page's end and one more, and from where on these are all."""
     taken: list[Listed] = []
     place, since = None, recent.since
-    for count, row in enumerate(recent.rows):
+    for count, row in enumerate(recent.newest_first()):
         if count == MAX_SCANNED:
             return taken, place
         place = row.place

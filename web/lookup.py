@@ -1,19 +1,20 @@
 """Orders over HTTP: one by its id or its key, its history, and lists of them."""
 
-from collections.abc import Awaitable
+from functools import partial
 from typing import Any
 
 from aiohttp import web
 
-from app.matching.words import Status
+from app.matching.words import Reason, Status
 from app.models import identity
 from app.postgres import HistoryUnavailable, Page, Place
 from web.answers import answer, asked, unknown_order
 from web.callers import caller_of
 from web.gateway import GATEWAY, Gateway
 from web.lists import answer_list, wanted
-from web.orders import OrderOfSnapshot, SeenOrder, completed
+from web.orders import FINISHED, OrderOfSnapshot, SeenOrder, completed
 from web.problems import Problem
+from web.recorded import require, require_seqs
 from web.requests import MAX_AFTER_SEQ, MAX_LIMIT, identifier, number, order_id_of, parameters, word
 
 DEFAULT_LIMIT = 10
@@ -26,7 +27,7 @@ async def find_order(gateway: Gateway, order_id: str) -> Any:
         return seen.answer() if seen.created_ms is not None else await _completed(gateway, order_id, seen)
     pending = gateway.pending.get(order_id)
     if pending is None:
-        return await asked(gateway.history.order(order_id))
+        return await _recorded(gateway, order_id)
     if pending.is_repeat:  # of an order that may be long finished, which Postgres knows then
         try:
             return await gateway.history.order(order_id) or pending.answer(order_id)
@@ -35,10 +36,20 @@ async def find_order(gateway: Gateway, order_id: str) -> Any:
     return pending.answer(order_id)
 
 
+async def known_order(gateway: Gateway, order_id: str) -> Any:
+    """The order, or None when it does not exist, here or on its way from another gateway. Raises 503."""
+    order = await find_order(gateway, order_id)
+    if order is not None:
+        return order
+    await gateway.commands.require_answered(gateway.feed)
+    return await find_order(gateway, order_id)
+
+
 async def get_order(request: web.Request) -> web.StreamResponse:
     """One order: from memory, or else from Postgres; `pending_new` until its report arrives."""
     parameters(request)
-    return await _found(request, order_id_of(request))
+    order_id = order_id_of(request)
+    return await _found(request, order_id, unknown_order(order_id))
 
 
 async def get_order_by_key(request: web.Request) -> web.StreamResponse:
@@ -47,8 +58,10 @@ async def get_order_by_key(request: web.Request) -> web.StreamResponse:
     client_id, instrument, key = (
         identifier(name, request.match_info[name]) for name in ("client_id", "instrument", "key")
     )
-    order_id = identity.order_id(client_id, instrument, key, request.app[GATEWAY].secret)
-    return await _found(request, identity.id_text(order_id), key)
+    order_id = identity.id_text(identity.order_id(client_id, instrument, key, request.app[GATEWAY].secret))
+    # Without the id: the tape shows ids, and whoever asked for other clients' keys would learn whose they are.
+    unknown = Problem(404, Reason.UNKNOWN_ORDER, f"no order of {client_id} on {instrument} under the key {key}")
+    return await _found(request, order_id, unknown, key)
 
 
 async def list_order_events(request: web.Request) -> web.StreamResponse:
@@ -57,18 +70,19 @@ async def list_order_events(request: web.Request) -> web.StreamResponse:
     order_id, gateway = order_id_of(request), request.app[GATEWAY]
     after_seq = number(given, "after_seq", 0, MAX_AFTER_SEQ)
     limit = number(given, "limit", MAX_LIMIT, MAX_LIMIT)
-    events = await asked(gateway.history.order_events(order_id, after_seq, limit))
-    if not (events and caller_of(request).sees_all):
-        order = await find_order(gateway, order_id)
-        if order is None or not caller_of(request).sees(order["client_id"]):
-            raise unknown_order(order_id)
-    return answer(events)
+    order = await known_order(gateway, order_id)
+    if order is None or not caller_of(request).sees(order["client_id"]):
+        raise unknown_order(order_id)
+    seen = gateway.feed.orders.get(order_id)
+    if seen is not None:
+        await require_seqs(gateway, {seen.instrument: seen.as_of})
+    return answer(await asked(gateway.history.order_events(order_id, after_seq, limit)))
 
 
 async def list_orders(request: web.Request) -> web.StreamResponse:
     """Orders newest first: an array by `page`, or with `cursor` an object that has the next one.
 
-    A client's recent ones come from memory, older ones and those of everybody from Postgres.
+    Recent ones come from memory, older ones from Postgres.
     """
     given = parameters(request, "client_id", "instrument", "status", "limit", "page", "cursor")
     for name in ("client_id", "instrument"):
@@ -78,17 +92,28 @@ async def list_orders(request: web.Request) -> web.StreamResponse:
         word(Status, "status", given["status"])
     client_id = caller_of(request).client_of_orders(given.get("client_id"))
     instrument, status = given.get("instrument"), given.get("status")
-    feed, history = request.app[GATEWAY].feed, request.app[GATEWAY].history
-    recent = None
-    if client_id is not None and feed.is_ready:
-        recent = feed.orders.of_client(client_id, feed.markets if instrument is None else [instrument], status)
+    gateway = request.app[GATEWAY]
+    markets, orders, history = gateway.feed.markets, gateway.feed.orders, gateway.history
+    recent = orders.of_client(client_id, markets if instrument is None else [instrument], status)
+    if status is not None:  # a recorded status may have changed since: nothing later may be missing
+        recent = recent._replace(known_after={name: market.seq for name, market in markets.items()})
 
-    def recorded(below: Place | None, skip: int, limit: int) -> Awaitable[Page]:
-        return history.orders(
+    async def recorded(below: Place | None, skip: int, limit: int) -> Page:
+        page = await history.orders(
             client_id=client_id, instrument=instrument, status=status, below=below, skip=skip, limit=limit
         )
+        return page._replace(rows=[orders.latest(row) for row in page.rows])
 
-    return await answer_list("orders", wanted(given, DEFAULT_LIMIT), recent, recorded)
+    return await answer_list("orders", wanted(given, DEFAULT_LIMIT), recent, partial(require, gateway), recorded)
+
+
+async def _recorded(gateway: Gateway, order_id: str) -> Any:
+    """An order that memory does not have, as Postgres does; None when nobody has it. Raises 503."""
+    order, instrument = await asked(gateway.history.order(order_id)), gateway.feed.instrument_of(order_id)
+    if instrument is None or (order is not None and order["status"] in FINISHED):
+        return order
+    await require_seqs(gateway, {instrument: gateway.feed.orders.known_after.get(instrument, 0)})
+    return await asked(gateway.history.order(order_id))
 
 
 async def _completed(gateway: Gateway, order_id: str, seen: SeenOrder | OrderOfSnapshot) -> dict[str, Any]:
@@ -99,16 +124,16 @@ async def _completed(gateway: Gateway, order_id: str, seen: SeenOrder | OrderOfS
         return seen.answer()
 
 
-async def _found(request: web.Request, order_id: str, key: str | None = None) -> web.StreamResponse:
+async def _found(request: web.Request, order_id: str, unknown: Problem, key: str | None = None) -> web.StreamResponse:
     gateway, caller = request.app[GATEWAY], caller_of(request)
-    order = await find_order(gateway, order_id)
+    order = await known_order(gateway, order_id)
     if order is None:
         # It does not say whose the order would have been.
         rejection = await asked(gateway.history.rejection(order_id)) if caller.sees_all else None
         if rejection is None:
-            raise unknown_order(order_id)
+            raise unknown
         sentence = f"the command never reached a market: {rejection['reason']}"
         raise Problem(404, rejection["reason"], sentence, order_id=order_id)
     if not caller.sees(order["client_id"]):
-        raise unknown_order(order_id)
+        raise unknown
     return answer({**order, "client_order_id": order["client_order_id"] or key})

@@ -1,17 +1,19 @@
 """Market data over HTTP and WebSocket: books, trades, instruments."""
 
 from collections.abc import Awaitable
+from functools import partial
 
 from aiohttp import web
 
 from app.matching.words import Reason, Side
 from app.models.http import rfc3339
 from app.postgres import Page, Place
-from web.answers import RETRY_SOON, answer
-from web.books import Market, trades_newest_first, trades_since
+from web.answers import answer
+from web.books import Market, recent_trades
 from web.gateway import GATEWAY
-from web.lists import Recent, answer_list, wanted
+from web.lists import answer_list, wanted
 from web.problems import Problem
+from web.recorded import require as recorded_enough
 from web.requests import identifier, malformed, number, parameters
 
 DEFAULT_TRADES = 50
@@ -42,12 +44,12 @@ async def list_trades(request: web.Request) -> web.StreamResponse:
     gateway = request.app[GATEWAY]
     instrument = given.get("instrument")
     markets = list(gateway.feed.markets.values()) if instrument is None else [_listed(request, given)]
-    recent = Recent(trades_newest_first(markets), trades_since(markets)) if gateway.feed.is_ready else None
 
     def recorded(below: Place | None, skip: int, limit: int) -> Awaitable[Page]:
         return gateway.history.trades(instrument=instrument, below=below, skip=skip, limit=limit)
 
-    return await answer_list("trades", wanted(given, DEFAULT_TRADES), recent, recorded)
+    recording = partial(recorded_enough, gateway)
+    return await answer_list("trades", wanted(given, DEFAULT_TRADES), recent_trades(markets), recording, recorded)
 
 
 async def list_instruments(request: web.Request) -> web.StreamResponse:
@@ -69,10 +71,7 @@ def _listed(request: web.Request, given: dict[str, str]) -> Market:
     if "instrument" not in given:
         raise malformed("instrument", "is required")
     instrument = identifier("instrument", given["instrument"])
-    feed = request.app[GATEWAY].feed
-    market = feed.markets.get(instrument)
-    if market is None and not feed.is_ready:
-        raise Problem(503, "not_ready", "this gateway is still reading the market", RETRY_SOON)
+    market = request.app[GATEWAY].feed.markets.get(instrument)
     if market is None:
         raise Problem(404, Reason.UNKNOWN_INSTRUMENT, f"{instrument} is not listed")
     return market

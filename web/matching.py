@@ -4,7 +4,7 @@ Both ends are in the log: the end of `orders`, and the offset of the command of 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -22,13 +22,13 @@ ANSWER_TIMEOUT_S = 5.0
 class Matching:
     """Which partitions of `orders` have commands that are not reported although there was time."""
 
-    def __init__(self, broker: str, partitions: int, reported: Mapping[int, int], may_look: Callable[[], bool]) -> None:
-        """`reported`: the last command of each partition with a report; `may_look`: whether that is known."""
+    def __init__(self, broker: str, partitions: int, answered: Sequence[int], may_look: Callable[[], bool]) -> None:
+        """`answered`: below which offset each partition's commands have reports; `may_look`: whether that is known."""
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=broker, enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=100
         )
         self._orders = [TopicPartition(ORDERS.name, number) for number in range(partitions)]
-        self._reported, self._may_look = reported, may_look
+        self._answered, self._may_look = answered, may_look
         self._done: dict[int, int] = {}
         self._waited: dict[int, int] = {}
         self._idle_looks = 0
@@ -69,7 +69,7 @@ class Matching:
 
     async def _look_at(self, where: TopicPartition, end: int) -> None:
         number = where.partition
-        done = max(self._reported.get(number, 0), self._done.get(number, 0))  # 0 is the genesis record
+        done = max(self._answered[number] - 1, self._done.get(number, 0))  # 0 is the genesis record
         if done != self._done.get(number) or end <= done + 1:
             self._done[number], self._waited[number] = done, 0
             self.waiting.pop(number, None)

@@ -4,20 +4,23 @@ A snapshot tells an open order's state and most terms, but not its key, its time
 """
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
 from app.matching.states import BookState, OpenOrder
 from app.matching.words import Status
 from app.models.decimals import Scale
-from app.models.http import order_answer
+from app.models.http import order_answer, rfc3339
 from app.models.identity import id_text
 from app.models.reports import ExecutionReport, OrderChange, OrderTerms
 from app.postgres import Place
-from web.lists import Recent, newest_first
+from web.lists import Recent
 
 MAX_ORDERS = 200_000  # of all instruments together; older ones are asked of Postgres
 FORGOTTEN_AT_ONCE = 2_000
+FINISHED = frozenset((Status.FILLED, Status.CANCELED, Status.EXPIRED, Status.REJECTED))
+MOVING = ("price", "quantity", "filled_quantity")  # what a change of an open order changes
 
 _new = tuple.__new__  # a NamedTuple's own constructor takes twice as long
 
@@ -105,22 +108,33 @@ class ListedOrder(NamedTuple):
     place: Place
     order: SeenOrder
 
+    @property
+    def report_seq(self) -> int:
+        return self.place.seq
+
     def answer(self) -> dict[str, Any]:
         return self.order.answer()
 
 
 class RecentOrders:
-    """By id, and those whose beginning was seen also by instrument and client, with their accepting seqs."""
+    """By id. Those whose beginning was seen also by instrument and client (None: all), with their accepting seqs."""
 
     def __init__(self) -> None:
         self._orders: dict[str, SeenOrder | OrderOfSnapshot] = {}
-        self._accepted: dict[str, dict[str, dict[str, int]]] = {}
+        self._accepted: dict[str, dict[str | None, dict[str, int]]] = {}
         self._since: dict[str, Place] = {}
+        self.known_after: dict[str, int] = {}
+        """Instrument -> the seq after which every change is of an order that is here; earlier ones may be recorded."""
 
-    def begin(self, state: BookState, scale: Scale) -> None:
-        """Take in the open orders of a snapshot, as many as there is room for."""
+    def begin(self, state: BookState, scale: Scale, after: int | None = None) -> None:
+        """Take in the open orders of a snapshot, as many as there is room for.
+
+        Reports follow from the one after `after` on, earlier than the snapshot's perhaps.
+        """
         instrument, seq = state.instrument, state.seq
-        self._since[instrument] = Place(state.time_ms, instrument, seq + 1)
+        self.known_after[instrument] = seq if after is None else after
+        if after is None:
+            self._since[instrument] = Place(state.time_ms, instrument, seq + 1)
         every = (order for orders in (state.bids, state.asks, state.stops) for order in orders)
         for order in islice(every, MAX_ORDERS - len(self._orders)):
             self._orders[id_text(order.order_id)] = OrderOfSnapshot(instrument, scale, order, seq)
@@ -130,13 +144,19 @@ class RecentOrders:
         orders, instrument, seq, time = self._orders, report.instrument, report.seq, report.time
         clients = self._accepted.get(instrument)
         if clients is None:
-            clients = self._accepted[instrument] = {}
+            clients = self._accepted[instrument] = {None: {}}
+            if seq > 1:
+                self._since.setdefault(instrument, Place(time, instrument, seq))
         for change in report.orders:
             order_id = change.order_id
             if change.terms is not None:
                 if order_id in orders:
-                    self._forget(order_id)  # its key has been used again
+                    if isinstance(orders[order_id], OrderOfSnapshot):
+                        del orders[order_id]  # this is how it began
+                    else:
+                        self._forget(order_id)  # its key has been used again
                 orders[order_id] = _new(SeenOrder, (instrument, change.terms, change, seq, time, time, None, None))
+                clients[None][order_id] = seq
                 accepted = clients.get(change.client_id)
                 if accepted is None:
                     clients[change.client_id] = {order_id: seq}
@@ -154,9 +174,6 @@ class RecentOrders:
             for order_id in list(islice(orders, FORGOTTEN_AT_ONCE)):
                 self._forget(order_id)
 
-    def __contains__(self, order_id: str) -> bool:
-        return order_id in self._orders
-
     def get(self, order_id: str) -> SeenOrder | OrderOfSnapshot | None:
         return self._orders.get(order_id)
 
@@ -165,14 +182,29 @@ class RecentOrders:
         since = self._since.get(instrument)
         return 0 if since is None else since.seq
 
-    def of_client(self, client_id: str, instruments: Iterable[str], status: str | None) -> Recent:
-        """A client's orders, newest first, and from where on these are all."""
-        names = list(instruments)
-        rows = newest_first([self._newest_first(name, client_id) for name in names])
-        since = max((self._since[name] for name in names if name in self._since), default=None)
-        return Recent(rows, since, lambda row: status is None or row.order.change.status == status)
+    def begin_again(self, state: BookState, scale: Scale) -> None:
+        """Forget what was read of this instrument, and know what its snapshot says."""
+        for order_id in [order_id for order_id, order in self._orders.items() if order.instrument == state.instrument]:
+            del self._orders[order_id]
+        self._accepted.pop(state.instrument, None)
+        self.begin(state, scale)
 
-    def _newest_first(self, instrument: str, client_id: str) -> Iterator[ListedOrder]:
+    def latest(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A recorded order as it is now: recording may be behind."""
+        known = self._orders.get(row["order_id"])
+        if known is None or row["status"] in FINISHED:
+            return row
+        if known.created_ms is not None and rfc3339(known.created_ms) != row["created_at"]:
+            return row  # its key has been used again
+        return completed(known, row)
+
+    def of_client(self, client_id: str | None, instruments: Iterable[str], status: str | None) -> Recent:
+        """A client's orders or everybody's, newest first, and from where on these are all."""
+        rows = {name: partial(self._newest_first, name, client_id) for name in instruments}
+        since = max((self._since[name] for name in rows if name in self._since), default=None)
+        return Recent(rows, since, self.known_after, lambda row: status is None or row.order.change.status == status)
+
+    def _newest_first(self, instrument: str, client_id: str | None) -> Iterator[ListedOrder]:
         accepted = self._accepted.get(instrument, {}).get(client_id, {})
         for order_id, seq in reversed(accepted.items()):
             order = self._orders[order_id]
@@ -181,10 +213,12 @@ class RecentOrders:
 
     def _forget(self, order_id: str) -> None:
         order = self._orders.pop(order_id)
+        self.known_after[order.instrument] = max(self.known_after.get(order.instrument, 0), order.as_of)
         if order.created_ms is None:
             return
         clients = self._accepted[order.instrument]
         accepted = clients[order.change.client_id]
+        del clients[None][order_id]
         seq = accepted.pop(order_id)
         if not accepted:
             del clients[order.change.client_id]
@@ -200,4 +234,7 @@ def completed(order: SeenOrder | OrderOfSnapshot, recorded: dict[str, Any] | Non
         return known
     if recorded["seq"] > order.as_of:
         return recorded
-    return {name: recorded[name] if value is None else value for name, value in known.items()}
+    merged = {name: recorded[name] if value is None else value for name, value in known.items()}
+    if isinstance(order, OrderOfSnapshot) and any(merged[name] != recorded[name] for name in MOVING):
+        return merged | {"seq": None, "updated_at": None}  # those of a change that is not recorded yet
+    return merged

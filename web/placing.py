@@ -242,11 +242,9 @@ def _rejected(order_id: str, reason: Reason | None) -> Problem:
 
 def _market(gateway: Gateway, instrument: str) -> Market:
     market = gateway.feed.markets.get(instrument)
-    if market is not None:
-        return market
-    if not gateway.feed.is_ready:
-        raise Problem(503, "not_ready", "this gateway is still reading the market", RETRY_SOON)
-    raise Problem(404, Reason.UNKNOWN_INSTRUMENT, f"{instrument} is not listed")
+    if market is None:
+        raise Problem(404, Reason.UNKNOWN_INSTRUMENT, f"{instrument} is not listed")
+    return market
 
 
 def _checked(order: PlaceOrder, market: Market, secret: bytes) -> tuple[str, int]:

@@ -52,11 +52,7 @@ W = TypeVar("W", bound=StrEnum)
 
 
 async def body_of(request: web.Request, most: int = MAX_BODY_BYTES) -> bytes:
-    """The whole body, at most so many bytes; raises 403, 408, 413 and 415."""
-    origin = request.headers.get("Origin")
-    if origin is not None and origin.partition("://")[2] != request.host:
-        # A browser sends some bodies wherever a page wants them, also to 127.0.0.1, without asking here first.
-        raise Problem(403, "other_origin", "a page of another origin may not send this")
+    """The whole body, at most so many bytes; raises 408, 413 and 415."""
     content_type = request.headers.get("Content-Type")
     if content_type is not None and content_type not in ACCEPTED_TYPES and request.content_type not in ACCEPTED_TYPES:
         raise Problem(415, "unsupported_media_type", "the body must be application/json")

@@ -7,6 +7,7 @@ from faust.web.base import BlueprintManager
 
 from app import app
 from web.connections import bound_connections
+from web.names import guard_names
 from web.problems import Handler, answer_broken_http, problems
 
 JSON = "application/json"
@@ -48,13 +49,14 @@ class Route(NamedTuple):
     call: Call | None = None
 
 
-def serve_routes(routes: tuple[Route, ...]) -> web.Application:
+def serve_routes(routes: tuple[Route, ...], has_keys: bool = False) -> web.Application:
     """Let the worker's web server serve these routes, and none of Faust's own."""
     app.web.blueprints = BlueprintManager([])
     web_app: web.Application = app.web.web_app
     answer_broken_http()
     bound_connections(app.web)
     web_app.middlewares.append(problems)
+    guard_names(web_app, has_keys)
     for route in routes:
         served = route.path.replace("{order_id}", _ORDER_ID)
         for path in (served, served + "/"):

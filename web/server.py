@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app import app
+from app import app, settings
 from web import admin, calls, changing, docs, health, lookup, market, metrics, openapi, placing, snapshots
 from web.access import guarded, say_limits_of
 from web.exposure import check_exposure
@@ -48,7 +48,7 @@ ROUTES = (
 def serve() -> None:
     """Only a worker has a web server; the other commands of the command line do not make one."""
     check_exposure()
-    web_app = serve_routes(guarded(ROUTES))
+    web_app = serve_routes(guarded(ROUTES), has_keys=settings.auth == "keys")
     web_app[docs.DOCUMENT] = openapi.document(ROUTES)
     say_limits_of(web_app)
     web_app.cleanup_ctx.append(run_gateway)

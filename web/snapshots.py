@@ -10,6 +10,7 @@ from app.models.commands import SnapshotBook
 from web.answers import answer, asked
 from web.changing import carried_out, chosen_instruments, refused
 from web.gateway import GATEWAY, Gateway
+from web.recorded import require_seqs
 from web.requests import body_of, header_key, identifier, number, parameters
 
 DEFAULT_SNAPSHOTS = 10
@@ -33,8 +34,11 @@ async def list_snapshots(request: web.Request) -> web.StreamResponse:
     """Recorded snapshots, newest first: all levels of both sides, best first."""
     given = parameters(request, "instrument", "limit")
     instrument = identifier("instrument", given["instrument"]) if "instrument" in given else None
-    limit = number(given, "limit", DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS)
-    return answer(await asked(request.app[GATEWAY].history.snapshots(instrument=instrument, limit=limit)))
+    limit, gateway = number(given, "limit", DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS), request.app[GATEWAY]
+    markets = gateway.feed.markets
+    asked_for = markets if instrument is None else markets.keys() & {instrument}
+    await require_seqs(gateway, {name: markets[name].snapshot_seq for name in asked_for})
+    return answer(await asked(gateway.history.snapshots(instrument=instrument, limit=limit)))
 
 
 async def _snapshot(gateway: Gateway, instrument: str, key: str) -> dict[str, Any]:

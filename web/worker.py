@@ -44,5 +44,5 @@ def _answer(body: Any, status: int) -> web.Response:
 
 @app.at_worker_start
 def serve() -> None:
-    """Only a worker has a web server."""
+    """Only a worker has a web server. Its figures are nobody else's business, so pages of other sites are refused."""
     serve_routes(ROUTES)

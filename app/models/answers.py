@@ -34,7 +34,7 @@ HttpStatus = Annotated[int, Meta(ge=100, le=599)]
 class Order(Struct, forbid_unknown_fields=True):
     """An order as it is now; `seq` is that of the report that last touched it, null while it is pending.
 
-    Of an order from before this gateway's start some members are null while Postgres is away.
+    Of an order from before this gateway's start some members are null while Postgres is away or behind.
     """
 
     order_id: OrderIdText
@@ -247,6 +247,7 @@ class Readiness(Struct):
     keys: str
     postgres: str
     recording: str
+    history: str
     valkey: str
 
 

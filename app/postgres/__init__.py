@@ -12,7 +12,7 @@ from app.postgres.errors import Away, Refused
 from app.postgres.history import Accepted, History, HistoryUnavailable, Page
 from app.postgres.locked import lock_history
 from app.postgres.recorder import Recorder, UnexpectedRecords
-from app.postgres.sink import PositionMoved, Sink
+from app.postgres.sink import Position, PositionMoved, Sink
 
 __all__ = [
     "AWAY",
@@ -26,6 +26,7 @@ __all__ = [
     "InvalidCursor",
     "Page",
     "Place",
+    "Position",
     "PositionMoved",
     "Recorded",
     "Recorder",

@@ -25,6 +25,7 @@ from app.postgres.shapes import (
     answer,
     select,
 )
+from app.postgres.sink import Position
 
 ANSWER_TIMEOUT_S = 2.0
 # Later than we stop waiting: it frees the server, and is not what the caller meets.
@@ -79,6 +80,23 @@ class History:
     async def close(self) -> None:
         """Give the connections back."""
         await self._pool.discard()
+
+    async def recorded_seqs(self) -> dict[str, int]:
+        """The seq of the last report that is recorded of each instrument. What is asked afterwards has it all."""
+        return dict(await self._rows("SELECT instrument, last_seq FROM instrument_progress", []))
+
+    async def positions(self, topic: str) -> dict[int, Position]:
+        """How far each partition of the topic is recorded, all at one moment."""
+        query = """
+            SELECT partition, next_offset, instrument, last_seq
+            FROM sink_progress LEFT JOIN instrument_progress USING (partition) WHERE topic = %s
+        """
+        found: dict[int, Position] = {}
+        for partition, next_offset, instrument, last_seq in await self._rows(query, [topic]):
+            position = found.setdefault(partition, Position(next_offset, {}))
+            if instrument is not None:
+                position.last_seqs[instrument] = last_seq
+        return found
 
     async def order(self, order_id: str) -> Row | None:
         """The order of this id, the latest one if its key was used again."""

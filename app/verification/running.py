@@ -5,6 +5,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
+
+import aiohttp
 
 from app.models.answers import Book
 from app.postgres import AWAY, Audit, recorded_positions, shown_address
@@ -118,10 +121,16 @@ async def _books(where: Addresses, logs: KafkaLogs) -> dict[str, Book]:
     heads = dict(head_of(record.value) for record in last if record is not None)
     give_up = time.monotonic() + FEED_TIMEOUT_S
     while True:
-        books = await gateway_books(where.url, where.api_key)
-        behind = [name for name, seq in heads.items() if name in books and books[name].seq < seq]
-        if not behind or time.monotonic() > give_up:
-            return books
+        is_late = time.monotonic() > give_up
+        try:
+            books = await gateway_books(where.url, where.api_key)
+        except aiohttp.ClientResponseError as error:
+            if error.status != HTTPStatus.SERVICE_UNAVAILABLE or is_late:  # it may still be catching up
+                raise
+        else:
+            behind = [name for name, seq in heads.items() if name in books and books[name].seq < seq]
+            if not behind or is_late:
+                return books
         await asyncio.sleep(POLL_S)
 
 

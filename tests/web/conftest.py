@@ -10,10 +10,14 @@ import aiohttp
 import orjson
 import pytest
 
+from app import api_keys
 from app.local.venue import Venue, running_venue
+from app.models.api_keys import KeyRole, NewKey, new_key
 from tests.web.contract import complaint
 
 INSTRUMENT = "BTC-USD"
+ALLOWED_HOST = "venue.test"  # beside this machine's own names
+GATE_SLOT = 2
 MATCHED, PATIENT = "?wait=matched", {"Prefer": "wait=15"}  # longer than the two seconds that a gateway gives
 UNTIL_S = 20.0
 T = TypeVar("T")
@@ -81,7 +85,7 @@ class Api:
 async def venue(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
     """Two gateways, matching and recording; no snapshots but those that tests ask for, so that seqs are theirs."""
     workers = {"matching": 1, "recording": 1, "gateway": 2}
-    env = {"SNAPSHOT_INTERVAL_S": "0"}
+    env = {"SNAPSHOT_INTERVAL_S": "0", "ALLOWED_HOSTS": ALLOWED_HOST}
     async with running_venue(tmp_path_factory.mktemp("gateways"), workers, env=env) as running:
         yield running
 
@@ -102,6 +106,57 @@ def api(venue: Venue, session: aiohttp.ClientSession) -> Api:
 def other_api(venue: Venue, session: aiohttp.ClientSession) -> Api:
     """The second gateway."""
     return Api(session, venue.web_url("gateway", 1))
+
+
+@pytest.fixture(scope="session")
+async def gate(venue: Venue, session: aiohttp.ClientSession) -> AsyncIterator[Api]:
+    """A gateway that asks for keys, as somebody without one sees it."""
+    await venue.start_worker("gateway", GATE_SLOT, {"AUTH": "keys"})
+    await venue.wait_ready("gateway", GATE_SLOT)
+    yield Api(session, venue.web_url("gateway", GATE_SLOT))
+    await venue.stop_worker("gateway", GATE_SLOT)
+
+
+class Keys:
+    """Makes keys that the gateway knows."""
+
+    def __init__(self, venue: Venue, gate: Api) -> None:
+        self.broker, self.gate = venue.servers.broker, gate
+
+    async def make(self, client_id: str, role: KeyRole, **more: Any) -> tuple[Api, NewKey]:
+        key = new_key(client_id, role, time.time_ns() // 1_000_000, **more)
+        await api_keys.keep(self.broker, key.kept)
+        api = self.gate.with_key(key.text)
+        await until_known(api)
+        return api, key
+
+
+async def until_known(api: Api, status: int = 200) -> None:
+    """Wait until the gateway has read the newest record of the keys' topic."""
+    await until(lambda: api("GET", "/instruments"), lambda answer: answer.status == status)
+
+
+@pytest.fixture(scope="session")
+def keys(venue: Venue, gate: Api) -> Keys:
+    return Keys(venue, gate)
+
+
+@pytest.fixture(scope="session")
+async def ann(keys: Keys) -> Api:
+    """A trader."""
+    return (await keys.make("ann", KeyRole.TRADER))[0]
+
+
+@pytest.fixture(scope="session")
+async def bob(keys: Keys) -> Api:
+    """Another trader."""
+    return (await keys.make("bob", KeyRole.TRADER))[0]
+
+
+@pytest.fixture(scope="session")
+async def admin(keys: Keys) -> Api:
+    """The one who runs the venue."""
+    return (await keys.make("ops", KeyRole.ADMIN))[0]
 
 
 @pytest.fixture

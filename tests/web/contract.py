@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 DOCUMENT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "schemas" / "openapi.json").read_text())
 PROBLEM = "application/problem+json"
 # Anything may be asked of any path; these answers are the server's, not the call's.
-OF_THE_SERVER = {400, 404, 405, 417}
+OF_THE_SERVER = {400, 403, 404, 405, 417, 421}
 
 
 def complaint(method: str, path: str, status: int, content_type: str, body: Any) -> str | None:

@@ -16,7 +16,7 @@ from app.models.snapshots import decode_state, encode_state
 from app.postgres import Place
 from tests.matching.streams import INSTRUMENT, commands
 from web import orders as web_orders
-from web.books import Market
+from web.books import Market, recent_trades
 from web.orders import RecentOrders, completed
 
 LOG_ID = "3d7f2b0e-0000-8000-8000-000000000000"
@@ -85,7 +85,7 @@ def test_trades_and_lists_say_how_far_back_they_know() -> None:
         book.apply(command, moment)
     view = begun_with(book)
 
-    assert view.market.trades_since == Place(book.time_ms, INSTRUMENT, book.trade_seq + 1)
+    assert recent_trades([view.market]).since == Place(book.time_ms, INSTRUMENT, book.trade_seq + 1)
     assert view.orders.of_client("ann", [INSTRUMENT], None).since == Place(book.time_ms, INSTRUMENT, book.seq + 1)
 
 
@@ -107,7 +107,7 @@ def test_forgetting_old_orders_moves_the_place_below_which_postgres_is_asked(mon
         assert len(orders._orders) <= 26 + len(report.orders)
 
     recent = orders.of_client("ann", [INSTRUMENT], None)
-    listed = [(row.place.time_ms, row.place.seq, "ann", row.order.change.order_id) for row in recent.rows]
+    listed = [(row.place.time_ms, row.place.seq, "ann", row.order.change.order_id) for row in recent.newest_first()]
     assert 0 < len(listed) < 26
     assert recent.since is not None
     newer = [order for order in accepted if Place(order[0], INSTRUMENT, order[1]) >= recent.since and order[2] == "ann"]

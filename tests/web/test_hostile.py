@@ -31,7 +31,7 @@ class Row(NamedTuple):
 
 def head(method: str = "POST", path: str = "/api/v1/orders", *more: str, key: str | None = "new") -> bytes:
     """The head of a request, without its last line."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: venue", *more]
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *more]
     if key is not None:
         lines.append(f"Idempotency-Key: {uuid4() if key == 'new' else key}")
     return "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n"
@@ -289,10 +289,10 @@ CONNECTIONS = [
     broken("bytes that are no HTTP", b"\0\1\2\3\r\n\r\n"),
     broken("TLS", bytes.fromhex("16030100a5010000a10303") + bytes(100)),
     broken("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-    broken("HTTP/3", b"GET /healthz HTTP/3.0\r\nHost: venue\r\n\r\n"),
+    broken("HTTP/3", b"GET /healthz HTTP/3.0\r\nHost: localhost\r\n\r\n"),
     broken("no host", b"GET /healthz HTTP/1.1\r\n\r\n"),
-    broken("lines that end early", b"GET /healthz HTTP/1.1\nHost: venue\n\n"),
-    broken("address with an impossible port", b"GET http://evil:99999/healthz HTTP/1.1\r\nHost: venue\r\n\r\n"),
+    broken("lines that end early", b"GET /healthz HTTP/1.1\nHost: localhost\n\n"),
+    broken("address with an impossible port", b"GET http://evil:99999/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     Row(
         "upgrade to something unknown",
         lambda i: head("GET", "/ws/trades", "Connection: Upgrade", "Upgrade: gopher", key=None) + b"\r\n",
@@ -334,7 +334,12 @@ async def test_without_the_mistake_it_would_be_accepted(api: Api, market: str) -
     whole = good(market)
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (whole[:20], whole[20:])) + b"0\r\n\r\n"
     announced = sized(whole, "Expect: 100-continue")
-    for made in (sized(whole), chunked(chunks), (announced[:70], announced[70:]), sized(whole, "Origin: http://venue")):
+    for made in (
+        sized(whole),
+        chunked(chunks),
+        (announced[:70], announced[70:]),
+        sized(whole, "Origin: http://localhost:3000"),
+    ):
         answer = await send(api, made)
         assert (answer.status, answer.body["status"]) == (201, "pending_new")
 

@@ -6,9 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import aiohttp
@@ -17,14 +15,12 @@ from aiokafka import AIOKafkaProducer
 
 from app import api_keys
 from app.local.venue import ROOT, Venue
-from app.models.api_keys import KeyRole, NewKey, encode_key, new_key
+from app.models.api_keys import KeyRole, encode_key, new_key
 from app.topics import API_KEYS
-from tests.web.conftest import INSTRUMENT, Answer, Api, list_market, until
+from tests.web.conftest import GATE_SLOT, INSTRUMENT, Answer, Api, Keys, list_market, until, until_known
 from web.access import role_for
 from web.server import ROUTES
 
-SLOT = 2
-KNOWN_WITHIN_S = 15.0
 FAUST = Path(sys.executable).with_name("faust")
 
 
@@ -33,60 +29,6 @@ def run_faust(venue: Venue, *arguments: str, **env: str) -> "subprocess.Complete
     return subprocess.run(
         [FAUST, "-A", "app", *arguments], cwd=ROOT, env=os.environ | venue.env | env, capture_output=True, text=True
     )
-
-
-async def until_known(api: Api, status: int = 200) -> None:
-    """Wait until the gateway has read the newest record of the keys' topic."""
-    give_up = time.monotonic() + KNOWN_WITHIN_S
-    while (answer := await api("GET", "/instruments")).status != status:
-        assert time.monotonic() < give_up, answer
-        await asyncio.sleep(0.01)
-
-
-@pytest.fixture(scope="module")
-async def gate(venue: Venue, session: aiohttp.ClientSession) -> AsyncIterator[Api]:
-    """A gateway that asks for keys, as somebody without one sees it."""
-    await venue.start_worker("gateway", SLOT, {"AUTH": "keys"})
-    await venue.wait_ready("gateway", SLOT)
-    yield Api(session, venue.web_url("gateway", SLOT))
-    await venue.stop_worker("gateway", SLOT)
-
-
-class Keys:
-    """Makes keys that the gateway knows."""
-
-    def __init__(self, venue: Venue, gate: Api) -> None:
-        self.broker, self.gate = venue.servers.broker, gate
-
-    async def make(self, client_id: str, role: KeyRole, **more: Any) -> tuple[Api, NewKey]:
-        key = new_key(client_id, role, time.time_ns() // 1_000_000, **more)
-        await api_keys.keep(self.broker, key.kept)
-        api = self.gate.with_key(key.text)
-        await until_known(api)
-        return api, key
-
-
-@pytest.fixture(scope="module")
-def keys(venue: Venue, gate: Api) -> Keys:
-    return Keys(venue, gate)
-
-
-@pytest.fixture(scope="module")
-async def ann(keys: Keys) -> Api:
-    """A trader."""
-    return (await keys.make("ann", KeyRole.TRADER))[0]
-
-
-@pytest.fixture(scope="module")
-async def bob(keys: Keys) -> Api:
-    """Another trader."""
-    return (await keys.make("bob", KeyRole.TRADER))[0]
-
-
-@pytest.fixture(scope="module")
-async def admin(keys: Keys) -> Api:
-    """The one who runs the venue."""
-    return (await keys.make("ops", KeyRole.ADMIN))[0]
 
 
 @pytest.fixture
@@ -360,7 +302,7 @@ async def test_a_gateway_outlives_what_anyone_writes_among_the_keys(venue: Venue
         (b"\xff", b"\xff"),
         (b"", b""),
     ]
-    before, process = await _unusable(keys.gate), venue.processes[f"gateway-{SLOT}"].identity
+    before, process = await _unusable(keys.gate), venue.processes[f"gateway-{GATE_SLOT}"].identity
     producer = AIOKafkaProducer(bootstrap_servers=keys.broker, compression_type="zstd")
     await producer.start()
     for key, record in foreign:
@@ -369,8 +311,8 @@ async def test_a_gateway_outlives_what_anyone_writes_among_the_keys(venue: Venue
 
     await keys.make("ann", KeyRole.TRADER)
     assert await _unusable(keys.gate) - before == len(foreign)
-    assert venue.processes[f"gateway-{SLOT}"].identity == process
-    assert venue.log(f"gateway-{SLOT}").read_text().count("that cannot be used: it") >= len(foreign)
+    assert venue.processes[f"gateway-{GATE_SLOT}"].identity == process
+    assert venue.log(f"gateway-{GATE_SLOT}").read_text().count("that cannot be used: it") >= len(foreign)
     assert json.loads(run_faust(venue, "list-keys", "--json").stdout)
 
 
@@ -387,12 +329,12 @@ async def test_a_new_gateway_knows_the_keys_and_no_log_has_one(
     """It reads them before it is ready; and nothing that was presented stands in any log."""
     _, revoked = await keys.make("gone", KeyRole.TRADER)
     await api_keys.revoke(keys.broker, revoked.kept.key_id)
-    await venue.stop_worker("gateway", SLOT)
-    await venue.start_worker("gateway", SLOT, {"AUTH": "keys", "ORDER_LOG": "all"})
-    await venue.wait_ready("gateway", SLOT)
+    await venue.stop_worker("gateway", GATE_SLOT)
+    await venue.start_worker("gateway", GATE_SLOT, {"AUTH": "keys", "ORDER_LOG": "all"})
+    await venue.wait_ready("gateway", GATE_SLOT)
 
     async def lines_of_bob() -> int:
-        logs = [path for path in venue.folder.rglob("orders.log") if f"gateway-{SLOT}" in path.parts]
+        logs = [path for path in venue.folder.rglob("orders.log") if f"gateway-{GATE_SLOT}" in path.parts]
         return sum(path.read_bytes().count(b"forbidden") for path in logs)
 
     before = await lines_of_bob()

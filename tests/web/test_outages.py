@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import aiohttp
+import orjson
 import pytest
 import redis.asyncio as redis
 from aiokafka import AIOKafkaProducer
 
 from app.engine import partition_of
 from app.local.venue import Venue, running_venue
+from app.models import identity
 from app.models.commands import CancelOrder, encode_command
 from app.streaming.failstop import EXIT_CODE
 from app.topics import BOOKS_CHANGELOG, ORDERS
@@ -24,6 +26,9 @@ from tests.web.conftest import INSTRUMENT, Answer, Api, list_market, until
 PARTITIONS = 8
 CHECKPOINT_S = 3.0  # after so long without orders a snapshot covers all of them
 QUICK_S = 1.0
+WAIT_S = 30.0
+HISTORY = 500  # trades, so that a gateway has something to catch up with
+PAIRS = 20
 LEVELS = "&levels=1000"
 LONG = bool(os.environ.get("MATCHSTREAM_LONG"))
 WINDOW, OTHERS = (100_000, 1_000_000) if LONG else (20, 50)
@@ -105,27 +110,192 @@ async def test_a_restarted_gateway_answers_as_one_that_has_seen_everything(gatew
     await gateways.both(f"/orders?client_id=seller&limit=1000&cursor={'A' * 12}")
 
 
-async def test_a_late_cancel_repeated_to_who_cannot_know_is_no_success(gateways: Gateways) -> None:
-    """The order was filled before the snapshot of the gateway, and nothing is recorded: 202, and 409 once it is."""
+async def test_a_stream_has_every_trade_from_its_handshake_on(gateways: Gateways) -> None:
+    """A gateway that is killed under load refuses streams until it has caught up, and whatever else it cannot know."""
+    venue, first, second = gateways
+    market = await list_market(first)
+    trading = asyncio.create_task(trade_for_ever(first, market))
+
+    async def newest() -> int:
+        trades = (await first("GET", f"/trades?instrument={market}&limit=1")).body
+        return trades[0]["seq"] if trades else 0
+
+    await until(newest, lambda seq: seq > HISTORY)
+    await venue.kill("gateway", 1)
+    await venue.start_worker("gateway", 1)
+    socket, refusals = await handshake(second)
+    begun = await newest()
+    await until(newest, lambda seq: seq > begun + HISTORY)
+    trading.cancel()
+    await asyncio.gather(trading, return_exceptions=True)
+    end, seqs = await newest(), []
+    while not seqs or seqs[-1] < end:
+        trade = orjson.loads(await asyncio.wait_for(socket.receive_str(), WAIT_S))
+        seqs += [trade["seq"]] if trade["instrument"] == market else []
+    await socket.close()
+
+    assert seqs[0] <= begun + 1
+    assert seqs == list(range(seqs[0], end + 1))
+    assert refusals <= {(503, "not_ready")}
+
+
+async def trade_for_ever(api: Api, market: str) -> None:
+    """Orders that fill each other, batch after batch."""
+    terms = {"instrument": market, "type": "limit", "price": "100.00", "quantity": "1"}
+    while True:
+        orders = [
+            {**terms, "side": side, "client_id": side, "client_order_id": str(uuid4())}
+            for _ in range(PAIRS)
+            for side in ("sell", "buy")
+        ]
+        await api("POST", "/orders/batch", {"orders": orders})
+
+
+async def handshake(api: Api) -> tuple[aiohttp.ClientWebSocketResponse, set[tuple[int, str]]]:
+    """The stream of all trades, as soon as the gateway gives it, and how it refused this and other calls before."""
+    refusals: set[tuple[int, str]] = set()
+    while True:
+        try:
+            for path in ("/instruments", "/trades", f"/orderbook?instrument={INSTRUMENT}"):
+                answer = await api("GET", path)
+                refusals |= {(answer.status, answer.body["code"])} if answer.status != 200 else set()
+            return await api.session.ws_connect(f"{api.url}/ws/trades"), refusals
+        except aiohttp.WSServerHandshakeError as refusal:
+            refusals.add((refusal.status, "not_ready"))
+        except (aiohttp.ClientConnectionError, aiohttp.ClientOSError):
+            pass
+        await asyncio.sleep(0.005)
+
+
+async def test_what_is_not_recorded_is_not_absent(gateways: Gateways) -> None:
+    """Recording stands still, and a gateway begins: it reads the rest from the log, and answers like the other one."""
+    venue, first, second = gateways
+    market = await list_market(first)
+    old = (await first.place("before", instrument=market, side="sell", quantity="2", client_id="maker")).body
+    await until(lambda: first("GET", f"/orders/{old['order_id']}/events"), lambda found: bool(found.body))
+    venue.process("recording").send(signal.SIGSTOP)
+    try:
+        ids = [old["order_id"]]
+        for number in range(10):
+            sold = await first.place(f"sell-{number}", instrument=market, side="sell", client_id="maker")
+            bought = await first.place(f"buy-{number}", instrument=market, client_id=f"taker-{number % 2}")
+            ids += [sold.body["order_id"], bought.body["order_id"]]
+        late, key = f"/orders/{ids[-1]}/cancel", {"Idempotency-Key": str(uuid4())}
+        assert (await first("POST", late, headers=key)).status == 409
+        await asyncio.sleep(CHECKPOINT_S)
+        await gateways.restart_second()
+        assert (await second("POST", late, headers=key)).status == 409
+
+        for order_id in ids:
+            assert (await gateways.both(f"/orders/{order_id}")).status == 200
+        assert (await gateways.both(f"/orders/by-client-id/maker/{market}/sell-3")).status == 200
+        assert (await second("GET", f"/orders/{ids[0]}")).body["status"] == "filled"
+        for path, count in (
+            (f"/orders?instrument={market}&limit=50", 21),
+            (f"/orders?instrument={market}&client_id=maker&limit=50", 11),
+            (f"/orders?instrument={market}&client_id=taker-1&limit=3", 3),
+            (f"/orders?instrument={market}&client_id=taker-1&status=filled&limit=3&cursor=", None),
+            (f"/trades?instrument={market}&limit=50", 10),
+            (f"/trades?instrument={market}&limit=4&page=3", 2),
+        ):
+            found = await gateways.both(path)
+            assert found.status == 200, (path, found)
+            assert count is None or len(found.body) == count, path
+        for path in (
+            f"/orders/{ids[-1]}/events",
+            f"/orders?instrument={market}&client_id=maker&status=filled&limit=50",
+        ):
+            behind = await second("GET", path)
+            assert (behind.status, behind.body["code"]) == (503, "history_behind"), (path, behind)
+            assert "recording is behind" in behind.body["detail"]
+        snapshots = f"/snapshots?instrument={market}"
+        snapshot = await until(lambda: first("POST", snapshots), lambda made: made.status == 200)
+        for api in (first, second):
+            await until(lambda api=api: api("GET", snapshots), lambda found: found.status == 503)
+            ready = await api("GET", "/../../readyz")
+            assert (ready.status, ready.body["status"]) == (200, "degraded")
+            assert re.fullmatch(r"behind: \d+ reports are not recorded; .*", ready.body["history"])
+    finally:
+        await venue.kill("recording")  # it has lost its place in the group, and would end
+    await venue.start_worker("recording")
+    await venue.wait_ready("recording")
+
+    for api in (first, second):
+        taken = await until(lambda api=api: api("GET", snapshots), lambda found: found.status == 200)
+        assert taken.body[0]["seq"] == snapshot.body["results"][0]["seq"]
+        assert len((await api("GET", f"/orders/{ids[0]}/events")).body) == 3
+        await until(lambda api=api: api("GET", "/../../readyz"), lambda found: found.body["history"] == "ok")
+    filled = await gateways.both(f"/orders?instrument={market}&client_id=maker&status=filled&limit=50")
+    assert {order["client_order_id"] for order in filled.body} == {"before"} | {f"sell-{n}" for n in range(8)}
+
+
+async def test_what_a_gateway_did_not_read_again_is_503_until_it_is_recorded(gateways: Gateways) -> None:
+    """Postgres was away when it began, so it knows the open orders only: nothing that exists is 404."""
     venue, first, second = gateways
     market = await list_market(first)
     await venue.kill("recording")
     sold = await first.place(instrument=market, side="sell", client_id="seller")
     await first.place(instrument=market, client_id="buyer")
-    path, key = f"/orders/{sold.body['order_id']}/cancel", {"Idempotency-Key": str(uuid4())}
-    assert (await first("POST", path, headers=key)).status == 409
+    path = f"/orders/{sold.body['order_id']}"
+    cancel, amend = {"Idempotency-Key": str(uuid4())}, {"Idempotency-Key": str(uuid4())}
+    assert (await first("POST", f"{path}/cancel", headers=cancel)).status == 409
     rests = f"/orders/{(await first.place(instrument=market)).body['order_id']}"
-    amend = {"Idempotency-Key": str(uuid4())}
     refused = await first("PATCH", rests, {"price": "100.001"}, headers=amend)
     await asyncio.sleep(CHECKPOINT_S)
-    await gateways.restart_second()
-    assert (await second("POST", path, headers=key)).status == 202
+    await venue.stop_worker("postgres")
+    try:
+        await gateways.restart_second()
+    finally:
+        await venue.servers.start()
+    paths = [path, f"{path}/events", f"/orders?instrument={market}", f"/trades?instrument={market}"]
+    for asked in paths:
+        behind = await until(
+            lambda asked=asked: second("GET", asked), lambda found: found.body["code"] != "history_unavailable"
+        )
+        assert (behind.status, behind.body["code"]) == (503, "history_behind"), asked
+    assert (await second("POST", f"{path}/cancel", headers=cancel)).status == 503
     again = await second("PATCH", rests, {"price": "100.001"}, headers=amend)
     assert (again.status, again.body) == (422, refused.body)
+    assert (await second("GET", f"/orders/{sold.body['order_id'][:8]}-0000-8000-8000-000000000000")).status == 503
     await venue.start_worker("recording")
     await venue.wait_ready("recording")
-    late = await until(lambda: second("POST", path, headers=key), lambda found: found.status != 202)
-    assert (late.status, late.body["code"]) == (409, "too_late_to_cancel")
+    await until(lambda: second("GET", "/../../readyz"), lambda found: found.body["history"] == "ok")
+    for asked in paths:
+        found = await gateways.both(asked)
+        assert (found.status, bool(found.body)) == (200, True), asked
+    assert (await second("POST", f"{path}/cancel", headers=cancel)).status == 409
+
+
+async def test_what_is_not_matched_is_not_absent(gateways: Gateways) -> None:
+    """An order that another gateway has accepted, while the engine stands still: 503, and then the order."""
+    venue, first, second = gateways
+    market = await list_market(first)
+    await first.place(instrument=market)
+    unknown = f"/orders/{(await first.place(instrument=market)).body['order_id'][:8]}-0000-8000-8000-000000000000"
+    venue.process("matching").send(signal.SIGSTOP)
+    try:
+        accepted = await first.place("unseen", path="/orders", instrument=market)
+        path = f"/orders/{accepted.body['order_id']}"
+        assert (await first("GET", path)).body["status"] == "pending_new"
+        for asked in (path, f"{path}/events", f"/orders/by-client-id/ann/{market}/unseen", unknown):
+            behind = await second("GET", asked)
+            assert (behind.status, behind.body["code"]) == (503, "matching_behind"), asked
+    finally:
+        venue.process("matching").send(signal.SIGCONT)
+    assert (await until(lambda: second("GET", path), lambda found: found.status != 503)).body["status"] == "new"
+    assert (await until(lambda: second("GET", unknown), lambda found: found.status != 503)).status == 404
+
+
+async def test_an_offset_without_a_command_is_not_waited_for(gateways: Gateways) -> None:
+    """A transaction leaves one at the end of the log: what does not exist is 404 all the same."""
+    venue, first, _ = gateways
+    producer = AIOKafkaProducer(bootstrap_servers=venue.servers.broker, transactional_id=str(uuid4()))
+    await producer.start()
+    async with producer.transaction():
+        await producer.send(ORDERS.name, b"no command", INSTRUMENT.encode())
+    await producer.stop()
+    asked = f"/orders/{identity.instrument_tag(INSTRUMENT).hex()}-0000-8000-8000-000000000000"
+    assert (await until(lambda: first("GET", asked), lambda found: found.status != 503)).status == 404
 
 
 async def test_one_key_a_hundred_times_while_valkey_is_killed(gateways: Gateways) -> None:
@@ -398,6 +568,7 @@ async def test_without_postgres_orders_books_and_recent_trades_go_on(gateways: G
             f"/orders/{order_id}",
             f"/orders/by-client-id/away/{INSTRUMENT}/away-2",
             "/orders?client_id=away&limit=2",
+            f"/orders?instrument={INSTRUMENT}&limit=2",
             f"/orders?client_id=away&instrument={INSTRUMENT}&status=filled&limit=1",
             "/trades?limit=1",
             f"/orderbook?instrument={INSTRUMENT}",
@@ -408,7 +579,7 @@ async def test_without_postgres_orders_books_and_recent_trades_go_on(gateways: G
         assert (await second("DELETE", f"/orders/{order_id}")).body["status"] == "canceled"
         await until(lambda: first("GET", f"/orders/{order_id}"), lambda found: found.body["status"] == "canceled")
 
-        for path in (f"/orders/{order_id}/events", f"/orders?instrument={INSTRUMENT}", f"/orders/{uuid4()}"):
+        for path in (f"/orders/{order_id}/events", f"/snapshots?instrument={INSTRUMENT}", f"/orders/{uuid4()}"):
             for api in (first, second):
                 refused = await api("GET", path)
                 assert (refused.status, refused.body["code"]) == (503, "history_unavailable"), path
