@@ -15,9 +15,9 @@ from web.snapshots import DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS
 
 PATH_PARAMETERS: dict[str, tuple[Any, str]] = {
     "order_id": (OrderIdText, "the order's id"),
-    "client_id": (Identifier, "who placed it"),
-    "instrument": (Identifier, "the instrument, like BTC-USD"),
-    "key": (Identifier, "the idempotency key it was placed with"),
+    "client_id": (http.Name, "who placed it"),
+    "instrument": (http.Name, "the instrument, like BTC-USD"),
+    "key": (http.Name, "the idempotency key it was placed with"),
 }
 """Name in a path -> type, and what it is."""
 
@@ -26,7 +26,7 @@ Cursor = Annotated[str, Meta(max_length=MAX_CURSOR_CHARACTERS)]
 Wait = Annotated[str, Meta(pattern=r"^matched$")]
 Prefer = Annotated[str, Meta(examples=["wait=5"])]
 
-KEY = Parameter("Idempotency-Key", Identifier, "repeats of the same request get the same answer", "header")
+KEY = Parameter("Idempotency-Key", http.Name, "repeats of the same request get the same answer", "header")
 OF_CLIENT = Parameter("client_id", Identifier, "of this client only")
 OF_INSTRUMENT = Parameter("instrument", Identifier, "of this instrument only")
 PAGE = Parameter("page", Page, "from 1; answers a plain array")
@@ -95,7 +95,9 @@ ORDER_EVENTS = Call(
     {200: list[answers.OrderEvent]},
     (404, 503),
     (
-        Parameter("after_seq", Annotated[int, Meta(ge=1, le=MAX_AFTER_SEQ)], "only what happened after this seq"),
+        Parameter(
+            "after_seq", Annotated[int, Meta(ge=0, le=MAX_AFTER_SEQ)], "what happened after this seq; 0: everything"
+        ),
         _limit(MAX_LIMIT, MAX_LIMIT),
     ),
 )

@@ -12,8 +12,7 @@ import msgspec
 from app import api_keys, app
 from app.commands.gateway import fail
 from app.models.api_keys import ApiKey, KeyRole, new_key
-from app.models.commands import Identifier
-from app.models.http import milliseconds, rfc3339
+from app.models.http import NAME_RULE, Name, milliseconds, rfc3339
 from app.settings import broker_address
 
 json_option = cli.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -71,9 +70,9 @@ def _row(key: ApiKey) -> dict[str, Any]:
 
 def _client_id(text: str) -> str:
     try:
-        return msgspec.convert(text, Identifier)
+        return msgspec.convert(text, Name)
     except msgspec.ValidationError:
-        fail("a client id is 1 to 64 of A-Z a-z 0-9 . _ : -")
+        fail(f"a client id is {NAME_RULE}")
 
 
 def _expiry(text: str | None, now_ms: int) -> int | None:
