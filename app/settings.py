@@ -5,20 +5,37 @@ refused, because Faust would ignore it silently.
 """
 
 import os
+import re
 import runpy
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import faust
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 Role = Literal["matching", "gateway", "recording"]
 ROLES: tuple[Role, ...] = ("matching", "recording", "gateway")
 DEFAULT_FILE = Path(__file__).parents[1] / "faust.conf.py"
 
 
-class UnknownSetting(ValueError):
+UNENCRYPTED = ("kafka", "aiokafka")
+OTHER_ROADS = {
+    "broker_consumer": "BROKER_CONSUMER_URL",
+    "broker_producer": "BROKER_PRODUCER_URL",
+    "broker_credentials": "BROKER_CREDENTIALS",
+    "ssl_context": "",
+}
+"""Settings of Faust that our own clients of Kafka would not follow, and their environment variables."""
+_DATABASE_URL = re.compile(r"postgres(?:ql)?://(?:[^%]|%[0-9A-Fa-f]{2})*")
+_REDIS_URL = re.compile(r"(?:rediss?|unix)://.*")
+
+
+class BadSetting(ValueError):
+    """A setting cannot be used; the message says which and why, without its value, which may have a password."""
+
+
+class UnknownSetting(BadSetting):
     """faust.conf.py has a name that neither Faust nor Matchstream knows."""
 
 
@@ -61,9 +78,19 @@ class Settings(BaseModel):
     drain_s: float = Field(default=0.0, ge=0, le=60)
     """How long a gateway that was told to stop says `not ready` before it closes: balancers look every few seconds."""
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, url: str) -> str:
+        return _address(url, _DATABASE_URL, "postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, url: str) -> str:
+        return _address(url, _REDIS_URL, "redis://HOST:PORT/NUMBER")
+
 
 def load(file: Path | None = None) -> tuple[Settings, dict[str, Any]]:
-    """Our settings and Faust's, from the file and the environment; raises UnknownSetting, pydantic's errors."""
+    """Our settings and Faust's, from the file and the environment; raises BadSetting."""
     path = file or Path(os.environ.get("FAUST_CONF", DEFAULT_FILE))
     given = {name: value for name, value in runpy.run_path(str(path)).items() if not name.startswith("_")}
     unknown = sorted(set(given) - set(faust.Settings.SETTINGS) - set(Settings.model_fields))
@@ -71,10 +98,46 @@ def load(file: Path | None = None) -> tuple[Settings, dict[str, Any]]:
         raise UnknownSetting(f"{path.name} has settings that nobody knows: {', '.join(unknown)}")
     ours = {name: given.pop(name) for name in Settings.model_fields if name in given}
     ours |= {name: os.environ[name.upper()] for name in Settings.model_fields if name.upper() in os.environ}
-    return Settings(**ours), given
+    _check_roads_to_kafka(given)
+    try:
+        return Settings(**ours), given
+    except ValidationError as error:
+        found = [(one["loc"][0], one["msg"].removeprefix("Value error, ")) for one in error.errors(include_input=False)]
+        raise BadSetting("; ".join(f"setting {name}: {message}" for name, message in found)) from None
 
 
 def broker_address(broker: Any) -> str:
-    """Faust's broker setting (kafka://host:port, or several) as the bootstrap servers of a plain client."""
+    """Faust's broker setting (kafka://host:port, or several) as the bootstrap servers of a plain client.
+
+    Raises BadSetting for anything that would need TLS or a password, which no client of ours has for Kafka.
+    """
     urls = broker if isinstance(broker, list | tuple) else str(broker).split(";")
-    return ",".join(urlsplit(str(url)).netloc for url in urls)
+    found = [urlsplit(str(url)) for url in urls]
+    if not all(url.scheme in UNENCRYPTED and url.netloc and "@" not in url.netloc and not url.query for url in found):
+        raise BadSetting(
+            "broker (BROKER_URL) must be kafka://HOST:PORT, several with a ; between: "
+            "Matchstream speaks to Kafka without TLS and without a password"
+        )
+    return ",".join(url.netloc for url in found)
+
+
+def _check_roads_to_kafka(fausts: dict[str, Any]) -> None:
+    named = [name for name, variable in OTHER_ROADS.items() if name in fausts or os.environ.get(variable)]
+    if named:
+        raise BadSetting(f"{', '.join(named)}: Matchstream reaches Kafka by the setting broker only")
+    for broker in (fausts.get("broker"), os.environ.get("BROKER_URL")):
+        if broker:
+            broker_address(broker)
+
+
+def _address(url: str, pattern: re.Pattern[str], example: str) -> str:
+    if pattern.fullmatch(url) is None or not _has_host_and_port(url):
+        raise ValueError(f"must be {example}, with % before two hexadecimal digits only")
+    return url
+
+
+def _has_host_and_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False

@@ -1,12 +1,13 @@
 """What a venue needs before its first order: topics, schema, listed instruments. Run as often as you like."""
 
 import asyncio
+import sys
 from collections.abc import Sequence
 
-from app import app, settings
+from app import app, where
+from app.addresses import NoAddress
 from app.instruments import list_defaults
 from app.postgres.schema import migrate
-from app.settings import broker_address
 from app.topics import create
 
 
@@ -15,9 +16,13 @@ def main(arguments: Sequence[str]) -> int:
     if arguments:
         print("usage: python -m app setup")
         return 2
-    broker = broker_address(app.conf.broker)
-    asyncio.run(prepare(broker, settings.database_url))
-    print(f"topics in {broker}, schema and instruments are there")
+    try:
+        where.need("BROKER_URL", "DATABASE_URL")
+    except NoAddress as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    asyncio.run(prepare(where.broker, where.database_url))
+    print(f"topics, schema and instruments are there: {where.text('BROKER_URL', 'DATABASE_URL')}")
     return 0
 
 

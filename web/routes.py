@@ -6,7 +6,7 @@ from aiohttp import web
 from faust.web.base import BlueprintManager
 
 from app import app
-from web.connections import bound_connections
+from web.connections import bound_connections, require_port
 from web.problems import Handler, answer_broken_http, problems
 
 JSON = "application/json"
@@ -52,6 +52,8 @@ def serve_routes(routes: tuple[Route, ...]) -> web.Application:
     """Let the worker's web server serve these routes, and none of Faust's own."""
     app.web.blueprints = BlueprintManager([])
     web_app: web.Application = app.web.web_app
+    if app.conf.web_transport.scheme != "unix":
+        require_port(app.conf.web_bind, app.conf.web_port)
     answer_broken_http()
     bound_connections(app.web)
     web_app.middlewares.append(problems)

@@ -10,10 +10,9 @@ import faust.cli.base as cli
 import msgspec
 
 from app import api_keys, app
-from app.commands.gateway import fail
+from app.commands.gateway import acting_on, fail
 from app.models.api_keys import ApiKey, KeyRole, new_key
 from app.models.http import NAME_RULE, Name, milliseconds, rfc3339
-from app.settings import broker_address
 
 json_option = cli.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -51,9 +50,10 @@ async def list_keys(self: Any, as_json: bool) -> None:
 @app.command(cli.argument("key_id"))
 async def revoke_key(self: Any, key_id: str) -> None:
     """Revoke the API key with the id KEY_ID (`list-keys` shows it; it stands between the key's underscores)."""
-    if key_id not in await api_keys.read(_broker()):
+    broker = _broker()
+    if key_id not in await api_keys.read(broker):
         fail(f"there is no key {key_id[:64]}")
-    await api_keys.revoke(_broker(), key_id)
+    await api_keys.revoke(broker, key_id)
     click.echo(f"revoked {key_id}")
 
 
@@ -89,4 +89,4 @@ def _expiry(text: str | None, now_ms: int) -> int | None:
 
 
 def _broker() -> str:
-    return broker_address(app.conf.broker)
+    return acting_on("BROKER_URL").broker

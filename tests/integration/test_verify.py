@@ -79,7 +79,9 @@ async def cli(venue: Venue, *arguments: str) -> Told:
         if process.returncode is None:
             process.kill()
     assert process.returncode is not None
-    return Told(process.returncode, out.decode(), err.decode())
+    where, _, told = err.decode().partition("\n")
+    assert where.endswith(" (as given)"), where
+    return Told(process.returncode, out.decode(), told)
 
 
 async def write(venue: Venue, topic: str, partition: int, key: bytes, value: bytes | None) -> None:
