@@ -22,6 +22,9 @@ websocket_dropped = Counter("websocket_dropped_total", "Clients closed because t
 unauthorized = Counter("unauthorized_total", "Requests without a valid API key.")
 rate_limited = Counter("rate_limited_total", "Requests refused because their caller had made too many.")
 http_connections = Gauge("http_connections", "Open connections to this process.")
+http_client_errors = Counter(
+    "http_client_errors_total", "Requests that no handler could answer, by why: broken (no HTTP), gone.", ["why"]
+)
 http_refused = Counter("http_connections_refused_total", "Connections ended, by why: surplus, head, request.", ["why"])
 
 accepted_latency = order_latency.labels("accepted")

@@ -3,14 +3,20 @@
 Every row is one mistake in a request that would otherwise be answered 201 or 200 (`test_without_the_mistake…`).
 """
 
+import asyncio
 import json
+import re
+import socket
+import struct
 import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 
+from app.local.venue import Venue
 from tests.web.conftest import Api, list_market, until
 from tests.web.raw import RawAnswer, exchange
 
@@ -358,3 +364,42 @@ async def test_nothing_of_it_was_accepted(api: Api, target: str) -> None:
     placed = await api.place(instrument=target)
     assert (placed.status, placed.body["seq"]) == (201, 2)
     await until(lambda: api("GET", "/../../readyz"), lambda found: found.body["status"] == "ready")
+
+
+HASTY = {
+    "a body that ends early": head("POST", "/api/v1/orders", "Content-Length: 100") + b"\r\n{",
+    "a chunk that ends early": chunked(b"5\r\n{"),
+    "a body that was announced": head("POST", "/api/v1/orders", "Content-Length: 9", "Expect: 100-continue") + b"\r\n",
+    "a head that ends early": head(),
+    "TLS": bytes.fromhex("16030100a5010000a10303") + bytes(100),
+    "a large answer": b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: venue\r\n\r\n" * 20,
+}
+EACH = 26
+"""Of each kind; a half closes, a half resets: what a reset overtakes was never there."""
+
+
+async def test_clients_that_go_are_counted_and_not_logged(api: Api, venue: Venue) -> None:
+    """A byte and a close cost them nothing: neither a traceback of ours nor any other line."""
+    host, _, port = urlsplit(api.url).netloc.partition(":")
+
+    async def leave(sent: bytes, is_reset: bool) -> None:
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(sent)
+        await writer.drain()
+        await asyncio.sleep(0.01)  # else the server sees the end before the beginning
+        if is_reset:
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort() if is_reset else writer.close()
+
+    async def counted(why: str) -> float:
+        async with api.session.get(f"{api.url}/metrics") as answer:
+            found = re.search(rf'^http_client_errors_total{{why="{why}"}} (.+)$', await answer.text(), re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    log = venue.log("gateway-0")
+    said, gone, broken = log.stat().st_size, await counted("gone"), await counted("broken")
+    await asyncio.gather(*(leave(sent, bool(n % 2)) for sent in HASTY.values() for n in range(EACH)))
+    await until(lambda: counted("gone"), lambda now: now >= gone + 3 * (EACH // 2))
+    await until(lambda: counted("broken"), lambda now: now >= broken + EACH // 2)
+    await until(lambda: api("GET", "/../../readyz"), lambda found: found.body["status"] == "ready")
+    assert log.read_bytes()[said:] == b""
