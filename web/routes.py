@@ -22,6 +22,7 @@ class Parameter(NamedTuple):
     description: str
     place: Literal["query", "header"] = "query"
     required: bool = False
+    example: str | None = None
 
 
 class Call(NamedTuple):
@@ -35,6 +36,8 @@ class Call(NamedTuple):
     parameters: tuple[Parameter, ...] = ()
     body: Any = None
     is_body_optional: bool = False
+    example: Any = None
+    """A body that a new venue takes as it is."""
     content_type: str = JSON
 
 
