@@ -146,21 +146,22 @@ def greeting(venue: Venue) -> list[str]:
     lines += [f"logs          {venue.folder / 'logs'}"]
     if any(worker.role == "gateway" for worker in venue.workers):
         order = '{"client_id":"me","instrument":"BTC-USD","side":"buy","type":"limit","price":"70000","quantity":"1"}'
-        key = ""
+        key, known = "", ""
         lines += ["a first order:"]
         if settings.auth == "keys":
             lines += [f"KEY=$({command_line(venue.folder)} create-key --client-id me --role trader)"]
-            key = '-H "Authorization: Bearer $KEY" '
+            key, known = '-H "Authorization: Bearer $KEY" ', "MATCHSTREAM_API_KEY=$KEY "
         lines += [f"curl -i {venue.url}/api/v1/orders {key}-H 'Idempotency-Key: first' -d '{order}'"]
-        lines += ["the book:", f"{command_line(venue.folder)} book BTC-USD"]
+        lines += ["the book:", f"{known}{command_line(venue.folder)} book BTC-USD"]
     return lines
 
 
 def command_line(folder: Path) -> str:
     """How a shell in this working directory begins a command for the venue of the folder."""
-    faust = shlex.quote(os.path.relpath(Path(sys.executable).with_name("faust")))
+    faust = Path(sys.executable).with_name("faust")
+    faust = faust.relative_to(Path.cwd()) if faust.is_relative_to(Path.cwd()) else faust
     venue = "" if folder == FOLDER.resolve() else f"{FOLDER_VARIABLE}={shlex.quote(str(folder))} "
-    return f"{venue}{faust} -A app"
+    return f"{venue}{shlex.quote(str(faust))} -A app"
 
 
 def check_space(folder: Path, needed_bytes: int = NEEDED_BYTES) -> None:
