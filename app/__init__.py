@@ -18,6 +18,7 @@ import mode.loop
 # Faust takes the working directory off sys.path before it imports our modules, and the other packages live there.
 sys.path.append(str(Path(__file__).parents[1]))
 
+from app.addresses import NEEDED, NoAddress, find
 from app.settings import WrongSetting, load
 from app.streaming.assignor import SlotAssignor
 from app.streaming.connections import know_closed_connections
@@ -25,6 +26,7 @@ from app.streaming.consumer import BatchConsumer
 from app.streaming.failstop import end_process
 from app.streaming.intact import read_intact
 from app.streaming.recovery import OrderedTableManager
+from app.streaming.slot import SlotTaken, hold_slot
 from app.streaming.version import UnknownFaust, require_known_faust
 from app.streaming.watchdog import watch
 from app.topics import DENSE
@@ -34,6 +36,12 @@ try:
     settings, _faust_settings = load()
 except WrongSetting as wrong:
     sys.exit(f"Error: {wrong}")
+where = find(settings, _faust_settings)
+_name = f"{settings.role}-{settings.slot}"
+if where.folder is not None:  # what the environment says beats this, too
+    _faust_settings |= {"broker": where.parts["BROKER_URL"], "datadir": where.folder / "workers" / _name}
+    found = {"database_url": where.parts["DATABASE_URL"], "redis_url": where.parts["REDIS_URL"]}
+    settings = settings.model_copy(update=found)
 
 kafka_driver.Transport.Consumer = BatchConsumer
 know_closed_connections()
@@ -64,10 +72,11 @@ class Venue(faust.App):
     def _begin(self) -> None:
         try:
             require_known_faust()
-        except UnknownFaust as error:
+            where.need(*NEEDED[settings.role])
+            hold_slot(Path(self.conf.datadir), self.conf.broker, settings.role, settings.slot)
+        except (UnknownFaust, NoAddress, SlotTaken) as error:
             end_process(str(error))
         watch(self)
-        Path(self.conf.datadir).mkdir(parents=True, exist_ok=True)
         for begin in self._beginnings:
             begin()
 
@@ -79,7 +88,7 @@ app = Venue(
     f"matchstream-{settings.role}",
     origin="app",
     autodiscover=MODULES[settings.role],
-    consumer_group_instance_id=f"{settings.role}-{settings.slot}",
+    consumer_group_instance_id=_name,
     TableManager=OrderedTableManager,
     PartitionAssignor=SlotAssignor,
     **_faust_settings,

@@ -22,8 +22,20 @@ _HOST_NAME = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)
 DEFAULT_FILE = Path(__file__).parents[1] / "faust.conf.py"
 
 
+UNENCRYPTED = ("kafka", "aiokafka")
+OTHER_ROADS = {
+    "broker_consumer": "BROKER_CONSUMER_URL",
+    "broker_producer": "BROKER_PRODUCER_URL",
+    "broker_credentials": "BROKER_CREDENTIALS",
+    "ssl_context": "",
+}
+"""Settings of Faust that our own clients of Kafka would not follow, and their environment variables."""
+_DATABASE_URL = re.compile(r"postgres(?:ql)?://(?:[^%]|%[0-9A-Fa-f]{2})*")
+_REDIS_URL = re.compile(r"(?:rediss?|unix)://.*")
+
+
 class WrongSetting(ValueError):
-    """A setting that cannot be used; the message is one sentence that names it."""
+    """A setting that cannot be used; the message says which and why, without a value that may have a password."""
 
 
 class UnknownSetting(WrongSetting):
@@ -87,6 +99,16 @@ class Settings(BaseModel):
             raise ValueError(f"give host names or addresses without a port, separated by commas; not {wrong[0]!r}")
         return text
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, url: str) -> str:
+        return _address(url, _DATABASE_URL, "postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, url: str) -> str:
+        return _address(url, _REDIS_URL, "redis://HOST:PORT/NUMBER")
+
 
 def names_of(text: str) -> frozenset[str]:
     """The names of a setting that lists them with commas."""
@@ -107,18 +129,54 @@ def load(file: Path | None = None) -> tuple[Settings, dict[str, Any]]:
         raise UnknownSetting(f"{path.name} has settings that nobody knows: {', '.join(unknown)}")
     ours = {name: given.pop(name) for name in Settings.model_fields if name in given}
     ours |= {name: value for name in Settings.model_fields if (value := os.environ.get(name.upper()))}
+    _check_roads_to_kafka(given)
     try:
         return Settings(**ours), given
     except ValidationError as error:
-        raise WrongSetting("; ".join(_sentence(wrong["loc"][0], wrong, path) for wrong in error.errors())) from None
+        raise WrongSetting(
+            "; ".join(_sentence(str(wrong["loc"][0]), wrong, path) for wrong in error.errors())
+        ) from None
 
 
-def _sentence(name: Any, wrong: Any, path: Path) -> str:
+def _sentence(name: str, wrong: Any, path: Path) -> str:
     place = f"{name.upper()} in the environment" if os.environ.get(name.upper()) else f"{name} in {path.name}"
-    return f"{place} is {wrong['input']!r}: {wrong['msg'][0].lower()}{wrong['msg'][1:]}"
+    value = "" if name.endswith("_url") else f" is {wrong['input']!r}"  # an address may have a password
+    message = wrong["msg"].removeprefix("Value error, ")
+    return f"{place}{value}: {message[0].lower()}{message[1:]}"
 
 
 def broker_address(broker: Any) -> str:
-    """Faust's broker setting (kafka://host:port, or several) as the bootstrap servers of a plain client."""
+    """Faust's broker setting (kafka://host:port, or several) as the bootstrap servers of a plain client.
+
+    Raises WrongSetting for anything that would need TLS or a password, which no client of ours has for Kafka.
+    """
     urls = broker if isinstance(broker, list | tuple) else str(broker).split(";")
-    return ",".join(urlsplit(str(url)).netloc for url in urls)
+    found = [urlsplit(str(url)) for url in urls]
+    if not all(url.scheme in UNENCRYPTED and url.netloc and "@" not in url.netloc and not url.query for url in found):
+        raise WrongSetting(
+            "broker (BROKER_URL) must be kafka://HOST:PORT, several with a ; between: "
+            "Matchstream speaks to Kafka without TLS and without a password"
+        )
+    return ",".join(url.netloc for url in found)
+
+
+def _check_roads_to_kafka(fausts: dict[str, Any]) -> None:
+    named = [name for name, variable in OTHER_ROADS.items() if name in fausts or os.environ.get(variable)]
+    if named:
+        raise WrongSetting(f"{', '.join(named)}: Matchstream reaches Kafka by the setting broker only")
+    for broker in (fausts.get("broker"), os.environ.get("BROKER_URL")):
+        if broker:
+            broker_address(broker)
+
+
+def _address(url: str, pattern: re.Pattern[str], example: str) -> str:
+    if pattern.fullmatch(url) is None or not _has_host_and_port(url):
+        raise ValueError(f"must be {example}, with % before two hexadecimal digits only")
+    return url
+
+
+def _has_host_and_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False

@@ -7,24 +7,24 @@ from collections.abc import Sequence
 
 from aiokafka.errors import KafkaError
 
-from app import app, settings
+from app import app, where
+from app.addresses import NoAddress
 from app.instruments import list_defaults
 from app.postgres import Away, Refused
 from app.postgres.schema import migrate
-from app.settings import broker_address
 from app.topics import WrongTopic, create
 
 
 def main(arguments: Sequence[str]) -> int:
     """Prepare the servers of the settings, which must be up; the exit code."""
     argparse.ArgumentParser(prog="python -m app setup", description=__doc__).parse_args(arguments)
-    broker = broker_address(app.conf.broker)
     try:
-        asyncio.run(prepare(broker, settings.database_url))
-    except (WrongTopic, KafkaError, Away, Refused) as problem:
-        print(problem, file=sys.stderr)
+        where.need("BROKER_URL", "DATABASE_URL")
+        asyncio.run(prepare(where.broker, where.database_url))
+    except (NoAddress, WrongTopic, KafkaError, Away, Refused) as problem:
+        print(f"Error: {problem}", file=sys.stderr)
         return 1
-    print(f"topics in {broker}, schema and instruments are there")
+    print(f"topics, schema and instruments are there: {where.text('BROKER_URL', 'DATABASE_URL')}")
     return 0
 
 

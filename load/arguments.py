@@ -12,7 +12,8 @@ from pathlib import Path
 
 import uvloop
 
-from app.settings import broker_address
+from app.addresses import NoAddress, find
+from app.settings import WrongSetting
 from app.settings import load as load_settings
 from app.verification.waiting import NotQuiet
 from load import chaos, fixtures, ledger
@@ -23,21 +24,19 @@ from load.own import OwnVenue
 from load.profiles import MIXED, PLAIN, PROFILES
 from load.run import QUIET_TIMEOUT_S, Plan, Venue, check, run
 
-UP = Path(".matchstream/up.json")  # what the local launcher writes
-GATEWAY = "http://127.0.0.1:8080"
 WRONG = 1
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0, or 1 if the venue was found wrong."""
     given = sys.argv[1:] if arguments is None else arguments
-    if given[:1] == ["fixtures"]:
-        return _fixtures(given[1:])
-    if given[:1] == ["chaos"]:
-        return _chaos(given[1:])
-    if given[:1] == ["check"]:
-        return _check(given[1:])
-    return _run(given)
+    commands = {"fixtures": _fixtures, "chaos": _chaos, "check": _check}
+    command = commands.get(given[0]) if given else None
+    try:
+        return command(given[1:]) if command else _run(given)
+    except (NoAddress, WrongSetting) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return WRONG
 
 
 def _run(given: list[str]) -> int:
@@ -66,9 +65,10 @@ def _run(given: list[str]) -> int:
         options.check,
         options.oracle,
     )
+    venue = _venue(options, is_judged=options.check)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            report = runner.run(run(plan, _venue(options)))
+            report = runner.run(run(plan, venue))
     except NotReady as error:
         print(error, file=sys.stderr)
         return WRONG
@@ -140,28 +140,26 @@ def _stream_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _venue_options(parser: argparse.ArgumentParser) -> None:
-    found = _addresses()
-    parser.add_argument("--url", default=found.url, help=f"a gateway (default {found.url})")
-    parser.add_argument("--broker", default=found.broker, help=f"Kafka, host:port (default {found.broker})")
-    parser.add_argument("--database", default=found.database_url, help="Postgres")
+    parser.add_argument("--url", help="a gateway; default: of this folder's venue, the environment or the settings")
+    parser.add_argument("--broker", help="Kafka, host:port; with --url and --database, all of one venue")
+    parser.add_argument("--database", help="Postgres")
     parser.add_argument("--oracle", action="store_true", help="check against the naive engine: slow and independent")
     parser.add_argument("--timeout", type=float, default=QUIET_TIMEOUT_S, help="seconds for the venue to be quiet")
     parser.add_argument("--json", type=Path, help="write the result to this file too")
 
 
-def _addresses() -> Venue:
-    """Where the venue is: the environment, else the local one that is up, else the settings."""
-    ours, faust = load_settings()
-    found = {"BROKER_URL": faust["broker"], "DATABASE_URL": ours.database_url, "gateway": GATEWAY}
-    if UP.is_file():
-        found |= json.loads(UP.read_text())["addresses"]
-    found |= {name: os.environ[name] for name in found if name in os.environ}
-    url = os.environ.get("MATCHSTREAM_URL", found["gateway"])
-    return Venue(url, broker_address(found["BROKER_URL"]), found["DATABASE_URL"])
-
-
-def _venue(options: argparse.Namespace) -> Venue:
-    return Venue(options.url.rstrip("/"), options.broker, options.database)
+def _venue(options: argparse.Namespace, is_judged: bool = True) -> Venue:
+    """Where the venue is, said on standard error. Options count like the environment; raises NoAddress."""
+    given = {
+        "MATCHSTREAM_URL": options.url,
+        "BROKER_URL": options.broker and f"kafka://{options.broker.removeprefix('kafka://')}",
+        "DATABASE_URL": options.database,
+    }
+    found = find(*load_settings(), {**os.environ, **{name: address for name, address in given.items() if address}})
+    needed = ("MATCHSTREAM_URL", "BROKER_URL", "DATABASE_URL") if is_judged else ("MATCHSTREAM_URL",)
+    found.need(*needed)
+    print(found.text(*needed), file=sys.stderr)
+    return Venue(found.gateway, found.broker if is_judged else "", found.database_url if is_judged else "")
 
 
 def _write_json(file: Path | None, content: object) -> None:

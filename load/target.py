@@ -9,10 +9,9 @@ from typing import Any
 
 import psutil
 
+from app.addresses import STATE
 from app.settings import broker_address
 from load.run import Venue
-
-UP = "up.json"
 
 
 class Target:
@@ -24,7 +23,7 @@ class Target:
     @property
     def up(self) -> dict[str, Any]:
         """The content of up.json; raises OSError when nothing was ever up."""
-        content: dict[str, Any] = json.loads((self.folder / UP).read_text())
+        content: dict[str, Any] = json.loads((self.folder / STATE).read_text())
         return content
 
     @property

@@ -1,18 +1,14 @@
 """The books table as Faust and people see it: a changelog-backed RocksDB table, for inspection only.
 
 The process that owns a partition fills it from the changelog at start and at each checkpoint; recovery never reads it
-(exactness.md, I8). The disk is wiped when a worker starts, under an exclusive lock: one live process for each slot.
+(exactness.md, I8). The disk is wiped when a worker starts, which has locked it (app/streaming/slot.py).
 """
 
 import shutil
-from pathlib import Path
-from typing import Any
 
 import rocksdict
 
-from app import app, settings
-from app.streaming.failstop import end_process
-from app.streaming.slot import SlotTaken, take_slot
+from app import app
 from app.topics import BOOKS_CHANGELOG
 from tables.checkpoint import Record
 
@@ -41,17 +37,11 @@ books = app.Table(
     changelog_topic=changelog,
     options=dict(ROCKSDB_OPTIONS),
 )
-_slot_lock: Any = None  # held as long as this process lives
 
 
 @app.at_worker_start
 def begin_clean() -> None:
-    """Take the slot for this process, and forget what an earlier one left on its disk."""
-    global _slot_lock
-    try:
-        _slot_lock = take_slot(Path(app.conf.datadir))
-    except SlotTaken as taken:
-        end_process(f"the slot {settings.role}-{settings.slot} is taken: {taken}")
+    """Forget what an earlier process left on this slot's disk."""
     shutil.rmtree(app.conf.tabledir, ignore_errors=True)
 
 

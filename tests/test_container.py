@@ -34,11 +34,12 @@ IMAGE_ENV = dict(
 )
 SHOW_SETTINGS = """
 import json
-from app import app, settings
+from app import app, settings, where
 from app.settings import Settings
 ours = {name.upper(): getattr(settings, name) for name in Settings.model_fields}
 fausts = {s.env_name: getattr(app.conf, name) for name, s in app.conf.SETTINGS.items() if s.env_name in ENVIRONMENT}
 fausts["BROKER_URL"] = app.conf.broker[0]
+fausts["MATCHSTREAM_URL"] = where.gateway
 texts = {name: f"{v:g}" if isinstance(v, float) else str(v).lower() for name, v in (ours | fausts).items()}
 print(json.dumps(texts))
 """

@@ -2,7 +2,6 @@
 
 from uuid import uuid4
 
-import msgspec
 from aiohttp import web
 
 from app.matching.commands import List
@@ -10,7 +9,6 @@ from app.matching.rules import is_valid_listing
 from app.models.commands import (
     CommandMessage,
     HaltInstrument,
-    ListInstrument,
     ResumeInstrument,
     UndecodableCommand,
     to_core,
@@ -20,7 +18,7 @@ from web.answers import answer
 from web.changing import carried_out, chosen_instruments, refused
 from web.gateway import GATEWAY, Gateway
 from web.problems import Problem
-from web.requests import body_of, decoded, header_key, parameters
+from web.requests import body_of, decoded, header_key, listing_command, parameters
 
 
 async def list_instrument(request: web.Request) -> web.StreamResponse:
@@ -28,7 +26,7 @@ async def list_instrument(request: web.Request) -> web.StreamResponse:
     parameters(request)
     gateway, key = request.app[GATEWAY], header_key(request) or uuid4().hex
     said = decoded(decode_listing, await body_of(request))
-    command = ListInstrument(command_id=key, **msgspec.structs.asdict(said))
+    command = listing_command(said, key)
     try:
         core = to_core(command, None)
     except UndecodableCommand as error:

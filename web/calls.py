@@ -13,20 +13,39 @@ from web.requests import MAX_AFTER_SEQ, MAX_LIMIT, MAX_PAGE
 from web.routes import Call, Parameter
 from web.snapshots import DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS
 
-PATH_PARAMETERS: dict[str, tuple[Any, str]] = {
-    "order_id": (OrderIdText, "the order's id"),
-    "client_id": (Identifier, "who placed it"),
-    "instrument": (Identifier, "the instrument, like BTC-USD"),
-    "key": (Identifier, "the idempotency key it was placed with"),
+EXAMPLE_CLIENT, EXAMPLE_INSTRUMENT, EXAMPLE_KEY = "alice", "BTC-USD", "docs-1"
+"""What the examples are about: a new venue takes them as they are, as often as somebody tries them."""
+EXAMPLE_ORDER = {
+    "client_id": EXAMPLE_CLIENT,
+    "instrument": EXAMPLE_INSTRUMENT,
+    "side": "buy",
+    "type": "limit",
+    "price": "69900",
+    "quantity": "0.1",
+    "client_order_id": EXAMPLE_KEY,
 }
-"""Name in a path -> type, and what it is."""
+EXAMPLE_LISTING = {
+    "instrument": "AVAX-USD",
+    "base_asset": "AVAX",
+    "quote_asset": "USD",
+    "tick_size": "0.01",
+    "lot_size": "0.001",
+}
+
+PATH_PARAMETERS: dict[str, tuple[Any, str, str | None]] = {
+    "order_id": (OrderIdText, "the order's id", None),
+    "client_id": (http.Name, "who placed it", EXAMPLE_CLIENT),
+    "instrument": (http.Name, "the instrument, like BTC-USD", EXAMPLE_INSTRUMENT),
+    "key": (http.Name, "the idempotency key it was placed with", EXAMPLE_KEY),
+}
+"""Name in a path -> type, what it is, and an example; an order's id is what placing it has answered."""
 
 Page = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 Cursor = Annotated[str, Meta(max_length=MAX_CURSOR_CHARACTERS)]
 Wait = Annotated[str, Meta(pattern=r"^matched$")]
 Prefer = Annotated[str, Meta(examples=["wait=5"])]
 
-KEY = Parameter("Idempotency-Key", Identifier, "repeats of the same request get the same answer", "header")
+KEY = Parameter("Idempotency-Key", http.Name, "repeats of the same request get the same answer", "header")
 OF_CLIENT = Parameter("client_id", Identifier, "of this client only")
 OF_INSTRUMENT = Parameter("instrument", Identifier, "of this instrument only")
 PAGE = Parameter("page", Page, "from 1; answers a plain array")
@@ -54,8 +73,15 @@ PLACE = Call(
         ),
     ),
     http.PlaceOrderRequest,
+    example=EXAMPLE_ORDER,
 )
-PLACE_BATCH = Call("orders", {200: answers.BatchResults}, BODY, body=http.BatchRequest)
+PLACE_BATCH = Call(
+    "orders",
+    {200: answers.BatchResults},
+    BODY,
+    body=http.BatchRequest,
+    example={"orders": [EXAMPLE_ORDER, {**EXAMPLE_ORDER, "price": "69800", "client_order_id": "docs-2"}]},
+)
 LIST_ORDERS = Call(
     "orders",
     {200: list[answers.Order] | answers.OrderPage},
@@ -74,7 +100,9 @@ CANCEL_ALL = Call(
     {200: answers.MassCancel, 202: answers.MassCancel},
     (404, 422, *SENT),
     (
-        Parameter("client_id", Identifier, "whose orders; needed, but with an API key, which says it"),
+        Parameter(
+            "client_id", Identifier, "whose orders; needed, but with an API key, which says it", example=EXAMPLE_CLIENT
+        ),
         OF_INSTRUMENT,
         Parameter("side", Side, "on this side only; letter case is free"),
         KEY,
@@ -88,14 +116,22 @@ CANCEL = Call(
     (Parameter("client_id", Identifier, "whose order; another client's order is not found"), KEY),
     http.CancelRequest,
     is_body_optional=True,
+    example={"client_id": EXAMPLE_CLIENT},
 )
-AMEND = CANCEL._replace(parameters=(KEY,), body=http.AmendRequest, is_body_optional=False)
+AMEND = CANCEL._replace(
+    parameters=(KEY,),
+    body=http.AmendRequest,
+    is_body_optional=False,
+    example={"price": "69900.50", "quantity": "0.2"},
+)
 ORDER_EVENTS = Call(
     "orders",
     {200: list[answers.OrderEvent]},
     (404, 503),
     (
-        Parameter("after_seq", Annotated[int, Meta(ge=1, le=MAX_AFTER_SEQ)], "only what happened after this seq"),
+        Parameter(
+            "after_seq", Annotated[int, Meta(ge=0, le=MAX_AFTER_SEQ)], "what happened after this seq; 0: everything"
+        ),
         _limit(MAX_LIMIT, MAX_LIMIT),
     ),
 )
@@ -110,7 +146,7 @@ GET_BOOK = Call(
     {200: answers.Book},
     (404, 503),
     (
-        Parameter("instrument", Identifier, "the instrument, like BTC-USD", required=True),
+        Parameter("instrument", Identifier, "the instrument, like BTC-USD", required=True, example=EXAMPLE_INSTRUMENT),
         Parameter("levels", Annotated[int, Meta(ge=1, le=MAX_LEVELS)], f"of each side; {DEFAULT_LEVELS} if not given"),
     ),
 )
@@ -122,6 +158,7 @@ LIST_INSTRUMENT = Call(
     (*BODY, 422, *SENT),
     (KEY,),
     http.ListInstrumentRequest,
+    example=EXAMPLE_LISTING,
 )
 SWITCH_INSTRUMENT = Call(
     "instruments", {200: answers.Instrument, 202: answers.NamedInstrument}, (*BODY, 404, 422, *SENT), (KEY,)

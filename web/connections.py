@@ -5,6 +5,7 @@ A sweep each second looks for what takes too long, so that a request pays for no
 
 import asyncio
 import resource
+import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from aiohttp import web, web_server
 from aiohttp.web_protocol import RequestHandler
 
 from app import settings
+from app.streaming.failstop import end_process
 from web import metrics
 from web.answers import RETRY_SOON
 from web.problems import CONTENT_TYPE, Problem
@@ -110,6 +112,17 @@ def bound_connections(faust_web: Any) -> None:
         max_headers=MAX_HEADERS,
     )
     runner.app.cleanup_ctx.append(_sweeping)
+
+
+def require_port(bind: str, port: int) -> None:
+    """End the process with one sentence where another one listens; Faust would end it without the cause."""
+    family, kind, *_, address = socket.getaddrinfo(bind, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    with socket.socket(family, kind) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            end_process(f"cannot listen on {bind}:{port} ({error.strerror}): give this process another WEB_PORT")
 
 
 def _files() -> int:

@@ -68,7 +68,7 @@ async def list_order_events(request: web.Request) -> web.StreamResponse:
     """The changes of an order, oldest first, after the seq `after_seq`."""
     given = parameters(request, "after_seq", "limit")
     order_id, gateway = order_id_of(request), request.app[GATEWAY]
-    after_seq = number(given, "after_seq", 0, MAX_AFTER_SEQ)
+    after_seq = number(given, "after_seq", 0, MAX_AFTER_SEQ, least=0)
     limit = number(given, "limit", MAX_LIMIT, MAX_LIMIT)
     order = await known_order(gateway, order_id)
     if order is None or not caller_of(request).sees(order["client_id"]):

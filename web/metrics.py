@@ -25,6 +25,9 @@ matching_waits = Gauge(
     "matching_waits_partitions", "Partitions of orders with commands that nobody has matched for long: web/matching.py."
 )
 http_connections = Gauge("http_connections", "Open connections to this process.")
+http_client_errors = Counter(
+    "http_client_errors_total", "Requests that no handler could answer, by why: broken (no HTTP), gone.", ["why"]
+)
 http_refused = Counter("http_connections_refused_total", "Connections ended, by why: surplus, head, request.", ["why"])
 
 accepted_latency = order_latency.labels("accepted")

@@ -92,7 +92,7 @@ def _operation(route: Route, call: Call, operation_id: str, schemas: _Schemas) -
         "parameters": [*named, *(_parameter(parameter, schemas) for parameter in call.parameters)],
     }
     if call.body is not None:
-        content = {JSON: {"schema": schemas.of(call.body)}}
+        content = {JSON: {"schema": schemas.of(call.body), "example": call.example}}
         operation["requestBody"] = {"required": not call.is_body_optional, "content": content}
     answers = {status: _answer(status, type_, call.content_type, schemas) for status, type_ in call.answers.items()}
     problems = (400, *call.problems)
@@ -104,17 +104,20 @@ def _operation(route: Route, call: Call, operation_id: str, schemas: _Schemas) -
 
 
 def _path_parameter(name: str, schemas: _Schemas) -> Json:
-    type_, description = PATH_PARAMETERS[name]
-    return {"name": name, "in": "path", "required": True, "description": description, "schema": schemas.of(type_)}
+    type_, description, example = PATH_PARAMETERS[name]
+    place = {"name": name, "in": "path", "required": True, "description": description, "schema": schemas.of(type_)}
+    return place if example is None else {**place, "example": example}
 
 
 def _parameter(parameter: Parameter, schemas: _Schemas) -> Json:
+    example = {} if parameter.example is None else {"example": parameter.example}
     return {
         "name": parameter.name,
         "in": parameter.place,
         "required": parameter.required,
         "description": parameter.description,
         "schema": schemas.of(parameter.type),
+        **example,
     }
 
 

@@ -3,6 +3,8 @@
 Problem
 ├── raised by handlers with a status, a code and a sentence
 └── made here from aiohttp's own errors (404, 405, 413 …), from broken HTTP, and from anything unexpected (500)
+
+Only the unexpected is logged. A client's broken HTTP, and a client that goes before its answer, are counted.
 """
 
 import logging
@@ -12,6 +14,8 @@ from typing import Any
 
 import orjson
 from aiohttp import HttpVersion11, web, web_protocol, web_urldispatcher
+
+from web import metrics
 
 CONTENT_TYPE = "application/problem+json"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -64,9 +68,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         code, sentence = _CODES.get(error.status, "http_error"), _SENTENCES.get(error.status, error.reason)
         kept = {name: value for name, value in error.headers.items() if name == "Allow"}
         return Problem(error.status, code, sentence, kept).response(request.path)
-    except ConnectionError:
-        raise  # the client has gone; there is nobody to answer
-    except Exception:
+    except Exception as error:
+        if isinstance(error, ConnectionError) and _has_gone(request):
+            raise  # there is nobody to answer
         _log.exception("%s %s failed", request.method, request.path)
         return Problem(500, "internal_error", "an unexpected error; it has been logged").response(request.path)
 
@@ -86,12 +90,16 @@ def _handle_error(
     message: str | None = None,
 ) -> web.StreamResponse:
     """aiohttp's hook for requests without a handler; it closes the connection after the answer."""
+    if isinstance(exc, ConnectionError) and _has_gone(request):
+        metrics.http_client_errors.labels("gone").inc()
+        raise ConnectionError("the client has gone") from exc
     if request.writer is not None and request.writer.output_size > 0:
         raise ConnectionError("the answer has begun")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("a request failed", exc_info=exc)
         problem = Problem(status, "internal_error", "an unexpected error; it has been logged")
     else:
+        metrics.http_client_errors.labels("broken").inc()
         problem = Problem(status, _CODES.get(status, "malformed_request"), "this is not HTTP as this server reads it")
     response = problem.response(request.path)
     response.force_close()
@@ -107,6 +115,10 @@ async def _expect(request: web.Request) -> web.StreamResponse | None:
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     request.writer.output_size = 0  # the answer has not begun
     return None
+
+
+def _has_gone(request: web.BaseRequest) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 def _printable(value: Any) -> Any:

@@ -14,8 +14,11 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestPayloadError
 
 from app.matching.words import OrderType, SelfTradePrevention, Side, TimeInForce
-from app.models.commands import PlaceOrder
+from app.models.commands import ListInstrument, PlaceOrder
 from app.models.http import (
+    DECIMAL_RULES,
+    NAME_PATTERN,
+    NAME_RULE,
     InvalidNumber,
     InvalidTime,
     Number,
@@ -39,10 +42,12 @@ MAX_WAIT_S = 30
 DEFAULT_WAIT_S = 2
 NAME_TWICE = "a name stands twice in the body"
 NOT_AN_IDENTIFIER = "must be 1 to 64 of A-Z a-z 0-9 . _ : -"
+NOT_A_NAME = f"must be {NAME_RULE}"
 # JSON, and what curl and bare clients say when nobody told them.
 ACCEPTED_TYPES = frozenset(("application/json", "application/octet-stream", "application/x-www-form-urlencoded"))
 IDENTITY = ["identity"]
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+_NAME = re.compile(NAME_PATTERN, re.ASCII)
 _FIELD = re.compile(r" - at `\$\.?(.*)`$")
 _NAMED_FIELD = re.compile(r"(?:unknown|required) field `([^`]{1,64})`")
 _NAMES = re.compile(rb'"([a-z_]+)"\s*:')
@@ -74,15 +79,15 @@ def decoded(decode: Callable[[bytes], T], body: bytes, is_flat: bool = True) -> 
     """The body as its shape, each name once; raises 400 with the field. `is_flat`: it has no objects inside."""
     try:
         shaped = decode(body)
-        if is_flat and b"\\" not in body:
+        if is_flat and b"\\" not in body and body.isascii():
             names = _NAMES.findall(body)
             if len(set(names)) != len(names):
                 raise malformed("", NAME_TWICE)
         else:
-            json.loads(body, object_pairs_hook=_each_once, parse_int=str, parse_float=str)
+            json.loads(body.decode(), object_pairs_hook=_each_once, parse_int=str, parse_float=str)
     except msgspec.ValidationError as error:
         raise _misshapen(str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise malformed("", f"not JSON: {error}") from error
     return shaped
 
@@ -117,6 +122,15 @@ def place_command(said: PlaceOrderRequest, key: str | None, caller: Caller) -> P
     )
 
 
+def listing_command(said: Any, key: str) -> ListInstrument:
+    """The command for a `ListInstrumentRequest`; raises 400 and 422."""
+    rules = msgspec.structs.asdict(said)
+    for name, is_required in DECIMAL_RULES.items():
+        text = decimal(name, rules[name])
+        rules[name] = text or (_absent(name) if is_required else msgspec.UNSET)
+    return ListInstrument(command_id=key, **rules)
+
+
 def decimal(name: str, number: Number) -> str | None:
     """A JSON number or string as decimal text; raises 422."""
     try:
@@ -149,7 +163,9 @@ def header_key(request: web.Request) -> str | None:
     if len(request.headers.getall("Idempotency-Key")) > 1:
         raise malformed("Idempotency-Key", "was given twice")
     key = header[1:-1] if len(header) > 1 and header[0] == header[-1] == '"' else header
-    return identifier("Idempotency-Key", key)
+    if _NAME.fullmatch(key) is None:
+        raise malformed("Idempotency-Key", NOT_A_NAME)
+    return key
 
 
 def identifier(name: str, value: str) -> str:
@@ -172,13 +188,13 @@ def parameters(request: web.Request, *allowed: str) -> dict[str, str]:
     return given
 
 
-def number(given: dict[str, str], name: str, default: int, most: int) -> int:
-    """A parameter as an int from 1; raises 400."""
+def number(given: dict[str, str], name: str, default: int, most: int, least: int = 1) -> int:
+    """A parameter as an int in these bounds; raises 400."""
     text = given.get(name)
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) <= MAX_NUMBER_DIGITS and 1 <= int(text) <= most):
-        raise malformed(name, f"must be a number from 1 to {most}")
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_NUMBER_DIGITS and least <= int(text) <= most):
+        raise malformed(name, f"must be a number from {least} to {most}")
     return int(text)
 
 
@@ -250,7 +266,7 @@ def _misshapen(message: str) -> Problem:
     at, named = _FIELD.search(message), _NAMED_FIELD.search(message)
     field = ".".join(found[1] for found in (at, named) if found is not None)
     if "matching regex" in message:
-        return malformed(field, NOT_AN_IDENTIFIER)
+        return malformed(field, NOT_A_NAME)
     return malformed(field, _FIELD.sub("", message))
 
 

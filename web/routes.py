@@ -6,7 +6,7 @@ from aiohttp import web
 from faust.web.base import BlueprintManager
 
 from app import app
-from web.connections import bound_connections
+from web.connections import bound_connections, require_port
 from web.names import guard_names
 from web.problems import Handler, answer_broken_http, problems
 
@@ -23,6 +23,7 @@ class Parameter(NamedTuple):
     description: str
     place: Literal["query", "header"] = "query"
     required: bool = False
+    example: str | None = None
 
 
 class Call(NamedTuple):
@@ -36,6 +37,8 @@ class Call(NamedTuple):
     parameters: tuple[Parameter, ...] = ()
     body: Any = None
     is_body_optional: bool = False
+    example: Any = None
+    """A body that a new venue takes as it is."""
     content_type: str = JSON
 
 
@@ -53,6 +56,8 @@ def serve_routes(routes: tuple[Route, ...], has_keys: bool = False) -> web.Appli
     """Let the worker's web server serve these routes, and none of Faust's own."""
     app.web.blueprints = BlueprintManager([])
     web_app: web.Application = app.web.web_app
+    if app.conf.web_transport.scheme != "unix":
+        require_port(app.conf.web_bind, app.conf.web_port)
     answer_broken_http()
     bound_connections(app.web)
     web_app.middlewares.append(problems)

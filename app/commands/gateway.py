@@ -16,12 +16,15 @@ import aiohttp
 import click
 import faust.cli.base as cli
 
-DEFAULT_URL = "http://127.0.0.1:8080"
+from app import where
+from app.addresses import Addresses, NoAddress, find, without_password
+from app.settings import load
+
 TIMEOUT_S = 10.0
 ENGINE_TIMEOUT_S = 8  # to hear what the engine did; a gateway by itself waits two seconds
 RETRY_S = 0.2
 
-url_option = cli.option("--url", envvar="MATCHSTREAM_URL", default=DEFAULT_URL, show_default=True, help="The gateway.")
+url_option = cli.option("--url", help="The gateway; default: of this folder's venue, MATCHSTREAM_URL, or the settings.")
 key_option = cli.option("--key", help="The idempotency key: a repeat does nothing twice. Default: a new one.")
 json_option = cli.option("--json", "as_json", is_flag=True, help="Print the answer as it came.")
 
@@ -29,6 +32,22 @@ json_option = cli.option("--json", "as_json", is_flag=True, help="Print the answ
 def api_key() -> str | None:
     """The key to present, if there is one."""
     return os.environ.get("MATCHSTREAM_API_KEY")
+
+
+def gateway_at(url: str | None) -> str:
+    """The base URL of the gateway to ask, said on standard error."""
+    return acting_on("MATCHSTREAM_URL", url=url).gateway
+
+
+def acting_on(*names: str, url: str | None = None) -> Addresses:
+    """Where the venue is, as far as these addresses go, said on standard error; one sentence if they are not known."""
+    found = where if url is None else find(*load(), {**os.environ, "MATCHSTREAM_URL": url})
+    try:
+        found.need(*names)
+    except NoAddress as error:
+        fail(str(error))
+    click.echo(found.text(*names), err=True)
+    return found
 
 
 async def call(method: str, url: str, path: str, **options: Any) -> tuple[int, Any]:
@@ -39,12 +58,12 @@ async def call(method: str, url: str, path: str, **options: Any) -> tuple[int, A
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, headers=authorization) as session,
-            session.request(method, url.rstrip("/") + path, **options) as response,
+            session.request(method, url + path, **options) as response,
         ):
             return response.status, json.loads(await response.text())
     except (TimeoutError, aiohttp.ClientError, ValueError) as error:
         reason = str(error) or type(error).__name__
-        fail(f"no answer from the gateway at {url}: {reason}. Is `make run` up?")
+        fail(f"no answer from the gateway at {without_password(url)}: {reason}. Is `make run` up?")
 
 
 async def change(url: str, path: str, key: str | None = None, **options: Any) -> tuple[int, Any]:

@@ -10,11 +10,9 @@ import faust.cli.base as cli
 import msgspec
 
 from app import api_keys, app
-from app.commands.gateway import fail
+from app.commands.gateway import acting_on, fail
 from app.models.api_keys import MAX_RATE, MIN_RATE, ApiKey, KeyRole, new_key
-from app.models.commands import Identifier
-from app.models.http import InvalidTime, milliseconds, rfc3339
-from app.settings import broker_address
+from app.models.http import NAME_RULE, InvalidTime, Name, milliseconds, rfc3339
 
 json_option = cli.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -52,9 +50,10 @@ async def list_keys(self: Any, as_json: bool) -> None:
 @app.command(cli.argument("key_id"))
 async def revoke_key(self: Any, key_id: str) -> None:
     """Revoke the API key with the id KEY_ID (`list-keys` shows it; it stands between the key's underscores)."""
-    if key_id not in await api_keys.read(_broker()):
+    broker = _broker()
+    if key_id not in await api_keys.read(broker):
         fail(f"there is no key {key_id[:64]}")
-    await api_keys.revoke(_broker(), key_id)
+    await api_keys.revoke(broker, key_id)
     click.echo(f"revoked {key_id}")
 
 
@@ -71,9 +70,9 @@ def _row(key: ApiKey) -> dict[str, Any]:
 
 def _client_id(text: str) -> str:
     try:
-        return msgspec.convert(text, Identifier)
+        return msgspec.convert(text, Name)
     except msgspec.ValidationError:
-        fail("a client id is 1 to 64 of A-Z a-z 0-9 . _ : -")
+        fail(f"a client id is {NAME_RULE}")
 
 
 def _rate(rate: float | None) -> float | None:
@@ -95,4 +94,4 @@ def _expiry(text: str | None, now_ms: int) -> int | None:
 
 
 def _broker() -> str:
-    return broker_address(app.conf.broker)
+    return acting_on("BROKER_URL").broker

@@ -1,6 +1,7 @@
 """`faust -A app list-instrument | halt | resume | snapshot | engine-version`: what an operator does with a market."""
 
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import click
@@ -9,11 +10,10 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from app import app
-from app.commands.gateway import change, fail, json_option, key_option, show, url_option
+from app.commands.gateway import acting_on, change, fail, gateway_at, json_option, key_option, show, url_option
 from app.engine import partition_of
 from app.matching.versions import VERSIONS
 from app.models.commands import SetEngineVersion, SnapshotBook, encode_command
-from app.settings import broker_address
 from app.topics import ORDERS
 
 INSTRUMENTS = "/api/v1/instruments"
@@ -43,27 +43,29 @@ async def list_instrument(
     lot_size: str,
     rules: tuple[str, ...],
     key: str | None,
-    url: str,
+    url: str | None,
     as_json: bool,
 ) -> None:
     """List INSTRUMENT (BASE-QUOTE); listed again with other rules, those hold from then on."""
     base, _, quote = instrument.partition("-")
     said: dict[str, Any] = {"instrument": instrument, "base_asset": base, "quote_asset": quote}
     said |= {"tick_size": tick_size, "lot_size": lot_size} | dict(map(_rule, rules))
-    answer = await change(url, INSTRUMENTS, key, json=said)
+    answer = await change(gateway_at(url), INSTRUMENTS, key, json=said)
     show(answer, as_json, _market)
 
 
 @app.command(cli.argument("instrument"), key_option, url_option, json_option)
-async def halt(self: Any, instrument: str, key: str | None, url: str, as_json: bool) -> None:
+async def halt(self: Any, instrument: str, key: str | None, url: str | None, as_json: bool) -> None:
     """Halt INSTRUMENT: no new orders, cancels go on."""
-    show(await change(url, f"{INSTRUMENTS}/{instrument}/halt", key), as_json, _market)
+    path = f"{INSTRUMENTS}/{quote(instrument, safe='')}/halt"
+    show(await change(gateway_at(url), path, key), as_json, _market)
 
 
 @app.command(cli.argument("instrument"), key_option, url_option, json_option)
-async def resume(self: Any, instrument: str, key: str | None, url: str, as_json: bool) -> None:
+async def resume(self: Any, instrument: str, key: str | None, url: str | None, as_json: bool) -> None:
     """Open INSTRUMENT again."""
-    show(await change(url, f"{INSTRUMENTS}/{instrument}/resume", key), as_json, _market)
+    path = f"{INSTRUMENTS}/{quote(instrument, safe='')}/resume"
+    show(await change(gateway_at(url), path, key), as_json, _market)
 
 
 @app.command(cli.argument("instrument"))
@@ -81,7 +83,8 @@ async def engine_version(self: Any, instrument: str, version: int) -> None:
 
 
 async def _send(command: SnapshotBook | SetEngineVersion) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=broker_address(app.conf.broker), enable_idempotence=True, acks="all")
+    broker = acting_on("BROKER_URL").broker
+    producer = AIOKafkaProducer(bootstrap_servers=broker, enable_idempotence=True, acks="all")
     try:
         await producer.start()
         value, key = encode_command(command), command.instrument.encode()

@@ -12,11 +12,10 @@ import faust.cli.base as cli
 from aiokafka.errors import KafkaError
 
 from app import app
-from app.commands.gateway import fail
+from app.commands.gateway import acting_on, fail
 from app.commands.progress import ProgressBar
 from app.engine import UnknownEngine
 from app.groups import group_of, members
-from app.settings import broker_address
 from app.streaming.slot import SlotTaken, take_slot
 from app.topics import ORDERS, WrongTopic, all_log_ids
 from app.verification.reading import KafkaLogs, NothingToRead
@@ -30,7 +29,7 @@ POLL_S = 0.5
 @app.command(cli.option("--json", "as_json", is_flag=True, help="Print what was done as JSON."))
 async def rebuild(self: Any, as_json: bool) -> None:
     """Compare every partition's snapshots and manifest with the log; write fresh ones where they are wrong."""
-    broker = broker_address(app.conf.broker)
+    broker = acting_on("BROKER_URL").broker
     try:
         slot = take_slot(Path(app.conf.datadir))
         await _until_nobody_matches(broker)

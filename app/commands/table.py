@@ -10,10 +10,9 @@ import faust.cli.base as cli
 from aiokafka.errors import KafkaError
 
 from app import app
-from app.commands.gateway import fail
+from app.commands.gateway import acting_on, fail
 from app.matching.states import BookState
 from app.models.snapshots import DamagedSnapshot, State
-from app.settings import broker_address
 from tables import inspection
 from tables.changelog import Damaged
 from tables.inspection import Records, View
@@ -36,14 +35,16 @@ async def table(self: Any, name: str, key: str | None, local: bool, changelog: b
     except (Damaged, DamagedSnapshot, KafkaError) as error:
         fail(str(error) or type(error).__name__)
     if key is not None and not views:
-        fail(f"{name} has nothing for {key}")
+        place = f" in {app.conf.tabledir}: the worker of another SLOT may have it" if local else ""
+        fail(f"{name} has nothing for {key}{place}")
     click.echo(json.dumps(views[0] if key is not None else views, indent=2) if as_json else _text(views))
 
 
 async def _partitions(local: bool) -> list[Records]:
     if local:
+        click.echo(f"RocksDB {app.conf.tabledir}", err=True)
         return list(inspection.from_disk(Path(app.conf.tabledir), "books"))
-    return await inspection.from_changelog(broker_address(app.conf.broker), app.conf.topic_partitions)
+    return await inspection.from_changelog(acting_on("BROKER_URL").broker, app.conf.topic_partitions)
 
 
 def _books(partitions: list[Records], instrument: str | None) -> list[View]:

@@ -2,13 +2,14 @@
 
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import click
 import faust.cli.base as cli
 
 from app import app
-from app.commands.gateway import api_key, call, change, json_option, key_option, show, url_option
+from app.commands.gateway import api_key, call, change, gateway_at, json_option, key_option, show, url_option
 
 
 @app.command(
@@ -17,9 +18,11 @@ from app.commands.gateway import api_key, call, change, json_option, key_option,
     url_option,
     json_option,
 )
-async def book(self: Any, instrument: str, levels: int, url: str, as_json: bool) -> None:
+async def book(self: Any, instrument: str, levels: int, url: str | None, as_json: bool) -> None:
     """Show the order book of INSTRUMENT."""
-    answer = await call("GET", url, "/api/v1/orderbook", params={"instrument": instrument, "levels": str(levels)})
+    answer = await call(
+        "GET", gateway_at(url), "/api/v1/orderbook", params={"instrument": instrument, "levels": str(levels)}
+    )
     show(answer, as_json, _ladder)
 
 
@@ -43,7 +46,7 @@ async def place(
     client_id: str | None,
     key: str | None,
     time_in_force: str,
-    url: str,
+    url: str | None,
     as_json: bool,
 ) -> None:
     """Place an order: a limit order with PRICE, a market order without."""
@@ -52,14 +55,14 @@ async def place(
         order["client_id"] = client_id or "cli"
     order |= {"type": "limit", "price": price, "time_in_force": time_in_force} if price else {"type": "market"}
     key = key or str(uuid4())
-    answer = await change(url, "/api/v1/orders", key, json=order)
+    answer = await change(gateway_at(url), "/api/v1/orders", key, json=order)
     show(answer, as_json, lambda order: f"{_became(order)}  key {key}")
 
 
 @app.command(cli.argument("order_id"), key_option, url_option, json_option)
-async def cancel(self: Any, order_id: str, key: str | None, url: str, as_json: bool) -> None:
+async def cancel(self: Any, order_id: str, key: str | None, url: str | None, as_json: bool) -> None:
     """Cancel the order ORDER_ID and show its final state."""
-    answer = await change(url, f"/api/v1/orders/{order_id}/cancel", key)
+    answer = await change(gateway_at(url), f"/api/v1/orders/{quote(order_id, safe='')}/cancel", key)
     show(answer, as_json, lambda order: f"{order['order_id']}  {order.get('status', 'not known yet')}")
 
 

@@ -11,12 +11,11 @@ import faust.cli.base as cli
 import msgspec
 from aiokafka.errors import KafkaError
 
-from app import app, settings
-from app.commands.gateway import api_key, fail
+from app import app
+from app.commands.gateway import acting_on, api_key, fail
 from app.commands.progress import ProgressBar
 from app.engine import UnknownEngine
 from app.postgres import AWAY, Refused
-from app.settings import broker_address
 from app.verification import running
 from app.verification.ledger import read_entries
 from app.verification.reading import NothingToRead
@@ -50,8 +49,9 @@ async def verify(
     as_json: bool,
 ) -> None:
     """Compare topics, snapshots and Postgres with what the log gives, from its first command; exit code 1 if wrong."""
-    broker = broker_address(app.conf.broker)
-    where = running.Addresses(broker, settings.database_url, url, api_key())
+    venue = acting_on("BROKER_URL", "DATABASE_URL", url=url)
+    broker = venue.broker
+    where = running.Addresses(broker, venue.database_url, url, api_key())
     looked_at = ", ".join(f"{part} {address}" for part, address in where.shown.items())
     bar = ProgressBar("commands", sys.stderr)
     try:

@@ -8,11 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from app.addresses import LOCK
+from app.addresses import STATE as STATE
 from app.local.problems import CannotStart
 from app.local.process import Identity, Process, identity_of
-
-STATE = "up.json"
-LOCK = "up.lock"
 
 
 class AlreadyUp(CannotStart):

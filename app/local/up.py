@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import resource
+import shlex
 import shutil
 import signal
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from app import settings
+from app.addresses import FOLDER, FOLDER_VARIABLE
 from app.local import state
 from app.local.logs import Terminal
 from app.local.ports import Ports
@@ -24,7 +26,6 @@ from app.local.venue import ONE_OF_EACH, Venue
 from app.settings import ROLES
 from app.topics import WrongTopic
 
-DEFAULT_FOLDER = Path(".matchstream")
 NEEDED_BYTES = 2 * 1024**3
 NEEDED_FILES = 1_024
 """Open files of one process; Kafka has the most: 150 at first, then 3 for each segment of a partition."""
@@ -42,7 +43,7 @@ class TooFewFiles(CannotStart):
 def main(arguments: Sequence[str]) -> int:
     """Run `up` with these arguments; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m app up", description="Start a venue on this machine.")
-    parser.add_argument("--data", type=Path, default=DEFAULT_FOLDER, help="data folder (default: %(default)s)")
+    parser.add_argument("--data", type=Path, default=FOLDER, help="data folder (default: %(default)s)")
     parser.add_argument("--port", type=_port, help="the gateway's port (default: 8080 if free)")
     parser.add_argument("--workers", type=_workers, action="append", default=[], metavar="ROLE=N")
     parser.add_argument("--no-workers", action="store_true", help="servers, topics, schema and instruments only")
@@ -158,12 +159,22 @@ def greeting(venue: Venue) -> list[str]:
     lines += [f"logs          {venue.folder / 'logs'}"]
     if any(worker.role == "gateway" for worker in venue.workers):
         order = '{"client_id":"me","instrument":"BTC-USD","side":"buy","type":"limit","price":"70000","quantity":"1"}'
-        key = ""
+        key, known = "", ""
+        lines += ["a first order:"]
         if settings.auth == "keys":
-            lines += [f"BROKER_URL={venue.env['BROKER_URL']} faust -A app create-key --client-id me --role trader"]
-            key = "-H 'Authorization: Bearer KEY' "
-        lines += ["a first order:", f"curl -i {venue.url}/api/v1/orders {key}-H 'Idempotency-Key: first' -d '{order}'"]
+            lines += [f"KEY=$({command_line(venue.folder)} create-key --client-id me --role trader)"]
+            key, known = '-H "Authorization: Bearer $KEY" ', "MATCHSTREAM_API_KEY=$KEY "
+        lines += [f"curl -i {venue.url}/api/v1/orders {key}-H 'Idempotency-Key: first' -d '{order}'"]
+        lines += ["the book:", f"{known}{command_line(venue.folder)} book BTC-USD"]
     return lines
+
+
+def command_line(folder: Path) -> str:
+    """How a shell in this working directory begins a command for the venue of the folder."""
+    faust = Path(sys.executable).with_name("faust")
+    faust = faust.relative_to(Path.cwd()) if faust.is_relative_to(Path.cwd()) else faust
+    venue = "" if folder == FOLDER.resolve() else f"{FOLDER_VARIABLE}={shlex.quote(str(folder))} "
+    return f"{venue}{shlex.quote(str(faust))} -A app"
 
 
 def check_space(folder: Path, needed_bytes: int = NEEDED_BYTES) -> None:
@@ -228,6 +239,6 @@ def _workers(text: str) -> tuple[str, int]:
 
 def _folder(command: str, description: str, arguments: Sequence[str]) -> Path:
     parser = argparse.ArgumentParser(prog=f"python -m app {command}", description=description)
-    parser.add_argument("--data", type=Path, default=DEFAULT_FOLDER, help="data folder (default: %(default)s)")
+    parser.add_argument("--data", type=Path, default=FOLDER, help="data folder (default: %(default)s)")
     folder: Path = parser.parse_args(arguments).data
     return folder.resolve()

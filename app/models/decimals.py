@@ -10,8 +10,12 @@ from functools import lru_cache
 UNITS_PER_ONE = 10**8
 UNIT_DIGITS = 8
 LARGEST_UNITS = 10**20 - 1  # 999999999999.99999999
+WHOLE_DIGITS = 12
+MAX_EXPONENT_DIGITS = 7
+"""A longer exponent needs 10^7 digits to make up for it, more than any body has; int() of it would take minutes."""
 # Checked before any arithmetic: other spellings ("1e9", "٣", " 1", "1_0") would be read by int() or Decimal().
 _DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,8})?", re.ASCII)
+_JSON_NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?", re.ASCII)
 _CACHE_LIMIT = 65_536
 
 
@@ -23,9 +27,34 @@ class InvalidDecimal(ValueError):
 def units(text: str) -> int:
     """The decimal as an int of 10^-8; raises InvalidDecimal."""
     if _DECIMAL.fullmatch(text) is None:
-        raise InvalidDecimal(f"not a decimal of at most 12 digits before and 8 after the point: {text[:32]!r}")
+        raise _invalid(text)
     whole, _, fraction = text.partition(".")
     return int(whole) * UNITS_PER_ONE + int(fraction.ljust(UNIT_DIGITS, "0"))
+
+
+def plain(number: str) -> str:
+    """A JSON number in any spelling (1e-05, 1E+2, -0, 1.500000000) as plain text of exactly that value.
+
+    Raises InvalidDecimal.
+    """
+    if _DECIMAL.fullmatch(number) is not None:
+        return number
+    found = _JSON_NUMBER.fullmatch(number)
+    if found is None:
+        raise _invalid(number)
+    sign, whole, fraction, exponent = found.groups(default="")
+    digits = (whole + fraction).lstrip("0")
+    if not digits:
+        return "0"
+    size = exponent.lstrip("+-0")
+    if sign or len(size) > MAX_EXPONENT_DIGITS:
+        raise _invalid(number)
+    shift = -int(size or 0) if exponent.startswith("-") else int(size or 0)
+    significant = digits.rstrip("0")
+    power = shift - len(fraction) + len(digits) - len(significant)
+    if power < -UNIT_DIGITS or len(significant) + power > WHOLE_DIGITS:
+        raise _invalid(number)
+    return shortest(int(significant) * 10 ** (power + UNIT_DIGITS))
 
 
 def text(value: int, decimals: int) -> str:
@@ -46,6 +75,10 @@ def decimals_of(value: int) -> int:
         value //= 10
         decimals -= 1
     return decimals
+
+
+def _invalid(text: str) -> InvalidDecimal:
+    return InvalidDecimal(f"not a decimal of at most 12 digits before and 8 after the point: {text[:32]!r}")
 
 
 class Scale:

@@ -12,8 +12,8 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from app.matching.words import OrderType, SelfTradePrevention, Side, Status, TimeInForce
-from app.models.commands import Identifier, ListInstrument, PlaceOrder
-from app.models.decimals import InvalidDecimal, Scale, units
+from app.models.commands import DecimalText, Identifier, ListInstrument, PlaceOrder
+from app.models.decimals import InvalidDecimal, Scale, plain, units
 from app.models.reports import OrderChange, OrderTerms, PublicTrade, TradeReport
 
 MAX_BATCH_ORDERS = 1_000
@@ -24,15 +24,21 @@ _NUMBER = {
         {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,8})?$"},
         {"type": "number", "minimum": 0, "maximum": 999_999_999_999},
     ],
-    "description": "at most 12 digits, a point, at most 8 digits; a number is read exactly as it is written",
+    "description": "at most 12 digits, a point, at most 8 digits; a JSON number may be spelled in any way, as 1e-05, "
+    "and is read exactly, never through a float",
 }
 _OR_NULL = {**_NUMBER, "anyOf": [*_NUMBER["anyOf"], {"type": "null"}]}
+# A path cannot have `.` or `..`: clients take them for folders. The topic still reads them, in old logs.
+NAME_PATTERN = r"^(?!\.{1,2}$)[A-Za-z0-9._:-]{1,64}$(?!\n)"
+NAME_RULE = "1 to 64 of A-Z a-z 0-9 . _ : -, but not . or .."
+Name = Annotated[str, Meta(pattern=NAME_PATTERN, max_length=64, description=NAME_RULE)]
+"""A client, instrument or key that somebody makes over HTTP or on the command line."""
 RequiredNumber = Annotated[Raw, Meta(extra_json_schema=_NUMBER)]
 Number = Annotated[Raw, Meta(extra_json_schema=_OR_NULL)] | UnsetType
 
 
 class InvalidNumber(ValueError):
-    """A field is no plain decimal; the first argument is its name."""
+    """A field is no number that fits; the first argument is its name."""
 
 
 class InvalidTime(ValueError):
@@ -50,11 +56,11 @@ class PlaceOrderRequest(Struct, forbid_unknown_fields=True):
     With an API key `client_id` may be left out: it is the key's.
     """
 
-    instrument: Identifier
+    instrument: Name
     side: Annotated[str, _word(Side)]
     type: Annotated[str, _word(OrderType)]
     quantity: RequiredNumber
-    client_id: Identifier | None = None
+    client_id: Name | None = None
     price: Number = UNSET
     time_in_force: Annotated[str, _word(TimeInForce)] | None = None
     stop_price: Number = UNSET
@@ -62,8 +68,8 @@ class PlaceOrderRequest(Struct, forbid_unknown_fields=True):
     expire_time: datetime | None = None
     post_only: bool = False
     self_trade_prevention: Annotated[str, _word(SelfTradePrevention)] | None = None
-    client_order_id: Identifier | None = None
-    idempotency_key: Identifier | None = None
+    client_order_id: Name | None = None
+    idempotency_key: Name | None = None
     deadline: datetime | None = None
 
 
@@ -91,10 +97,13 @@ class AmendRequest(Struct, forbid_unknown_fields=True):
     quantity: Number = UNSET
 
 
+_TYPES = {DecimalText: RequiredNumber, DecimalText | UnsetType: Number, Identifier: Name}
 _RULES = [field for field in msgspec.structs.fields(ListInstrument) if field.name != "command_id"]
+DECIMAL_RULES = {rule.name: rule.required for rule in _RULES if _TYPES.get(rule.type) in (RequiredNumber, Number)}
+"""The rules that are numbers, and whether each is required."""
 ListInstrumentRequest = msgspec.defstruct(
     "ListInstrumentRequest",
-    [(rule.name, rule.type) if rule.required else (rule.name, rule.type, rule.default) for rule in _RULES],
+    [(rule.name, _TYPES.get(rule.type, rule.type), *(() if rule.required else (rule.default,))) for rule in _RULES],
     namespace={"__doc__": "`POST /instruments`: the rules of a market, by their names in a `list` command."},
     module=__name__,
     forbid_unknown_fields=True,
@@ -110,14 +119,17 @@ _UNKNOWN_TERMS: Any = SimpleNamespace(**dict.fromkeys(OrderTerms.__struct_fields
 
 
 def decimal_text(name: str, number: Number) -> str | None:
-    """A JSON number or string as decimal text, exactly as it was written; None for absent or null."""
+    """A JSON number in any spelling, or a string that is a plain decimal, as decimal text; None for absent or null.
+
+    Raises InvalidNumber.
+    """
     if number is UNSET:
         return None
     written = bytes(number)
     if written == b"null":
         return None
     try:
-        text = _decode_text(written) if written.startswith(b'"') else written.decode()
+        text = _decode_text(written) if written.startswith(b'"') else plain(written.decode())
         units(text)
     except msgspec.MsgspecError as error:
         raise InvalidNumber(name, f"is no text: {error}") from error

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -38,8 +39,12 @@ FAUST = Path(sys.executable).with_name("faust")
 ROOT = Path(__file__).parents[2]
 
 
+WHERE = re.compile(r"\A[^\n]+ \(as given\)\n")
+"""The line on standard error that says on which venue a command acted."""
+
+
 class Told(NamedTuple):
-    """What a command said."""
+    """What a command said, without the line that says where."""
 
     code: int
     out: str
@@ -150,7 +155,7 @@ async def cli(venue: Venue, *arguments: str) -> Told:
         if process.returncode is None:
             process.kill()
     assert process.returncode is not None
-    return Told(process.returncode, out.decode(), err.decode())
+    return Told(process.returncode, out.decode(), WHERE.sub("", err.decode()))
 
 
 async def end_of(venue: Venue, role: str, **env: str) -> str:

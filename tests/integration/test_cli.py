@@ -5,42 +5,54 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
+import pytest
+
+from app.addresses import FOLDER, LOCK
+from app.local import state
 from app.local.ports import Ports
 from app.local.venue import ROOT, Venue
+from app.streaming.failstop import EXIT_CODE
 from tests.integration.conftest import list_market
 
 BOOK_TIMEOUT_S = 60.0
 FAUST = Path(sys.executable).with_name("faust")
+IN_README = re.findall(r"^\$ (\.venv/bin/.*?)(?:\s+#.*)?$", (ROOT / "README.md").read_text(), re.MULTILINE)
+NEEDS_A_STOP = "stop the matching workers first: .*"
+"""What `rebuild` says beside a worker; tests/integration/test_verify.py lets it work."""
+WHERE = re.compile(r"[^\n]+ \((as given|the venue in [^\n]+)\)\n")
+END_TIMEOUT_S = 120.0
 PLACED = re.compile(r"([0-9a-f-]{36})  (new|filled  0\.50 @ 100\.50000000)  key (\S+)\n")
 
 
 class Done(NamedTuple):
-    """A command that has ended."""
+    """A command that has ended; `where` is the line on standard error that says where it acted."""
 
     code: int
     out: str
     err: str
+    where: str = ""
 
 
 async def faust(venue: Venue, *arguments: str, **env: str) -> Done:
     """`faust -A app …` in the environment that the launcher would give it."""
+    return await run([FAUST, "-A", "app", *arguments], ROOT, venue.env | env)
+
+
+async def run(command: Sequence[str | Path], folder: Path, env: Mapping[str, str]) -> Done:
+    """A command in a working directory."""
+    output = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        FAUST,
-        "-A",
-        "app",
-        *arguments,
-        cwd=ROOT,
-        env=os.environ | venue.env | env,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        *command, cwd=folder, env=os.environ | env, stdout=output, stderr=output
     )
-    out, err = await process.communicate()
+    out, err = (text.decode() for text in await asyncio.wait_for(process.communicate(), END_TIMEOUT_S))
     assert process.returncode is not None
-    return Done(process.returncode, out.decode(), err.decode())
+    where, _, rest = err.partition("\n") if WHERE.match(err) else ("", "", err)
+    return Done(process.returncode, out, rest, where)
 
 
 def assert_one_sentence(done: Done, sentence: str) -> None:
@@ -62,7 +74,7 @@ async def test_orders_are_placed_shown_and_canceled(venue: Venue) -> None:
     title, _, ask = book.out.splitlines()
     assert re.fullmatch(rf"{market}  seq \d+", title) and ask.split() == ["ask", "100.50", "1.50", "1"]
     canceled = await faust(venue, "cancel", sell[1])
-    assert canceled == Done(0, f"{sell[1]}  canceled\n", "")
+    assert canceled == Done(0, f"{sell[1]}  canceled\n", "", f"gateway {venue.url} (as given)")
     assert_one_sentence(await faust(venue, "cancel", sell[1]), ".*finished.*|.*too late.*")
 
 
@@ -129,3 +141,145 @@ async def test_an_operator_puts_an_engine_version_in_force(venue: Venue) -> None
     async with asyncio.timeout(BOOK_TIMEOUT_S):  # the newest snapshot is two seconds behind
         while "engine_version 1 " not in (shown := await faust(venue, "table", "books", market)).out:
             assert shown.code in (0, 1)
+
+
+@pytest.fixture
+def here(venue: Venue, tmp_path: Path) -> Iterator[Path]:
+    """A working directory in which `make run` has started the venue."""
+    (tmp_path / FOLDER).symlink_to(venue.folder)
+    (venue.folder / LOCK).touch()
+    with state.acquire(venue.folder):
+        yield tmp_path
+
+
+async def in_folder(folder: Path, *arguments: str, **env: str) -> Done:
+    """`faust -A app …` as it is typed there."""
+    return await run([FAUST, "-A", "app", *arguments], folder, {"PYTHONPATH": str(ROOT)} | env)
+
+
+async def load(folder: Path, *arguments: str) -> Done:
+    """`python -m load …` as it is typed there."""
+    return await run([sys.executable, "-m", "load", *arguments], folder, {"PYTHONPATH": str(ROOT)})
+
+
+async def test_a_command_finds_the_venue_of_its_folder_and_says_so(venue: Venue, here: Path) -> None:
+    """Without a word about addresses; each part is that venue's, and JSON stays pure."""
+    market = await list_market(venue)
+    placed = await in_folder(here, "place", market, "buy", "1.00", "9.00", "--json")
+    assert json.loads(placed.out)["status"] == "new"
+    assert (placed.where, placed.err) == (f"gateway {venue.url} (the venue in {venue.folder})", "")
+    judged = await in_folder(here, "verify", "--json")
+    assert json.loads(judged.out)["right"], judged
+    servers = venue.servers
+    addresses = f"Kafka kafka://{servers.broker}, Postgres {servers.database_url}"
+    assert judged.where == f"{addresses} (the venue in {venue.folder})"
+
+
+async def test_an_address_of_another_venue_makes_no_mixture(venue: Venue, here: Path) -> None:
+    """One variable of a neighbour in the shell: the order goes nowhere, and nothing is judged."""
+    for command in (("place", "BTC-USD", "buy", "0.1", "1.00"), ("verify",), ("verify", "--url", "http://127.0.0.1:1")):
+        other = {} if "--url" in command else {"BROKER_URL": "kafka://127.0.0.1:1"}
+        assert_one_sentence(await in_folder(here, *command, **other), ".* is given and that of .* is not: .*")
+    gateway = {"MATCHSTREAM_URL": "http://127.0.0.1:1"}
+    assert_one_sentence(await in_folder(here, "list-keys", **gateway), ".* is given and that of Kafka .* is not: .*")
+    load = await run(
+        [sys.executable, "-m", "load", "check", "--url", "http://127.0.0.1:1"], here, {"PYTHONPATH": str(ROOT)}
+    )
+    assert_one_sentence(load, ".* is given and that of Kafka .* is not: .*")
+
+
+async def test_load_finds_the_venue_of_its_folder(venue: Venue, here: Path) -> None:
+    """And says where it has been."""
+    judged = await load(here, "check")
+    assert (judged.code, judged.where.partition(",")[0]) == (0, f"gateway {venue.url}"), judged
+
+
+async def test_the_table_of_a_running_worker_is_shown(venue: Venue, here: Path) -> None:
+    """From its disk, without a word about where that is; another slot's has other books."""
+    market = await list_market(venue)
+    await in_folder(here, "place", market, "buy", "1.00", "9.00")
+    while market not in (shown := await in_folder(here, "table", "books", market, "--local")).out:
+        assert "another SLOT" in shown.err  # the worker has shown nothing yet
+    assert shown.out.startswith(f"instrument {market}")
+    assert str(venue.folder / "workers" / "matching-0") in shown.err
+
+
+async def refusal(folder: Path, **env: str) -> str:
+    """What a worker says that ends instead of becoming ready, on one line."""
+    refused = await in_folder(folder, "worker", "-l", "info", **env)
+    said = " ".join((refused.out + refused.err).split())
+    assert refused.code == EXIT_CODE and "Traceback" not in said, said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("role", "how"),
+    [("matching", "in the folder"), ("recording", "by its addresses"), ("gateway", "in the folder")],
+)
+async def test_a_second_worker_of_a_slot_says_so_and_disturbs_nobody(
+    venue: Venue, here: Path, role: str, how: str
+) -> None:
+    """Kafka would give it the place of the first in the group, and end that one."""
+    before = venue.process(role).identity
+    env = {"ROLE": role} | ({} if how == "in the folder" else venue.env | {"APP_DATADIR": str(here / "other")})
+    said = await refusal(here, **env)
+    assert re.search(rf"ending the process: the slot {role}-0 is taken: .*; give this process another SLOT", said)
+    await venue.wait_all_ready()
+    assert venue.process(role).identity == before
+
+
+async def test_a_worker_by_hand_works_beside_the_others(venue: Venue, here: Path) -> None:
+    """With a slot and a web port of its own, as the README says; a port that is taken is one sentence."""
+    port = venue.ports.get("by-hand")
+    env = os.environ | {"PYTHONPATH": str(ROOT), "ROLE": "gateway", "SLOT": "7"}
+    taken = await in_folder(here, "worker", "-l", "info", ROLE="gateway", SLOT="8", WEB_PORT=venue.url.split(":")[2])
+    assert taken.code == EXIT_CODE
+    assert re.search(
+        "cannot listen on .* give this process another WEB_PORT", " ".join((taken.out + taken.err).split())
+    )
+    worker = await asyncio.create_subprocess_exec(
+        FAUST,
+        "-A",
+        "app",
+        "worker",
+        "-l",
+        "info",
+        cwd=here,
+        env=env | {"WEB_PORT": str(port)},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        market = await list_market(venue)
+        async with asyncio.timeout(END_TIMEOUT_S):
+            while (await in_folder(here, "book", market, "--url", f"http://127.0.0.1:{port}")).code:
+                assert worker.returncode is None
+        assert (venue.folder / "workers" / "gateway-7").is_dir()
+    finally:
+        worker.terminate()
+        await worker.wait()
+
+
+async def test_the_readmes_commands_work_as_written(venue: Venue, here: Path) -> None:
+    """One after the other, in the folder of `make run`; only hours of load are cut to a second."""
+    (here / ".venv").mkdir()
+    (here / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    (here / "FILE").write_bytes(b"")
+    known: dict[str, str] = {}
+    assert len(IN_README) > 12
+    for line in IN_README:
+        if "load chaos" in line:  # a venue of its own: tests/load/test_chaos.py
+            continue
+        command = re.sub(r"--seconds \d+", "--seconds 1", line)
+        for name, value in known.items():
+            command = command.replace(name, value)
+        done = await run(["sh", "-c", command], here, {"PYTHONPATH": str(ROOT)})
+        if " rebuild" in line:
+            assert_one_sentence(done, NEEDS_A_STOP)
+            continue
+        assert done.code == 0 and "Error" not in done.err, (line, done)
+        if placed := PLACED.fullmatch(done.out):
+            known["ORDER_ID"] = placed[1]
+        if created := re.match(r"ms_([0-9a-f]+)_", done.out):
+            known["KEY_ID"] = created[1]
+    assert set(known) == {"ORDER_ID", "KEY_ID"}

@@ -6,6 +6,7 @@ import re
 import shlex
 import signal
 import socket
+import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from app.local.ports import FILE, HOST, USUAL, USUAL_OF_ROLE, is_free
+from app.local.venue import ROOT
 from tests.local.launcher import END_TIMEOUT_S, POLL_S, Up, app, assert_refused, left
 
 USUAL_PORTS = sorted({*USUAL.values(), *USUAL_OF_ROLE.values()})
@@ -71,6 +73,14 @@ def test_the_printed_curl_makes_an_order(first: Up, order_id: str) -> None:
     """A newcomer's first step works as it stands."""
     order = _until(lambda: _get(f"{first.shown('gateway-0')}/api/v1/orders/{order_id}"), lambda o: o["status"] == "new")
     assert (order["instrument"], order["client_id"]) == ("BTC-USD", "me")
+
+
+def test_the_printed_command_shows_the_book(first: Up, order_id: str) -> None:
+    """Pasted into the same shell, it finds this venue whatever its folder."""
+    line = first.until("MATCHSTREAM_VENUE=")
+    shown = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (shown.returncode, shown.stdout.split()[0]) == (0, "BTC-USD"), shown.stderr
+    assert shown.stderr == f"gateway {first.shown('gateway-0')} (the venue in {first.folder})\n"
 
 
 def test_a_second_up_and_a_clean_are_refused_while_it_runs(first: Up) -> None:

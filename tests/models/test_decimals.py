@@ -1,10 +1,12 @@
 """Decimal text and ints, exactly (app/models/decimals.py)."""
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.models.decimals import LARGEST_UNITS, InvalidDecimal, Scale, decimals_of, shortest, text, units
+from app.models.decimals import LARGEST_UNITS, InvalidDecimal, Scale, decimals_of, plain, shortest, text, units
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,67 @@ def test_other_spellings_of_numbers_are_refused(decimal: str) -> None:
     """int() and Decimal() would take some of them, and a few would take minutes to read."""
     with pytest.raises(InvalidDecimal):
         units(decimal)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        ("70000.01", "70000.01"),
+        ("1.50", "1.50"),
+        ("1e-05", "0.00001"),
+        ("1E-8", "0.00000001"),
+        ("1e0", "1"),
+        ("1E+2", "100"),
+        ("12.5e1", "125"),
+        ("1.2345e2", "123.45"),
+        ("0.00001e5", "1"),
+        ("1.000000000", "1"),
+        ("10000000000000e-1", None),
+        ("100000000000000e-3", "100000000000"),
+        ("0.999999999999999999999e12", None),
+        ("99999999999999999999e-8", "999999999999.99999999"),
+        ("0." + "0" * 5_000 + "1e5001", "1"),
+        ("1" + "0" * 5_000 + "e-5000", "1"),
+        ("1e+00000000000000000002", "100"),
+        ("1e-" + "0" * 60_000 + "2", "0.01"),
+        ("-0", "0"),
+        ("-0.0e999999999999", "0"),
+        ("0E-999999999999", "0"),
+        ("-1", None),
+        ("-1e-5", None),
+        ("1e-9", None),
+        ("0.000000001", None),
+        ("1e12", None),
+        ("1e999", None),
+        ("1E+1000000", None),
+        ("1e" + "9" * 5_000, None),
+        ("1e-" + "9" * 5_000, None),
+        ("9" * 5_000, None),
+        ("+1", None),
+        ("1e", None),
+        (".5", None),
+        ("1.", None),
+        ("true", None),
+        ("[1]", None),
+        ("NaN", None),
+        ("1e٣", None),
+    ],
+    ids=lambda text: str(text)[:24],
+)
+def test_a_json_number_is_read_exactly_in_any_spelling(number: str, expected: str | None) -> None:
+    """As Python and JavaScript write them; a value beyond 12 and 8 digits is refused, however short its spelling."""
+    if expected is None:
+        with pytest.raises(InvalidDecimal):
+            plain(number)
+    else:
+        assert plain(number) == expected
+        assert units(plain(number)) == Decimal(number) * 10**8
+
+
+@given(st.integers(min_value=0, max_value=LARGEST_UNITS), st.integers(min_value=-30, max_value=30))
+def test_shifting_the_point_of_a_number_changes_nothing(value: int, shift: int) -> None:
+    """The exponent takes back what the mantissa was given."""
+    assert units(plain(f"{Decimal(value).scaleb(shift - 8):f}e{-shift}")) == value
 
 
 @given(st.integers(min_value=0, max_value=LARGEST_UNITS))

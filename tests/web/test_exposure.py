@@ -57,7 +57,9 @@ def test_what_others_reach_is_exposed(bind: str, monkeypatch: pytest.MonkeyPatch
 def test_an_open_gateway_that_others_reach_does_not_start(tmp_path: Path) -> None:
     """One sentence says why and what to set, also when the command line says where to listen."""
     worker = [FAUST, "-A", "app", "worker", "-l", "info", "--web-bind", "0.0.0.0"]
-    env = os.environ | {"ROLE": "gateway", "APP_DATADIR": str(tmp_path)}
+    nobody = {"BROKER_URL": "kafka://127.0.0.1:1", "DATABASE_URL": "postgresql://127.0.0.1:1/no"}
+    nobody |= {"REDIS_URL": "redis://127.0.0.1:1/0"}
+    env = os.environ | nobody | {"ROLE": "gateway", "APP_DATADIR": str(tmp_path)}
     refused = subprocess.run(worker, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
 
     said = refused.stdout + refused.stderr

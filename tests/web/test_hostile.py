@@ -3,14 +3,20 @@
 Every row is one mistake in a request that would otherwise be answered 201 or 200 (`test_without_the_mistake…`).
 """
 
+import asyncio
 import json
+import re
+import socket
+import struct
 import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 
+from app.local.venue import Venue
 from tests.web.conftest import Api, list_market, until
 from tests.web.raw import RawAnswer, exchange
 
@@ -91,10 +97,11 @@ NUMBERS = [
     order("the same as text", INVALID, quantity="1E+1000000"),
     written("NaN", MALFORMED, "NaN"),
     written("Infinity", MALFORMED, "-Infinity"),
-    written("minus zero", INVALID, "-0"),
+    written("exponent of 60,000 digits", INVALID, "1e" + "9" * 60_000),
+    written("minus zero", (422, "incorrect_quantity"), "-0"),
     written("zero", (422, "incorrect_quantity"), "0"),
     written("negative", INVALID, "-1"),
-    written("exponent", INVALID, "1e0"),
+    order("exponent in text", INVALID, quantity="1e0"),
     written("leading zero", MALFORMED, "01"),
     written("5,000 digits", INVALID, "9" * 5_000),
     written("5,000 decimals", INVALID, "0." + "1" * 5_000),
@@ -140,6 +147,10 @@ FIELDS = [
     order("Cyrillic letter in a name", MALFORMED, client_id="m\u0430llory"),
     order("SQL in a name", MALFORMED, client_id="'; DROP TABLE orders; --"),
     order("path in a name", MALFORMED, client_id="../../etc/passwd"),
+    order("this folder for a name", MALFORMED, client_id="."),
+    order("the folder above for a name", MALFORMED, client_id=".."),
+    order("the folder above for an instrument", MALFORMED, instrument=".."),
+    order("the folder above for a key", MALFORMED, client_order_id=".."),
     order("unlisted instrument", (404, "unknown_instrument"), instrument="NO-SUCH"),
     order("reserved instrument", (404, "unknown_instrument"), instrument="_partition-0"),
     order("time before the year 1", INVALID, time_in_force="GTD", expire_time="0001-01-01T00:00:00+14:00"),
@@ -163,6 +174,7 @@ BODIES = [
     body("UTF-16", MALFORMED, lambda good: good.decode().encode("utf-16")),
     body("no UTF-8", MALFORMED, lambda good: good.replace(b"mallory", b"mall\xffry")),
     body("half a surrogate", MALFORMED, lambda good: good.replace(b"mallory", b"mal\\ud800")),
+    body("no UTF-8 in a number", MALFORMED, lambda good: good.replace(b"1.0000", b"1\xff")),
     body("overlong UTF-8", MALFORMED, lambda good: good.replace(b"mallory", b"mal\xc0\xaf")),
     body("comment", MALFORMED, lambda good: b"/* */" + good),
     body("nested 30,000 deep in a number", MALFORMED, lambda g: g.replace(b'"1.00"', b"[" * 30_000 + b"]" * 30_000)),
@@ -199,6 +211,7 @@ HEADERS = [
     header("key of quotes", MALFORMED, key='""'),
     header("key of 65 characters", MALFORMED, key="k" * 65),
     header("key with a space", MALFORMED, key="a b"),
+    header("key that no URL can name", MALFORMED, key=".."),
     header("key that is no ASCII", MALFORMED, key="\u00e9"),
     header("text", MEDIA, "Content-Type: text/plain"),
     header("form with files", MEDIA, "Content-Type: multipart/form-data; boundary=x"),
@@ -361,3 +374,42 @@ async def test_nothing_of_it_was_accepted(api: Api, target: str) -> None:
     placed = await api.place(instrument=target)
     assert (placed.status, placed.body["seq"]) == (201, 2)
     await until(lambda: api("GET", "/../../readyz"), lambda found: found.body["status"] == "ready")
+
+
+HASTY = {
+    "a body that ends early": head("POST", "/api/v1/orders", "Content-Length: 100") + b"\r\n{",
+    "a chunk that ends early": chunked(b"5\r\n{"),
+    "a body that was announced": head("POST", "/api/v1/orders", "Content-Length: 9", "Expect: 100-continue") + b"\r\n",
+    "a head that ends early": head(),
+    "TLS": bytes.fromhex("16030100a5010000a10303") + bytes(100),
+    "a large answer": b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: venue\r\n\r\n" * 20,
+}
+EACH = 26
+"""Of each kind; a half closes, a half resets: what a reset overtakes was never there."""
+
+
+async def test_clients_that_go_are_counted_and_not_logged(api: Api, venue: Venue) -> None:
+    """A byte and a close cost them nothing: neither a traceback of ours nor any other line."""
+    host, _, port = urlsplit(api.url).netloc.partition(":")
+
+    async def leave(sent: bytes, is_reset: bool) -> None:
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(sent)
+        await writer.drain()
+        await asyncio.sleep(0.01)  # else the server sees the end before the beginning
+        if is_reset:
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort() if is_reset else writer.close()
+
+    async def counted(why: str) -> float:
+        async with api.session.get(f"{api.url}/metrics") as answer:
+            found = re.search(rf'^http_client_errors_total{{why="{why}"}} (.+)$', await answer.text(), re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    log = venue.log("gateway-0")
+    said, gone, broken = log.stat().st_size, await counted("gone"), await counted("broken")
+    await asyncio.gather(*(leave(sent, bool(n % 2)) for sent in HASTY.values() for n in range(EACH)))
+    await until(lambda: counted("gone"), lambda now: now >= gone + 3 * (EACH // 2))
+    await until(lambda: counted("broken"), lambda now: now >= broken + EACH // 2)
+    await until(lambda: api("GET", "/../../readyz"), lambda found: found.body["status"] == "ready")
+    assert log.read_bytes()[said:] == b""

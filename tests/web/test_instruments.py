@@ -1,5 +1,6 @@
 """Instruments: listed, changed, halted and resumed; and snapshots of their books."""
 
+import json
 from uuid import uuid4
 
 import pytest
@@ -12,13 +13,23 @@ RULES = {"base_asset": "T", "quote_asset": "USD", "tick_size": "0.01", "lot_size
 async def test_a_listed_instrument_is_there_with_all_its_rules(api: Api, other_api: Api) -> None:
     """201, then in the list of either gateway; defaults are filled in, sizes in their shortest form."""
     name = f"L{uuid4().hex[:10]}-USD"
-    listed = await api("POST", "/instruments", {**RULES, "instrument": name, "tick_size": "0.50", "max_quantity": "10"})
+    listed = await api("POST", "/instruments", {**RULES, "instrument": name, "tick_size": "0.50", "max_quantity": 10})
     found = await until(lambda: other_api("GET", "/instruments"), lambda a: name in [i["instrument"] for i in a.body])
 
     assert listed.status == 201
     assert listed.body in found.body
     assert (listed.body["tick_size"], listed.body["max_quantity"], listed.body["seq"]) == ("0.5", "10.0000", 1)
     assert (listed.body["market_status"], listed.body["self_trade_prevention"]) == ("open", "cancel_newest")
+
+
+async def test_sizes_may_be_json_numbers(api: Api) -> None:
+    """As Python writes them; null is a rule that was not given."""
+    name = f"L{uuid4().hex[:10]}-USD"
+    sizes = {"tick_size": 0.00001, "lot_size": 1.0, "max_price": None}
+    listed = await api("POST", "/instruments", {**RULES, "instrument": name, **sizes})
+    assert '"tick_size": 1e-05' in json.dumps(sizes)
+    assert listed.status == 201, listed
+    assert (listed.body["tick_size"], listed.body["lot_size"]) == ("0.00001", "1")
 
 
 async def test_rules_change_but_not_what_numbers_mean(api: Api, market: str) -> None:
@@ -39,7 +50,11 @@ async def test_rules_change_but_not_what_numbers_mean(api: Api, market: str) -> 
         ({"min_price": "3", "max_price": "2"}, 422),
         ({"max_price": "0.005"}, 422),
         ({"instrument": "_partition-0"}, 422),
+        ({"tick_size": None}, 400),
         ({"instrument": "a b"}, 400),
+        ({"instrument": "."}, 400),
+        ({"instrument": ".."}, 400),
+        ({"base_asset": ".."}, 400),
         ({"max_fills": 0}, 400),
         ({"command": "halt"}, 400),
         ({"command_id": "mine"}, 400),

@@ -80,6 +80,7 @@ async def test_an_orders_events_tell_its_whole_life(api: Api, market: str) -> No
     assert [event["status"] for event in events] == ["new", "partially_filled", "canceled"]
     assert [event["last_quantity"] for event in events] == [None, "1.0000", None]
     assert (await api("GET", f"{path}?after_seq={events[0]['seq']}&limit=1")).body == events[1:2]
+    assert (await api("GET", f"{path}?after_seq=0")).body == events
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from app.local.venue import Venue
 from app.models import identity
 from app.topics import genesis_records
-from tests.web.conftest import Api
+from tests.web.conftest import MATCHED, PATIENT, Api
 
 PARTITIONS = 8
 
@@ -74,6 +75,20 @@ async def test_a_repeat_gets_the_same_answer_and_makes_no_second_order(api: Api,
     assert again.headers["Idempotent-Replayed"] == elsewhere.headers["Idempotent-Replayed"] == "true"
     bids = (await api("GET", f"/orderbook?instrument={market}")).body["bids"]
     assert [level["quantity"] for level in bids] == ["1.0000", "1.0000"]
+
+
+@pytest.mark.parametrize("written", ["1", "1.50", "1e-2", "1E+2", "12.5e1", "0.00005e4", "1.000000000"])
+async def test_a_json_number_is_read_exactly(api: Api, market: str, written: str) -> None:
+    """In any spelling that JSON has, as price and as quantity, to place and to amend."""
+    order = f'{{"client_id":"ann","instrument":"{market}","side":"buy","type":"limit"'
+    headers = {"Idempotency-Key": str(uuid4()), **PATIENT}
+    placed = await api(
+        "POST", f"/orders{MATCHED}", f'{order},"price":{written},"quantity":{written}}}', headers=headers
+    )
+    assert placed.status == 201, placed
+    assert Decimal(placed.body["price"]) == Decimal(placed.body["quantity"]) == Decimal(written)
+    amended = await api("PATCH", f"/orders/{placed.body['order_id']}", f'{{"price":5e-1,"quantity":{written}}}')
+    assert (amended.status, amended.body["price"]) == (200, "0.50"), amended
 
 
 async def test_the_same_key_with_another_order_is_refused(api: Api, other_api: Api, market: str) -> None:
