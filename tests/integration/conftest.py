@@ -1,7 +1,6 @@
 """Whole venues: servers and workers on free ports, started once for the tests that only use them."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -25,8 +24,6 @@ from load.openloop import OpenLoop
 from load.profiles import MIXED, PROFILES
 from tables.verification import changelog_states
 
-LONG = bool(os.environ.get("MATCHSTREAM_LONG"))
-"""Whether tests that have a longer form run it (`make faults`)."""
 LISTED_TIMEOUT_S = 60.0
 
 
