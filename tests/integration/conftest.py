@@ -29,8 +29,6 @@ from load.openloop import OpenLoop
 from load.profiles import MIXED, PROFILES
 from tables.verification import changelog_states
 
-LONG = bool(os.environ.get("MATCHSTREAM_LONG"))
-"""Whether tests that have a longer form run it (`make faults`)."""
 LISTED_TIMEOUT_S = 60.0
 TRADED_S, TRADED_RATE = 4.0, 100
 END_TIMEOUT_S = 120.0

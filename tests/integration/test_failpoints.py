@@ -15,7 +15,8 @@ from app.local.venue import FAUST, Venue, running_venue
 from app.streaming import failpoints
 from load.ledger import Ledger
 from load.strikes import SESSION_TIMEOUT_S
-from tests.integration.conftest import LONG, judge, under_load
+from tests.integration.conftest import judge, under_load
+from tests.long import LONG
 
 RATE = 40
 DEATH_TIMEOUT_S = 240.0  # one role waits for what the others do between their deaths

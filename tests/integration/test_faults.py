@@ -23,7 +23,8 @@ from load.openloop import OpenLoop
 from load.profiles import MIXED, PROFILES
 from load.request import Kind, Terms
 from load.target import Target
-from tests.integration.conftest import LONG, judge
+from tests.integration.conftest import judge
+from tests.long import LONG
 
 RATE = 100
 BEFORE_S, AFTER_S = 2.0, 3.0  # orders flow before a fault, during it, and after it until there was a checkpoint

@@ -9,7 +9,8 @@ from app.local.venue import Venue
 from app.verification.running import Addresses, verify
 from load.ledger import Ledger
 from tables.verification import changelog_states
-from tests.integration.conftest import LONG, judge, under_load
+from tests.integration.conftest import judge, under_load
+from tests.long import LONG
 
 pytestmark = pytest.mark.skipif(not LONG, reason="takes two minutes: in `make faults`")
 

@@ -11,7 +11,8 @@ import pytest
 
 from app.local.venue import Venue, running_venue
 from load.ledger import Ledger, Outcome
-from tests.integration.conftest import LONG, judge, under_load
+from tests.integration.conftest import judge, under_load
+from tests.long import LONG
 
 pytestmark = pytest.mark.skipif(not LONG, reason="takes a minute: in `make faults`")
 

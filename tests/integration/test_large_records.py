@@ -17,7 +17,8 @@ from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS
 from app.verification.engines import LogRecord
 from app.verification.running import Addresses, until_quiet
 from load.ledger import Ledger
-from tests.integration.conftest import LONG, judge, records
+from tests.integration.conftest import judge, records
+from tests.long import LONG
 
 pytestmark = pytest.mark.skipif(not LONG, reason="takes a minute: in `make faults`")
 

@@ -16,7 +16,8 @@ from load.ledger import Ledger
 from load.profiles import TEN_INSTRUMENTS
 from load.request import Terms
 from load.run import check
-from tests.integration.conftest import LONG, addresses, end_of, judge, records
+from tests.integration.conftest import addresses, end_of, judge, records
+from tests.long import LONG
 
 pytestmark = pytest.mark.skipif(not LONG, reason="takes a minute: in `make faults`")
 

@@ -28,7 +28,8 @@ from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
 from load.client import Client
 from load.ledger import Ledger
 from load.request import Terms
-from tests.integration.conftest import LONG, cli, end_of, judge, until
+from tests.integration.conftest import cli, end_of, judge, until
+from tests.long import LONG
 
 PARTITIONS = 8
 MARKETS = ("BTC-USD", "ETH-USD", "XRP-USD")

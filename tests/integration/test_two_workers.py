@@ -16,7 +16,8 @@ from load.ledger import Ledger
 from load.profiles import TEN_INSTRUMENTS
 from load.request import Terms
 from load.target import Target
-from tests.integration.conftest import LONG, judge, under_load
+from tests.integration.conftest import judge, under_load
+from tests.long import LONG
 
 pytestmark = pytest.mark.skipif(not LONG, reason="takes minutes: in `make faults`")
 

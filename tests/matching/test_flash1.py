@@ -116,15 +116,10 @@ def test_the_first_reports_are_those_published(workload: str) -> None:
     replay.book.check()
 
 
-def whole_digest(workload: str) -> str:
-    """The hash of our reports about all messages of a workload."""
-    with lzma.open(data_folder("flash1") / f"{workload}_s23_full.csv.xz", "rt") as source:
-        next(source)
-        return digest(Replay().lines(line.rstrip().split(",") for line in source))
-
-
-@pytest.mark.beside(whole_digest, ["normal"])
-def test_the_whole_normal_workload_gives_the_published_hash(beside: Iterator[str]) -> None:
+def test_the_whole_normal_workload_gives_the_published_hash() -> None:
     """Two million messages, 2.2 million reports, one hash."""
-    published = manifest(data_folder("flash1"))["normal"]["full_reports_sha256"]
-    assert next(beside) == published
+    folder = data_folder("flash1")
+    with lzma.open(folder / "normal_s23_full.csv.xz", "rt") as source:
+        next(source)
+        ours = digest(Replay().lines(line.rstrip().split(",") for line in source))
+    assert ours == manifest(folder)["normal"]["full_reports_sha256"]

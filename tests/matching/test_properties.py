@@ -3,7 +3,6 @@
 `MATCHSTREAM_LONG=1 pytest tests/matching/test_properties.py` tries 10,000 markets instead of a few.
 """
 
-import os
 from collections import Counter
 from typing import Any
 
@@ -33,10 +32,10 @@ from app.matching.commands import (
 from app.matching.events import Report
 from app.matching.versions import NEWEST_VERSION
 from app.matching.words import OrderType, Reason, SelfTradePrevention, Side, TimeInForce
+from tests.long import LONG
 from tests.matching.pair import Pair
 from tests.matching.streams import INSTRUMENT, commands
 
-LONG = bool(os.environ.get("MATCHSTREAM_LONG"))
 EXAMPLES, STREAMS = (10_000, 2_000) if LONG else (60, 40)
 COMMANDS_PER_STREAM = 200
 FIRST_EXPIRY_MS = 1_000

@@ -1,7 +1,6 @@
 """Postgres, Valkey or a gateway away, in a venue of its own: what goes on, what says no, and that it comes back."""
 
 import asyncio
-import os
 import re
 import signal
 import time
@@ -21,6 +20,7 @@ from app.models import identity
 from app.models.commands import CancelOrder, encode_command
 from app.streaming.failstop import EXIT_CODE
 from app.topics import BOOKS_CHANGELOG, ORDERS
+from tests.long import LONG
 from tests.web.conftest import INSTRUMENT, Answer, Api, list_market, until
 
 PARTITIONS = 8
@@ -30,7 +30,6 @@ WAIT_S = 30.0
 HISTORY = 500  # trades, so that a gateway has something to catch up with
 PAIRS = 20
 LEVELS = "&levels=1000"
-LONG = bool(os.environ.get("MATCHSTREAM_LONG"))
 WINDOW, OTHERS = (100_000, 1_000_000) if LONG else (20, 50)
 """The ids that the engine remembers of a market, and how many commands come between an order and its repeat."""
 

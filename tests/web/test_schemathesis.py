@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from tests.integration.conftest import LONG
+from tests.long import LONG
 from tests.web.conftest import Api, list_market, until
 
 ROOT = Path(__file__).parents[2]
