@@ -41,7 +41,7 @@ class Logs:
 def loaded(floor: int, executions: int = 0, **named: tuple[int, int, int]) -> Loaded:
     """Snapshots by instrument: offset, seq, and where readers begin above it."""
     promised = {name: Named(*three) for name, three in named.items()}
-    return Loaded(floor, executions, promised, {}, {}, frozenset(), Fence(0, 0), {})
+    return Loaded(floor, executions, promised, {}, {}, frozenset(), Fence(0, 0), {}, ())
 
 
 TRADED = [Report("A", 1, 1), Report("B", 1, 2), Report("A", 2, 3), Report("A", 3, 4), Report("B", 2, 5)]

@@ -12,7 +12,7 @@ from tables.changelog import Fence, Loaded
 from tables.checkpoint import AGE_MS_PER_ENTRY, MAX_REPLAY, MIN_AGE_MS, MIN_EVENTS, Checkpoint, Record
 
 LOG_ID = "3d7f2b0e-0000-8000-8000-000000000000"
-NOTHING = Loaded(0, 0, {}, {}, {}, frozenset(), Fence(0, 0), {})
+NOTHING = Loaded(0, 0, {}, {}, {}, frozenset(), Fence(0, 0), {}, ())
 MARKETS = len(default_listings())
 CHECK_MS = 100
 # What ARCHITECTURE.md promises: bytes an order at 20 orders a second a market or more; a second and market below.
