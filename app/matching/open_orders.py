@@ -9,7 +9,10 @@ _BUY = Side.BUY  # looked up once: a member of an enum class takes as long to fi
 
 
 class OpenOrders:
-    """Every open order is in `by_id` (by number), and either in a queue of a ladder or in one of the stops' agendas."""
+    """Every open order is in `by_id` (by number), and either in a queue of a ladder or in one of the stops' agendas.
+
+    While `some_triggered` is False, `triggered` has no open order.
+    """
 
     __slots__ = ("_expiries", "_stops", "asks", "bids", "by_id", "clients", "expiry_ms", "some_triggered", "triggered")
 
@@ -22,7 +25,7 @@ class OpenOrders:
         self._expiries = Agenda()
         self._stops = {Side.BUY: Agenda(), Side.SELL: Agenda()}
         self.triggered = Agenda()  # stops that wait for fills
-        self.some_triggered = False  # if it is False, `triggered` has no open order
+        self.some_triggered = False
 
     def admit(self, order: Order) -> None:
         """A new order is open from here on."""
@@ -48,9 +51,11 @@ class OpenOrders:
 
     def wait_for_fills(self, order: Order) -> None:
         """Keep a triggered stop until the next command brings fills (R9)."""
-        assert order.terms.stop_price is not None and order.triggered, "only a triggered stop waits for fills"
-        last = 0 if order.side is _BUY else NO_LIMIT  # sells after all buys
-        self.triggered.add(last + _nearness(order.side, order.terms.stop_price), order)
+        assert order.terms.stop_price is not None, "only a stop waits for fills"
+        key = _nearness(order.side, order.terms.stop_price)
+        if order.side is not _BUY:
+            key += NO_LIMIT  # sells after all buys
+        self.triggered.add(key, order)
         self.some_triggered = True
 
     def leave_queue(self, order: Order) -> None:

@@ -53,6 +53,7 @@ TESTS = (
     "tests/matching/test_identity.py",
     "tests/matching/test_properties.py",
     "tests/models/test_snapshots.py",
+    "tests/test_recorded_logs.py",
 )
 OPTIONS = ("-x", "-q", "--noconftest", "-p", "no:cacheprovider", "-W", "ignore")
 # CPU seconds for the scenarios, and for all: what takes ten times as long as the original will never end.
