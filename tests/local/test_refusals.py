@@ -21,7 +21,7 @@ from app.local.state import LOCK, STATE
 from app.local.up import FullDisk, check_space
 from app.local.venue import ROOT
 from app.settings import Settings, load
-from tests.local.launcher import app, assert_refused
+from tests.local.launcher import END_TIMEOUT_S, app, assert_refused
 
 
 @pytest.fixture
@@ -181,12 +181,18 @@ def test_a_user_without_a_name_or_a_home(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_ctrl_c_while_python_still_imports_is_a_quiet_end(tmp_path: Path) -> None:
     """Nothing runs yet, so nothing has to be stopped."""
-    command = [sys.executable, "-X", "importtime", "-m", "app", "up", "--data", str(tmp_path / "data")]
+    # Whoever runs the tests in the background has the signal ignored, and children inherit that.
+    heard = "import os, signal, sys; signal.signal(2, signal.SIG_DFL); os.execv(sys.executable, sys.argv[1:])"
+    launcher = [sys.executable, "-X", "importtime", "-m", "app", "up", "--data", str(tmp_path / "data")]
+    command = [sys.executable, "-c", heard, *launcher]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as starting:
         assert starting.stderr is not None
         imported = next(line for line in starting.stderr if "aiokafka" in line or "Error" in line)
         starting.send_signal(signal.SIGINT)
-        rest = starting.stderr.read()
+        try:
+            _, rest = starting.communicate(timeout=END_TIMEOUT_S)
+        finally:
+            starting.kill()
     assert "aiokafka" in imported
     assert "Traceback" not in rest and "KeyboardInterrupt" not in rest
     assert starting.returncode == -signal.SIGINT
