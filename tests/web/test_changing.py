@@ -70,7 +70,7 @@ async def test_an_amend_that_makes_no_sense_is_refused(api: Api, market: str) ->
     refusals = {
         "{}": 400,
         '{"price":"-1"}': 422,
-        '{"quantity":"0"}': 422,
+        '{"quantity":"0.00001"}': 422,
         '{"price":"0.001"}': 422,
         '{"side":"buy"}': 400,
     }
@@ -79,6 +79,13 @@ async def test_an_amend_that_makes_no_sense_is_refused(api: Api, market: str) ->
 
     order = (await api("GET", path)).body
     assert (order["status"], order["price"], order["quantity"]) == ("new", "100.00", "1.0000")
+
+
+async def test_an_amend_to_nothing_cancels(api: Api, market: str) -> None:
+    """A total that is filled already, 0 of an order without fills included, ends the order (R6)."""
+    path = f"/orders/{(await api.place(instrument=market)).body['order_id']}"
+    ended = await api("PATCH", path, {"quantity": "0"})
+    assert (ended.status, ended.body["status"], ended.body["reason"]) == (200, "canceled", "canceled_by_client")
 
 
 async def test_one_key_is_one_command(api: Api, market: str) -> None:

@@ -19,20 +19,20 @@ NUMBER = 7
 
 
 @pytest.fixture
-async def reported(venue: Venue) -> dict[int, int]:
-    """Everything that is in `orders` now."""
+async def answered(venue: Venue) -> list[int]:
+    """The ends of `orders` now: everything there is has its report."""
     consumer = AIOKafkaConsumer(bootstrap_servers=venue.servers.broker, enable_auto_commit=False)
     await consumer.start()
     ends = await consumer.end_offsets([TopicPartition(ORDERS.name, number) for number in range(PARTITIONS)])
     await consumer.stop()
-    return {where.partition: end - 1 for where, end in ends.items()}
+    return [ends[TopicPartition(ORDERS.name, number)] for number in range(PARTITIONS)]
 
 
 @pytest.fixture
-async def watched(venue: Venue, reported: dict[int, int], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Matching]:
-    """Looks at the venue's `orders` often, and believes that what `reported` says is reported."""
+async def watched(venue: Venue, answered: list[int], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Matching]:
+    """Looks at the venue's `orders` often, and believes that what lies below `answered` is reported."""
     monkeypatch.setattr(matching, "LOOK_S", 0.01)
-    found = Matching(venue.servers.broker, PARTITIONS, reported, lambda: True)
+    found = Matching(venue.servers.broker, PARTITIONS, answered, lambda: True)
     running = asyncio.create_task(found.run())
     yield found
     running.cancel()
@@ -71,7 +71,7 @@ async def test_a_gateway_says_that_matching_works(api: Api) -> None:
     assert (ready.status, ready.body["matching"]) == (200, "ok")
 
 
-async def test_commands_that_nobody_reports_are_told(venue: Venue, reported: dict[int, int], watched: Matching) -> None:
+async def test_commands_that_nobody_reports_are_told(venue: Venue, answered: list[int], watched: Matching) -> None:
     """With the offset of the first; once they are reported all is well again."""
     await looks(watched, matching.PATIENCE_LOOKS)
     assert not watched.waiting and not watched.is_dead
@@ -81,27 +81,25 @@ async def test_commands_that_nobody_reports_are_told(venue: Venue, reported: dic
     assert watched.waiting == {NUMBER: f"orders[{NUMBER}] has a command at {offset}, and no report for 0.2 s"}
     assert watched.is_dead
 
-    reported[NUMBER] = offset
+    answered[NUMBER] = offset + 1
     await until(lambda: not watched.waiting)
     assert not watched.is_dead
 
 
 async def test_one_partition_that_stands_still_is_not_the_whole_market(
-    venue: Venue, reported: dict[int, int], watched: Matching
+    venue: Venue, answered: list[int], watched: Matching
 ) -> None:
     """While others are reported order entry goes on."""
     await write(venue, b"a record that nobody reports")
     await until(lambda: watched.is_dead)
-    reported[0] += 1
+    answered[0] += 1
     await until(lambda: not watched.is_dead)
     assert set(watched.waiting) == {NUMBER}
 
 
-async def test_what_gets_no_report_is_nothing_to_wait_for(
-    venue: Venue, reported: dict[int, int], watched: Matching
-) -> None:
+async def test_what_gets_no_report_is_nothing_to_wait_for(venue: Venue, answered: list[int], watched: Matching) -> None:
     """The end of a transaction, and another genesis record."""
-    reported[NUMBER] = await write(venue, b"a record in a transaction", transaction=f"matching-{id(watched)}")
+    answered[NUMBER] = 1 + await write(venue, b"a record in a transaction", transaction=f"matching-{id(watched)}")
     await write(venue, encode_command(Genesis(log_id="00000000-0000-4000-8000-000000000002")))
     await looks(watched, 3 * matching.PATIENCE_LOOKS)
     assert not watched.waiting
