@@ -68,7 +68,7 @@ format: $(VENV)/dev.stamp ## Put the code into the one style
 .PHONY: schemas
 schemas: $(VENV)/local.stamp ## Write the JSON Schemas of all messages, and the API's document
 	@$(PYTHON) -m app.schemas
-	@$(PYTHON) -m web.openapi
+	@$(PYTHON) -m web.schemas
 
 # UPGRADE=--upgrade takes newer versions; without it only what pyproject.toml needs changes.
 LOCK = $(VENV)/lock/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate

@@ -1,6 +1,6 @@
 """Settings for development on one machine; every name may be overridden by an environment variable in capitals.
 
-Faust's settings carry Faust's names (see `faust --help` and its documentation of each), ours are in app/settings.py.
+Faust's settings carry Faust's names (see `faust --help` and its documentation of each); app/configuration.py has ours.
 A name that neither knows is refused at start.
 """
 
@@ -26,7 +26,7 @@ producer_acks = -1
 topic_allow_declare = False
 topic_disable_leader = True
 
-# Tables live in RocksDB; recovery does not depend on it (tables/store.py).
+# Tables live in RocksDB; recovery does not depend on it (tables/books/store.py).
 store = "rocksdb://"
 
 # Loopback only, and none of Faust's own pages that show table data or statistics to anyone.

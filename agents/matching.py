@@ -9,9 +9,9 @@ from uuid import uuid4
 from faust.types import TP
 
 from app import app, metrics, settings
+from app.configuration import broker_address
 from app.models.commands import PassTime, SnapshotBook, encode_command
 from app.models.reports import encode
-from app.settings import broker_address
 from app.streaming.batches import Batch, batches
 from app.streaming.consumer import start_reading_at
 from app.streaming.failpoints import reach
@@ -19,8 +19,8 @@ from app.streaming.failstop import end_process, fail_stop
 from app.streaming.outbox import Outbox, new_producer
 from app.streaming.watchdog import watch_progress
 from app.topics import EXECUTIONS, ORDERS, TRADES, WrongTopic, all_genesis, require_topics
-from tables.kafka import KafkaLogs, new_reader
-from tables.owned import OwnedPartition
+from tables.books.owned import OwnedPartition
+from tables.recovery.ports import KafkaLogs, new_reader
 
 TICK_INTERVAL_S = 1.0
 # Books are large and hold no cycles: Python's usual thresholds would look through them for nothing, time and again.

@@ -7,6 +7,7 @@ from typing import Any
 from faust.types import TP
 
 from app import app, metrics, settings
+from app.configuration import broker_address
 from app.postgres import (
     AnotherInstallation,
     AnotherTime,
@@ -17,7 +18,6 @@ from app.postgres import (
     Sink,
     require_bounds,
 )
-from app.settings import broker_address
 from app.streaming.batches import batches
 from app.streaming.bounds import bounds
 from app.streaming.consumer import start_reading_at

@@ -19,7 +19,7 @@ import mode.loop
 sys.path.append(str(Path(__file__).parents[1]))
 
 from app.addresses import NEEDED, NoAddress, find
-from app.settings import WrongSetting, load
+from app.configuration import WrongSetting, load
 from app.streaming.assignor import SlotAssignor
 from app.streaming.connections import know_closed_connections
 from app.streaming.consumer import BatchConsumer

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-from app.settings import Settings, broker_address
+from app.configuration import Settings, broker_address
 
 FOLDER = Path(".matchstream")
 """The data folder of `make run`, in the working directory."""

@@ -86,7 +86,7 @@ TRADES = TopicSpec(
 )
 BOOKS_CHANGELOG = TopicSpec(
     name="matchstream-books-changelog",
-    message="tables/changelog.py: snapshots, id blocks and manifests of the books; the key is not the instrument",
+    message="tables/recovery/changelog.py: snapshots, id blocks, manifests of the books; the key is no instrument",
     written_by="matching",
     read_by="matching, gateway",
     config={

@@ -11,9 +11,9 @@ from aiohttp.test_utils import make_mocked_request
 
 from app.models.api_keys import KeyRole, encode_key, new_key
 from web.access import _with_key, _with_limit
+from web.edge.keyring import Keyring
+from web.edge.limits import Addresses, say_limits
 from web.gateway import GATEWAY
-from web.keyring import Keyring
-from web.limits import Addresses, say_limits
 
 ROUNDS = 50_000
 REPEATS = 5

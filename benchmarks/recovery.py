@@ -34,9 +34,9 @@ from benchmarks.flow import MIDDLE
 from benchmarks.matching import MIXES, PARTITIONS
 from benchmarks.orders_log import Prepared, ends, prepared, scale_of, secret_of, write
 from load.report import conditions
-from tables.books import codec
-from tables.kafka import KafkaLogs, new_reader
-from tables.loader import load
+from tables.books.subjects import codec
+from tables.recovery.loader import load
+from tables.recovery.ports import KafkaLogs, new_reader
 
 CLIENT = "prober"
 BELOW_ALL = MIDDLE - 50  # a sell at this price meets every bid

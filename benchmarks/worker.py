@@ -9,7 +9,7 @@ import sys
 
 from faust.cli.faust import cli
 
-from tables.checkpoint import Checkpoint
+from tables.recovery.checkpoint import Checkpoint
 
 
 def main() -> None:

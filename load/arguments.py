@@ -13,8 +13,8 @@ from pathlib import Path
 import uvloop
 
 from app.addresses import NoAddress, find
-from app.settings import WrongSetting
-from app.settings import load as load_settings
+from app.configuration import WrongSetting
+from app.configuration import load as load_settings
 from app.verification.waiting import NotQuiet
 from load import chaos, fixtures, ledger
 from load.client import NotReady

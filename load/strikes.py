@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import DeleteGroupsRequest
 
 from app.engine import partition_of
-from app.groups import group_of
+from app.kafka.groups import group_of
 from app.matching.words import OrderType, Side
 from app.models.commands import PlaceOrder, encode_command
 from app.postgres import lock_history

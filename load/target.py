@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 
 from app.addresses import STATE
-from app.settings import broker_address
+from app.configuration import broker_address
 from load.run import Venue
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from app.addresses import GATEWAY, KINDS, LOCK, STATE, Addresses, NoAddress, find, without_password
+from app.configuration import Settings, WrongSetting, load
 from app.local import state
-from app.settings import Settings, WrongSetting, load
 
 ROOT = Path(__file__).parents[1]
 HERE = {

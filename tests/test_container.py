@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
+from app.configuration import ROLES
 from app.local import jars, kafka, postgres, valkey
 from app.local.ports import Ports, usual_port
 from app.local.venue import Venue
-from app.settings import ROLES
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -35,7 +35,7 @@ IMAGE_ENV = dict(
 SHOW_SETTINGS = """
 import json
 from app import app, settings, where
-from app.settings import Settings
+from app.configuration import Settings
 ours = {name.upper(): getattr(settings, name) for name in Settings.model_fields}
 fausts = {s.env_name: getattr(app.conf, name) for name, s in app.conf.SETTINGS.items() if s.env_name in ENVIRONMENT}
 fausts["BROKER_URL"] = app.conf.broker[0]
@@ -121,7 +121,7 @@ def test_only_the_gateway_is_published_and_only_on_this_machine() -> None:
 
 def test_the_image_alone_starts_no_open_gateway(image: Path) -> None:
     """It listens to all, so it wants keys; the composed one says that no keys are meant, being published here only."""
-    check = "from web.exposure import check_exposure; check_exposure()"
+    check = "from web.edge.exposure import check_exposure; check_exposure()"
     composed = SERVICES["gateway-0"]
     plain = {name: value for name, value in composed["environment"].items() if not name.startswith(("AUTH", "RATE"))}
     codes = [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.__main__ import COMMANDS
-from app.settings import ROLES
+from app.configuration import ROLES
 from app.topology import MODULES
 
 ROOT = Path(__file__).parents[1]
@@ -51,7 +51,7 @@ def test_make_installs_what_its_recipes_import() -> None:
     """Every module of the launcher's commands and of each recipe that needs the launcher's environment only."""
     recipes = re.findall(r"^[a-z]+: \$\(VENV\)/local\.stamp.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
     modules = {module for recipe in recipes for module in re.findall(r"\$\(PYTHON\) -m ([a-z_.]+)", recipe)} - {"venv"}
-    assert {"app", "app.schemas", "web.openapi"} <= modules
+    assert {"app", "app.schemas", "web.schemas"} <= modules
     modules |= {module for module, _, _ in COMMANDS.values()}
     assert_works("local", "-c", f"import {', '.join(sorted(modules))}", ROLE="gateway")
 

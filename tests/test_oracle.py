@@ -35,7 +35,7 @@ from app.matching.words import (
     Status,
     TimeInForce,
 )
-from app.oracle import Oracle, OracleRejections
+from app.naive.matching import Oracle, OracleRejections
 from tests.matching.streams import INSTRUMENT, commands
 
 BUY, SELL = Side.BUY, Side.SELL

@@ -11,7 +11,7 @@ from app.models.commands import Genesis
 from app.models.reports import encode
 from app.verification.conservation import Conservation
 from app.verification.engines import NaiveOutcome, NaivePartition
-from tables.books import Subjects, codec
+from tables.books.subjects import Subjects, codec
 from tests.recorded.market import FOLDER, LOG_ID, Digests, records_of
 
 VERSIONS = sorted(int(path.stem.rpartition("_")[2]) for path in FOLDER.glob("engine_version_*.jsonl"))

@@ -6,49 +6,26 @@ from aiohttp import web
 
 from app import settings
 from app.models.api_keys import ApiKey, KeyRole
-from web import changing, docs, health, metrics, placing
-from web.answers import RETRY_SOON
-from web.callers import CALLER, Caller
-from web.exposure import default_rate
+from web.edge import metrics
+from web.edge.answers import RETRY_SOON
+from web.edge.callers import CALLER, Caller
+from web.edge.exposure import default_rate
+from web.edge.keyring import Keyring
+from web.edge.limits import BUCKET, Addresses, charge, say_limits
+from web.edge.problems import Handler, Problem
+from web.edge.routes import Route
 from web.gateway import GATEWAY
-from web.keyring import Keyring
-from web.limits import BUCKET, Addresses, charge, say_limits
-from web.problems import Handler, Problem
-from web.routes import Route
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="matchstream"'}
 SCHEME = "bearer "
-
-OPEN = frozenset((health.healthz, health.readyz, metrics.metrics, docs.openapi, docs.docs, docs.rapidoc))
-"""For probes, Prometheus and people who read about the API, who have no key."""
-
-TRADING = frozenset(
-    (
-        placing.place_order,
-        placing.place_batch,
-        changing.amend_order,
-        changing.cancel_order,
-        changing.cancel_orders,
-    )
-)
-
-
-def role_for(route: Route) -> KeyRole | None:
-    """The least role for a call; None: everybody may. What changes something and is not named here is the admin's."""
-    if route.handler in OPEN:
-        return None
-    if route.handler in TRADING:
-        return KeyRole.TRADER
-    return KeyRole.VIEWER if route.method == "GET" else KeyRole.ADMIN
 
 
 def guarded(routes: tuple[Route, ...]) -> tuple[Route, ...]:
     """The routes as the settings want them guarded. All but the open ones answer once the feed has caught up."""
     guard = _guard()
-    needed = [(route, role_for(route)) for route in routes]
     return tuple(
-        route if role is None else route._replace(handler=guard(_once_caught_up(route.handler), role))
-        for route, role in needed
+        route if route.role is None else route._replace(handler=guard(_once_caught_up(route.handler), route.role))
+        for route in routes
     )
 
 

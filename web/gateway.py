@@ -8,25 +8,25 @@ from pathlib import Path
 from aiohttp import web
 
 from app import app, settings
+from app.configuration import broker_address
 from app.matching.words import Reason
 from app.models.identity import instrument_tag
 from app.postgres import History
-from app.settings import broker_address
 from app.streaming.failstop import fail_stop
-from web.agreement import Agreement
-from web.answers import RETRY_SOON
-from web.exposure import default_rate
-from web.feed import Feed
-from web.hub import Hub
-from web.idempotency import Idempotency
-from web.keyring import Keyring
-from web.log import LogReader
-from web.matched import Commands
-from web.matching import Matching
-from web.order_log import OrderLog
-from web.outgoing import Outgoing
-from web.pending import Pending
-from web.problems import Problem
+from web.edge.answers import RETRY_SOON
+from web.edge.exposure import default_rate
+from web.edge.keyring import Keyring
+from web.edge.problems import Problem
+from web.entry.idempotency import Idempotency
+from web.entry.order_log import OrderLog
+from web.entry.outgoing import Outgoing
+from web.entry.pending import Pending
+from web.market.agreement import Agreement
+from web.market.answered import Commands
+from web.market.feed import Feed
+from web.market.log import LogReader
+from web.market.matching import Matching
+from web.streams.hub import Hub
 
 # Books and recent orders are large and hold no cycles: Python's usual thresholds look through them time and again.
 GC_THRESHOLDS = (50_000, 50, 1_000)
@@ -41,7 +41,7 @@ class Gateway:
         self.pending = Pending()
         self.order_log = OrderLog(Path(app.conf.datadir) / "orders.log", settings.order_log)
         self.history = History(settings.database_url)
-        self.feed = Feed(broker, partitions, self.history, self.hub, self.pending, self.order_log)
+        self.feed = Feed(broker, partitions, self.history, self.pending, self.order_log, self.hub.publish)
         self.outgoing = Outgoing(broker, partitions)
         self.commands = Commands(broker, partitions)
         self.log = LogReader(broker, partitions)

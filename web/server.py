@@ -1,46 +1,57 @@
-"""The gateway's web server: every route on one page."""
+"""The gateway's web server: every route with its role, on one page."""
 
 from typing import Any
 
 from app import app, settings
-from web import admin, calls, changing, docs, health, lookup, market, metrics, openapi, placing, snapshots
+from app.models.api_keys import KeyRole
 from web.access import guarded, say_limits_of
-from web.exposure import check_exposure
+from web.edge import metrics
+from web.edge.exposure import check_exposure
+from web.edge.routes import Route, serve_routes
 from web.gateway import close_streams, drain, run_gateway
-from web.routes import Route, serve_routes
+from web.rest import calls, changing, docs, health, instruments, market_data, openapi, orders, placing, snapshots
 
 API = "/api/v1"
-ORDER = f"{API}/orders/{{order_id}}"
-INSTRUMENT = f"{API}/instruments/{{instrument}}"
-BY_KEY = f"{API}/orders/by-client-id/{{client_id}}/{{instrument}}/{{key}}"
-
+ORDERS, INSTRUMENTS, SNAPSHOTS = f"{API}/orders", f"{API}/instruments", f"{API}/snapshots"
+ORDER, INSTRUMENT = f"{ORDERS}/{{order_id}}", f"{INSTRUMENTS}/{{instrument}}"
+BY_KEY = f"{ORDERS}/by-client-id/{{client_id}}/{{instrument}}/{{key}}"
+VIEWER, TRADER, ADMIN = KeyRole.VIEWER, KeyRole.TRADER, KeyRole.ADMIN
 
 ROUTES = (
-    Route("POST", f"{API}/orders", placing.place_order, "Place an order", calls.PLACE),
-    Route("POST", f"{API}/orders/batch", placing.place_batch, "Place up to 1,000 orders", calls.PLACE_BATCH),
-    Route("GET", f"{API}/orders", lookup.list_orders, "Orders, newest first", calls.LIST_ORDERS),
-    Route("DELETE", f"{API}/orders", changing.cancel_orders, "Cancel all open orders of a client", calls.CANCEL_ALL),
-    Route("GET", BY_KEY, lookup.get_order_by_key, "One order by its key", calls.GET_ORDER),
-    Route("GET", ORDER, lookup.get_order, "One order", calls.GET_ORDER),
-    Route("PATCH", ORDER, changing.amend_order, "Set an order's price or total quantity", calls.AMEND),
-    Route("DELETE", ORDER, changing.cancel_order, "Cancel an order", calls.CANCEL),
-    Route("POST", f"{ORDER}/cancel", changing.cancel_order, "Cancel an order", calls.CANCEL),
-    Route("GET", f"{ORDER}/events", lookup.list_order_events, "An order's history", calls.ORDER_EVENTS),
-    Route("GET", f"{API}/trades", market.list_trades, "Trades, newest first", calls.LIST_TRADES),
-    Route("GET", f"{API}/orderbook", market.get_orderbook, "The order book of an instrument", calls.GET_BOOK),
-    Route("GET", f"{API}/instruments", market.list_instruments, "Listed instruments", calls.LIST_INSTRUMENTS),
-    Route("POST", f"{API}/instruments", admin.list_instrument, "List an instrument", calls.LIST_INSTRUMENT),
-    Route("POST", f"{INSTRUMENT}/halt", admin.halt_instrument, "Halt an instrument", calls.SWITCH_INSTRUMENT),
-    Route("POST", f"{INSTRUMENT}/resume", admin.resume_instrument, "Resume an instrument", calls.SWITCH_INSTRUMENT),
-    Route("POST", f"{API}/snapshots", snapshots.take_snapshots, "Take snapshots of books", calls.TAKE_SNAPSHOTS),
-    Route("GET", f"{API}/snapshots", snapshots.list_snapshots, "Recorded snapshots of books", calls.LIST_SNAPSHOTS),
-    Route("GET", "/ws/trades", market.trade_stream, "Trades as they happen, over a WebSocket", calls.TRADE_STREAM),
-    Route("GET", "/healthz", health.healthz, "Whether this process lives", calls.HEALTH),
-    Route("GET", "/readyz", health.readyz, "Whether this process takes orders", calls.READINESS),
-    Route("GET", "/metrics", metrics.metrics, "Figures for Prometheus", calls.METRICS),
-    Route("GET", f"{API}/openapi.json", docs.openapi, "The OpenAPI document", calls.DOCUMENT),
-    Route("GET", "/docs", docs.docs, "This API as a page", calls.DOCS),
-    Route("GET", "/docs/rapidoc-min.js", docs.rapidoc, "The script of that page"),
+    Route("POST", ORDERS, TRADER, placing.place_order, "Place an order", calls.PLACE),
+    Route("POST", f"{ORDERS}/batch", TRADER, placing.place_batch, "Place up to 1,000 orders", calls.PLACE_BATCH),
+    Route("GET", ORDERS, VIEWER, orders.list_orders, "Orders, newest first", calls.LIST_ORDERS),
+    Route("DELETE", ORDERS, TRADER, changing.cancel_orders, "Cancel all open orders of a client", calls.CANCEL_ALL),
+    Route("GET", BY_KEY, VIEWER, orders.get_order_by_key, "One order by its key", calls.GET_ORDER),
+    Route("GET", ORDER, VIEWER, orders.get_order, "One order", calls.GET_ORDER),
+    Route("PATCH", ORDER, TRADER, changing.amend_order, "Set an order's price or total quantity", calls.AMEND),
+    Route("DELETE", ORDER, TRADER, changing.cancel_order, "Cancel an order", calls.CANCEL),
+    Route("POST", f"{ORDER}/cancel", TRADER, changing.cancel_order, "Cancel an order", calls.CANCEL),
+    Route("GET", f"{ORDER}/events", VIEWER, orders.list_order_events, "An order's history", calls.ORDER_EVENTS),
+    Route("GET", f"{API}/trades", VIEWER, market_data.list_trades, "Trades, newest first", calls.LIST_TRADES),
+    Route(
+        "GET", f"{API}/orderbook", VIEWER, market_data.get_orderbook, "The order book of an instrument", calls.GET_BOOK
+    ),
+    Route("GET", INSTRUMENTS, VIEWER, market_data.list_instruments, "Listed instruments", calls.LIST_INSTRUMENTS),
+    Route("POST", INSTRUMENTS, ADMIN, instruments.list_instrument, "List an instrument", calls.LIST_INSTRUMENT),
+    Route("POST", f"{INSTRUMENT}/halt", ADMIN, instruments.halt_instrument, "Halt an instrument", calls.SWITCH),
+    Route("POST", f"{INSTRUMENT}/resume", ADMIN, instruments.resume_instrument, "Resume an instrument", calls.SWITCH),
+    Route("POST", SNAPSHOTS, ADMIN, snapshots.take_snapshots, "Take snapshots of books", calls.TAKE_SNAPSHOTS),
+    Route("GET", SNAPSHOTS, VIEWER, snapshots.list_snapshots, "Recorded snapshots of books", calls.LIST_SNAPSHOTS),
+    Route(
+        "GET",
+        "/ws/trades",
+        VIEWER,
+        market_data.trade_stream,
+        "Trades as they happen, over a WebSocket",
+        calls.STREAM,
+    ),
+    Route("GET", "/healthz", None, health.healthz, "Whether this process lives", calls.HEALTH),
+    Route("GET", "/readyz", None, health.readyz, "Whether this process takes orders", calls.READINESS),
+    Route("GET", "/metrics", None, metrics.metrics, "Figures for Prometheus", calls.METRICS),
+    Route("GET", f"{API}/openapi.json", None, docs.openapi, "The OpenAPI document", calls.DOCUMENT),
+    Route("GET", "/docs", None, docs.docs, "This API as a page", calls.DOCS),
+    Route("GET", "/docs/rapidoc-min.js", None, docs.rapidoc, "The script of that page"),
 )
 
 

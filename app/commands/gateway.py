@@ -18,7 +18,7 @@ import faust.cli.base as cli
 
 from app import where
 from app.addresses import Addresses, NoAddress, find, without_password
-from app.settings import load
+from app.configuration import load
 
 TIMEOUT_S = 10.0
 ENGINE_TIMEOUT_S = 8  # to hear what the engine did; a gateway by itself waits two seconds

@@ -15,13 +15,13 @@ from app import app
 from app.commands.gateway import acting_on, fail
 from app.commands.progress import ProgressBar
 from app.engine import UnknownEngine
-from app.groups import group_of, members
+from app.kafka.groups import group_of, members
 from app.streaming.slot import SlotTaken, take_slot
 from app.topics import ORDERS, WrongTopic, all_log_ids
 from app.verification.reading import KafkaLogs, NothingToRead
-from tables import rebuilding
-from tables.changelog import Damaged
-from tables.rebuilding import CannotRebuild, Rebuilt
+from tables.books import rebuilding
+from tables.books.rebuilding import CannotRebuild, Rebuilt
+from tables.recovery.changelog import Damaged
 
 POLL_S = 0.5
 

@@ -13,9 +13,9 @@ from app import app
 from app.commands.gateway import acting_on, fail
 from app.matching.states import BookState
 from app.models.snapshots import DamagedSnapshot, State
-from tables import inspection
-from tables.changelog import Damaged
-from tables.inspection import Records, View
+from tables.books import inspection
+from tables.books.inspection import Records, View
+from tables.recovery.changelog import Damaged
 
 
 @app.command(

@@ -20,8 +20,8 @@ from app.verification import running
 from app.verification.ledger import read_entries
 from app.verification.reading import NothingToRead
 from app.verification.waiting import NotQuiet
-from tables.changelog import Damaged
-from tables.verification import changelog_states
+from tables.books.verification import changelog_states
+from tables.recovery.changelog import Damaged
 
 
 @app.command(

@@ -67,7 +67,7 @@ class Servers:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment variables that tell the application where the servers are (app/settings.py)."""
+        """The environment variables that tell the application where the servers are (app/configuration.py)."""
         return {
             "BROKER_URL": f"kafka://{self.broker}",
             "DATABASE_URL": self.database_url,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
+from app.configuration import ROLES
 from app.local import state
 from app.local.ports import HOST, Ports
 from app.local.problems import CannotStart
@@ -19,7 +20,6 @@ from app.local.process import Command, Process
 from app.local.servers import Servers
 from app.local.supervisor import Supervisor
 from app.local.upkeep import Upkeep
-from app.settings import ROLES
 from app.setup import prepare
 
 ROOT = Path(__file__).parents[2]

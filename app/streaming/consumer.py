@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from app.settings import broker_address
+from app.configuration import broker_address
 from app.streaming.failpoints import reach
 from app.streaming.failstop import REVOKED_CODE, end_damaged, end_process
 from app.streaming.intact import DamagedLog

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
-from app.settings import broker_address
+from app.configuration import broker_address
 
 LOCK = "slot.lock"
 _held: list[Any] = []

@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from app.settings import broker_address
+from app.configuration import broker_address
 from app.streaming.failstop import EXIT_CODE, fail_stop
 from app.streaming.waiting import waits_for
 

@@ -12,7 +12,7 @@ from app.models.commands import Genesis, ListInstrument, UndecodableCommand, dec
 from app.models.decimals import Scale
 from app.models.identity import NO_SECRET
 from app.models.reports import ExecutionReport, PublicTrade, public_trades, report_message
-from app.oracle import ENGINE_VERSIONS, Oracle, OracleRejections
+from app.naive.matching import ENGINE_VERSIONS, Oracle, OracleRejections
 
 
 class LogRecord(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from app.groups import members
+from app.kafka.groups import members
 from app.models.undecodable import UNDECODABLE
 from app.topics import EXECUTIONS, ORDERS
 from app.verification.reading import KafkaLogs

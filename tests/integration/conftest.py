@@ -27,7 +27,7 @@ from load.generator import requests
 from load.ledger import Ledger
 from load.openloop import OpenLoop
 from load.profiles import MIXED, PROFILES
-from tables.verification import changelog_states
+from tables.books.verification import changelog_states
 
 LISTED_TIMEOUT_S = 60.0
 TRADED_S, TRADED_RATE = 4.0, 100

@@ -18,7 +18,7 @@ from app.models.reports import ExecutionReport, PublicTrade
 from app.models.snapshots import _Head
 from app.topics import API_KEYS, BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TOPICS, TRADES
 from app.verification.ledger import Entry, Request
-from tables.changelog import Manifest
+from tables.recovery.changelog import Manifest
 
 # Each place in which something is stored or said; a topic or table that is none of these fails the test.
 COMPARED_TOPICS = {EXECUTIONS.name, TRADES.name, BOOKS_CHANGELOG.name}

@@ -5,7 +5,7 @@ Tests that kill a worker at the steps of a checkpoint do not wait then until one
 
 from faust.cli.faust import cli
 
-from tables import checkpoint
+from tables.recovery import checkpoint
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import psycopg2
 from aiokafka import TopicPartition
 
 from app.engine import partition_of
-from app.groups import committed
+from app.kafka.groups import committed
 from app.local import postgres
 from app.local.venue import Venue
 from app.models.answers import Book
@@ -28,7 +28,7 @@ from app.verification.reading import KafkaLogs
 from app.verification.rows import KEYS
 from app.verification.venue import Evidence, judge
 from app.verification.waiting import caught_up
-from tables.verification import ChangelogStates
+from tables.books.verification import ChangelogStates
 from tests.integration.conftest import records
 from tests.load.honest import MemoryStream
 

@@ -8,7 +8,7 @@ import pytest
 from app.local.venue import Venue
 from app.verification.running import Addresses, verify
 from load.ledger import Ledger
-from tables.verification import changelog_states
+from tables.books.verification import changelog_states
 from tests.integration.conftest import judge, under_load
 from tests.long import LONG
 

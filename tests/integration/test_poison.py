@@ -16,7 +16,7 @@ from app.verification.ledger import Outcome
 from app.verification.running import Addresses, verify
 from load.client import Client
 from load.request import Terms
-from tables.verification import changelog_states
+from tables.books.verification import changelog_states
 from tests.agents.recorded import ask
 from tests.integration.conftest import list_market, records, until
 from tests.streaming.test_intact import CODECS, SPOILERS

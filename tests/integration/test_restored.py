@@ -18,10 +18,10 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.new_partitions import NewPartitions
 
-from app.groups import members
+from app.configuration import ROLES
+from app.kafka.groups import members
 from app.local.postgres import DATABASE
 from app.local.venue import Venue, running_venue
-from app.settings import ROLES
 from app.setup import prepare
 from app.streaming.bounds import bounds
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES

@@ -29,9 +29,9 @@ from app.verification.running import Addresses, verify
 from load.client import Client
 from load.ledger import Ledger
 from load.request import Terms
-from tables.changelog import MANIFEST, Manifest, block_key, decode_manifest, parse
-from tables.checkpoint import MIN_EVENTS
-from tables.verification import changelog_states
+from tables.books.verification import changelog_states
+from tables.recovery.changelog import MANIFEST, Manifest, block_key, decode_manifest, parse
+from tables.recovery.checkpoint import MIN_EVENTS
 from tests.integration import fields
 from tests.integration.conftest import Traded, records
 from tests.integration.fields import Path, alter_message, altered, has

@@ -13,14 +13,14 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from app.engine import partition_of
-from app.groups import members
+from app.kafka.groups import members
 from app.local.venue import Venue
 from app.streaming.failstop import EXIT_CODE
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TOPICS
 from load.client import Client
 from load.ledger import Ledger
 from load.request import Terms
-from tables.changelog import manifest_key, manifest_value
+from tables.recovery.changelog import manifest_key, manifest_value
 from tests.integration.conftest import COMMAND_TIMEOUT_S, Traded, cli, list_market, records, under_load, until
 from tests.streaming.test_intact import flip_a_bit
 

@@ -17,7 +17,7 @@ from app.models.decimals import Scale
 from app.models.http import rfc3339
 from app.models.identity import id_text, order_id
 from app.models.reports import decode_report, encode
-from app.oracle import Oracle
+from app.naive.matching import Oracle
 from app.topics import EXECUTIONS, ORDERS, TRADES
 from app.verification.engines import LogRecord, NaivePartition
 from app.verification.findings import Verdict

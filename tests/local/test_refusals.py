@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.__main__ import COMMANDS, main
+from app.configuration import Settings, load
 from app.local import jars, postgres
 from app.local.ports import FILE, HOST
 from app.local.problems import CannotStart
@@ -20,7 +21,6 @@ from app.local.process import forget_other_programs
 from app.local.state import LOCK, STATE
 from app.local.up import FullDisk, check_space
 from app.local.venue import ROOT
-from app.settings import Settings, load
 from tests.local.launcher import END_TIMEOUT_S, app, assert_refused
 
 

@@ -3,7 +3,7 @@
 from app.matching.book import Book
 from app.matching.commands import Command, Moment
 from app.matching.events import Report, split
-from app.oracle import Oracle
+from app.naive.matching import Oracle
 from tests.matching.reader import Reader
 
 

@@ -8,7 +8,7 @@ from app.matching.book import Book
 from app.matching.commands import EngineVersion, Halt, List, Listing, Moment, Place, Tick
 from app.matching.events import Level
 from app.matching.words import MarketStatus, OrderType, Side, TimeInForce
-from app.oracle import Oracle
+from app.naive.matching import Oracle
 
 LISTING = Listing("M", "A", "B", 1, 1)
 LIST = List(b"list".ljust(16), 0, LISTING)

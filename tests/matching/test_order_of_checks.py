@@ -12,7 +12,7 @@ from app.matching.book import Book
 from app.matching.commands import Amend, Halt, List, Listing, Moment, Place, Replace
 from app.matching.events import Report
 from app.matching.words import OrderType, Outcome, Reason, Side
-from app.oracle import Oracle
+from app.naive.matching import Oracle
 
 NOW_MS = 1_000
 LISTING = Listing("X", "A", "B", 1, 1, min_price=50, max_price=150, max_quantity=100)

@@ -3,7 +3,7 @@
 from app.matching.commands import Moment
 from app.matching.rejections import MAX_RAW_BYTES, Rejections, RejectionsState
 from app.matching.words import Reason
-from app.oracle import OracleRejections
+from app.naive.matching import OracleRejections
 
 RECORDS = [
     (Reason.MALFORMED_COMMAND, b"nonsense", Moment(3, 50), 1),

@@ -7,7 +7,7 @@ import pytest
 from app.matching.book import Book
 from app.matching.events import split
 from app.matching.words import Outcome
-from app.oracle import Oracle
+from app.naive.matching import Oracle
 from tests.matching.pair import waiting_for_fills
 from tests.matching.reader import Reader
 from tests.matching.scenario import LISTING, Play, Scenario, scenarios

@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from app.configuration import Settings
 from app.models.api_keys import MAX_RATE, MIN_RATE, KeyRole, decode_key, encode_key, key_id_of, new_key
 from app.models.http import LARGEST_TIME_MS
-from app.settings import Settings
 
 
 def test_what_is_kept_does_not_have_the_key() -> None:

@@ -16,7 +16,7 @@ from app.engine import Outcome, Partition
 from app.matching.versions import NEWEST_VERSION
 from app.models.identity import id_text, order_id
 from app.models.reports import encode
-from tables.books import Subjects
+from tables.books.subjects import Subjects
 
 FOLDER = Path(__file__).parent
 LOG_ID = "3d7f2b0e-0000-8000-8000-000000000000"

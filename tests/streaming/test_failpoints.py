@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from app.streaming import failpoints
-from tables.checkpoint import Checkpoint
+from tables.recovery.checkpoint import Checkpoint
 
 THREE_TIMES = "from app.streaming.failpoints import reach\nfor n in range(3): reach('fetched'); print(n, flush=True)"
 

@@ -20,7 +20,7 @@ from app.streaming import codecs, intact
 from app.streaming.intact import UNREADABLE, DamagedLog
 from app.topics import ORDERS
 from app.verification.reading import KafkaStream, new_consumer
-from tables.kafka import new_reader
+from tables.recovery.ports import new_reader
 
 assert app, "it makes every consumer read like this"
 WHERE = TopicPartition(ORDERS.name, 3)

@@ -3,9 +3,9 @@
 from typing import Any
 
 from app.engine import Partition
-from tables.books import Subjects
-from tables.changelog import Fence, Loaded, Named, fold, interpret, manifest_key, manifest_value, obsolete
-from tables.checkpoint import Checkpoint
+from tables.books.subjects import Subjects
+from tables.recovery.changelog import Fence, Loaded, Named, fold, interpret, manifest_key, manifest_value, obsolete
+from tables.recovery.checkpoint import Checkpoint
 from tests.tables.world import CODEC, LOG_ID, Reader, Worker, World
 
 

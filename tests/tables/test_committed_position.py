@@ -1,8 +1,8 @@
 """A position that the group commits is covered by a manifest (exactness.md, I4)."""
 
 from app.verification.findings import Finding, Findings
-from tables.changelog import manifest_key, manifest_value
-from tables.verification import ChangelogStates
+from tables.books.verification import ChangelogStates
+from tables.recovery.changelog import manifest_key, manifest_value
 
 
 def _found(position: int) -> Finding:

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from app.topics import EXECUTIONS
-from tables.changelog import Damaged, Fence, Loaded, Named
-from tables.completeness import Reported, require_complete
-from tables.refusals import LogIncomplete
+from tables.recovery.changelog import Damaged, Fence, Loaded, Named
+from tables.recovery.completeness import Reported, require_complete
+from tables.recovery.refusals import LogIncomplete
 
 
 class Report(NamedTuple):

@@ -5,9 +5,9 @@ import pytest
 from app.engine import partition_of
 from app.matching.book import Book
 from app.matching.commands import List, Listing, Moment
-from tables.books import codec
-from tables.changelog import Damaged, Fence, Named, OtherLog, interpret, manifest_key, manifest_value
-from tables.refusals import (
+from tables.books.subjects import codec
+from tables.recovery.changelog import Damaged, Fence, Named, OtherLog, interpret, manifest_key, manifest_value
+from tables.recovery.refusals import (
     LogIncomplete,
     OtherPartitions,
     UnknownEngine,

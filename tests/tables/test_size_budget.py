@@ -7,9 +7,9 @@ from app.instruments import default_listings
 from app.models.commands import encode_command
 from benchmarks.flow import Mix
 from benchmarks.orders_log import prepared
-from tables.books import Subjects
-from tables.changelog import Fence, Loaded
-from tables.checkpoint import AGE_MS_PER_ENTRY, MAX_REPLAY, MIN_AGE_MS, MIN_EVENTS, Checkpoint, Record
+from tables.books.subjects import Subjects
+from tables.recovery.changelog import Fence, Loaded
+from tables.recovery.checkpoint import AGE_MS_PER_ENTRY, MAX_REPLAY, MIN_AGE_MS, MIN_EVENTS, Checkpoint, Record
 
 LOG_ID = "3d7f2b0e-0000-8000-8000-000000000000"
 NOTHING = Loaded(0, 0, {}, {}, {}, frozenset(), Fence(0, 0), {}, ())

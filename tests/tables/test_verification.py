@@ -11,10 +11,10 @@ from app.matching.words import OrderType, Side
 from app.models.commands import Genesis, ListInstrument, PlaceOrder, encode_command
 from app.verification.engines import LogRecord
 from app.verification.findings import Findings, Verdict, verdict
-from tables.books import Subjects
-from tables.changelog import Named, block_key, manifest_key, manifest_value, snapshot_key
-from tables.checkpoint import Record
-from tables.verification import ChangelogStates
+from tables.books.subjects import Subjects
+from tables.books.verification import ChangelogStates
+from tables.recovery.changelog import Named, block_key, manifest_key, manifest_value, snapshot_key
+from tables.recovery.checkpoint import Record
 
 LOG = str(UUID(int=1))
 NAME = "BTC-USD"

@@ -22,11 +22,11 @@ from app.matching.words import Outcome as Decision
 from app.matching.words import Status
 from app.models import identity
 from app.models.reports import encode
-from tables.books import Subjects, codec
-from tables.changelog import Damaged, Fence, fold, interpret, parse
-from tables.checkpoint import Abandoned, Checkpoint
-from tables.kafka import PartitionPorts
-from tables.loader import load
+from tables.books.subjects import Subjects, codec
+from tables.recovery.changelog import Damaged, Fence, fold, interpret, parse
+from tables.recovery.checkpoint import Abandoned, Checkpoint
+from tables.recovery.loader import load
+from tables.recovery.ports import PartitionPorts
 
 LOG_ID = "3d7f2b0e-0000-8000-8000-000000000000"
 CODEC = codec(LOG_ID)

@@ -15,9 +15,9 @@ from app.models.reports import ExecutionReport, report_message
 from app.models.snapshots import decode_state, encode_state
 from app.postgres import Place
 from tests.matching.streams import INSTRUMENT, commands
-from web import orders as web_orders
-from web.books import Market, recent_trades
-from web.orders import RecentOrders, completed
+from web.market import recent_orders as web_orders
+from web.market.books import Market, recent_trades
+from web.market.recent_orders import RecentOrders, completed
 
 LOG_ID = "3d7f2b0e-0000-8000-8000-000000000000"
 COMMANDS = 400

@@ -10,9 +10,9 @@ import orjson
 import pytest
 from aiohttp import web, web_server
 
-from app.settings import Settings
-from web import connections
-from web.connections import Connection, bound_connections
+from app.configuration import Settings
+from web.edge import connections
+from web.edge.connections import Connection, bound_connections
 
 MOST, SURPLUS = 5, 2
 HEAD_S, REQUEST_S = 0.3, 0.6

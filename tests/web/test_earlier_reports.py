@@ -13,15 +13,15 @@ from app.models import commands as messages
 from app.models.reports import ExecutionReport, report_message
 from app.models.snapshots import decode_state, encode_state
 from app.postgres import History, Position
-from tables.readers import Start
+from tables.books.readers import Start
 from tests.matching.streams import INSTRUMENT, commands
-from web import books as web_books
-from web import orders as web_orders
-from web.books import recent_trades
-from web.feed import MAX_READ_AGAIN, Feed, where_to_read
-from web.hub import Hub
-from web.order_log import OrderLog
-from web.pending import Pending
+from web.entry.order_log import OrderLog
+from web.entry.pending import Pending
+from web.market import books as web_books
+from web.market import recent_orders as web_orders
+from web.market.books import recent_trades
+from web.market.feed import MAX_READ_AGAIN, Feed, where_to_read
+from web.streams.hub import Hub
 
 LOG_ID = "3d7f2b0e-0000-8000-8000-000000000000"
 COMMANDS, TAKEN_AT = 400, 300
@@ -53,7 +53,7 @@ async def begin(tmp_path: Path) -> AsyncIterator[Any]:
 
     def new(state: Any = None, recorded: int = 0) -> Feed:
         order_log = OrderLog(tmp_path / "orders.log", "off")
-        feed = Feed("127.0.0.1:1", 1, History(""), Hub(), Pending(), order_log)
+        feed = Feed("127.0.0.1:1", 1, History(""), Pending(), order_log, Hub().publish)
         if state is not None:
             feed._begin_with(state, recorded)
         feeds.append(feed)

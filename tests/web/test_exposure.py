@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from app.configuration import Settings
 from app.local.venue import ROOT
-from app.settings import Settings
-from web import exposure
-from web.limits import DEFAULT_RATE
+from web.edge import exposure
+from web.edge.limits import DEFAULT_RATE
 
 FAUST = Path(sys.executable).with_name("faust")
 

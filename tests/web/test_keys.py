@@ -18,7 +18,6 @@ from app.local.venue import ROOT, Venue
 from app.models.api_keys import KeyRole, encode_key, new_key
 from app.topics import API_KEYS
 from tests.web.conftest import GATE_SLOT, INSTRUMENT, Answer, Api, Keys, list_market, until, until_known
-from web.access import role_for
 from web.server import ROUTES
 
 FAUST = Path(sys.executable).with_name("faust")
@@ -82,7 +81,7 @@ async def test_without_a_valid_key_nothing_is_answered(gate: Api, header: str | 
 
 def test_what_changes_something_needs_a_trader_or_an_admin() -> None:
     """And nothing that is open to all is about orders, clients or markets."""
-    needed = {(route.method, route.path): role_for(route) for route in ROUTES}
+    needed = {(route.method, route.path): route.role for route in ROUTES}
     traders = {call for call, role in needed.items() if role is KeyRole.TRADER}
 
     assert all("/orders" in path for _, path in traders)

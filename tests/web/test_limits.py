@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.local.venue import Venue
 from tests.web.conftest import Api
-from web.limits import SECOND_NS, Bucket
+from web.edge.limits import SECOND_NS, Bucket
 
 RATE, SLOT = 20, 3
 PAUSES_NS = st.one_of(st.just(0), st.integers(0, 5_000_000), st.integers(0, 5 * SECOND_NS))

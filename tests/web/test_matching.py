@@ -11,8 +11,8 @@ from app.local.venue import Venue
 from app.models.commands import Genesis, encode_command
 from app.topics import ORDERS
 from tests.web.conftest import UNTIL_S, Api
-from web import matching
-from web.matching import Matching
+from web.market import matching
+from web.market.matching import Matching
 
 PARTITIONS = 8
 NUMBER = 7

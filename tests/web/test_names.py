@@ -5,11 +5,11 @@ from uuid import uuid4
 
 import pytest
 
+from app.configuration import Settings
 from app.local.venue import Venue
-from app.settings import Settings
 from tests.web.conftest import ALLOWED_HOST, Api
 from tests.web.raw import exchange
-from web import names
+from web.edge import names
 
 WEBSOCKET = (
     "Connection: Upgrade",

@@ -10,7 +10,7 @@ import pytest
 
 from tests.web.conftest import Answer, Api, until
 from tests.web.contract import DOCUMENT
-from web.docs import STATIC
+from web.rest.docs import STATIC
 from web.server import ROUTES
 
 UNDESCRIBED = {"/docs/rapidoc-min.js"}

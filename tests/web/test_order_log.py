@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from web.order_log import OrderLog
+from web.entry.order_log import OrderLog
 
 
 def test_lines_that_cannot_be_written_are_counted_and_the_gateway_lives(tmp_path: Path) -> None:

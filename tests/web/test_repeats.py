@@ -11,7 +11,7 @@ import pytest
 
 from app.local.venue import Venue
 from tests.web.conftest import PATIENT, Answer, Api, list_market, until
-from web import log
+from web.market import log
 
 PARTITIONS = 8
 

@@ -1,0 +1,182 @@
+"""All settings: what faust.conf.py says, overridden by the environment, checked at start.
+
+Faust's own settings keep Faust's names and meaning; ours are the fields of `Settings`. An unknown name in the file is
+refused, because Faust would ignore it silently.
+"""
+
+import os
+import re
+import runpy
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import faust
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from app.models.api_keys import MAX_RATE, MIN_RATE
+
+Role = Literal["matching", "gateway", "recording"]
+ROLES: tuple[Role, ...] = ("matching", "recording", "gateway")
+_HOST_NAME = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)
+DEFAULT_FILE = Path(__file__).parents[1] / "faust.conf.py"
+
+
+UNENCRYPTED = ("kafka", "aiokafka")
+OTHER_ROADS = {
+    "broker_consumer": "BROKER_CONSUMER_URL",
+    "broker_producer": "BROKER_PRODUCER_URL",
+    "broker_credentials": "BROKER_CREDENTIALS",
+    "ssl_context": "",
+}
+"""Settings of Faust that our own clients of Kafka would not follow, and their environment variables."""
+_DATABASE_URL = re.compile(r"postgres(?:ql)?://(?:[^%]|%[0-9A-Fa-f]{2})*")
+_REDIS_URL = re.compile(r"(?:rediss?|unix)://.*")
+
+
+class WrongSetting(ValueError):
+    """A setting that cannot be used; the message says which and why, without a value that may have a password."""
+
+
+class UnknownSetting(WrongSetting):
+    """faust.conf.py has a name that neither Faust nor Matchstream knows."""
+
+
+class Settings(BaseModel):
+    """Our settings. Each may be given in faust.conf.py or, in capitals, in the environment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Role = "matching"
+    """What this process does (app/topology.py). One role per process, so that a stalled sink cannot stop matching."""
+
+    slot: int = Field(default=0, ge=0, le=999)
+    """Which of the role's processes this is: its place in the consumer group, its data folder and its web port."""
+
+    database_url: str = "postgresql://postgres@127.0.0.1:5432/matchstream"
+    """Postgres: history, ledger and the sink's own position."""
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """Valkey or Redis: seen idempotency keys. Away, everything goes on; the engine decides duplicates."""
+
+    snapshot_interval_s: float = Field(default=60.0, ge=0)
+    """How often matching has each changed book's levels recorded in Postgres; 0: only when somebody asks."""
+
+    order_log: Literal["all", "rejected", "off"] = "rejected"
+    """Which orders the gateway writes to its order log; `all` costs more than matching them."""
+
+    auth: Literal["off", "keys"] = "off"
+    """Whether the API asks for keys (`faust -A app create-key`). Off, everybody who reaches the gateway may do all."""
+
+    auth_off_beyond_loopback: bool = False
+    """A gateway with auth off that others can reach does not start, unless this says that it is meant."""
+
+    allowed_hosts: str = ""
+    """Host names, separated by commas, that requests may be for and pages may come from, beside this machine's
+    (web/edge/names.py)."""
+
+    rate_limit: float | None = None
+    """Requests a second of each API key without a rate of its own, or of each address with auth off; a batch counts
+    its orders; 0: no limit. Default: none on loopback, else web/edge/limits.py: DEFAULT_RATE."""
+
+    max_connections: int = Field(default=10_000, ge=1)
+    """Connections a process serves at once; more are answered 503 and closed."""
+
+    drain_s: float = Field(default=0.0, ge=0, le=60)
+    """How long a gateway that was told to stop says `not ready` before it closes: balancers look every few seconds."""
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _is_a_rate(cls, rate: float | None) -> float | None:
+        if rate in (None, 0) or MIN_RATE <= rate <= MAX_RATE:
+            return rate
+        raise ValueError(f"0 for no limit, or {MIN_RATE:g} to {MAX_RATE:,.0f} requests a second")
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _only_names(cls, text: str) -> str:
+        if wrong := sorted(name for name in names_of(text) if _HOST_NAME.fullmatch(name) is None):
+            raise ValueError(f"give host names or addresses without a port, separated by commas; not {wrong[0]!r}")
+        return text
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, url: str) -> str:
+        return _address(url, _DATABASE_URL, "postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, url: str) -> str:
+        return _address(url, _REDIS_URL, "redis://HOST:PORT/NUMBER")
+
+
+def names_of(text: str) -> frozenset[str]:
+    """The names of a setting that lists them with commas."""
+    return frozenset(name for part in text.split(",") if (name := part.strip().lower()))
+
+
+def load(file: Path | None = None) -> tuple[Settings, dict[str, Any]]:
+    """Our settings and Faust's, from the file and the environment; raises WrongSetting.
+
+    A variable of the environment that is empty counts as not given.
+    """
+    path = file or Path(os.environ.get("FAUST_CONF", DEFAULT_FILE))
+    if not path.exists():
+        raise WrongSetting(f"FAUST_CONF names {path}, which does not exist")
+    given = {name: value for name, value in runpy.run_path(str(path)).items() if not name.startswith("_")}
+    unknown = sorted(set(given) - set(faust.Settings.SETTINGS) - set(Settings.model_fields))
+    if unknown:
+        raise UnknownSetting(f"{path.name} has settings that nobody knows: {', '.join(unknown)}")
+    ours = {name: given.pop(name) for name in Settings.model_fields if name in given}
+    ours |= {name: value for name in Settings.model_fields if (value := os.environ.get(name.upper()))}
+    _check_roads_to_kafka(given)
+    try:
+        return Settings(**ours), given
+    except ValidationError as error:
+        raise WrongSetting(
+            "; ".join(_sentence(str(wrong["loc"][0]), wrong, path) for wrong in error.errors())
+        ) from None
+
+
+def _sentence(name: str, wrong: Any, path: Path) -> str:
+    place = f"{name.upper()} in the environment" if os.environ.get(name.upper()) else f"{name} in {path.name}"
+    value = "" if name.endswith("_url") else f" is {wrong['input']!r}"  # an address may have a password
+    message = wrong["msg"].removeprefix("Value error, ")
+    return f"{place}{value}: {message[0].lower()}{message[1:]}"
+
+
+def broker_address(broker: Any) -> str:
+    """Faust's broker setting (kafka://host:port, or several) as the bootstrap servers of a plain client.
+
+    Raises WrongSetting for anything that would need TLS or a password, which no client of ours has for Kafka.
+    """
+    urls = broker if isinstance(broker, list | tuple) else str(broker).split(";")
+    found = [urlsplit(str(url)) for url in urls]
+    if not all(url.scheme in UNENCRYPTED and url.netloc and "@" not in url.netloc and not url.query for url in found):
+        raise WrongSetting(
+            "broker (BROKER_URL) must be kafka://HOST:PORT, several with a ; between: "
+            "Matchstream speaks to Kafka without TLS and without a password"
+        )
+    return ",".join(url.netloc for url in found)
+
+
+def _check_roads_to_kafka(fausts: dict[str, Any]) -> None:
+    named = [name for name, variable in OTHER_ROADS.items() if name in fausts or os.environ.get(variable)]
+    if named:
+        raise WrongSetting(f"{', '.join(named)}: Matchstream reaches Kafka by the setting broker only")
+    for broker in (fausts.get("broker"), os.environ.get("BROKER_URL")):
+        if broker:
+            broker_address(broker)
+
+
+def _address(url: str, pattern: re.Pattern[str], example: str) -> str:
+    if pattern.fullmatch(url) is None or not _has_host_and_port(url):
+        raise ValueError(f"must be {example}, with % before two hexadecimal digits only")
+    return url
+
+
+def _has_host_and_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False

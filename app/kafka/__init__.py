@@ -1,0 +1,1 @@
+"""Plain Kafka clients: administration, log ids, consumer groups."""

@@ -1,0 +1,53 @@
+"""A role's consumer group: which processes hold it, whether its workers are up, and what it has committed."""
+
+import asyncio
+import time
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError, for_code
+
+from app.configuration import Role
+
+SETTLED_TIMEOUT_S = 30.0
+RETRY_S = 0.2
+
+
+def group_of(role: Role) -> str:
+    """The name of a role's consumer group, which is the Faust app's."""
+    return f"matchstream-{role}"
+
+
+async def committed(broker: str, role: Role) -> dict[TopicPartition, int]:
+    """The positions that a role's group has committed: hints, which nobody starts from."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+    await admin.start()
+    try:
+        found = await admin.list_consumer_group_offsets(group_of(role))
+        return {where: position.offset for where, position in found.items()}
+    finally:
+        await admin.close()
+
+
+async def members(broker: str, role: Role) -> list[str]:
+    """The members of a role's group as Kafka knows them; a killed one is known until its session ends.
+
+    Raises KafkaError when Kafka does not know for long.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+    await admin.start()
+    give_up = time.monotonic() + SETTLED_TIMEOUT_S
+    try:
+        while True:
+            try:
+                (response,) = await admin.describe_consumer_groups([group_of(role)])
+            except GroupCoordinatorNotAvailableError:
+                return []  # no group has ever been used here
+            ((error, _, _, _, _, found, *_),) = response.groups
+            if not error:
+                return [member[0] for member in found]
+            if time.monotonic() > give_up:
+                raise for_code(error)(f"the members of {group_of(role)} are not known")
+            await asyncio.sleep(RETRY_S)  # a broker that has just started still reads its groups
+    finally:
+        await admin.close()

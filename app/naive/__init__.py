@@ -1,0 +1,1 @@
+"""The obvious second engines, written from the rules alone, that the fast ones are checked against."""

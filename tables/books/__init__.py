@@ -1,0 +1,1 @@
+"""The books table on the recovery protocol."""

@@ -1,0 +1,61 @@
+"""Where a reader of reports begins: each book as its newest snapshot has it, and the place in `executions` above.
+
+Read as an owner reads it (tables/recovery/loader.py), so a reader never begins with less than a worker would.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer
+
+from app.models.snapshots import State
+from app.topics import EXECUTIONS, require_topics
+from tables.books.subjects import codec
+from tables.recovery.completeness import require_complete
+from tables.recovery.loader import load
+from tables.recovery.ports import KafkaLogs, new_reader
+from tables.recovery.refusals import LogIncomplete
+
+
+class Start(NamedTuple):
+    """A partition's subjects, and the offset in `executions` from which reports may concern them or new ones.
+
+    `first` is the lowest offset that `executions` still has.
+    """
+
+    partition: int
+    states: tuple[State, ...]
+    position: int
+    first: int
+
+
+async def starts(broker: str, log_ids: Mapping[int, str]) -> AsyncIterator[Start]:
+    """Each partition in turn. Raises changelog.Damaged, refusals.CannotGoOn and WrongTopic."""
+    await require_topics(broker, len(log_ids))
+    reader = new_reader(broker)
+    await reader.start()
+    try:
+        for number in sorted(log_ids):
+            yield await _start(reader, number, len(log_ids), log_ids[number])
+    finally:
+        await reader.stop()
+
+
+async def _start(reader: AIOKafkaConsumer, number: int, partitions: int, log_id: str) -> Start:
+    logs = KafkaLogs(reader, number)
+    # Complete id blocks are needed to match, not to read: they must be there, whatever is in them.
+    loaded = await load(logs, codec(log_id)._replace(block=_unread), log_id)
+    await require_complete(logs, number, partitions, loaded)
+    logs.close()
+    logs.pass_over(loaded.unusable)
+    first, _ = await logs.bounds_of(EXECUTIONS.name)
+    if first > loaded.first_report:
+        raise LogIncomplete(
+            f"executions[{number}] begins at {first}, readers of the books continue at {loaded.first_report}: reports "
+            "were deleted; restore the topic"
+        )
+    return Start(number, tuple(loaded.states.values()), loaded.first_report, first)
+
+
+def _unread(block: bytes) -> None:
+    return None

@@ -1,0 +1,147 @@
+"""Durable states computed anew from the first command of the log, where what is there is damaged or missing.
+
+Workers must be down. A rebuilt snapshot covers no command whose outputs are not in the topics, as any other
+(exactness.md, I3), so the worker that starts from it goes on as if it had written it.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+
+from app.engine import Partition
+from app.topics import BOOKS_CHANGELOG, ORDERS
+from app.verification.findings import Findings
+from app.verification.judge import PartitionJudge
+from app.verification.promises import Promises
+from app.verification.reading import KafkaLogs
+from app.verification.venue import Streams
+from tables.books.subjects import Subjects
+from tables.books.verification import ChangelogStates, read_states
+from tables.recovery.changelog import Named, block_key, manifest_key, manifest_value
+from tables.recovery.checkpoint import Record
+
+MAX_MESSAGE_BYTES = 1024 * 1024  # of ours: chunks are half of it
+
+
+class CannotRebuild(RuntimeError):
+    """The log or the topics themselves are not what they must be; the message says what is wrong."""
+
+
+class Rebuilt(NamedTuple):
+    """What was found in a partition, and what was written: nothing if `damage` is None."""
+
+    partition: int
+    damage: str | None
+    floor: int
+    snapshots: int = 0
+    blocks: int = 0
+    removed: int = 0
+
+    def as_text(self) -> str:
+        if self.damage is None:
+            return f"orders[{self.partition}]: sound up to {self.floor}, nothing written"
+        said = f"{self.snapshots} snapshots and {self.blocks} id blocks written, {self.removed} records removed"
+        return f"orders[{self.partition}]: {said}, a worker continues at {self.floor} (it was: {self.damage})"
+
+
+async def rebuild(broker: str, logs: KafkaLogs, number: int, log_id: str, progress: Callable[[int], None]) -> Rebuilt:
+    """Check one partition, and write its states where they are wrong; raises CannotRebuild."""
+    findings = Findings()
+    states = await read_states(broker, number, log_id, findings, live_only=True)
+    fence, judge = await _compare(logs, number, findings, states, progress)
+    for finding in (findings.log, findings.executions, findings.trades):
+        if finding.first is not None:
+            raise CannotRebuild(f"the topics are not what the log gives: {finding.first}")
+    end = judge.next_offset
+    unheard = [offset for topic in (judge.executions, judge.trades) if (offset := topic.first_missing) is not None]
+    floor = min(unheard, default=end)
+    damage = findings.origin.first or findings.states.first or _lost_outputs(judge)
+    if damage is None and end > 1 and not states.has_manifest:
+        damage = "there is no manifest"
+    if damage is None:
+        return Rebuilt(number, None, floor)
+    partition = await _replayed(logs, number, floor, progress)
+    # Where a report of a command above the floor is there already, readers must not begin beyond it.
+    plan = _Plan.of(partition, log_id, floor, fence if judge.heard_to < floor else 0)
+    stale = sorted(states.keys - {key for key, _ in plan.records})
+    await _write(broker, number, [*plan.records, *((key, None) for key in stale)])
+    return Rebuilt(number, damage, floor, plan.snapshots, plan.blocks, len(stale))
+
+
+async def _compare(
+    logs: KafkaLogs, number: int, findings: Findings, states: ChangelogStates, progress: Callable[[int], None]
+) -> tuple[int, PartitionJudge]:
+    """The end of executions, asked before that of orders, and the judge who has heard both."""
+    streams = await Streams.of(logs, number)
+    judge = PartitionJudge(
+        number,
+        logs.partitions,
+        findings,
+        required=0,
+        recorded=None,
+        books=None,
+        promises=Promises(()),
+        states=states,
+    )
+
+    async def after_batch(commands: int) -> None:
+        progress(commands)
+
+    await streams.carry_to(judge, after_batch)
+    return streams.executions.end, judge
+
+
+def _lost_outputs(judge: PartitionJudge) -> str | None:
+    """What snapshots cover was in the topics once; a worker writes it again if it begins before it."""
+    for name, topic in (("executions", judge.executions), ("trades", judge.trades)):
+        for instrument, seq in topic.missing(judge.is_required).items():
+            return f"{name} has lost records of {instrument} up to seq {seq}, which snapshots cover"
+    return None
+
+
+async def _replayed(logs: KafkaLogs, number: int, floor: int, progress: Callable[[int], None]) -> Partition:
+    """The partition as it is before the command at the floor."""
+    partition, orders = Partition(number, logs.partitions), await logs.stream(ORDERS.name, number)
+    while records := await orders.read():
+        for record in records:
+            if record.offset >= floor:
+                return partition
+            partition.apply(*record)
+        progress(len(records))
+    return partition
+
+
+class _Plan(NamedTuple):
+    """Blocks, snapshots and manifest, in the order of durability."""
+
+    records: list[Record]
+    snapshots: int
+    blocks: int
+
+    @classmethod
+    def of(cls, partition: Partition, log_id: str, floor: int, executions: int) -> "_Plan":
+        subjects = Subjects(partition, log_id)
+        frozen = {name: state for name in subjects if (state := subjects[name].freeze()).offset >= 0}
+        named = {name: Named(state.offset, state.seq, executions) for name, state in frozen.items()}
+        blocks: list[Record] = [
+            (block_key(name, number), state.block_value(number))
+            for name, state in frozen.items()
+            for number in range(state.first_block, state.end_block)
+        ]
+        snapshots = [record for name, state in frozen.items() for record in state.snapshot_records(name)]
+        manifest = (manifest_key(floor), manifest_value(floor, log_id, named, executions))
+        return cls([*blocks, *snapshots, manifest], len(frozen), len(blocks))
+
+
+async def _write(broker: str, number: int, records: list[Record]) -> None:
+    """Each acknowledged before the next."""
+    producer: Any = AIOKafkaProducer(
+        bootstrap_servers=broker, enable_idempotence=True, acks="all", max_request_size=MAX_MESSAGE_BYTES
+    )
+    await producer.start()
+    try:
+        for key, value in records:
+            await producer.send_and_wait(BOOKS_CHANGELOG.name, value, key=key, partition=number)
+    finally:
+        await producer.stop()

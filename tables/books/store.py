@@ -1,0 +1,56 @@
+"""The books table as Faust and people see it: a changelog-backed RocksDB table, for inspection only.
+
+The process that owns a partition fills it from the changelog at start and at each checkpoint; recovery never reads it
+(exactness.md, I8). The disk is wiped when a worker starts, which has locked it (app/streaming/slot.py).
+"""
+
+import shutil
+
+import rocksdict
+
+from app import app
+from app.topics import BOOKS_CHANGELOG
+from tables.recovery.checkpoint import Record
+
+# Faust's defaults are made for one large table: 2 GiB of cache for each partition.
+ROCKSDB_OPTIONS = {
+    "driver": "rocksdict",
+    "block_cache_size": 8 * 1024**2,
+    "write_buffer_size": 4 * 1024**2,
+    "max_write_buffer_number": 2,
+}
+
+changelog = app.topic(
+    BOOKS_CHANGELOG.name,
+    key_serializer="raw",
+    value_serializer="raw",
+    key_type=bytes,
+    value_type=bytes,
+    partitions=app.conf.topic_partitions,
+)
+books = app.Table(
+    "books",
+    help="instrument@offset -> a book's snapshot, for inspection; see `table books`",
+    key_type=bytes,
+    value_type=bytes,
+    partitions=app.conf.topic_partitions,
+    changelog_topic=changelog,
+    options=dict(ROCKSDB_OPTIONS),
+)
+
+
+@app.at_worker_start
+def begin_clean() -> None:
+    """Forget what an earlier process left on this slot's disk."""
+    shutil.rmtree(app.conf.tabledir, ignore_errors=True)
+
+
+def show(partition: int, records: list[Record]) -> None:
+    """Let people see these changelog records."""
+    batch = rocksdict.WriteBatch(raw_mode=True)
+    for key, value in records:
+        if value is None:
+            batch.delete(key)
+        else:
+            batch.put(key, value)
+    books.data._db_for_partition(partition).write(batch)

@@ -1,0 +1,112 @@
+"""The books of a partition as subjects of the recovery protocol, and how their changelog records are read."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from app.engine import Partition
+from app.matching.book import Book
+from app.matching.identities import Block
+from app.matching.rejections import Rejections
+from app.models.snapshots import State, decode_block, decode_state, encode_block, encode_state
+from tables.recovery.changelog import Codec, Loaded, snapshot_key
+from tables.recovery.checkpoint import Record
+
+
+def codec(log_id: str) -> Codec:
+    """How the books table of this log is read."""
+    return Codec(state=partial(_state, log_id), block=decode_block)
+
+
+class FrozenState(NamedTuple):
+    """A subject's state, and where its complete id blocks are, none of which change any more."""
+
+    state: State
+    log_id: str
+    id_block: Callable[[int], Block]
+
+    @property
+    def offset(self) -> int:
+        return self.state.offset
+
+    @property
+    def seq(self) -> int:
+        return self.state.seq
+
+    @property
+    def first_block(self) -> int:
+        return self.state.first_block
+
+    @property
+    def end_block(self) -> int:
+        return self.state.end_block
+
+    def snapshot_records(self, name: str) -> list[Record]:
+        """Chunks first, head last."""
+        return _snapshot_records(name, self.state, self.log_id)
+
+    def block_value(self, number: int) -> bytes:
+        return encode_block(self.id_block(number))
+
+
+class BookSubject(NamedTuple):
+    """A book as the protocol sees it."""
+
+    book: Book
+    log_id: str
+
+    @property
+    def size(self) -> int:
+        return self.book.open_orders + self.book.identities.unfinished
+
+    def freeze(self) -> FrozenState:
+        return FrozenState(self.book.state(), self.log_id, self.book.id_block)
+
+
+class RejectionsSubject(NamedTuple):
+    """The reserved instrument as the protocol sees it."""
+
+    rejections: Rejections
+    log_id: str
+    size: int = 0
+
+    def freeze(self) -> FrozenState:
+        return FrozenState(self.rejections.state(), self.log_id, _no_blocks)
+
+
+class Subjects(Mapping[str, BookSubject | RejectionsSubject]):
+    """All subjects of one partition by name, whatever is listed meanwhile."""
+
+    def __init__(self, partition: Partition, log_id: str) -> None:
+        self._partition, self._log_id = partition, log_id
+
+    def restore(self, loaded: Loaded) -> None:
+        """Give the partition the states that were loaded."""
+        for name, state in loaded.states.items():
+            self._partition.restore(state, loaded.blocks[name])
+
+    def __getitem__(self, name: str) -> BookSubject | RejectionsSubject:
+        if name == self._partition.rejections.instrument:
+            return RejectionsSubject(self._partition.rejections, self._log_id)
+        return BookSubject(self._partition.books[name], self._log_id)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._partition.books
+        yield self._partition.rejections.instrument
+
+    def __len__(self) -> int:
+        return len(self._partition.books) + 1
+
+
+def _no_blocks(number: int) -> Block:
+    raise AssertionError("the reserved instrument has no ids")
+
+
+def _state(log_id: str, head: bytes, chunk: Callable[[int], bytes | None]) -> State:
+    return decode_state(head, chunk, log_id)
+
+
+def _snapshot_records(name: str, state: State, log_id: str) -> list[Record]:
+    head, chunks = encode_state(state, log_id)
+    records: list[Record] = [(snapshot_key(name, state.offset, i), chunk) for i, chunk in enumerate(chunks)]
+    return [*records, (snapshot_key(name, state.offset), head)]

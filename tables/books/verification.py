@@ -1,0 +1,299 @@
+"""Every snapshot, chunk, id block and manifest of a changelog partition against the engine at that offset (O3, O9)."""
+
+from collections import deque
+from collections.abc import Iterable
+from functools import partial
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from aiokafka import TopicPartition
+
+from app.engine import Partition
+from app.kafka.groups import committed
+from app.matching.identities import BLOCK
+from app.models.snapshots import DamagedSnapshot, State, block_payload, decode_state, encode_block
+from app.models.undecodable import UNDECODABLE
+from app.topics import ORDERS
+from app.verification.effective import difference
+from app.verification.findings import Findings
+from app.verification.running import StatesOf
+from tables.books.subjects import Subjects, codec
+from tables.recovery.changelog import (
+    MANIFEST,
+    Damaged,
+    Fence,
+    Key,
+    Manifest,
+    OtherLog,
+    block_key,
+    decode_manifest,
+    fold,
+    interpret,
+    parse,
+    snapshot_key,
+)
+from tables.recovery.checkpoint import Record
+from tables.recovery.ports import KafkaLogs, new_reader
+
+DIGEST_BYTES = 8
+
+
+def changelog_states(broker: str) -> StatesOf:
+    """What app.verification needs to judge the books table as well."""
+
+    async def of_partition(number: int, log_id: str, findings: Findings) -> ChangelogStates:
+        position = (await committed(broker, "matching")).get(TopicPartition(ORDERS.name, number), 0)
+        states = await read_states(broker, number, log_id, findings)
+        states.committed(position)
+        return states
+
+    return of_partition
+
+
+async def read_states(
+    broker: str, number: int, log_id: str, findings: Findings, live_only: bool = False
+) -> "ChangelogStates":
+    """One partition, read to an end after which nothing more came."""
+    consumer = new_reader(broker)
+    await consumer.start()
+    try:
+        logs, states = KafkaLogs(consumer, number), ChangelogStates(number, log_id, findings, live_only)
+        position, end = 0, await logs.end()
+        while position < end:
+            records, position = await logs.read(position, end)
+            states.read(records)
+            if position >= end:
+                end = await logs.end()  # as the loader does: what the cleaner took has a successor further on
+        states.all_read()
+        return states
+    finally:
+        await consumer.stop()
+
+
+class ChangelogStates:
+    """What one partition holds, dead writers' records too; of what is not live any more only digests are kept.
+
+    `live_only`: just the latest value of each key, which is what a worker goes by.
+    """
+
+    def __init__(self, number: int, log_id: str, findings: Findings, live_only: bool = False) -> None:
+        self._live_only = live_only
+        self._name, self._log_id = f"changelog[{number}]", log_id
+        self._finding, self._origin = findings.states, findings.origin
+        self._latest: dict[bytes, bytes] = {}
+        self._digests: dict[bytes, bytes] = {}
+        self._snapshots: dict[str, set[int]] = {}
+        self._manifests: deque[tuple[int, bytes]] = deque()
+        self._named_seqs: dict[tuple[str, int], int] = {}
+        self._fences: dict[tuple[str, int], int] = {}
+        self._beginnings: list[tuple[int, frozenset[str]]] = []
+        self._last_fence = 0
+        self._covered: dict[str, int] = {}
+        self._floor = 0
+        self._blocks: dict[str, int] = {}
+        self._next_offset = 0
+
+    # Reading
+
+    def read(self, records: Iterable[Record]) -> None:
+        """The next records of the changelog."""
+        records = list(records)
+        fold(records, self._latest)
+        if not self._live_only:
+            self._take_all(records)
+
+    def all_read(self) -> None:
+        """Whether a worker could start from it, as the worker itself would judge."""
+        if self._live_only:
+            self._take_all(self._latest.items())
+        self._manifests = deque(sorted(self._manifests))
+        try:
+            interpret(self._latest, codec(self._log_id), self._log_id, Fence(0, 0))
+        except Damaged as damage:
+            self._complain(str(damage))
+        except OtherLog as other:
+            self._origin.complain(f"{self._name}: {other}")
+
+    def committed(self, position: int) -> None:
+        """The group's position, asked for before anything was read, was covered when it was committed (I4)."""
+        if position > self._floor:
+            self._complain(f"the group has committed {position}, the manifests continue at {self._floor}")
+
+    def _take_all(self, records: Iterable[Record]) -> None:
+        for text, value in records:
+            key = parse(text)
+            if key is None:
+                self._complain(f"has the key {text!r}, which is none of ours")
+            elif value is not None:
+                self._take(text, key, value)
+
+    def _take(self, text: bytes, key: Key, value: bytes) -> None:
+        self._finding.compared += 1
+        if key.name == MANIFEST:
+            self._take_manifest(text, key.offset or 0, value)
+            return
+        digest = _digest(value)
+        if self._digests.setdefault(text, digest) != digest:
+            self._complain(f"{text.decode()} was written twice, with different content")
+        if key.offset is not None:
+            self._snapshots.setdefault(key.name, set()).add(key.offset)
+            if key.chunk is None:
+                self._covered[key.name] = max(key.offset, self._covered.get(key.name, 0))
+
+    def _take_manifest(self, text: bytes, floor: int, value: bytes) -> None:
+        manifest = self._manifest(text, value)
+        if manifest is None:
+            return
+        self._manifests.append((floor, value))
+        self._floor = max(self._floor, floor)
+        self._origin.compared += 1
+        if manifest.log_id != self._log_id:
+            said = f"{self._name}: {text.decode()} is of the log {manifest.log_id}"
+            self._origin.complain(f"{said}, orders of {self._log_id}: these are two installations")
+        if manifest.floor != floor:
+            self._complain(f"{text.decode()} says floor {manifest.floor}")
+        self._beginnings.append((manifest.executions, frozenset(manifest.named)))
+        self._last_fence = max(self._last_fence, manifest.executions)
+        for name, (offset, seq, executions) in manifest.named.items():
+            self._last_fence = max(self._last_fence, executions)
+            if executions < manifest.executions:
+                said = f"sends readers of {name} to executions {executions}, of what it does not name to"
+                self._complain(f"{text.decode()} {said} {manifest.executions}, which cannot be above")
+            if self._named_seqs.setdefault((name, offset), seq) != seq:
+                self._complain(f"{text.decode()} names {name}@{offset} with seq {seq}, another manifest did not")
+            self._fences[name, seq] = max(executions, self._fences.get((name, seq), 0))
+
+    def _manifest(self, text: bytes, value: bytes) -> Manifest | None:
+        try:
+            return decode_manifest(value)
+        except UNDECODABLE as error:
+            self._complain(f"{text.decode()} cannot be read: {error}")
+            return None
+
+    @property
+    def keys(self) -> set[bytes]:
+        """All live keys."""
+        return set(self._latest)
+
+    @property
+    def has_manifest(self) -> bool:
+        """Whether a manifest is live."""
+        return any(text.startswith(MANIFEST.encode()) for text in self._latest)
+
+    # Comparing
+
+    def before(self, offset: int, partition: Partition) -> None:
+        """Manifests whose floor is reached: whatever lies below is in the snapshots that they name."""
+        while self._manifests and self._manifests[0][0] <= offset:
+            floor, value = self._manifests.popleft()
+            self._covers(decode_manifest(value), floor, partition)
+        self._next_offset = offset + 1
+
+    def after(self, instrument: str, offset: int, partition: Partition) -> None:
+        """Snapshots of this instrument at this offset, and id blocks that the command has completed."""
+        if offset in self._snapshots.get(instrument, ()):
+            self._snapshots[instrument].discard(offset)
+            self._compare_snapshot(instrument, offset, partition)
+        seq = self._named_seqs.pop((instrument, offset), None)
+        book = partition.books.get(instrument)
+        right = book.seq if book is not None else partition.rejections.seq
+        if seq not in (None, right):
+            self._complain(f"a manifest names {instrument}@{offset} with seq {seq}, by the log it is {right}")
+        if book is not None:
+            end = book.identities.total // BLOCK
+            for number in range(self._blocks.get(instrument, 0), end):
+                key = block_key(instrument, number)
+                block = encode_block(book.id_block(number))
+                if not self._is_equal(key, block):
+                    self._complain(f"the id block {key.decode()}: {self._block_differs(key, block)}")
+            self._blocks[instrument] = end
+
+    def heard(self, instrument: str, seq: int, offset: int) -> None:
+        """No reader may begin above the first report that its snapshot does not have (exactness.md, I11)."""
+        if seq == 1:
+            fence = max((begin for begin, named in self._beginnings if instrument not in named), default=0)
+        else:
+            fence = self._fences.pop((instrument, seq - 1), 0)
+        if fence > offset:
+            said = f"sends readers of {instrument} that have seq {seq - 1} to executions {fence}"
+            self._complain(f"a manifest {said}, the next report is at {offset}")
+
+    def cover(self, instrument: str, offset: int) -> bool:
+        """Whether a snapshot or a manifest's floor lies above this command."""
+        return offset < self._floor or offset <= self._covered.get(instrument, -1)
+
+    def end(self, partition: Partition, executions: int) -> None:
+        """What is left is of no command that the log has; nobody is sent beyond the end of `executions`."""
+        end = self._next_offset
+        if self._last_fence > executions:
+            self._complain(f"a manifest sends readers to executions {self._last_fence}, which end at {executions}")
+        self.before(end, partition)
+        for floor, _ in self._manifests:
+            said = f"a manifest continues at {floor}, the commands end at {end}"
+            self._origin.complain(f"{self._name}: {said}: orders lost its end")
+        for text in sorted(self._digests):
+            self._complain(f"{text.decode()} is there, and by the log nothing is")
+        for name, offset in sorted(self._named_seqs):
+            self._complain(f"a manifest names {name}@{offset}, where the log has no command of it")
+
+    def _covers(self, manifest: Manifest, floor: int, partition: Partition) -> None:
+        reached = {name: book.offset for name, book in partition.books.items()}
+        reached[partition.rejections.instrument] = partition.rejections.offset
+        for name, offset in reached.items():
+            covered = manifest.named[name][0] if name in manifest.named else -1
+            if offset > covered:
+                self._complain(f"the manifest at {floor} covers {name} up to {covered}, its command {offset} is below")
+
+    def _compare_snapshot(self, instrument: str, offset: int, partition: Partition) -> None:
+        frozen = Subjects(partition, self._log_id)[instrument].freeze()
+        is_live = snapshot_key(instrument, offset) in self._latest
+        for text, value in frozen.snapshot_records(instrument):
+            assert value is not None, "a snapshot is no tombstone"
+            if not self._is_equal(text, value):
+                self._complain(f"{text.decode()}: {self._what_differs(frozen.state)}")
+            elif is_live and text not in self._latest:
+                self._complain(f"{instrument}@{offset} has lost its chunk {text.decode()}")
+
+    def _is_equal(self, text: bytes, right: bytes) -> bool:
+        """Whether the record, if it is there, is right; it is done with then."""
+        return self._digests.pop(text, None) in (None, _digest(right))
+
+    def _what_differs(self, right: State) -> str:
+        head = self._latest.get(snapshot_key(right.instrument, right.offset))
+        if head is None:
+            return "was not what the log gives"
+        try:
+            found = decode_state(head, partial(self._chunk, right), self._log_id)
+        except DamagedSnapshot as damage:
+            return str(damage)
+        return f"{difference(_readable(found), _readable(right))} by the log"
+
+    def _block_differs(self, key: bytes, right: bytes) -> str:
+        found = self._latest.get(key)
+        if found is None:
+            return "was not what the log gives"
+        return f"{difference(*map(block_payload, (found, right)))} by the log"
+
+    def _chunk(self, state: State, number: int) -> bytes | None:
+        return self._latest.get(snapshot_key(state.instrument, state.offset, number))
+
+    def _complain(self, sentence: str) -> None:
+        self._finding.complain(f"{self._name}: {sentence}")
+
+
+def _digest(value: bytes) -> bytes:
+    return blake2b(value, digest_size=DIGEST_BYTES).digest()
+
+
+def _readable(state: State) -> bytes:
+    """As JSON in which every field has its name."""
+    return msgspec.json.encode(_with_names(state))
+
+
+def _with_names(value: Any) -> Any:
+    if not isinstance(value, tuple):
+        return value
+    names: tuple[str, ...] | None = getattr(value, "_fields", None)
+    parts = [_with_names(part) for part in value]
+    return dict(zip(names, parts, strict=True)) if names else parts

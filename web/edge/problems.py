@@ -1,0 +1,129 @@
+"""Every error answer: application/problem+json (RFC 9457) with a code from the reasons, never text or a traceback.
+
+Problem
+├── raised by handlers with a status, a code and a sentence
+└── made here from aiohttp's own errors (404, 405, 413 …), from broken HTTP, and from anything unexpected (500)
+
+Only the unexpected is logged. A client's broken HTTP, and a client that goes before its answer, are counted.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from aiohttp import HttpVersion11, web, web_protocol, web_urldispatcher
+
+from web.edge import metrics
+
+CONTENT_TYPE = "application/problem+json"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_log = logging.getLogger(__name__)
+_CODES = {400: "malformed_request", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+_SENTENCES = {404: "there is nothing here", 405: "this cannot be done here; see the header Allow"}
+
+
+class Problem(Exception):
+    """An answer other than success. `code` is a word of the reasons or of this API; `more` are further members."""
+
+    def __init__(self, status: int, code: str, detail: str, headers: dict[str, str] | None = None, **more: Any) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail, self.more = status, code, detail, more
+        self.headers = headers or {}
+
+    def body(self, path: str) -> dict[str, Any]:
+        """The problem as JSON."""
+        return {
+            "type": f"urn:matchstream:problem:{self.code}",
+            "title": self.code.replace("_", " "),
+            "status": self.status,
+            "detail": self.detail,
+            "instance": path,
+            "code": self.code,
+            **self.more,
+        }
+
+    def response(self, path: str) -> web.Response:
+        """The answer as it is sent."""
+        # Whatever a client sent may stand in `path` and `detail`, also what is no Unicode.
+        body = orjson.dumps(_printable(self.body(path)))
+        response = web.Response(status=self.status, body=body, content_type=CONTENT_TYPE, headers=self.headers)
+        if "Connection" in self.headers:
+            response.force_close()
+        return response
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every failure into a problem."""
+    try:
+        return await handler(request)
+    except Problem as problem:
+        return problem.response(request.path)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        code, sentence = _CODES.get(error.status, "http_error"), _SENTENCES.get(error.status, error.reason)
+        kept = {name: value for name, value in error.headers.items() if name == "Allow"}
+        return Problem(error.status, code, sentence, kept).response(request.path)
+    except Exception as error:
+        if isinstance(error, ConnectionError) and _has_gone(request):
+            raise  # there is nobody to answer
+        _log.exception("%s %s failed", request.method, request.path)
+        return Problem(500, "internal_error", "an unexpected error; it has been logged").response(request.path)
+
+
+def answer_broken_http() -> None:
+    """What aiohttp cannot read as HTTP, and what is expected in vain, gets a problem too; it would answer text."""
+    web_protocol.RequestHandler.handle_error = _handle_error  # type: ignore[method-assign]
+    # aiohttp asks this before our middleware has the request, also for paths that are none.
+    web_urldispatcher._default_expect_handler = _expect  # type: ignore[assignment]
+
+
+def _handle_error(
+    self: web_protocol.RequestHandler,
+    request: web.BaseRequest,
+    status: int = 500,
+    exc: BaseException | None = None,
+    message: str | None = None,
+) -> web.StreamResponse:
+    """aiohttp's hook for requests without a handler; it closes the connection after the answer."""
+    if isinstance(exc, ConnectionError) and _has_gone(request):
+        metrics.http_client_errors.labels("gone").inc()
+        raise ConnectionError("the client has gone") from exc
+    if request.writer is not None and request.writer.output_size > 0:
+        raise ConnectionError("the answer has begun")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log.error("a request failed", exc_info=exc)
+        problem = Problem(status, "internal_error", "an unexpected error; it has been logged")
+    else:
+        metrics.http_client_errors.labels("broken").inc()
+        problem = Problem(status, _CODES.get(status, "malformed_request"), "this is not HTTP as this server reads it")
+    response = problem.response(request.path)
+    response.force_close()
+    return response
+
+
+async def _expect(request: web.Request) -> web.StreamResponse | None:
+    """Tell the client to send the body that it announced; anything else that it expects is 417."""
+    if request.version < HttpVersion11:
+        return None
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        return Problem(417, "unknown_expectation", "only 100-continue can be expected").response(request.path)
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # the answer has not begun
+    return None
+
+
+def _has_gone(request: web.BaseRequest) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {name: _printable(member) for name, member in value.items()}
+    return value

@@ -1,0 +1,73 @@
+"""What a route is, and how routes are served: with or without a trailing slash, errors as problems."""
+
+from typing import Any, Literal, NamedTuple
+
+from aiohttp import web
+from faust.web.base import BlueprintManager
+
+from app import app
+from app.models.api_keys import KeyRole
+from web.edge.connections import bound_connections, require_port
+from web.edge.names import guard_names
+from web.edge.problems import Handler, answer_broken_http, problems
+
+JSON = "application/json"
+# `/orders/batch` is no order: what cannot be done with it is 405, not an order that is not found.
+_ORDER_ID = r"{order_id:(?!batch/?$)[^{}/]+}"
+
+
+class Parameter(NamedTuple):
+    """A parameter of a call: its type as msgspec has it, and what it is for."""
+
+    name: str
+    type: Any
+    description: str
+    place: Literal["query", "header"] = "query"
+    required: bool = False
+    example: str | None = None
+
+
+class Call(NamedTuple):
+    """What a call takes and answers, for the OpenAPI document; the text is the docstring of its handler."""
+
+    tag: str
+    answers: dict[int, Any]
+    """Status -> type of the body."""
+    problems: tuple[int, ...] = ()
+    """The statuses that come as problems, beside 400 for a malformed request."""
+    parameters: tuple[Parameter, ...] = ()
+    body: Any = None
+    is_body_optional: bool = False
+    example: Any = None
+    """A body that a new venue takes as it is."""
+    content_type: str = JSON
+
+
+class Route(NamedTuple):
+    """A call of the API and what it is for."""
+
+    method: str
+    path: str
+    role: KeyRole | None
+    """The least role that may call it; None: everybody, for probes, Prometheus and people who read about the API."""
+    handler: Handler
+    summary: str
+    call: Call | None = None
+
+
+def serve_routes(routes: tuple[Route, ...], has_keys: bool = False) -> web.Application:
+    """Let the worker's web server serve these routes, and none of Faust's own."""
+    app.web.blueprints = BlueprintManager([])
+    web_app: web.Application = app.web.web_app
+    if app.conf.web_transport.scheme != "unix":
+        require_port(app.conf.web_bind, app.conf.web_port)
+    answer_broken_http()
+    bound_connections(app.web)
+    web_app.middlewares.append(problems)
+    guard_names(web_app, has_keys)
+    for route in routes:
+        served = route.path.replace("{order_id}", _ORDER_ID)
+        for path in (served, served + "/"):
+            for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+                web_app.router.add_route(method, path, route.handler)
+    return web_app

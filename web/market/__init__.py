@@ -1,0 +1,1 @@
+"""The gateway's view of the market: reports in, books, recent orders and trades out."""

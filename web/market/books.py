@@ -1,0 +1,184 @@
+"""Level-2 books and recent trades, begun from a snapshot or nothing and kept by reports (exactness.md, Readers)."""
+
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import groupby, islice
+from typing import Any, NamedTuple
+
+from app.matching.states import BookState, OpenOrder
+from app.matching.words import MarketStatus, Side
+from app.models.checksum import CHECKED_LEVELS, book_checksum
+from app.models.commands import ListInstrument, list_message
+from app.models.decimals import Scale, shortest, units
+from app.models.http import trade_answer
+from app.models.reports import ExecutionReport, LevelChange, TradeReport
+from app.postgres import Place
+from web.market.newest import Recent
+
+MAX_TRADES = 10_000  # remembered of each instrument
+SNAPSHOT = "snapshot"  # the command of a report that records one
+
+_new = tuple.__new__  # a NamedTuple's own constructor takes twice as long
+
+
+class RecentTrade(NamedTuple):
+    """A trade with what it is sorted by in lists: time, instrument, seq; and the seq of its report."""
+
+    time_ms: int
+    instrument: str
+    seq: int
+    trade: TradeReport
+    report_seq: int
+
+    @property
+    def place(self) -> Place:
+        return Place(self.time_ms, self.instrument, self.seq)
+
+    def answer(self) -> dict[str, Any]:
+        return trade_answer(self.instrument, self.trade, self.time_ms)
+
+
+class Levels:
+    """One side of a book: its levels by price in units of 10^-8."""
+
+    def __init__(self) -> None:
+        self._levels: dict[int, LevelChange] = {}
+        self._prices: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._prices)
+
+    def put(self, level: LevelChange) -> None:
+        """The level as it is now; without orders it is gone."""
+        price, prices = units(level.price), self._prices
+        if level.orders:
+            if price not in self._levels:
+                insort(prices, price)
+            self._levels[price] = level
+        elif self._levels.pop(price, None) is not None:
+            del prices[bisect_left(prices, price)]
+
+    def ascending(self) -> Iterator[LevelChange]:
+        return (self._levels[price] for price in self._prices)
+
+    def descending(self) -> Iterator[LevelChange]:
+        return (self._levels[price] for price in reversed(self._prices))
+
+
+class Market:
+    """One instrument as its reports leave it."""
+
+    def __init__(self, listing: ListInstrument) -> None:
+        self.listing, self.status = listing, MarketStatus.OPEN
+        self.scale = Scale(units(listing.tick_size), units(listing.lot_size))
+        self.sides = {Side.BUY: Levels(), Side.SELL: Levels()}
+        self.trades: deque[RecentTrade] = deque(maxlen=MAX_TRADES)
+        self.seq = 0
+        self.time_ms = 0
+        self.known_after = 0
+        """The report after which every trade is in `trades`; earlier ones may be recorded."""
+        self.snapshot_seq = 0
+        """The last report that may have recorded a snapshot of this book."""
+        self._begins: Place | None = None
+
+    @classmethod
+    def of(cls, state: BookState, after: int | None = None) -> "Market":
+        """The instrument as a snapshot has it; of its trades only the number is known.
+
+        With `after`, the reports from the one after it to the snapshot's come through `remember`.
+        """
+        market = cls(list_message(state.listing, "snapshot"))
+        market.seq, market.time_ms = state.seq, state.time_ms
+        market.status = MarketStatus.HALTED if state.halted else MarketStatus.OPEN
+        for side, orders in ((Side.BUY, state.bids), (Side.SELL, state.asks)):
+            for price, level in groupby(orders, key=lambda order: order.price):
+                market.sides[side].put(_level(side, price or 0, list(level), market.scale))
+        market.known_after = market.snapshot_seq = state.seq if after is None else after
+        if state.trade_seq:
+            market._begins = Place(state.time_ms, state.instrument, state.trade_seq + 1)
+        return market
+
+    @property
+    def trades_since(self) -> Place | None:
+        """From where on `trades` has all; None when that is from the first one."""
+        return self.trades[0].place if len(self.trades) == MAX_TRADES else self._begins
+
+    def apply(self, report: ExecutionReport) -> None:
+        """Take in the next report."""
+        self.seq, self.time_ms = report.seq, report.time
+        if report.listing is not None:
+            self.listing = report.listing
+        if report.market_status is not None:
+            self.status = report.market_status
+        for level in report.levels:
+            self.sides[level.side].put(level)
+        self.remember(report)
+
+    def remember(self, report: ExecutionReport) -> None:
+        """Keep what lists tell of a report that may be in the book already."""
+        trades = self.trades
+        for trade in report.trades:
+            if not trades:
+                self._begins = Place(report.time, report.instrument, trade.seq) if trade.seq > 1 else None
+            elif len(trades) == MAX_TRADES:
+                self.known_after = trades[0].report_seq
+            trades.append(_new(RecentTrade, (report.time, report.instrument, trade.seq, trade, report.seq)))
+        if report.command == SNAPSHOT:
+            self.snapshot_seq = report.seq
+
+    def best_first(self, side: Side, levels: int) -> Iterator[LevelChange]:
+        """The best levels of a side."""
+        book = self.sides[side]
+        return islice(book.descending() if side is Side.BUY else book.ascending(), levels)
+
+    def depth(self, side: Side, levels: int) -> list[dict[str, Any]]:
+        """The best levels, best first, with the quantity up to and including each."""
+        answer, lots = [], 0
+        for level in self.best_first(side, levels):
+            lots += self.scale.lots(level.quantity) or 0
+            answer.append(
+                {
+                    "price": level.price,
+                    "quantity": level.quantity,
+                    "orders": level.orders,
+                    "cumulative": self.scale.quantity(lots),
+                }
+            )
+        return answer
+
+    def checksum(self) -> int:
+        """What a client's copy of the book must give as well."""
+        bids, asks = (
+            ((level.price, level.quantity) for level in self.best_first(side, CHECKED_LEVELS))
+            for side in (Side.BUY, Side.SELL)
+        )
+        return book_checksum(bids, asks)
+
+    def answer(self) -> dict[str, Any]:
+        """The market's rules and status, as GET /instruments has them."""
+        return _answer(self.listing, self.status, self.seq)
+
+    def answer_after(self, report: ExecutionReport) -> dict[str, Any]:
+        """The same as a report of the past left it; the rules are today's if it has not changed them."""
+        return _answer(report.listing or self.listing, report.market_status or self.status, report.seq)
+
+
+def _answer(listing: ListInstrument, status: MarketStatus, seq: int) -> dict[str, Any]:
+    fields = {name: getattr(listing, name) for name in listing.__struct_fields__ if name != "command_id"}
+    sizes = {name: shortest(units(fields[name])) for name in ("tick_size", "lot_size")}
+    return {**fields, **sizes, "market_status": status, "seq": seq}
+
+
+def recent_trades(markets: Iterable[Market]) -> Recent:
+    """What is remembered of these markets together, and from where on that is all."""
+    every = {market.listing.instrument: market for market in markets}
+    since = max((place for market in every.values() if (place := market.trades_since) is not None), default=None)
+    rows = {name: partial(reversed, market.trades) for name, market in every.items()}
+    return Recent(rows, since, {name: market.known_after for name, market in every.items()})
+
+
+def _level(side: Side, price: int, orders: list[OpenOrder], scale: Scale) -> LevelChange:
+    quantity = scale.quantity(sum(order.shown for order in orders))
+    return LevelChange(side, scale.price(price), quantity, len(orders))

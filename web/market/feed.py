@@ -1,0 +1,299 @@
+"""The gateway's view of the market: from the newest snapshots on it applies each report once (exactness.md, I10)."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from app.engine import partition_of
+from app.matching.states import BookState
+from app.matching.words import Outcome, Side
+from app.metrics import lag
+from app.models.identity import instrument_tag
+from app.models.reports import ExecutionReport, read_report
+from app.models.snapshots import State
+from app.postgres import History, HistoryUnavailable, Position
+from app.progress import Progress, Verdict
+from app.streaming.failstop import end_process
+from app.topics import EXECUTIONS, ORDERS, WrongTopic, all_genesis
+from app.unusable import NO_REPORT, pass_over
+from tables.books.readers import Start, starts
+from tables.recovery.changelog import Damaged
+from tables.recovery.refusals import CannotGoOn
+from web.edge import metrics
+from web.entry.expected import Expectations
+from web.entry.order_log import OrderLog
+from web.entry.pending import Pending
+from web.market.books import Market
+from web.market.recent_orders import RecentOrders
+from web.market.recent_reports import RecentReports
+
+FETCH_MAX_WAIT_MS = 500
+MAX_APPLIED_AT_ONCE = 200  # reports; then requests have their turn
+MAX_READ_AGAIN = 100_000  # reports below the snapshots, read at a start for lists: what Postgres lacks; a few seconds
+GAP_ALARM_S = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class _Earlier:
+    """A snapshot, and the seq up to which the reports that led to it have been read again."""
+
+    def __init__(self, state: BookState, seq: int) -> None:
+        self.state, self.seq = state, seq
+
+
+def where_to_read(start: Start, recorded: Position | None, left: int) -> tuple[int, Position | None]:
+    """The position to read from, and what is recorded if all that Postgres lacks is read from there.
+
+    At most `left` reports below the snapshots are read.
+    """
+    if recorded is None:
+        return start.position, None
+    if recorded.next_offset < max(start.first, start.position - left):
+        behind = start.position - recorded.next_offset
+        _log.warning("executions/%d: recording is %d reports behind; history waits for it", start.partition, behind)
+        return start.position, None
+    return min(start.position, recorded.next_offset), recorded
+
+
+class Feed:
+    """Books, recent trades and orders, and whoever waits for a report."""
+
+    def __init__(
+        self,
+        broker: str,
+        partitions: int,
+        history: History,
+        pending: Pending,
+        order_log: OrderLog,
+        on_trades: Callable[[ExecutionReport], None],
+    ) -> None:
+        """`on_trades` gets every report that has trades, once the feed has caught up."""
+        self._broker, self._history, self._on_trades = broker, history, on_trades
+        self._pending, self._order_log = pending, order_log
+        self._topic_partitions = [TopicPartition(EXECUTIONS.name, number) for number in range(partitions)]
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=broker,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+        )
+        self._progress = Progress()
+        self._earlier: dict[str, _Earlier] = {}
+        self._gap_since: dict[str, float] = {}
+        self._goals: dict[TopicPartition, int] = {}
+        self._positions: dict[TopicPartition, int] = {}
+        self._lags = {tp: lag.labels("gateway", tp.partition) for tp in self._topic_partitions}
+        self._tags: dict[bytes, str] = {}
+        self._changed_depths: set[Market] = set()
+        self._matched = 0
+        self.markets: dict[str, Market] = {}
+        self.orders = RecentOrders()
+        self.reports = RecentReports()
+        self.expectations = Expectations()
+        self.secret: bytes | None = None
+        """What this venue's order ids are keyed with; known before any market is. Never to be shown."""
+        self.answered = [1] * partitions  # the genesis record has no report
+        """The offset in each partition of `orders` below which this feed has the report of every command."""
+        self.is_ready = False
+        """Whether everything that was reported before this gateway started has been applied."""
+
+    @property
+    def applied(self) -> dict[int, int]:
+        """The offset in each partition of `executions` below which this gateway has everything."""
+        return {tp.partition: offset for tp, offset in self._positions.items()}
+
+    def instrument_of(self, order_id: str) -> str | None:
+        """The instrument that an order id (UUID text) belongs to, as its first digits tell."""
+        return self.instrument_of_tag(bytes.fromhex(order_id[:8]))
+
+    def instrument_of_tag(self, tag: bytes) -> str | None:
+        return self._tags.get(tag)
+
+    def reported_below(self, instrument: str) -> int:
+        """The offset in the instrument's partition of `orders` below which every report has been applied here."""
+        return self.answered[partition_of(instrument, len(self._topic_partitions))]
+
+    async def run(self) -> None:
+        """Begin with the newest snapshots, and follow the topic until cancelled."""
+        await self._begin()
+        consumer = self._consumer
+        await consumer.start()
+        try:
+            await self._seek()
+            self._note_progress()
+            while True:
+                for tp, records in (await consumer.getmany(timeout_ms=FETCH_MAX_WAIT_MS)).items():
+                    for start in range(0, len(records), MAX_APPLIED_AT_ONCE):
+                        await asyncio.sleep(0)
+                        for record in records[start : start + MAX_APPLIED_AT_ONCE]:
+                            self._apply_record(record)
+                    self._positions[tp] = records[-1].offset + 1
+                self._note_progress()
+        finally:
+            await consumer.stop()
+
+    async def _begin(self) -> None:
+        """Take in the newest snapshots; ends the process when they are damaged or not ours."""
+        recorded, left = await self._recorded(), MAX_READ_AGAIN
+        try:
+            genesis = await all_genesis(self._broker, len(self._topic_partitions))
+            self.secret = genesis[0].secret
+            async for start in starts(self._broker, {number: each.log_id for number, each in genesis.items()}):
+                number = start.partition
+                position, known = where_to_read(start, recorded.get(number), left)
+                left -= start.position - position
+                for state in start.states:
+                    self.answered[number] = max(self.answered[number], state.offset + 1)
+                    self._begin_with(state, state.seq if known is None else known.last_seqs.get(state.instrument, 0))
+                self._positions[self._topic_partitions[number]] = position
+                if start.states:
+                    found = len(start.states), position
+                    _log.info("executions/%d: %d snapshots loaded, reading on at %d", number, *found)
+        except Damaged as damage:
+            end_process(f"state damaged, run `faust -A app rebuild`: {damage}")
+        except (WrongTopic, *CannotGoOn) as reason:
+            end_process(str(reason))
+
+    async def _recorded(self) -> dict[int, Position]:
+        """How far Postgres has recorded each partition; nothing while it is away: then history answers 503."""
+        try:
+            return await self._history.positions(EXECUTIONS.name)
+        except HistoryUnavailable:
+            return {}
+
+    def _begin_with(self, state: State, recorded: int) -> None:
+        """Begin with a snapshot. The reports that it covers and Postgres lacks come first, for lists and look-ups."""
+        self._progress.last_seqs[state.instrument] = state.seq
+        if isinstance(state, BookState):
+            after = recorded if recorded < state.seq else None
+            market = Market.of(state, after)
+            self._open(market)
+            self.orders.begin(state, market.scale, after)
+            if after is not None:
+                self._earlier[state.instrument] = _Earlier(state, after)
+            self._changed_depths.add(market)
+
+    def _open(self, market: Market) -> None:
+        name = market.listing.instrument
+        self.markets[name] = market
+        self._tags[instrument_tag(name)] = name
+
+    async def _seek(self) -> None:
+        consumer = self._consumer
+        consumer.assign(self._topic_partitions)
+        orders = [TopicPartition(ORDERS.name, tp.partition) for tp in self._topic_partitions]
+        ends = await consumer.end_offsets([*self._topic_partitions, *orders])
+        for tp, ordered in zip(self._topic_partitions, orders, strict=True):
+            consumer.seek(tp, self._positions[tp])
+            # In a new venue the first commands, which list instruments, may not have been reported yet.
+            self._goals[tp] = ends[tp] or min(1, ends[ordered] - 1)
+
+    def _note_progress(self) -> None:
+        for tp, at in self._positions.items():
+            self._lags[tp].set(max(0, (self._consumer.highwater(tp) or 0) - at))
+        metrics.orders_matched.inc(self._matched)
+        self._matched = 0
+        if not self.is_ready and all(self._positions[tp] >= goal for tp, goal in self._goals.items()):
+            for name in list(self._earlier):
+                self._give_up_earlier(name)
+            self.is_ready = True
+            _log.info("the feed has caught up, with %d instruments", len(self.markets))
+        for market in self._changed_depths:
+            name = market.listing.instrument
+            metrics.orderbook_depth.labels(name, "buy").set(len(market.sides[Side.BUY]))
+            metrics.orderbook_depth.labels(name, "sell").set(len(market.sides[Side.SELL]))
+        self._changed_depths.clear()
+        self._alarm_gaps()
+
+    def _alarm_gaps(self) -> None:
+        missing = self._progress.missing
+        self._gap_since = {name: self._gap_since.get(name, monotonic()) for name in missing}
+        for name, since in self._gap_since.items():
+            if monotonic() - since > GAP_ALARM_S:
+                _log.error("%s: the report with seq %d is missing", name, missing[name])
+                self._gap_since[name] = monotonic()
+
+    def _apply_record(self, record: Any) -> None:
+        report = read_report(record.value)
+        if report is None:
+            pass_over(record.topic, record.partition, record.offset, NO_REPORT)
+        else:
+            self._apply(report)
+            if report.offset >= self.answered[record.partition] and report.part == report.parts:
+                self.answered[record.partition] = report.offset + 1
+
+    def _apply(self, report: ExecutionReport) -> None:
+        verdict = self._progress.accept(report.instrument, report.seq)
+        if self._earlier and report.instrument in self._earlier:
+            self._take_earlier(report, verdict)
+        if verdict is Verdict.NEXT:
+            self._take(report)
+        elif verdict is Verdict.GAP:
+            metrics.feed_gaps.inc()
+            return
+        self._answer(report)
+
+    def _take(self, report: ExecutionReport) -> None:
+        instrument = report.instrument
+        market = self.markets.get(instrument)
+        if market is None:
+            if report.listing is None:
+                return  # the reserved instrument has no market
+            market = Market(report.listing)
+            self._open(market)
+        market.apply(report)
+        self.orders.apply(report)
+        self.reports.add(report)
+        if report.levels:
+            self._changed_depths.add(market)
+        if report.trades and self.is_ready:
+            self._publish(report)
+
+    def _take_earlier(self, report: ExecutionReport, verdict: Verdict) -> None:
+        """A report that the snapshot may cover, and Postgres lacks: orders and trades remember it, the book has it."""
+        name = report.instrument
+        earlier = self._earlier[name]
+        if verdict is Verdict.NEXT:  # the log does not have all that led to the snapshot
+            self._give_up_earlier(name)
+        elif report.seq == earlier.seq + 1 <= earlier.state.seq:
+            self.markets[name].remember(report)
+            self.orders.apply(report)
+            earlier.seq = report.seq
+            if earlier.seq == earlier.state.seq:
+                del self._earlier[name]
+
+    def _give_up_earlier(self, name: str) -> None:
+        """Know what the snapshot says and no more; what came before it is asked of Postgres."""
+        state = self._earlier.pop(name).state
+        market = Market.of(state)
+        self._open(market)
+        self.orders.begin_again(state, market.scale)
+
+    def _publish(self, report: ExecutionReport) -> None:
+        for order in report.orders:
+            if order.liquidity is not None:
+                self._matched += 1
+        self._on_trades(report)
+
+    def _answer(self, report: ExecutionReport) -> None:
+        """Tell whoever waits for this command: a duplicate's report is an answer too."""
+        identity = report.command_id or report.order_id
+        if identity is None:
+            return
+        self.expectations.add(identity, report)
+        if report.command_id is None and report.part == report.parts:
+            seconds = self._pending.settle(identity)
+            if seconds is not None:
+                self._reported(report, seconds)
+
+    def _reported(self, report: ExecutionReport, seconds: float) -> None:
+        """An order of this gateway has met the engine."""
+        metrics.matched_latency.observe(seconds)
+        if report.outcome is Outcome.REJECTED:
+            metrics.rejected_by_engine.inc()
+        self._order_log.reported(report)

@@ -1,0 +1,177 @@
+"""What each call of the API takes and answers: the facts of the OpenAPI document (web/rest/openapi.py)."""
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from app.matching.words import Side, Status
+from app.models import answers, http
+from app.models.commands import Identifier, OrderIdText
+from app.postgres.cursors import MAX_CURSOR_CHARACTERS
+from web.edge.reading import MAX_AFTER_SEQ, MAX_LIMIT, MAX_PAGE
+from web.edge.routes import Call, Parameter
+from web.rest.market_data import DEFAULT_LEVELS, DEFAULT_TRADES, MAX_LEVELS
+from web.rest.snapshots import DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS
+
+EXAMPLE_CLIENT, EXAMPLE_INSTRUMENT, EXAMPLE_KEY = "alice", "BTC-USD", "docs-1"
+"""What the examples are about: a new venue takes them as they are, as often as somebody tries them."""
+EXAMPLE_ORDER = {
+    "client_id": EXAMPLE_CLIENT,
+    "instrument": EXAMPLE_INSTRUMENT,
+    "side": "buy",
+    "type": "limit",
+    "price": "69900",
+    "quantity": "0.1",
+    "client_order_id": EXAMPLE_KEY,
+}
+EXAMPLE_LISTING = {
+    "instrument": "AVAX-USD",
+    "base_asset": "AVAX",
+    "quote_asset": "USD",
+    "tick_size": "0.01",
+    "lot_size": "0.001",
+}
+
+PATH_PARAMETERS: dict[str, tuple[Any, str, str | None]] = {
+    "order_id": (OrderIdText, "the order's id", None),
+    "client_id": (http.Name, "who placed it", EXAMPLE_CLIENT),
+    "instrument": (http.Name, "the instrument, like BTC-USD", EXAMPLE_INSTRUMENT),
+    "key": (http.Name, "the idempotency key it was placed with", EXAMPLE_KEY),
+}
+"""Name in a path -> type, what it is, and an example; an order's id is what placing it has answered."""
+
+Page = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
+Cursor = Annotated[str, Meta(max_length=MAX_CURSOR_CHARACTERS)]
+Wait = Annotated[str, Meta(pattern=r"^matched$")]
+Prefer = Annotated[str, Meta(examples=["wait=5"])]
+
+KEY = Parameter("Idempotency-Key", http.Name, "repeats of the same request get the same answer", "header")
+OF_CLIENT = Parameter("client_id", Identifier, "of this client only")
+OF_INSTRUMENT = Parameter("instrument", Identifier, "of this instrument only")
+PAGE = Parameter("page", Page, "from 1; answers a plain array")
+CURSOR = Parameter("cursor", Cursor, "empty to begin, then `next_cursor` of the answer before; answers an object")
+
+BODY = (403, 408, 413, 415)
+"""What may be wrong with any body."""
+SENT = (503, 504)
+"""What may happen to any command on its way to Kafka."""
+
+
+def _limit(default: int, most: int) -> Parameter:
+    return Parameter("limit", Annotated[int, Meta(ge=1, le=most)], f"how many at most; {default} if not given")
+
+
+PLACE = Call(
+    "orders",
+    {201: (answers.CreatedOrder, answers.Order)},
+    (*BODY, 404, 422, *SENT),
+    (
+        KEY,
+        Parameter("wait", Wait, "`matched`: answer the order as the engine left it, with its fills"),
+        Parameter(
+            "Prefer", Prefer, "`wait=5`: the same, for at most 5 seconds; other preferences are ignored", "header"
+        ),
+    ),
+    http.PlaceOrderRequest,
+    example=EXAMPLE_ORDER,
+)
+PLACE_BATCH = Call(
+    "orders",
+    {200: answers.BatchResults},
+    BODY,
+    body=http.BatchRequest,
+    example={"orders": [EXAMPLE_ORDER, {**EXAMPLE_ORDER, "price": "69800", "client_order_id": "docs-2"}]},
+)
+LIST_ORDERS = Call(
+    "orders",
+    {200: list[answers.Order] | answers.OrderPage},
+    (422, 503),
+    (
+        OF_CLIENT,
+        OF_INSTRUMENT,
+        Parameter("status", Status, "with this status only"),
+        _limit(10, MAX_LIMIT),
+        PAGE,
+        CURSOR,
+    ),
+)
+CANCEL_ALL = Call(
+    "orders",
+    {200: answers.MassCancel, 202: answers.MassCancel},
+    (404, 422, *SENT),
+    (
+        Parameter(
+            "client_id", Identifier, "whose orders; needed, but with an API key, which says it", example=EXAMPLE_CLIENT
+        ),
+        OF_INSTRUMENT,
+        Parameter("side", Side, "on this side only; letter case is free"),
+        KEY,
+    ),
+)
+GET_ORDER = Call("orders", {200: answers.Order}, (404, 503))
+CANCEL = Call(
+    "orders",
+    {200: answers.Order, 202: answers.ChangingOrder},
+    (*BODY, 404, 409, 422, *SENT),
+    (Parameter("client_id", Identifier, "whose order; another client's order is not found"), KEY),
+    http.CancelRequest,
+    is_body_optional=True,
+    example={"client_id": EXAMPLE_CLIENT},
+)
+AMEND = CANCEL._replace(
+    parameters=(KEY,),
+    body=http.AmendRequest,
+    is_body_optional=False,
+    example={"price": "69900.50", "quantity": "0.2"},
+)
+ORDER_EVENTS = Call(
+    "orders",
+    {200: list[answers.OrderEvent]},
+    (404, 503),
+    (
+        Parameter(
+            "after_seq", Annotated[int, Meta(ge=0, le=MAX_AFTER_SEQ)], "what happened after this seq; 0: everything"
+        ),
+        _limit(MAX_LIMIT, MAX_LIMIT),
+    ),
+)
+LIST_TRADES = Call(
+    "market data",
+    {200: list[answers.Trade] | answers.TradePage},
+    (404, 503),
+    (OF_INSTRUMENT, _limit(DEFAULT_TRADES, MAX_LIMIT), PAGE, CURSOR),
+)
+GET_BOOK = Call(
+    "market data",
+    {200: answers.Book},
+    (404, 503),
+    (
+        Parameter("instrument", Identifier, "the instrument, like BTC-USD", required=True, example=EXAMPLE_INSTRUMENT),
+        Parameter("levels", Annotated[int, Meta(ge=1, le=MAX_LEVELS)], f"of each side; {DEFAULT_LEVELS} if not given"),
+    ),
+)
+STREAM = Call("market data", {101: None}, (404, 426, 503), (OF_INSTRUMENT,))
+LIST_INSTRUMENTS = Call("instruments", {200: list[answers.Instrument]})  # type: ignore[valid-type]
+LIST_INSTRUMENT = Call(
+    "instruments",
+    {201: answers.Instrument, 202: answers.NamedInstrument},
+    (*BODY, 422, *SENT),
+    (KEY,),
+    http.ListInstrumentRequest,
+    example=EXAMPLE_LISTING,
+)
+SWITCH = Call("instruments", {200: answers.Instrument, 202: answers.NamedInstrument}, (*BODY, 404, 422, *SENT), (KEY,))
+TAKE_SNAPSHOTS = Call(
+    "snapshots",
+    {200: answers.Snapshots, 202: answers.Snapshots},
+    (*BODY, 404, 422, *SENT),
+    (OF_INSTRUMENT, KEY),
+)
+LIST_SNAPSHOTS = Call(
+    "snapshots", {200: list[answers.Snapshot]}, (503,), (OF_INSTRUMENT, _limit(DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS))
+)
+HEALTH = Call("operation", {200: answers.Health})
+READINESS = Call("operation", {200: answers.Readiness, 503: answers.Readiness})
+METRICS = Call("operation", {200: str}, content_type="text/plain")
+DOCUMENT = Call("operation", {200: dict[str, Any]})
+DOCS = Call("operation", {200: str}, content_type="text/html")

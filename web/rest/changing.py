@@ -1,0 +1,174 @@
+"""Cancel, amend and mass cancel over HTTP: each waits for the engine and answers what it did the first time."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+from aiohttp import web
+
+from app.matching.words import Reason, Side, Status
+from app.models import identity
+from app.models.commands import AmendOrder, CancelOrder, CommandMessage, MassCancelOrders, encode_command
+from app.models.http import decode_amend, decode_cancel
+from app.models.reports import ExecutionReport
+from web.edge.answers import answer, order_path, unknown_order
+from web.edge.callers import caller_of
+from web.edge.problems import Problem
+from web.edge.reading import (
+    body_of,
+    decimal,
+    decoded,
+    header_key,
+    identifier,
+    malformed,
+    order_id_of,
+    parameters,
+    word,
+)
+from web.gateway import GATEWAY, Gateway
+from web.trading.earlier import as_left, first_report
+from web.trading.finding import find_order
+
+ENGINE_TIMEOUT_S = 2.0
+
+
+async def cancel_order(request: web.Request) -> web.StreamResponse:
+    """The order as the cancel left it; 202 when the engine does not answer in time."""
+    gateway, order_id = request.app[GATEWAY], order_id_of(request)
+    client_id = await _canceling_client(request)
+    key = header_key(request) or uuid4().hex
+    instrument = _instrument_of(gateway, order_id)
+    command = CancelOrder(instrument=instrument, order_id=order_id, command_id=key, client_id=client_id)
+    return await _changed(gateway, order_id, command, client_id, key)
+
+
+async def amend_order(request: web.Request) -> web.StreamResponse:
+    """The order after its price, its total quantity or both were set; 202 when the engine does not answer in time."""
+    gateway, order_id = request.app[GATEWAY], order_id_of(request)
+    parameters(request)
+    said = decoded(decode_amend, await body_of(request))
+    price, quantity = decimal("price", said.price), decimal("quantity", said.quantity)
+    if price is None and quantity is None:
+        raise malformed("", "give a price, a quantity, or both")
+    client_id = caller_of(request).client_of_orders(said.client_id)
+    key = header_key(request) or uuid4().hex
+    instrument = _instrument_of(gateway, order_id)
+    command = AmendOrder(
+        instrument=instrument,
+        order_id=order_id,
+        command_id=key,
+        client_id=client_id,
+        price=price,
+        quantity=quantity,
+    )
+    return await _changed(gateway, order_id, command, client_id, key)
+
+
+async def cancel_orders(request: web.Request) -> web.StreamResponse:
+    """All open orders of a client, on one instrument or on all; a client must be named, so that no slip cancels all."""
+    gateway = request.app[GATEWAY]
+    given = parameters(request, "instrument", "client_id", "side")
+    client_id = caller_of(request).client_of_orders(given.get("client_id"))
+    if client_id is None:
+        raise malformed("client_id", "is required")
+    identifier("client_id", client_id)
+    side = word(Side, "side", given["side"].lower()) if "side" in given else None
+    key = header_key(request) or uuid4().hex
+    instruments = chosen_instruments(gateway, given.get("instrument"))
+    results = await asyncio.gather(
+        *(_cancel_all(gateway, instrument, client_id, side, key) for instrument in instruments)
+    )
+    return answer({"results": results}, 202 if any(result["canceled"] is None for result in results) else 200)
+
+
+def chosen_instruments(gateway: Gateway, instrument: str | None) -> list[str]:
+    """The instrument that was named, or all of them; raises 404."""
+    if instrument is None:
+        return sorted(gateway.feed.markets)
+    if instrument in gateway.feed.markets:
+        return [instrument]
+    raise Problem(404, Reason.UNKNOWN_INSTRUMENT, f"{instrument[:64]} is not listed")
+
+
+async def carried_out(
+    gateway: Gateway, command: CommandMessage, client_id: str | None, key: str
+) -> list[ExecutionReport] | None:
+    """Send a command and wait for its report, in its parts; None when it does not come in time. Raises 503, 504.
+
+    A command whose key was used for it before is not carried out again: the report is the first one's.
+    """
+    command_id = identity.id_text(identity.command_id(client_id, command.instrument, key))
+    expected = gateway.feed.expectations.begin(command_id)
+    try:
+        offset = await gateway.outgoing.send(command.instrument, encode_command(command))
+        async with asyncio.timeout(ENGINE_TIMEOUT_S):
+            parts = await expected.at(offset)
+    except TimeoutError:
+        return None
+    finally:
+        gateway.feed.expectations.end(expected)
+    return await first_report(gateway, parts)
+
+
+async def _changed(
+    gateway: Gateway, order_id: str, command: CancelOrder | AmendOrder, client_id: str | None, key: str
+) -> web.StreamResponse:
+    parts = await carried_out(gateway, command, client_id, key)
+    if parts is None:
+        return _later(order_id, command)
+    reason = parts[0].reason
+    if reason is Reason.UNKNOWN_ORDER:
+        raise unknown_order(order_id)
+    if reason is not None and reason is not Reason.TOO_LATE_TO_CANCEL:
+        raise refused(reason)  # without the order: a used key says nothing about it, and it may be another client's
+    order = await find_order(gateway, order_id)
+    if order is None and reason is None:
+        return _later(order_id, command)  # what memory no longer has, and Postgres not yet
+    if order is None or client_id not in (None, order["client_id"]):
+        raise unknown_order(order_id)
+    if reason is not None:
+        raise refused(reason, order=order)
+    return answer(as_left(parts, order))
+
+
+def _later(order_id: str, command: CancelOrder | AmendOrder) -> web.Response:
+    """The command is durable; what became of the order is seen there."""
+    return answer({"order_id": order_id, "instrument": command.instrument}, 202, order_path(order_id))
+
+
+def refused(reason: Reason, **more: Any) -> Problem:
+    """The answer to a command that the engine refused."""
+    if reason is Reason.TOO_LATE_TO_CANCEL:
+        return Problem(409, reason, "the order is finished", **more)
+    if reason is Reason.DUPLICATE_ORDER:
+        return Problem(422, reason, "this key was used for another command", **more)
+    return Problem(422, reason, f"the engine refused it: {reason}", **more)
+
+
+async def _cancel_all(gateway: Gateway, instrument: str, client_id: str, side: Side | None, key: str) -> dict[str, Any]:
+    command = MassCancelOrders(instrument=instrument, command_id=key, client_id=client_id, side=side)
+    parts = await carried_out(gateway, command, client_id, key)
+    if parts is None:
+        return {"instrument": instrument, "canceled": None}
+    if parts[0].reason is not None:
+        raise refused(parts[0].reason)
+    canceled = [change.order_id for part in parts for change in part.orders if change.status is Status.CANCELED]
+    return {"instrument": instrument, "canceled": canceled}
+
+
+async def _canceling_client(request: web.Request) -> str | None:
+    """Who cancels, if the request says so."""
+    given = parameters(request, "client_id").get("client_id")
+    body = await body_of(request)
+    said = decoded(decode_cancel, body).client_id if body else None
+    if None not in (said, given) and given != said:
+        raise malformed("client_id", "of the query and of the body differ")
+    client_id = caller_of(request).client_of_orders(said if given is None else given)
+    return None if client_id is None else identifier("client_id", client_id)
+
+
+def _instrument_of(gateway: Gateway, order_id: str) -> str:
+    instrument = gateway.feed.instrument_of(order_id)
+    if instrument is None:
+        raise unknown_order(order_id)
+    return instrument

@@ -1,0 +1,65 @@
+"""Instruments over HTTP: list one, halt it, resume it."""
+
+from uuid import uuid4
+
+from aiohttp import web
+
+from app.matching.commands import List
+from app.matching.rules import is_valid_listing
+from app.models.commands import (
+    CommandMessage,
+    HaltInstrument,
+    ResumeInstrument,
+    UndecodableCommand,
+    to_core,
+)
+from app.models.http import decode_listing
+from web.edge.answers import answer
+from web.edge.problems import Problem
+from web.edge.reading import body_of, decoded, header_key, listing_command, parameters
+from web.gateway import GATEWAY, Gateway
+from web.rest.changing import carried_out, chosen_instruments, refused
+
+
+async def list_instrument(request: web.Request) -> web.StreamResponse:
+    """201 with the instrument once the engine has listed it; again with other rules, they hold from then on."""
+    parameters(request)
+    gateway, key = request.app[GATEWAY], header_key(request) or uuid4().hex
+    said = decoded(decode_listing, await body_of(request))
+    command = listing_command(said, key)
+    try:
+        core = to_core(command, None)
+    except UndecodableCommand as error:
+        raise Problem(422, "invalid_value", str(error)) from error
+    if not (isinstance(core, List) and is_valid_listing(core.listing)):
+        raise Problem(422, "invalid_value", "these rules contradict each other")
+    gateway.check_tag(command.instrument)
+    return await _answered(gateway, command, key, 201)
+
+
+async def halt_instrument(request: web.Request) -> web.StreamResponse:
+    """The instrument, halted: no new orders, cancels go on."""
+    return await _switched(request, HaltInstrument)
+
+
+async def resume_instrument(request: web.Request) -> web.StreamResponse:
+    """The instrument, open again."""
+    return await _switched(request, ResumeInstrument)
+
+
+async def _switched(request: web.Request, command: type[HaltInstrument] | type[ResumeInstrument]) -> web.StreamResponse:
+    parameters(request)
+    await body_of(request)
+    gateway, instrument = request.app[GATEWAY], request.match_info["instrument"]
+    chosen_instruments(gateway, instrument)
+    key = header_key(request) or uuid4().hex
+    return await _answered(gateway, command(instrument=instrument, command_id=key), key, 200)
+
+
+async def _answered(gateway: Gateway, command: CommandMessage, key: str, status: int) -> web.StreamResponse:
+    parts = await carried_out(gateway, command, None, key)
+    if parts is None:
+        return answer({"instrument": command.instrument}, 202)
+    if (reason := parts[0].reason) is not None:
+        raise refused(reason)
+    return answer(gateway.feed.markets[command.instrument].answer_after(parts[0]), status)

@@ -1,0 +1,80 @@
+"""Lists newest first: what memory remembers, and below it what Postgres has recorded, as one list."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from aiohttp import web
+
+from app.postgres import InvalidCursor, Page, Place, cursor_of, place_of
+from web.edge.answers import answer, asked
+from web.edge.reading import MAX_LIMIT, malformed, number, page_number
+from web.market.newest import MAX_SCANNED, Listed, Recent
+
+Recorded = Callable[[Place | None, int, int], Awaitable[Page]]
+"""Asks Postgres for rows: below this place, without the first so many, at most so many."""
+Recording = Callable[[Callable[[Mapping[str, int]], bool]], Awaitable[None]]
+"""Waits until what is recorded, the last seq of each instrument, suffices; raises 503 (web/trading/recorded.py)."""
+
+
+class Wanted(NamedTuple):
+    """Which page: so many rows below a place, without the first `skip`."""
+
+    limit: int
+    skip: int
+    below: Place | None
+    by_cursor: bool
+
+
+def wanted(given: dict[str, str], default_limit: int) -> Wanted:
+    """What `limit` with `page` or `cursor` ask for; raises 400."""
+    limit = number(given, "limit", default_limit, MAX_LIMIT)
+    page = page_number(given, limit)
+    if "cursor" not in given:
+        return Wanted(limit, (page - 1) * limit, None, False)
+    try:
+        cursor = place_of(given["cursor"]) if given["cursor"] else None
+    except InvalidCursor as error:
+        raise malformed("cursor", f"is {error}") from error
+    return Wanted(limit, 0, cursor, True)
+
+
+async def answer_list(
+    name: str, page: Wanted, recent: Recent, recording: Recording, recorded: Recorded
+) -> web.StreamResponse:
+    """An array, or for a cursor an object with the next one; 503 when Postgres is needed and away or behind."""
+    rows, following = await _rows(page, recent, recording, recorded)
+    if not page.by_cursor:
+        return answer(rows)
+    return answer({name: rows, "next_cursor": following and cursor_of(following)})
+
+
+async def _rows(page: Wanted, recent: Recent, recording: Recording, recorded: Recorded) -> Page:
+    taken, since = _taken(page, recent)
+    end = page.skip + page.limit
+    rows = [row.answer() for row in taken[page.skip : end]]
+    if len(taken) > end or (len(taken) == end and since is not None):
+        return Page(rows, taken[end - 1].place)
+    if since is None:
+        return Page(rows, None)
+    below = since if page.below is None else min(since, page.below)
+    await recording(partial(recent.is_whole, below=below))
+    older = await asked(recorded(below, max(0, page.skip - len(taken)), page.limit - len(rows)))
+    return Page(rows + older.rows, older.following)
+
+
+def _taken(page: Wanted, recent: Recent) -> tuple[list[Listed], Place | None]:
+    """The rows of memory up to the page's end and one more, and from where on these are all."""
+    taken: list[Listed] = []
+    place, since = None, recent.since
+    for count, row in enumerate(recent.newest_first()):
+        if count == MAX_SCANNED:
+            return taken, place
+        place = row.place
+        if since is not None and place < since:
+            break
+        if (page.below is None or place < page.below) and recent.is_wanted(row):
+            taken.append(row)
+            if len(taken) > page.skip + page.limit:
+                break
+    return taken, since

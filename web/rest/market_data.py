@@ -1,0 +1,77 @@
+"""Market data over HTTP and WebSocket: books, trades, instruments."""
+
+from collections.abc import Awaitable
+from functools import partial
+
+from aiohttp import web
+
+from app.matching.words import Reason, Side
+from app.models.http import rfc3339
+from app.postgres import Page, Place
+from web.edge.answers import answer
+from web.edge.problems import Problem
+from web.edge.reading import identifier, malformed, number, parameters
+from web.gateway import GATEWAY
+from web.market.books import Market, recent_trades
+from web.rest.lists import answer_list, wanted
+from web.trading.recorded import require as recorded_enough
+
+DEFAULT_TRADES = 50
+DEFAULT_LEVELS = 20
+MAX_LEVELS = 1_000
+
+
+async def get_orderbook(request: web.Request) -> web.StreamResponse:
+    """The best levels of both sides, best first; the checksum covers ten of each, whatever `levels` is."""
+    given = parameters(request, "instrument", "levels")
+    market = _listed(request, given)
+    levels = number(given, "levels", DEFAULT_LEVELS, MAX_LEVELS)
+    return answer(
+        {
+            "instrument": market.listing.instrument,
+            "seq": market.seq,
+            "time": rfc3339(market.time_ms),
+            "bids": market.depth(Side.BUY, levels),
+            "asks": market.depth(Side.SELL, levels),
+            "checksum": market.checksum(),
+        }
+    )
+
+
+async def list_trades(request: web.Request) -> web.StreamResponse:
+    """Trades newest first, by `page` or `cursor`: recent ones from memory, older ones from Postgres."""
+    given = parameters(request, "instrument", "limit", "page", "cursor")
+    gateway = request.app[GATEWAY]
+    instrument = given.get("instrument")
+    markets = list(gateway.feed.markets.values()) if instrument is None else [_listed(request, given)]
+
+    def recorded(below: Place | None, skip: int, limit: int) -> Awaitable[Page]:
+        return gateway.history.trades(instrument=instrument, below=below, skip=skip, limit=limit)
+
+    recording = partial(recorded_enough, gateway)
+    return await answer_list("trades", wanted(given, DEFAULT_TRADES), recent_trades(markets), recording, recorded)
+
+
+async def list_instruments(request: web.Request) -> web.StreamResponse:
+    """Every listed instrument with its rules and status."""
+    parameters(request)
+    markets = request.app[GATEWAY].feed.markets
+    return answer([markets[name].answer() for name in sorted(markets)])
+
+
+async def trade_stream(request: web.Request) -> web.StreamResponse:
+    """`/ws/trades`: one trade a text frame, of one instrument or of all."""
+    given = parameters(request, "instrument")
+    if "instrument" in given:
+        _listed(request, given)
+    return await request.app[GATEWAY].hub.serve(request, given.get("instrument"))
+
+
+def _listed(request: web.Request, given: dict[str, str]) -> Market:
+    if "instrument" not in given:
+        raise malformed("instrument", "is required")
+    instrument = identifier("instrument", given["instrument"])
+    market = request.app[GATEWAY].feed.markets.get(instrument)
+    if market is None:
+        raise Problem(404, Reason.UNKNOWN_INSTRUMENT, f"{instrument} is not listed")
+    return market

@@ -1,0 +1,1 @@
+"""What WebSocket clients receive, and the bounded queue of each."""

@@ -1,0 +1,51 @@
+"""One order, wherever it is known: in memory, on its way to the engine, or in Postgres."""
+
+from typing import Any
+
+from app.postgres import HistoryUnavailable
+from web.edge.answers import asked
+from web.gateway import Gateway
+from web.market.recent_orders import FINISHED, OrderOfSnapshot, SeenOrder, completed
+from web.trading.recorded import require_seqs
+
+
+async def find_order(gateway: Gateway, order_id: str) -> Any:
+    """The order as it is known here, `pending_new` until its report comes; None when nobody knows it."""
+    seen = gateway.feed.orders.get(order_id)
+    if seen is not None:
+        return seen.answer() if seen.created_ms is not None else await _completed(gateway, order_id, seen)
+    pending = gateway.pending.get(order_id)
+    if pending is None:
+        return await _recorded(gateway, order_id)
+    if pending.is_repeat:  # of an order that may be long finished, which Postgres knows then
+        try:
+            return await gateway.history.order(order_id) or pending.answer(order_id)
+        except HistoryUnavailable:
+            pass
+    return pending.answer(order_id)
+
+
+async def known_order(gateway: Gateway, order_id: str) -> Any:
+    """The order, or None when it does not exist, here or on its way from another gateway. Raises 503."""
+    order = await find_order(gateway, order_id)
+    if order is not None:
+        return order
+    await gateway.commands.require_answered(gateway.feed)
+    return await find_order(gateway, order_id)
+
+
+async def _recorded(gateway: Gateway, order_id: str) -> Any:
+    """An order that memory does not have, as Postgres does; None when nobody has it. Raises 503."""
+    order, instrument = await asked(gateway.history.order(order_id)), gateway.feed.instrument_of(order_id)
+    if instrument is None or (order is not None and order["status"] in FINISHED):
+        return order
+    await require_seqs(gateway, {instrument: gateway.feed.orders.known_after.get(instrument, 0)})
+    return await asked(gateway.history.order(order_id))
+
+
+async def _completed(gateway: Gateway, order_id: str, seen: SeenOrder | OrderOfSnapshot) -> dict[str, Any]:
+    """An order that was there before this gateway, as far as it can be known now."""
+    try:
+        return completed(seen, await gateway.history.order(order_id))
+    except HistoryUnavailable:
+        return seen.answer()
