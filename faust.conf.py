@@ -12,7 +12,7 @@ redis_url = "redis://127.0.0.1:6379/0"
 topic_partitions = 8
 topic_replication_factor = 1
 
-# exactness.md explains each of these; other values would weaken the guarantee or stall a rebalance.
+# docs/EXACTNESS.md explains each of these; other values would weaken the guarantee or stall a rebalance.
 processing_guarantee = "at_least_once"
 stream_wait_empty = False
 table_standby_replicas = 0

@@ -36,7 +36,7 @@ executions = app.topic(EXECUTIONS.name, key_serializer="raw", value_serializer="
 
 
 async def where_recorded(assigned: frozenset[int]) -> dict[int, int]:
-    """The positions that Postgres has, which must be positions in this log (exactness.md, I9 and I14)."""
+    """The positions that Postgres has, which must be positions in this log (docs/EXACTNESS.md, I9 and I14)."""
     broker, count = broker_address(app.conf.broker), app.conf.topic_partitions
     try:
         await require_topics(broker, count)

@@ -1,4 +1,4 @@
-"""How far a reader of reports has come, per instrument: each report is applied once (exactness.md, I10). Pure."""
+"""How far a reader of reports has come, per instrument: each report is applied once (docs/EXACTNESS.md, I10). Pure."""
 
 from enum import Enum
 

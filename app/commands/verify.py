@@ -1,4 +1,4 @@
-"""`faust -A app verify`: whether everything durable is what the log of commands gives (exactness.md, Proving it)."""
+"""`faust -A app verify`: whether everything durable is what the log of commands gives (docs/EXACTNESS.md, Checks)."""
 
 import json
 import sys

@@ -395,7 +395,7 @@ class Book:
         return book
 
     def check(self) -> None:
-        """Assert every invariant (exactness.md, I13) at a cost that grows with the book; for tests."""
+        """Assert every invariant (docs/EXACTNESS.md, I13) at a cost that grows with the book; for tests."""
         sanity.check(self)
 
     def check_cheap(self, report: Report) -> None:

@@ -1,7 +1,7 @@
 """What may be asked of a book, in its own terms: ids are opaque, prices are int ticks, quantities int lots.
 
 Every command but `Tick` has an identity, `command_id`: 16 bytes that are the same whenever the same client sends the
-same key again, and a `fingerprint` of everything else it says (exactness.md, I12). For `Place` the identity is the
+same key again, and a `fingerprint` of everything else it says (docs/EXACTNESS.md, I12). For `Place` the identity is the
 order id itself.
 """
 

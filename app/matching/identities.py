@@ -1,4 +1,4 @@
-"""Which commands were seen before: the records of keys within a window of count and time (exactness.md, Identity)."""
+"""Which commands were seen before: records of keys within a window of count and time (docs/EXACTNESS.md, I12)."""
 
 from collections.abc import Mapping
 from typing import TypeAlias

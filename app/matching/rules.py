@@ -1,4 +1,4 @@
-"""Why a command is refused: every check, in the order of precedence (matching.md, "Order of checks").
+"""Why a command is refused: every check, in the order of precedence (docs/MATCHING.md, "Order of checks").
 
 Identity (R15) comes before all of these and is the book's own business. A refusal has no effect (R11).
 """

@@ -1,4 +1,4 @@
-"""What must always be true of a book (exactness.md, I13); a violation is a bug and raises AssertionError."""
+"""What must always be true of a book (docs/EXACTNESS.md, I13); a violation is a bug and raises AssertionError."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What the API answers, shape by shape: the schemas of the OpenAPI document (design: api.md).
+"""What the API answers, shape by shape: the schemas of the OpenAPI document (docs/API.md).
 
 Handlers and history build plain dicts, which is faster; the tests hold every answer against these shapes.
 """

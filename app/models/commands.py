@@ -1,7 +1,7 @@
 """The commands of the `orders` topic: JSON shapes, and their conversion to the core's commands.
 
 Prices and quantities are decimal strings, times int milliseconds since the epoch, the key of the record is the
-instrument. `genesis` is the first record of each partition and no command (exactness.md, I14).
+instrument. `genesis` is the first record of each partition and no command (docs/EXACTNESS.md, I14).
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What people send over HTTP, and orders and trades as they are answered: the JSON shapes of the API (api.md).
+"""What people send over HTTP, and orders and trades as they are answered: the JSON shapes of the API (docs/API.md).
 
 Numbers come as JSON numbers or strings and are read exactly; answers have decimal strings and RFC 3339 times.
 """

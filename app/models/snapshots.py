@@ -1,6 +1,6 @@
 """A book's state and its id blocks as bytes: versioned, checksummed, in pieces that fit a Kafka record, canonical.
 
-Equal states have equal bytes, whoever writes them (exactness.md, I2). Bodies are JSON: its ints have no upper bound,
+Equal states have equal bytes (docs/EXACTNESS.md, I2). Bodies are JSON: its ints have no upper bound,
 and people can read them. Anything but what was written raises DamagedSnapshot.
 """
 

@@ -1,6 +1,6 @@
 """The obvious slow engine: flat lists, full scans; what it says about a log is what should have happened.
 
-It is written from the matching rules R1-R15 and the conventions in tests/matching/RULES.md alone and shares
+It is written from the matching rules R1-R15 and the conventions in docs/MATCHING.md alone and shares
 nothing with the book but the value types: a mistake in one of them shows as a difference between the two.
 """
 

@@ -1,4 +1,4 @@
-"""History: orders, trades and rejections as they are recorded, in the shapes of the API (design: api.md).
+"""History: orders, trades and rejections as they are recorded, in the shapes of the API (docs/API.md).
 
 Answers are plain dicts: decimals are text with the decimals they were reported with, times RFC 3339 in UTC with
 milliseconds. An answer takes at most ANSWER_TIMEOUT_S; after that, and when Postgres is away, HistoryUnavailable.

@@ -1,4 +1,4 @@
-"""The sink: writes runs of reports exactly once, each in one transaction with its position (exactness.md, I9, I14).
+"""The sink: writes runs of reports exactly once, each in a transaction with its position (docs/EXACTNESS.md, I9, I14).
 
 What waiting can cure (errors.py) it waits for, as long as that takes. A position that somebody else moved, a log that
 is not the one recorded here and what waiting cannot cure raise: the process ends, and begins again from what is

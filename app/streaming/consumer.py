@@ -1,7 +1,7 @@
 """The consumer: one Faust message is one fetched batch of one partition, and each topic says where reading starts.
 
 Faust's own path costs about 100 us a record in tasks and acknowledgements; a batch pays it once. Group offsets are
-not used: a reader's position is part of its state (exactness.md, I4, I9).
+not used: a reader's position is part of its state (docs/EXACTNESS.md, I4, I9).
 """
 
 import asyncio
@@ -175,7 +175,7 @@ class BatchConsumer(kafka_driver.Consumer):
         return message
 
     async def _check_dense(self, tp: TP, records: tuple[Any, ...]) -> None:
-        """exactness.md, I7: within an assignment offsets follow each other; a hole must hold no record."""
+        """docs/EXACTNESS.md, I7: within an assignment offsets follow each other; a hole must hold no record."""
         expected = self._next_offset.get(tp, records[0].offset)
         self._next_offset[tp] = records[-1].offset + 1
         if records[0].offset == expected and records[-1].offset - expected + 1 == len(records):

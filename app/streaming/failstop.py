@@ -1,4 +1,4 @@
-"""Fail-stop: any surprise ends the process at once, and start-up is the only recovery path (exactness.md)."""
+"""Fail-stop: any surprise ends the process at once, and start-up is the only recovery path (docs/EXACTNESS.md)."""
 
 import asyncio
 import logging

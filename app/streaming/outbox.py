@@ -1,7 +1,7 @@
 """Records on their way to Kafka: per partition in order, one acknowledged batch at a time; a failure ends the process.
 
 One batch in flight per partition, because a producer's first batch may fail while the next is accepted, and concurrent
-`send_batch` calls overtake each other (exactness.md, I6 and The loop, 3).
+`send_batch` calls overtake each other (docs/EXACTNESS.md, I6 and The loop, 3).
 """
 
 import asyncio

@@ -35,7 +35,7 @@ class OrderedRecovery(Recovery):
         self.log.info("Worker ready")
 
     def need_recovery(self) -> bool:
-        """Nothing is left for Faust to restore: the owner of a partition fills the table itself (exactness.md, I8)."""
+        """Leave nothing for Faust to restore: a partition's owner fills the table itself (docs/EXACTNESS.md, I8)."""
         return False
 
     async def _seek_offsets(self, consumer: Any, tps: Any, offsets: Any, title: str) -> None:

@@ -1,6 +1,6 @@
 """Watchdogs: a process that is not ready, does not get on with its work, or whose event loop stands still, ends.
 
-Faust can hang without an error (exactness.md, Ownership); the supervisor's restart is what cures it. The checks run in
+Faust can hang without an error (docs/EXACTNESS.md, Ownership); a restart cures it. The checks run in
 a thread of their own, which nothing that hangs can hold up.
 """
 

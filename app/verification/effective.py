@@ -1,4 +1,4 @@
-"""What a topic effectively says (exactness.md, I10) against what the log gives, record by record as both arrive (O2).
+"""What a topic effectively says (docs/EXACTNESS.md, I10) against what the log gives, record by record (O2).
 
 A partition's records come in the order of their commands, so neither side runs far ahead of the other; what an
 honest venue never leaves behind is bounded by MAX_WAITING.

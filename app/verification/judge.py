@@ -35,7 +35,7 @@ class States(Protocol):
         """This report took effect at this offset of `executions`."""
 
     def cover(self, instrument: str, offset: int) -> bool:
-        """Whether a snapshot covers this command: what it gave was acknowledged before (exactness.md, I3)."""
+        """Whether a snapshot covers this command: what it gave was acknowledged before (docs/EXACTNESS.md, I3)."""
 
 
 class PartitionJudge:
@@ -105,7 +105,7 @@ class PartitionJudge:
         return in_flight
 
     def _in_order(self, record: LogRecord) -> None:
-        """Offsets ascend; holes are what transactions leave (exactness.md, I7), and hold no command."""
+        """Offsets ascend; holes are what transactions leave (docs/EXACTNESS.md, I7), and hold no command."""
         if self.next_offset == 0:
             genesis = None if record.offset else _genesis(record)
             if genesis is None:

@@ -1,7 +1,7 @@
 """Durable states computed anew from the first command of the log, where what is there is damaged or missing.
 
 Workers must be down. A rebuilt snapshot covers no command whose outputs are not in the topics, as any other
-(exactness.md, I3), so the worker that starts from it goes on as if it had written it.
+(docs/EXACTNESS.md, I3), so the worker that starts from it goes on as if it had written it.
 """
 
 from collections.abc import Callable

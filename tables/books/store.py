@@ -1,7 +1,7 @@
 """The books table as Faust and people see it: a changelog-backed RocksDB table, for inspection only.
 
 The process that owns a partition fills it from the changelog at start and at each checkpoint; recovery never reads it
-(exactness.md, I8). The disk is wiped when a worker starts, which has locked it (app/streaming/slot.py).
+(docs/EXACTNESS.md, I8). The disk is wiped when a worker starts, which has locked it (app/streaming/slot.py).
 """
 
 import shutil

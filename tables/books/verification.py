@@ -210,7 +210,7 @@ class ChangelogStates:
             self._blocks[instrument] = end
 
     def heard(self, instrument: str, seq: int, offset: int) -> None:
-        """No reader may begin above the first report that its snapshot does not have (exactness.md, I11)."""
+        """No reader may begin above the first report that its snapshot does not have (docs/EXACTNESS.md, I11)."""
         if seq == 1:
             fence = max((begin for begin, named in self._beginnings if instrument not in named), default=0)
         else:

@@ -1,8 +1,8 @@
 """What a changelog partition holds: snapshots `X@o`, chunks `X@o/i`, id blocks `X#k`, manifests `_manifest@floor`.
 
-All but the manifest are immutable: a key carries the offset or number that its value is a function of, so whoever
-writes it, and whenever, writes the same bytes (exactness.md, I5). `interpret` turns the latest value of each key into
-what a worker starts from, or says what is missing.
+All but the manifest are immutable: a key carries the offset or number that its value is a function of, so every worker
+writes the same bytes at any time (docs/EXACTNESS.md, I5). `interpret` turns the latest value of each key into what a
+worker starts from, or says what is missing.
 """
 
 import re
@@ -27,7 +27,7 @@ class Damaged(RuntimeError):
 
 
 class OtherLog(RuntimeError):
-    """The changelog belongs to another `orders` log (exactness.md, I14); the message says what to do."""
+    """The changelog belongs to another `orders` log (docs/EXACTNESS.md, I14); the message says what to do."""
 
 
 class Named(NamedTuple):
@@ -144,7 +144,7 @@ def fold(records: Iterable[tuple[bytes, bytes | None]], latest: dict[bytes, byte
 def interpret(latest: Mapping[bytes, bytes], codec: Codec, log_id: str, fence: Fence) -> Loaded:
     """What a worker starts from: the greatest manifest's floor, and of each subject the newest valid snapshot.
 
-    Raises Damaged when less is there than the manifest or a snapshot promises (exactness.md, I11).
+    Raises Damaged when less is there than the manifest or a snapshot promises (docs/EXACTNESS.md, I11).
     """
     floor, executions, named = _newest_manifest(latest, log_id)
     states = newest_states(latest, codec)

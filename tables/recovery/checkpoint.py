@@ -2,8 +2,8 @@
 
 For the events of one partition: T their outputs, I complete id blocks, S snapshots, M the manifest, C the source
 position. Each is acknowledged before the next is written (T before I before S before M before C), so any suffix may be
-missing after a crash: it is computed again, with the same bytes. The rules are those of exactness.md; this module knows
-no Kafka, no Faust and no clock, only the ports below, so that tests can drive it through any schedule of faults.
+missing after a crash: it is computed again, with the same bytes. The rules are those of docs/EXACTNESS.md. This module
+knows no Kafka, no Faust and no clock, only the ports below, so that tests can drive it through any schedule of faults.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping

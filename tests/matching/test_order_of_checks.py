@@ -1,4 +1,4 @@
-"""The order of checks (RULES.md) as tables of pairs: a command with two faults is refused for the earlier one.
+"""The order of checks (docs/MATCHING.md) as tables of pairs: a command with two faults is refused for the earlier one.
 
 A fault is what it changes in a good command; `halted` and `full` change the market instead. All run on both engines.
 """

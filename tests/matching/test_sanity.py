@@ -1,4 +1,4 @@
-"""A check that cannot fail proves nothing: each invariant (exactness.md, I13) broken once, and noticed."""
+"""A check that cannot fail proves nothing: each invariant (docs/EXACTNESS.md, I13) broken once, and noticed."""
 
 from typing import Any
 

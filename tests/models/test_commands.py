@@ -59,7 +59,7 @@ def test_the_same_order_in_other_spellings_has_the_same_fingerprint() -> None:
 
 
 def test_a_price_on_a_market_order_is_ignored() -> None:
-    """The reference's clients always send one (requirements.md, A1)."""
+    """The reference's clients always send one."""
     with_price, without = decoded(**PLACE | {"type": "market"}), decoded(**PLACE | {"type": "market", "price": None})
 
     assert with_price == without

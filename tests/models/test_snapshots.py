@@ -99,7 +99,7 @@ def test_a_market_restored_around_an_id_block_goes_on_as_if_nothing_had_happened
 
 
 def test_the_size_of_an_id_block_is_part_of_the_format() -> None:
-    """Blocks are stored under their numbers (exactness.md, I12): with another size they would be other keys."""
+    """Blocks are stored under their numbers (docs/EXACTNESS.md, I12): with another size they would be other keys."""
     assert BLOCK == 1_024
 
 

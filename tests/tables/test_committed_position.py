@@ -1,4 +1,4 @@
-"""A position that the group commits is covered by a manifest (exactness.md, I4)."""
+"""A position that the group commits is covered by a manifest (docs/EXACTNESS.md, I4)."""
 
 from app.verification.findings import Finding, Findings
 from tables.books.verification import ChangelogStates

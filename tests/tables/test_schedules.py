@@ -49,7 +49,7 @@ def test_no_schedule_of_faults_changes_what_is_durable(piece: int) -> None:
 
 
 def test_every_mistake_that_must_be_seen_has_its_bug() -> None:
-    """The list of exactness.md against the bugs below."""
+    """The list of docs/EXACTNESS.md against the bugs below."""
     assert set(REQUIRED.values()) <= set(worlds())
 
 

@@ -1,4 +1,4 @@
-"""Level-2 books and recent trades, begun from a snapshot or nothing and kept by reports (exactness.md, Readers)."""
+"""Level-2 books and recent trades, begun from a snapshot or nothing and kept by reports (docs/EXACTNESS.md, I10)."""
 
 from bisect import bisect_left, insort
 from collections import deque

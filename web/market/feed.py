@@ -1,4 +1,4 @@
-"""The gateway's view of the market: from the newest snapshots on it applies each report once (exactness.md, I10)."""
+"""The gateway's view of the market: from the newest snapshots it applies each report once (docs/EXACTNESS.md, I10)."""
 
 import asyncio
 import logging

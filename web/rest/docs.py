@@ -7,7 +7,7 @@ from aiohttp import web
 
 from web.edge.answers import answer
 
-STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parents[1] / "static"
 DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("openapi", dict[str, Any])
 # RapiDoc writes its styles into the page; everything else may come from here only, and nothing may frame the page.
 POLICY = (
@@ -33,5 +33,5 @@ async def docs(request: web.Request) -> web.StreamResponse:
 
 
 async def rapidoc(request: web.Request) -> web.StreamResponse:
-    """The script of the page, as its authors publish it (web/static/rapidoc.md)."""
+    """The script of the page, as its authors publish it (web/static/README.md)."""
     return web.FileResponse(STATIC / "rapidoc-min.js", headers=HEADERS)

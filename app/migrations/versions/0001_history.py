@@ -114,7 +114,7 @@ CREATE TABLE instruments (
     updated_at timestamptz NOT NULL
 )
 """
-# exactness.md, I9: both move in the transaction that writes the rows.
+# docs/EXACTNESS.md, I9: both move in the transaction that writes the rows.
 INSTRUMENT_PROGRESS = """
 CREATE TABLE instrument_progress (
     instrument text COLLATE "C" PRIMARY KEY,
