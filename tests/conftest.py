@@ -34,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.basetemp = config.stash[OWN_FOLDER] = Path(tempfile.mkdtemp(prefix="matchstream-tests-"))
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say which tests stay together, and begin with those that take longest."""
     for item in items:
