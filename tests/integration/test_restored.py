@@ -19,7 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.new_partitions import NewPartitions
 
 from app.configuration import ROLES
-from app.kafka.groups import members
+from app.kafka.groups import group_of, members
 from app.local.postgres import DATABASE
 from app.local.venue import Venue, running_venue
 from app.setup import prepare
@@ -259,6 +259,9 @@ async def test_commands_that_are_lost_are_noticed_and_can_be_given_up(copies: Co
     async with asyncio.timeout(UNTIL_S):
         while outputs & set(await admin.list_topics()):  # noqa: ASYNC110 - nobody tells us
             await asyncio.sleep(0.1)
+        while await members(broker, "matching"):  # noqa: ASYNC110 - nobody tells us
+            await asyncio.sleep(0.1)
+    await admin.delete_consumer_groups([group_of("matching")])
     await admin.close()
     ask(database.replace(f"/{DATABASE}", "/postgres"), f"DROP DATABASE {DATABASE} WITH (FORCE)")
     copies.ledger = Ledger()
