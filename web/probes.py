@@ -27,7 +27,7 @@ async def readyz(request: web.Request) -> web.StreamResponse:
     is_assigned, reason = app.tables.actives_ready and not app.rebalancing, waits_for()
     held_up = damaged_log() or ("its partitions" if not is_assigned else None if reason else standing_still())
     status = "not ready" if held_up else "degraded" if reason else "ready"
-    body = {"status": status, "role": settings.role} | ({"waits_for": held_up or reason} if held_up or reason else {})
+    body = {"status": status, "role": settings.role} | ({"waits_for": reason or held_up} if reason or held_up else {})
     return _answer(body, 503 if held_up else 200)
 
 

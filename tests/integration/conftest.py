@@ -28,6 +28,7 @@ from load.ledger import Ledger
 from load.openloop import OpenLoop
 from load.profiles import MIXED, PROFILES
 from tables.books.verification import changelog_states
+from tests.integration.often import OFTEN
 
 LISTED_TIMEOUT_S = 60.0
 TRADED_S, TRADED_RATE = 4.0, 100
@@ -70,6 +71,9 @@ async def traded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Trad
     Whoever breaks it comes last: tests/integration/test_verify.py.
     """
     async with running_venue(tmp_path_factory.mktemp("verified"), supervised=False) as running:
+        await running.stop_worker("matching")
+        await running.start_worker("matching", program=OFTEN)  # snapshots of what has traded, too
+        await running.wait_ready("matching")
         stream = requests(PROFILES["crossing"], 3, MIXED, tag="verified")
         loop = OpenLoop(running.url, stream, TRADED_RATE, TRADED_S, connections=16, timeout_s=5.0, seed=3)
         await loop.run()

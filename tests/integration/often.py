@@ -7,6 +7,9 @@ from faust.cli.faust import cli
 
 from tables.recovery import checkpoint
 
+OFTEN = ("-m", "tests.integration.often")
+"""Python's arguments for it."""
+
 
 def main() -> None:
     checkpoint.AGE_MS_PER_ENTRY = 0

@@ -16,6 +16,7 @@ from app.streaming import failpoints
 from load.ledger import Ledger
 from load.strikes import SESSION_TIMEOUT_S
 from tests.integration.conftest import judge, under_load
+from tests.integration.often import OFTEN
 from tests.long import LONG
 
 RATE = 40
@@ -49,7 +50,6 @@ SHORT_RUN = [
 # What is reached only so often in a life.
 AT_MOST = {"in-revoke": 1, "graceful-stop": 1, "loading": 4, "loaded": 8}
 MOST = 12
-OFTEN = ("-m", "tests.integration.often")
 
 
 def _deaths(role: str, name: str) -> list[Death]:

@@ -184,10 +184,10 @@ async def test_a_worker_refuses_topics_with_other_settings(venue: Venue) -> None
     await configure(venue, ORDERS.name, "message.timestamp.type", "CreateTime")
     try:
         assert "topic orders has message.timestamp.type=CreateTime, it must be LogAppendTime" in await _refusal(venue)
-        told = await _refusal(venue, TOPIC_PARTITIONS="4")
-        assert "the venue was made with 8 partitions, the setting topic_partitions says 4: set it to 8" in told
     finally:
         await configure(venue, ORDERS.name, "message.timestamp.type", "LogAppendTime")
+    told = await _refusal(venue, TOPIC_PARTITIONS="4")
+    assert "the venue was made with 8 partitions, the setting topic_partitions says 4: set it to 8" in told
 
 
 async def test_a_worker_refuses_the_books_of_another_log(venue: Venue) -> None:

@@ -111,6 +111,13 @@ def test_a_lock_of_another_program_is_removed_and_of_a_live_postmaster_kept(tmp_
             program.kill()
 
 
+def let_others_pass(folder: Path) -> None:
+    """Open the folders that pytest made, down to this one; the system's own are open."""
+    for each in (folder, *folder.parents):
+        if each.stat().st_uid == os.geteuid() and not stat.S_IMODE(each.stat().st_mode) & 0o005:
+            each.chmod(0o755)
+
+
 def install(monkeypatch: pytest.MonkeyPatch, site: Path) -> None:
     """Let the package of the binaries be there."""
     for folder in (postgres.BINARIES_IN_SITE.parent, postgres.LIBRARIES_IN_SITE):
@@ -124,8 +131,7 @@ def test_binaries_whose_path_initdb_cannot_quote_are_copied(tmp_path: Path, monk
     install(monkeypatch, tmp_path / "$HOME")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(postgres, "BINARIES_WHEN_ROOT", tmp_path / "cache" / "matchstream")
-    tmp_path.chmod(0o755)
-    tmp_path.parent.chmod(0o755)
+    let_others_pass(tmp_path)
     command = postgres.prepare(tmp_path / "postgres", 1)
     assert Path(command.argv[0]).is_relative_to(tmp_path / "cache")
     assert (tmp_path / "postgres" / "PG_VERSION").exists()
@@ -140,8 +146,7 @@ def test_binaries_that_only_root_may_read_are_copied_for_postgres(
     install(monkeypatch, site)
     for path in (site, *site.rglob("*")):
         path.chmod(path.stat().st_mode & 0o700)
-    tmp_path.parent.chmod(0o755)
-    tmp_path.chmod(0o755)
+    let_others_pass(tmp_path)
     monkeypatch.setattr(postgres, "BINARIES_WHEN_ROOT", tmp_path / "kept")
     old = os.umask(0o077)
     try:

@@ -18,7 +18,7 @@ from app.models.snapshots import State
 from app.postgres import History, HistoryUnavailable, Position
 from app.progress import Progress, Verdict
 from app.streaming.failstop import end_process
-from app.topics import EXECUTIONS, ORDERS, WrongTopic, all_genesis
+from app.topics import EXECUTIONS, ORDERS, WrongTopic, all_genesis, require_topics
 from app.unusable import NO_REPORT, pass_over
 from tables.books.readers import Start, starts
 from tables.recovery.changelog import Damaged
@@ -141,6 +141,7 @@ class Feed:
         """Take in the newest snapshots; ends the process when they are damaged or not ours."""
         recorded, left = await self._recorded(), MAX_READ_AGAIN
         try:
+            await require_topics(self._broker, len(self._topic_partitions))
             genesis = await all_genesis(self._broker, len(self._topic_partitions))
             self.secret = genesis[0].secret
             async for start in starts(self._broker, {number: each.log_id for number, each in genesis.items()}):
