@@ -28,7 +28,7 @@ demo: $(VENV)/local.stamp ## A venue, 5,000 orders, what became of them, and dow
 
 .PHONY: test
 test: lint ## Lint and run all tests; they start the servers themselves
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: mutants
 mutants: $(VENV)/dev.stamp ## Test the tests: the matching core with mistakes in it, each of which they must notice

@@ -1,7 +1,7 @@
 """The real servers for every test that needs them, and how the tests are shared out between processes.
 
-`make test` runs two processes of pytest (`-n 2`). A file's tests stay together, and so do the files that share a venue;
-`servers` (Kafka, Postgres and Valkey, on free ports) are started once in each process that needs them.
+`make test` runs two processes of pytest (`-n 2 --dist loadfile`). A file's tests stay together; `servers` (Kafka, Postgres
+and Valkey, on free ports) and the venues that files share are started once in each process that needs them.
 """
 
 import shutil
@@ -19,8 +19,6 @@ OWN_FOLDER = pytest.StashKey[Path]()
 ROOT = Path(__file__).parent
 # The files that take longest begin first, so that no process is left alone with one of them at the end.
 LONGEST = ("matching/test_flash1.py", "web", "integration")
-ALONE = ("test_the_whole_normal_workload", "test_no_schedule_of_faults")
-"""Calculations of minutes: each of these tests is shared out for itself."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -34,26 +32,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.basetemp = config.stash[OWN_FOLDER] = Path(tempfile.mkdtemp(prefix="matchstream-tests-"))
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests stay together, and begin with those that take longest."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
-    items.sort(key=lambda item: (place_of(group_of(item)), group_of(item)))
+    """Begin with the files that take longest; the order within a file stays."""
+    items.sort(key=lambda item: place_of(str(item.path.relative_to(ROOT))))
 
 
-def group_of(item: pytest.Item) -> str:
-    """The folder, for tests of a venue that its files share; the test itself, for a long calculation; else the file."""
-    path = item.path.relative_to(ROOT)
-    if item.name.startswith(ALONE):
-        return f"{path}::{item.name}"
-    shares_a_venue = "venue" in getattr(item, "fixturenames", ()) and not hasattr(item.module, "venue")  # type: ignore[attr-defined]
-    return str(path.parent) if shares_a_venue else str(path)
-
-
-def place_of(group: str) -> int:
-    """When the group's turn is: 0 is first."""
-    return next((place for place, name in enumerate(LONGEST) if group.startswith(name)), len(LONGEST))
+def place_of(file: str) -> int:
+    """When the file's turn is: 0 is first."""
+    return next((place for place, name in enumerate(LONGEST) if file.startswith(name)), len(LONGEST))
 
 
 @pytest.hookimpl(wrapper=True)

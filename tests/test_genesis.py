@@ -63,7 +63,7 @@ async def test_a_log_from_before_there_were_secrets_keeps_its_ids(begin: Begin) 
 async def test_partitions_with_different_secrets_are_of_two_venues(begin: Begin) -> None:
     """Their ids could not be told from the request alone."""
     with pytest.raises(topics.WrongTopic, match="different secrets"):
-        await begin(p0=Genesis(OLD.log_id, id_secret="ab" * 32), p1=Genesis(OLD.log_id, "cd" * 32))
+        await begin(p0=Genesis(OLD.log_id, id_secret="ab" * 32), p1=Genesis(OLD.log_id, id_secret="cd" * 32))
 
 
 def test_a_genesis_without_a_secret_is_the_record_that_it_was() -> None:

@@ -86,8 +86,10 @@ def _expiry(text: str | None, now_ms: int) -> int | None:
         return None
     try:
         expires_at = milliseconds(datetime.fromisoformat(text))
-    except (InvalidTime, ValueError):
-        fail(f"{text!r} is no time from 1970 to 9999: write 2027-01-31 or 2027-01-31T12:00:00Z")
+    except InvalidTime as error:
+        fail(f"{text!r} {error}")
+    except ValueError:
+        fail(f"{text!r} is no time: write 2027-01-31 or 2027-01-31T12:00:00Z")
     if expires_at is None or expires_at <= now_ms:
         fail(f"{text} is over already")
     return expires_at
