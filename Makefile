@@ -44,10 +44,11 @@ bench: $(VENV)/dev.stamp ## A short run of each benchmark: core, matching, recov
 	@$(PYTHON) -m benchmarks.pipeline --seconds 15
 
 # In `make faults` these would do again what they do in `make test`.
-CALM := assignment_cases cli lobster one_trade poison verify
+CALM := assignment_cases cli lobster one_trade poison verified_fields verify
 .PHONY: faults
 faults: $(VENV)/dev.stamp ## Kill, pause and cut off everything, at length: 25 minutes (`python -m load chaos`: a soak)
-	@MATCHSTREAM_LONG=1 $(PYTHON) -m pytest tests/integration $(CALM:%=--ignore=tests/integration/test_%.py) $(ARGS)
+	@MATCHSTREAM_LONG=1 $(PYTHON) -m pytest tests/integration tests/tables/test_schedules.py \
+	    $(CALM:%=--ignore=tests/integration/test_%.py) $(ARGS)
 
 .PHONY: schedules
 schedules: $(VENV)/dev.stamp ## 200,000 random schedules of the recovery protocol (ARGS="--seed 7 --schedules 1000000")

@@ -1,7 +1,7 @@
 """The real servers for every test that needs them, and how the tests are shared out between processes.
 
-`make test` runs two processes of pytest (`-n 2 --dist loadfile`). A file's tests stay together; `servers` (Kafka, Postgres
-and Valkey, on free ports) and the venues that files share are started once in each process that needs them.
+`make test` runs two processes of pytest (`-n 2 --dist loadfile`). A file's tests stay together; `servers` (Kafka,
+Postgres and Valkey, on free ports) and the venues that files share are started once in each process that needs them.
 """
 
 import shutil
