@@ -18,6 +18,7 @@ from app.verification.engines import LogRecord
 from app.verification.running import Addresses, until_quiet
 from load.ledger import Ledger
 from tests.integration.conftest import judge, records
+from tests.integration.often import OFTEN
 from tests.long import LONG
 
 pytestmark = pytest.mark.skipif(not LONG, reason="takes a minute: in `make faults`")
@@ -83,7 +84,7 @@ async def _live(venue: Venue) -> None:
 
 
 async def _die(venue: Venue, failpoint: str, is_wiped: bool) -> None:
-    process = await venue.start_worker("matching", env={"FAILPOINT": failpoint})
+    process = await venue.start_worker("matching", env={"FAILPOINT": failpoint}, program=OFTEN)
     code = await asyncio.wait_for(process.wait(), DEATH_TIMEOUT_S)
     assert code == -signal.SIGKILL, f"{failpoint} was never reached: exit code {code}"
     if is_wiped:
