@@ -99,7 +99,7 @@ async def corrupt_tables(target: Target, name: str, random: Random) -> None:
 
 async def delete_group(target: Target, *names: str) -> None:
     """All members are paused until the group has forgotten them, and then the group is deleted."""
-    deleting = asyncio.create_task(_delete_group(target.venue.broker))
+    deleting = asyncio.create_task(delete_matching_group(target.venue.broker))
     await pause(target, SESSION_TIMEOUT_S + 2.0, *names)
     await deleting
 
@@ -146,7 +146,7 @@ def _producer(broker: str, transactional_id: str | None = None) -> AIOKafkaProdu
     return AIOKafkaProducer(bootstrap_servers=broker, acks="all", transactional_id=transactional_id)
 
 
-async def _delete_group(broker: str) -> None:
+async def delete_matching_group(broker: str) -> None:
     """As soon as it has no members; raises TimeoutError."""
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     await admin.start()

@@ -19,12 +19,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.new_partitions import NewPartitions
 
 from app.configuration import ROLES
-from app.kafka.groups import group_of, members
+from app.kafka.groups import members
 from app.local.postgres import DATABASE
 from app.local.venue import Venue, running_venue
 from app.setup import prepare
 from app.streaming.bounds import bounds
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
+from load import strikes
 from load.client import Client
 from load.ledger import Ledger
 from load.request import Terms
@@ -261,8 +262,8 @@ async def test_commands_that_are_lost_are_noticed_and_can_be_given_up(copies: Co
             await asyncio.sleep(0.1)
         while await members(broker, "matching"):  # noqa: ASYNC110 - nobody tells us
             await asyncio.sleep(0.1)
-    await admin.delete_consumer_groups([group_of("matching")])
     await admin.close()
+    await strikes.delete_matching_group(broker)
     ask(database.replace(f"/{DATABASE}", "/postgres"), f"DROP DATABASE {DATABASE} WITH (FORCE)")
     copies.ledger = Ledger()
     await venue.start()
