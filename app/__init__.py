@@ -52,7 +52,7 @@ if settings.role == "gateway":
     mode.loop.use("uvloop")
 
 
-class Venue(faust.App):
+class MatchstreamApp(faust.App):
     """Faust's app, importing the modules of the role and no others (Faust would import all of `app`)."""
 
     _beginnings: ClassVar[list[Callable[[], None]]] = []
@@ -84,7 +84,7 @@ class Venue(faust.App):
         return list(MODULES[settings.role])
 
 
-app = Venue(
+app = MatchstreamApp(
     f"matchstream-{settings.role}",
     origin="app",
     autodiscover=MODULES[settings.role],

@@ -43,7 +43,7 @@ class UnknownEngine(RuntimeError):
     """A log or a market is governed by an engine version that this program does not have."""
 
 
-class Outcome:
+class Output:
     """What one record gave: the report in its parts, and its trades, as they go to the topics."""
 
     __slots__ = ("instrument", "reports", "trades")
@@ -89,7 +89,7 @@ class Partition:
             self.books[state.instrument] = Book.restore(state, blocks)
             self._scales[state.instrument] = scale_of(state.listing)
 
-    def apply(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> Outcome | None:
+    def apply(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> Output | None:
         """Carry out one record; None for the genesis record and for what a restored state covers.
 
         Raises UnknownEngine for the genesis record of a later release.
@@ -107,7 +107,7 @@ class Partition:
         except UndecodableCommand:
             return self._reject(Reason.MALFORMED_COMMAND, value, at)
 
-    def _command(self, message: CommandMessage, key: bytes | None, value: bytes, at: Moment) -> Outcome | None:
+    def _command(self, message: CommandMessage, key: bytes | None, value: bytes, at: Moment) -> Output | None:
         instrument = message.instrument
         if key != instrument.encode():
             return self._reject(Reason.KEY_MISMATCH, value, at)
@@ -124,9 +124,9 @@ class Partition:
             return None
         report = book.apply(command, at)
         book.check_cheap(report)
-        return Outcome(report, scale)
+        return Output(report, scale)
 
-    def _first_command(self, message: CommandMessage, value: bytes, at: Moment) -> Outcome | None:
+    def _first_command(self, message: CommandMessage, value: bytes, at: Moment) -> Output | None:
         """A command of an instrument that is not listed yet, at this offset."""
         instrument = message.instrument
         if partition_of(instrument, self.partitions) != self.number:
@@ -139,9 +139,9 @@ class Partition:
             return self._reject(Reason.MALFORMED_COMMAND, value, at)
         book = self.books[instrument] = Book(instrument, self._engine_version)
         scale = self._scales[instrument] = scale_of(command.listing)
-        return Outcome(book.apply(command, at), scale)
+        return Output(book.apply(command, at), scale)
 
-    def _reject(self, reason: Reason, value: bytes | None, at: Moment) -> Outcome | None:
+    def _reject(self, reason: Reason, value: bytes | None, at: Moment) -> Output | None:
         if at.offset <= self.rejections.offset:
             return None
-        return Outcome(self.rejections.reject(reason, value or b"", at, self._engine_version), None)
+        return Output(self.rejections.reject(reason, value or b"", at, self._engine_version), None)

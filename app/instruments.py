@@ -10,7 +10,7 @@ from app.streaming.bounds import bounds
 from app.topics import EXECUTIONS, ORDERS
 
 
-class Market(NamedTuple):
+class DefaultListing(NamedTuple):
     """A market's name is base-quote; sizes are decimal text."""
 
     base: str
@@ -24,16 +24,16 @@ class Market(NamedTuple):
 
 
 DEFAULTS = (
-    Market("BTC", "USD"),
-    Market("ETH", "USD"),
-    Market("SOL", "USD"),
-    Market("BNB", "USD"),
-    Market("XRP", "USD", tick_size="0.0001"),
-    Market("ADA", "USD", tick_size="0.0001"),
-    Market("DOGE", "USD", tick_size="0.00001"),
-    Market("DOT", "USD", tick_size="0.001"),
-    Market("MATIC", "USD", tick_size="0.0001"),
-    Market("LTC", "USD"),
+    DefaultListing("BTC", "USD"),
+    DefaultListing("ETH", "USD"),
+    DefaultListing("SOL", "USD"),
+    DefaultListing("BNB", "USD"),
+    DefaultListing("XRP", "USD", tick_size="0.0001"),
+    DefaultListing("ADA", "USD", tick_size="0.0001"),
+    DefaultListing("DOGE", "USD", tick_size="0.00001"),
+    DefaultListing("DOT", "USD", tick_size="0.001"),
+    DefaultListing("MATIC", "USD", tick_size="0.0001"),
+    DefaultListing("LTC", "USD"),
 )
 
 

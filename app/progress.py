@@ -3,7 +3,7 @@
 from enum import Enum
 
 
-class Verdict(Enum):
+class Step(Enum):
     """What a report is to this reader: the next one, one that it has applied, or one whose predecessor is missing."""
 
     NEXT = "next"
@@ -11,7 +11,7 @@ class Verdict(Enum):
     GAP = "gap"
 
 
-class Progress:
+class Sequencer:
     """The seq of the last report applied, for each instrument."""
 
     def __init__(self, last_seqs: dict[str, int] | None = None) -> None:
@@ -20,17 +20,17 @@ class Progress:
         """Instruments with an open gap, and the first seq that is missing there."""
         self.duplicates = self.gaps = 0
 
-    def accept(self, instrument: str, seq: int) -> Verdict:
+    def accept(self, instrument: str, seq: int) -> Step:
         """Whether to apply this report; NEXT moves on. What lies beyond a gap will be sent again after its cure."""
         last = self.last_seqs.get(instrument, 0)
         if seq == last + 1:
             self.last_seqs[instrument] = seq
             if self.missing and self.missing.get(instrument) == seq:
                 del self.missing[instrument]
-            return Verdict.NEXT
+            return Step.NEXT
         if seq <= last:
             self.duplicates += 1
-            return Verdict.DUPLICATE
+            return Step.DUPLICATE
         self.gaps += 1
         self.missing.setdefault(instrument, last + 1)
-        return Verdict.GAP
+        return Step.GAP

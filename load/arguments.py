@@ -63,7 +63,7 @@ def _run(given: list[str]) -> int:
         PLAIN if options.plain else MIXED,
         options.connections,
         options.check,
-        options.oracle,
+        options.naive,
     )
     venue = _venue(options, is_judged=options.check)
     try:
@@ -88,7 +88,7 @@ def _check(given: list[str]) -> int:
     options = parser.parse_args(given)
     entries = ledger.read(options.ledger) if options.ledger else Ledger()
     try:
-        verdict = asyncio.run(check(_venue(options), entries, options.oracle, options.timeout))
+        verdict = asyncio.run(check(_venue(options), entries, options.naive, options.timeout))
     except NotQuiet as error:
         print(error, file=sys.stderr)
         return WRONG
@@ -143,7 +143,9 @@ def _venue_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", help="a gateway; default: of this folder's venue, the environment or the settings")
     parser.add_argument("--broker", help="Kafka, host:port; with --url and --database, all of one venue")
     parser.add_argument("--database", help="Postgres")
-    parser.add_argument("--oracle", action="store_true", help="check against the naive engine: slow and independent")
+    parser.add_argument(
+        "--naive", "--oracle", action="store_true", help="check against the naive engine: slow and independent"
+    )
     parser.add_argument("--timeout", type=float, default=QUIET_TIMEOUT_S, help="seconds for the venue to be quiet")
     parser.add_argument("--json", type=Path, help="write the result to this file too")
 

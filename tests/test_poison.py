@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from app.engine import Outcome, Partition, UnknownEngine, partition_of
+from app.engine import Output, Partition, UnknownEngine, partition_of
 from app.instruments import default_listings
 from app.matching.rejections import MAX_RAW_BYTES
 from app.matching.versions import NEWEST_VERSION
@@ -95,10 +95,10 @@ def partition() -> Partition:
     return made
 
 
-def only(outcome: Outcome | None) -> ExecutionReport:
+def only(output: Output | None) -> ExecutionReport:
     """The one report that a record gave, as a reader of the topic gets it."""
-    assert outcome is not None
-    (report,) = (decode_report(encode(report)) for report in outcome.reports)
+    assert output is not None
+    (report,) = (decode_report(encode(report)) for report in output.reports)
     return report
 
 
@@ -107,12 +107,12 @@ def test_poison_is_reported_and_changes_nothing(what: str, partition: Partition)
     """A reason, the beginning of the record, no trade, and the book as it was."""
     key, value, reason = POISON[what]
     before = partition.books["BTC-USD"].state()
-    outcome = partition.apply(2, 1_001, key, value)
-    report = only(outcome)
+    output = partition.apply(2, 1_001, key, value)
+    report = only(output)
     assert (report.instrument, report.seq, report.offset, report.outcome) == (RESERVED, 1, 2, "rejected")
     assert report.reason == reason
     assert report.raw == (value or b"")[:MAX_RAW_BYTES].decode("utf-8", "replace")
-    assert not (report.orders or report.trades or report.levels or (outcome and outcome.trades))
+    assert not (report.orders or report.trades or report.levels or (output and output.trades))
     assert partition.books.keys() == {"BTC-USD"} and partition.books["BTC-USD"].state() == before
 
 
@@ -209,13 +209,13 @@ def test_a_worker_that_begins_in_the_middle_is_told_the_secret() -> None:
 def _applied(partition: Any, offset: int, record: Any) -> Any:
     """The one report that a message or a value gives, if any."""
     value = record if isinstance(record, bytes) else encode_command(record)
-    outcome = partition.apply(offset, 1_000 + offset, b"BTC-USD", value)
-    return outcome and outcome.reports[0]
+    output = partition.apply(offset, 1_000 + offset, b"BTC-USD", value)
+    return output and output.reports[0]
 
 
 def test_invented_names_take_no_memory(partition: Partition) -> None:
     """A thousand of them leave one counter."""
-    apply: Callable[..., Outcome | None] = partition.apply
+    apply: Callable[..., Output | None] = partition.apply
     for number in range(1_000):
         name = f"INVENTED{number}-USD"
         assert only(apply(2 + number, 1_000, name.encode(), order(instrument=name))).seq == number + 1

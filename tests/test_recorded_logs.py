@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from app.engine import Outcome, Partition
+from app.engine import Output, Partition
 from app.matching.versions import VERSIONS as VERSIONS_OF_THE_ENGINE
 from app.matching.versions import Behaviour
 from app.models.commands import Genesis
 from app.models.reports import encode
 from app.verification.conservation import Conservation
-from app.verification.engines import NaiveOutcome, NaivePartition
+from app.verification.engines import NaiveOutput, NaivePartition
 from tables.books.subjects import Subjects, codec
 from tests.recorded.market import FOLDER, LOG_ID, Digests, records_of
 
@@ -54,7 +54,7 @@ def test_a_recorded_log_gives_the_recorded_bytes(version: int) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_naive_engine_gives_the_same(version: int) -> None:
-    """It knows the older versions too: it judges old logs in `verify --oracle`."""
+    """It knows the older versions too: it judges old logs in `verify --naive`."""
     fast, naive = Partition(0, 1), NaivePartition(0, 1)
     for record in records_of(version):
         ours, expected = fast.apply(*record), naive.apply(*record)
@@ -88,5 +88,5 @@ def test_every_version_has_a_recorded_log() -> None:
     assert sorted(VERSIONS_OF_THE_ENGINE) == VERSIONS
 
 
-def _values(outcome: Outcome | NaiveOutcome | None) -> list[bytes]:
+def _values(outcome: Output | NaiveOutput | None) -> list[bytes]:
     return [encode(report) for report in outcome.reports] if outcome else []

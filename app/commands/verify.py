@@ -25,7 +25,9 @@ from tables.recovery.changelog import Damaged
 
 
 @app.command(
-    cli.option("--oracle", is_flag=True, help="Replay through the naive engine too: slow and independent."),
+    cli.option(
+        "--naive", "--oracle", "naive", is_flag=True, help="Replay through the naive engine too: slow and independent."
+    ),
     cli.option(
         "--ledger", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="What clients were told."
     ),
@@ -42,7 +44,7 @@ from tables.recovery.changelog import Damaged
 )
 async def verify(
     self: Any,
-    oracle: bool,
+    naive: bool,
     ledger: Path | None,
     url: str | None,
     timeout_s: float,
@@ -59,7 +61,7 @@ async def verify(
             where,
             states=changelog_states(broker),
             entries=read_entries(ledger) if ledger else (),
-            naive=oracle,
+            naive=naive,
             timeout_s=timeout_s,
             progress=bar.show,
         )

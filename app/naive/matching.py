@@ -111,7 +111,7 @@ class _Record:
     time_ms: int
 
 
-class Oracle:
+class NaiveEngine:
     """One instrument. `apply` every command of its log in order, a valid `List` first.
 
     It begins with the engine version that the log's genesis record names.
@@ -615,7 +615,7 @@ class Oracle:
         return levels
 
 
-class OracleRejections:
+class NaiveRejections:
     """The reports about records that are no command of a listed instrument, under a reserved name."""
 
     def __init__(self, partition: int) -> None:

@@ -7,7 +7,7 @@ from app.postgres.address import shown_address
 from app.postgres.agreement import AnotherInstallation, AnotherTime, Recorded, require_bounds, require_log_ids
 from app.postgres.audit import Audit, recorded_positions
 from app.postgres.connection import AWAY
-from app.postgres.cursors import InvalidCursor, Place, cursor_of, place_of
+from app.postgres.cursors import InvalidCursor, RowKey, cursor_of, row_key_of
 from app.postgres.errors import Away, Refused
 from app.postgres.history import Accepted, History, HistoryUnavailable, Page
 from app.postgres.locked import lock_history
@@ -25,19 +25,19 @@ __all__ = [
     "HistoryUnavailable",
     "InvalidCursor",
     "Page",
-    "Place",
     "Position",
     "PositionMoved",
     "Recorded",
     "Recorder",
     "Refused",
+    "RowKey",
     "Sink",
     "UnexpectedRecords",
     "cursor_of",
     "lock_history",
-    "place_of",
     "recorded_positions",
     "require_bounds",
     "require_log_ids",
+    "row_key_of",
     "shown_address",
 ]

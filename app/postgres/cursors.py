@@ -13,7 +13,7 @@ class InvalidCursor(ValueError):
     """The text is no cursor that a list gave."""
 
 
-class Place(NamedTuple):
+class RowKey(NamedTuple):
     """Where in a list a row stands: its time (ms since the epoch), its instrument, its seq there."""
 
     time_ms: Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
@@ -21,15 +21,15 @@ class Place(NamedTuple):
     seq: Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
-_decode = msgspec.json.Decoder(Place).decode
+_decode = msgspec.json.Decoder(RowKey).decode
 
 
-def cursor_of(place: Place) -> str:
+def cursor_of(key: RowKey) -> str:
     """The cursor that goes on after this row."""
-    return urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+    return urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
 
 
-def place_of(cursor: str) -> Place:
+def row_key_of(cursor: str) -> RowKey:
     """The row that a cursor names; raises InvalidCursor."""
     if len(cursor) > MAX_CURSOR_CHARACTERS:
         raise InvalidCursor("too long for a cursor")

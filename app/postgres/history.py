@@ -12,7 +12,7 @@ from uuid import UUID
 from app.models.http import milliseconds, rfc3339
 from app.postgres.agreement import Recorded
 from app.postgres.connection import AWAY, Pool, execute
-from app.postgres.cursors import Place
+from app.postgres.cursors import RowKey
 from app.postgres.errors import Away, Refused
 from app.postgres.shapes import (
     INSTRUMENT,
@@ -51,10 +51,10 @@ class HistoryUnavailable(RuntimeError):
 
 
 class Page(NamedTuple):
-    """Rows newest first, and the place below which others follow; None when these are the last."""
+    """Rows newest first, and the row key below which others follow; None when these are the last."""
 
     rows: list[Row]
-    following: Place | None
+    following: RowKey | None
 
 
 class Accepted(NamedTuple):
@@ -135,11 +135,11 @@ class History:
         client_id: str | None = None,
         instrument: str | None = None,
         status: str | None = None,
-        below: Place | None = None,
+        below: RowKey | None = None,
         skip: int = 0,
         limit: int = 10,
     ) -> Page:
-        """Orders newest first: `limit` of them below a place, without the first `skip`."""
+        """Orders newest first: `limit` of them below a row, without the first `skip`."""
         conditions = {"client_id": client_id, "instrument": instrument, "status": status}
         given = {column: value for column, value in conditions.items() if value is not None}
         # Of one instrument the seq tells the order of acceptance, and the primary key has it.
@@ -148,7 +148,7 @@ class History:
         return await self._page(newest, given, below, skip, _limit(limit))
 
     async def trades(
-        self, *, instrument: str | None = None, below: Place | None = None, skip: int = 0, limit: int = 50
+        self, *, instrument: str | None = None, below: RowKey | None = None, skip: int = 0, limit: int = 50
     ) -> Page:
         """Trades newest first, as for `orders`."""
         given = {} if instrument is None else {"instrument": instrument}
@@ -181,7 +181,7 @@ class History:
         parameters = [instrument, _limit(limit)] if instrument is not None else [_limit(limit)]
         return [answer(SNAPSHOT, row) for row in await self._rows(query, parameters)]
 
-    async def _page(self, newest: "_Newest", given: Row, below: Place | None, skip: int, limit: int) -> Page:
+    async def _page(self, newest: "_Newest", given: Row, below: RowKey | None, skip: int, limit: int) -> Page:
         query, parameters = newest.query(given, below, limit + 1, skip)
         rows = await self._rows(query, parameters)
         answers = [answer(newest.fields, row) for row in rows[:limit]]
@@ -189,7 +189,7 @@ class History:
             return Page(answers, None)
         last = answers[-1]
         time_ms = milliseconds(datetime.fromisoformat(last[newest.time])) or 0
-        return Page(answers, Place(time_ms, last["instrument"], rows[limit - 1][-1]))
+        return Page(answers, RowKey(time_ms, last["instrument"], rows[limit - 1][-1]))
 
     async def _rows(self, query: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
         try:
@@ -223,7 +223,7 @@ class _Newest(NamedTuple):
     seq: str
     by_seq: bool
 
-    def query(self, given: Row, below: Place | None, limit: int, skip: int) -> tuple[str, list[Any]]:
+    def query(self, given: Row, below: RowKey | None, limit: int, skip: int) -> tuple[str, list[Any]]:
         """The SELECT and its parameters; its last column is the row's seq."""
         key = (self.seq,) if self.by_seq else (self.time, "instrument", self.seq)
         conditions, parameters = [f"{column} = %s" for column in given], list(given.values())

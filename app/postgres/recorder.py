@@ -14,7 +14,7 @@ from app.models.reports import read_report
 from app.postgres.rows import Rows
 from app.postgres.sink import Run, Sink
 from app.postgres.statements import Statement, statements
-from app.progress import Progress, Verdict
+from app.progress import Sequencer, Step
 from app.unusable import NO_REPORT, pass_over
 
 MAX_REPORTS = 4_000  # in one transaction; the batch that reaches it is the last
@@ -51,7 +51,7 @@ class Recorder:
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._next_offsets: dict[int, int] = {}
-        self._progress: dict[int, Progress] = {}
+        self._progress: dict[int, Sequencer] = {}
         self._secret = NO_SECRET
         self._gathering = _Gathering(self._secret)
         self._changed = asyncio.Condition()
@@ -69,7 +69,7 @@ class Recorder:
         self._secret = secret
         self._gathering = _Gathering(secret)
         positions = await self._sink.positions(log_ids)
-        self._progress = {partition: Progress(position.last_seqs) for partition, position in positions.items()}
+        self._progress = {partition: Sequencer(position.last_seqs) for partition, position in positions.items()}
         self._next_offsets = {partition: position.next_offset for partition, position in positions.items()}
         self.recorded = dict(self._next_offsets)
         return dict(self._next_offsets)
@@ -142,22 +142,22 @@ class Recorder:
             if report is None:
                 pass_over(record.topic, partition, record.offset, NO_REPORT)
                 continue
-            verdict = progress.accept(report.instrument, report.seq)
-            if verdict is Verdict.NEXT:
+            step = progress.accept(report.instrument, report.seq)
+            if step is Step.NEXT:
                 gathering.rows.add(report)
                 gathering.last_seqs[report.instrument] = partition, report.seq
-            elif verdict is Verdict.GAP:
+            elif step is Step.GAP:
                 self._watch(progress, report.instrument)
         self._next_offsets[partition] = expected
         gathering.moves[partition] = gathering.moves.get(partition, (begin, begin))[0], expected
 
-    def _watch(self, progress: Progress, instrument: str) -> None:
+    def _watch(self, progress: Sequencer, instrument: str) -> None:
         """A gap closes when its reports are sent again; one that stays is for people to see."""
         if instrument not in self._watched:
             self._watched.add(instrument)
             asyncio.get_running_loop().call_later(GAP_ALARM_S, self._alarm, progress, instrument)
 
-    def _alarm(self, progress: Progress, instrument: str) -> None:
+    def _alarm(self, progress: Sequencer, instrument: str) -> None:
         self._watched.discard(instrument)
         if instrument in progress.missing:
             _log.error(

@@ -102,7 +102,7 @@ class Heartbeat:
         self._loop.call_later(CHECK_S / 2, self._turn)
 
 
-class Progress:
+class StallDetector:
     """Whether the partitions of a topic that have something to do get on. Fed with samples."""
 
     def __init__(self) -> None:
@@ -135,7 +135,7 @@ class _Watched(NamedTuple):
 
 _STARTED = time.monotonic()  # this module is imported when the process begins
 _watched: list[_Watched] = []
-_progress: dict[str, Progress] = {}
+_progress: dict[str, StallDetector] = {}
 
 
 def watch_progress(topic: str, processed: Processed) -> None:
@@ -160,7 +160,7 @@ def watch(app: Any) -> None:
     if not app.producer_only:
         watchdog.expect(Condition("the worker was not ready", NOT_READY_S, lambda: _is_ready_or_waits(app)))
     for watched in _watched:
-        progress = _progress[watched.topic] = Progress()
+        progress = _progress[watched.topic] = StallDetector()
         app.add_future(fail_stop(_sample)(app, watched, progress))
         sentence = f"{watched.topic} was not read although there is something to read"
         watchdog.expect(Condition(sentence, LAG_WITHOUT_PROGRESS_S, progress.is_well))
@@ -171,13 +171,13 @@ def _is_ready_or_waits(app: Any) -> bool:
     return waits_for() is not None or (app.tables.actives_ready and not app.rebalancing)  # as /readyz says it
 
 
-async def _sample(app: Any, watched: _Watched, progress: Progress) -> None:
+async def _sample(app: Any, watched: _Watched, progress: StallDetector) -> None:
     while True:
         await asyncio.sleep(SAMPLE_S)
         await _take_sample(app, watched, progress)
 
 
-async def _take_sample(app: Any, watched: _Watched, progress: Progress) -> None:
+async def _take_sample(app: Any, watched: _Watched, progress: StallDetector) -> None:
     processed = {} if waits_for() else dict(watched.processed())
     try:
         async with asyncio.timeout(SAMPLE_TIMEOUT_S):

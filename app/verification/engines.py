@@ -12,7 +12,7 @@ from app.models.commands import Genesis, ListInstrument, UndecodableCommand, dec
 from app.models.decimals import Scale
 from app.models.identity import NO_SECRET
 from app.models.reports import ExecutionReport, PublicTrade, public_trades, report_message
-from app.naive.matching import ENGINE_VERSIONS, Oracle, OracleRejections
+from app.naive.matching import ENGINE_VERSIONS, NaiveEngine, NaiveRejections
 
 
 class LogRecord(NamedTuple):
@@ -24,8 +24,8 @@ class LogRecord(NamedTuple):
     value: bytes | None
 
 
-class NaiveOutcome(NamedTuple):
-    """What one record gave, as app.engine.Outcome."""
+class NaiveOutput(NamedTuple):
+    """What one record gave, as app.engine.Output."""
 
     reports: list[ExecutionReport]
     trades: list[PublicTrade]
@@ -36,12 +36,12 @@ class NaivePartition:
 
     def __init__(self, number: int, partitions: int) -> None:
         self.number, self.partitions = number, partitions
-        self.books: dict[str, tuple[Oracle, Scale]] = {}
-        self._rejections = OracleRejections(number)
+        self.books: dict[str, tuple[NaiveEngine, Scale]] = {}
+        self._rejections = NaiveRejections(number)
         self._secret: bytes | None = None
         self._engine_version = ENGINE_VERSIONS[-1]  # of the genesis record
 
-    def apply(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> NaiveOutcome | None:
+    def apply(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> NaiveOutput | None:
         at = Moment(offset, timestamp_ms)
         try:
             report, scale = self._report(at, key, value)
@@ -50,7 +50,7 @@ class NaivePartition:
         if report is None:
             return None
         parts = [report_message(part, scale) for part in events.split(report)]
-        return NaiveOutcome(parts, public_trades(parts))
+        return NaiveOutput(parts, public_trades(parts))
 
     def _report(self, at: Moment, key: bytes | None, value: bytes | None) -> tuple[events.Report | None, Scale | None]:
         message = decode_command(value)
@@ -73,9 +73,9 @@ class NaivePartition:
             return self._reject(reason, value, at), None
         command = to_core(message, listed[1] if listed else None, self._secret, strictly=self._engine_version >= 2)
         if listed is None:
-            oracle = Oracle(message.instrument, self._engine_version)
-            report = oracle.apply(command, at)  # raises before it is kept, if the listing is invalid
-            self.books[message.instrument] = oracle, scale_of(oracle.listing)
+            naive = NaiveEngine(message.instrument, self._engine_version)
+            report = naive.apply(command, at)  # raises before it is kept, if the listing is invalid
+            self.books[message.instrument] = naive, scale_of(naive.listing)
             return report, self.books[message.instrument][1]
         return listed[0].apply(command, at), listed[1]
 

@@ -1,4 +1,4 @@
-"""What the oracles found: how much each compared, how many differences there are, the first one; and the verdict."""
+"""What the checks found: how much each compared, how many differences there are, the first one; and the verdict."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 @dataclass
 class Finding:
-    """One oracle's word about one thing."""
+    """What one check found about one thing."""
 
-    oracle: str
+    check: str
     about: str
     compared: int = 0
     differences: int = 0
@@ -25,7 +25,7 @@ class Finding:
 
 @dataclass
 class Findings:
-    """One finding for each oracle; without Postgres, books or a changelog to look at, those compare nothing.
+    """One finding for each check; without Postgres, books or a changelog to look at, those compare nothing.
 
     `origin` comes first: parts that belong to another log, or know more of it than there is, differ everywhere.
     """
@@ -41,7 +41,7 @@ class Findings:
     conservation: Finding = field(default_factory=lambda: Finding("O6", "conservation"))
 
     def all(self) -> tuple[Finding, ...]:
-        """In the order of the oracles."""
+        """In the order of the checks."""
         return (
             self.origin,
             self.log,
@@ -73,8 +73,8 @@ class Verdict(NamedTuple):
 
     @property
     def first(self) -> str | None:
-        """The first difference, in the order of the oracles."""
-        return next((f"{f.oracle}: {f.first}" for f in self.findings if f.first), None)
+        """The first difference, in the order of the checks."""
+        return next((f"{f.check}: {f.first}" for f in self.findings if f.first), None)
 
     def as_json(self) -> dict[str, Any]:
         findings = [vars(finding) for finding in self.findings]
@@ -89,12 +89,12 @@ class Verdict(NamedTuple):
         }
 
     def as_text(self) -> str:
-        """What was judged, a line for each oracle, and one for the verdict."""
+        """What was judged, a line for each check, and one for the verdict."""
         lines = [f"  {part} {address}" for part, address in self.addresses.items()]
         if self.log_ids:
             ids = ", ".join(f"{number} {log_id}" for number, log_id in sorted(self.log_ids.items()))
             lines.append(f"  log ids of orders: {ids}")
-        lines += [f"  {f.oracle} {f.about}: {f.compared:,} compared, {_outcome(f)}" for f in self.findings]
+        lines += [f"  {f.check} {f.about}: {f.compared:,} compared, {_outcome(f)}" for f in self.findings]
         lines += [f"  in flight: {sentence}" for sentence in self.in_flight]
         return "\n".join([f"checked with the {self.engine} engine:", *lines, "RIGHT" if self.is_right else "WRONG"])
 

@@ -6,7 +6,7 @@ Feed it `orders`, and `executions` and `trades` whenever they want records, in o
 from collections.abc import Iterable
 from typing import Protocol
 
-from app.engine import Outcome, Partition
+from app.engine import Output, Partition
 from app.models.commands import Genesis, UndecodableCommand, decode_command
 from app.models.reports import ExecutionReport, decode_report, encode
 from app.models.undecodable import UNDECODABLE
@@ -72,13 +72,13 @@ class PartitionJudge:
             self._in_order(record)
             if self._states is not None:
                 self._states.before(record.offset, self._partition)
-            outcome = self._partition.apply(*record)
-            self._compare_engines(record, outcome)
-            if outcome is None:
+            output = self._partition.apply(*record)
+            self._compare_engines(record, output)
+            if output is None:
                 continue
             if self._states is not None:
-                self._states.after(outcome.instrument, record.offset, self._partition)
-            self._give(outcome, record.offset)
+                self._states.after(output.instrument, record.offset, self._partition)
+            self._give(output, record.offset)
         self.executions.compare()
         self.trades.compare()
 
@@ -114,25 +114,25 @@ class PartitionJudge:
                 self.rows.secret = genesis.secret
         self.next_offset = record.offset + 1
 
-    def _compare_engines(self, record: LogRecord, outcome: Outcome | None) -> None:
+    def _compare_engines(self, record: LogRecord, output: Output | None) -> None:
         if self._naive is None:
             return
         right = self._naive.apply(*record)
-        mine = [encode(report) for report in outcome.reports] if outcome else []
+        mine = [encode(report) for report in output.reports] if output else []
         should = [encode(report) for report in right.reports] if right else []
         if mine != should:
             where = f"orders[{self.number}]@{record.offset}"
             said = next((difference(a, b) for a, b in zip(mine, should, strict=False) if a != b), "another length")
             self._findings.log.complain(f"{where}: the engines differ: {said} by the naive one")
 
-    def _give(self, outcome: Outcome, offset: int) -> None:
-        for report in outcome.reports:
+    def _give(self, output: Output, offset: int) -> None:
+        for report in output.reports:
             self._findings.log.compared += 1
             self.executions.give(report.instrument, Said(report.seq, encode(report), offset, report))
             if self._books is not None:
                 for sentence in self._books.follow(report, offset < self._required):
                     self._findings.books.complain(sentence)
-        for trade in outcome.trades:
+        for trade in output.trades:
             self.trades.give(trade.instrument, Said(trade.seq, encode(trade), offset, trade))
 
     def _hear(self, offset: int, value: bytes, said: Said) -> None:

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Iterator
 
-from app.engine import Outcome, Partition
+from app.engine import Output, Partition
 from app.models.commands import Genesis
 from app.streaming.batches import Batch
 from app.streaming.failpoints import reach
@@ -78,16 +78,16 @@ class OwnedPartition:
         since_ms = self.checkpoint.uncovered_since_ms
         return 0.0 if since_ms is None else time.monotonic() - since_ms / 1_000
 
-    def apply(self, batch: Batch) -> Iterator[Outcome]:
+    def apply(self, batch: Batch) -> Iterator[Output]:
         """What each record gave; what a snapshot covers gives nothing."""
         now_ms = time.monotonic_ns() // 1_000_000
         checkpoint, partition = self.checkpoint, self.partition
         for record in batch.records:
-            outcome = partition.apply(record.offset, record.timestamp, record.key, record.value)
+            output = partition.apply(record.offset, record.timestamp, record.key, record.value)
             checkpoint.position = record.offset + 1
-            if outcome is not None:
-                checkpoint.note(outcome.instrument, record.offset, now_ms)
-                yield outcome
+            if output is not None:
+                checkpoint.note(output.instrument, record.offset, now_ms)
+                yield output
         self._ports.hold(batch)
 
     async def stop(self) -> None:

@@ -17,7 +17,7 @@ from app.models.decimals import Scale
 from app.models.http import rfc3339
 from app.models.identity import id_text, order_id
 from app.models.reports import decode_report, encode
-from app.naive.matching import Oracle
+from app.naive.matching import NaiveEngine
 from app.topics import EXECUTIONS, ORDERS, TRADES
 from app.verification.engines import LogRecord, NaivePartition
 from app.verification.findings import Verdict
@@ -154,14 +154,14 @@ def _carry_out(told: Telling, number: int, orders: list[LogRecord]) -> None:
         for table, found in part.items():
             told.tables[table] += found.values()
     told.positions[number] = len(executions)
-    for instrument, (oracle, scale) in partition.books.items():
-        told.books[instrument] = _shown(instrument, oracle, scale)
+    for instrument, (naive, scale) in partition.books.items():
+        told.books[instrument] = _shown(instrument, naive, scale)
 
 
-def _shown(instrument: str, oracle: Oracle, scale: Scale) -> Book:
+def _shown(instrument: str, naive: NaiveEngine, scale: Scale) -> Book:
     """The naive engine's book as a gateway answers it."""
     sides: list[list[BookLevel]] = []
-    for levels in oracle.depth(1_000):
+    for levels in naive.depth(1_000):
         totals = accumulate(level.quantity for level in levels)
         sides.append(
             [
@@ -170,7 +170,7 @@ def _shown(instrument: str, oracle: Oracle, scale: Scale) -> Book:
             ]
         )
     best = ([(level.price, level.quantity) for level in side[:CHECKED_LEVELS]] for side in sides)
-    return Book(instrument, oracle.seq, rfc3339(oracle.time_ms), *sides, book_checksum(*best))
+    return Book(instrument, naive.seq, rfc3339(naive.time_ms), *sides, book_checksum(*best))
 
 
 def _canceled(told: Telling) -> Iterator[str]:

@@ -24,10 +24,10 @@ def truth() -> Telling:
 
 @pytest.mark.parametrize("profile", ["crossing", "one-price", "sweep"])
 async def test_an_honest_venue_is_found_right(profile: str) -> None:
-    """All six oracles agree and have compared something."""
+    """All six checks agree and have compared something."""
     verdict = await honest.telling(profile, seed=5, count=1_000).judged()
     assert verdict.is_right, verdict.as_text()
-    assert {finding.oracle for finding in verdict.findings} == {"O1", "O2", "O3", "O4", "O5", "O6"}
+    assert {finding.check for finding in verdict.findings} == {"O1", "O2", "O3", "O4", "O5", "O6"}
     assert all(finding.compared for finding in verdict.findings)
 
 
@@ -243,17 +243,17 @@ LIES: list[tuple[Callable[[Telling], None], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("lie", "oracle", "sentence"), LIES, ids=lambda value: getattr(value, "__name__", None))
+@pytest.mark.parametrize(("lie", "check", "sentence"), LIES, ids=lambda value: getattr(value, "__name__", None))
 async def test_a_lie_is_caught_with_the_right_sentence(
-    lie: Callable[[Telling], None], oracle: str, sentence: str, truth: Telling
+    lie: Callable[[Telling], None], check: str, sentence: str, truth: Telling
 ) -> None:
-    """The first oracle that complains is the right one, and what it says leads to the place."""
+    """The first check that complains is the right one, and what it says leads to the place."""
     told = deepcopy(truth)
     lie(told)
     verdict = await told.judged()
     assert not verdict.is_right
     assert verdict.first is not None
-    assert verdict.first.startswith(f"{oracle}: ")
+    assert verdict.first.startswith(f"{check}: ")
     assert sentence in verdict.first
 
 
@@ -272,7 +272,7 @@ async def test_reports_that_do_not_add_up_are_found_without_any_engine(
     told = deepcopy(truth)
     lie(told)
     conservation = (await told.judged()).findings[-1]
-    assert conservation.oracle == "O6"
+    assert conservation.check == "O6"
     assert sentence in (conservation.first or "")
 
 

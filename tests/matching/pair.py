@@ -3,11 +3,11 @@
 from app.matching.book import Book
 from app.matching.commands import Command, Moment
 from app.matching.events import Report, split
-from app.naive.matching import Oracle
+from app.naive.matching import NaiveEngine
 from tests.matching.reader import Reader
 
 
-def waiting_for_fills(engine: Book | Oracle) -> set[bytes]:
+def waiting_for_fills(engine: Book | NaiveEngine) -> set[bytes]:
     """The triggered stops of either engine for which no fills were left."""
     if isinstance(engine, Book):
         return {order.order_id for order in engine.orders.triggered}
@@ -19,12 +19,12 @@ class Pair:
 
     def __init__(self, instrument: str) -> None:
         self.book = Book(instrument)
-        self.oracle = Oracle(instrument)
+        self.naive = NaiveEngine(instrument)
         self.reader = Reader()
 
     def apply(self, command: Command, at: Moment) -> Report:
         """Carry out one command on both; every invariant holds after it."""
-        report, expected = self.book.apply(command, at), self.oracle.apply(command, at)
+        report, expected = self.book.apply(command, at), self.naive.apply(command, at)
         assert report == expected, f"{command}\ngave     {report}\nexpected {expected}"
         self.book.check()
         self.book.check_cheap(report)
@@ -35,12 +35,12 @@ class Pair:
     def check(self) -> None:
         """What they say about the whole market is the same too."""
         everything = 10**9
-        assert self.book.depth(everything) == self.oracle.depth(everything) == self.reader.depth()
-        assert self.book.listing == self.oracle.listing == self.reader.listing
-        assert self.book.market_status == self.oracle.market_status == self.reader.market_status
-        assert (self.book.seq, self.book.trade_seq) == (self.oracle.seq, self.oracle.trade_seq)
-        assert self.book.time_ms == self.oracle.time_ms
-        resting_and_waiting = self.oracle.open_orders_list()
+        assert self.book.depth(everything) == self.naive.depth(everything) == self.reader.depth()
+        assert self.book.listing == self.naive.listing == self.reader.listing
+        assert self.book.market_status == self.naive.market_status == self.reader.market_status
+        assert (self.book.seq, self.book.trade_seq) == (self.naive.seq, self.naive.trade_seq)
+        assert self.book.time_ms == self.naive.time_ms
+        resting_and_waiting = self.naive.open_orders_list()
         state = self.book.state()
         ours = [order.order_id for order in (*state.bids, *state.asks, *state.stops)]
         assert ours == [order.order_id for order in resting_and_waiting]

@@ -8,7 +8,7 @@ from app.matching.book import Book
 from app.matching.commands import EngineVersion, Halt, List, Listing, Moment, Place, Tick
 from app.matching.events import Level
 from app.matching.words import MarketStatus, OrderType, Side, TimeInForce
-from app.naive.matching import Oracle
+from app.naive.matching import NaiveEngine
 
 LISTING = Listing("M", "A", "B", 1, 1)
 LIST = List(b"list".ljust(16), 0, LISTING)
@@ -121,8 +121,8 @@ def test_the_state_of_a_book_is_all_that_it_bases_reports_on() -> None:
     )
 
 
-@pytest.mark.parametrize("engine", [Book, Oracle])
-def test_a_sweep_through_an_iceberg_costs_what_its_fills_cost(engine: type[Book] | type[Oracle]) -> None:
+@pytest.mark.parametrize("engine", [Book, NaiveEngine])
+def test_a_sweep_through_an_iceberg_costs_what_its_fills_cost(engine: type[Book] | type[NaiveEngine]) -> None:
     """One that shows a lot of 10^12, as only version 1 allows: slice by slice this would take a week."""
     many, market = 10**12, engine("M", 1)
     iceberg = order("ice", Side.SELL, 100)._replace(quantity=many, display_quantity=7)

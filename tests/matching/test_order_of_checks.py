@@ -12,7 +12,7 @@ from app.matching.book import Book
 from app.matching.commands import Amend, Halt, List, Listing, Moment, Place, Replace
 from app.matching.events import Report
 from app.matching.words import OrderType, Outcome, Reason, Side
-from app.naive.matching import Oracle
+from app.naive.matching import NaiveEngine
 
 NOW_MS = 1_000
 LISTING = Listing("X", "A", "B", 1, 1, min_price=50, max_price=150, max_quantity=100)
@@ -106,7 +106,7 @@ def report_on(engine: Any, command: Any, halted: bool, full: bool) -> Report:
 
 def assert_refused(command: Any, changes: Fault, names: tuple[str, ...]) -> None:
     """By the first of these faults, on both engines."""
-    for engine in (Book("X"), Oracle("X")):
+    for engine in (Book("X"), NaiveEngine("X")):
         reason = reason_on(engine, command, changes.get("halted", False), changes.get("full", False))
         assert reason == names[0].split()[0], type(engine)
 
@@ -146,7 +146,7 @@ def test_a_total_that_is_filled_comes_before_the_check_of_the_quantity(fault: st
     is_earlier = names.index(fault) < names.index("incorrect_quantity")
     changes = AMEND_FAULTS[fault] | {"quantity": 0}
     command = AMEND._replace(**fields_of(changes))
-    for engine in (Book("X"), Oracle("X")):
+    for engine in (Book("X"), NaiveEngine("X")):
         if is_earlier:
             assert reason_on(engine, command, changes.get("halted", False), False) == fault, type(engine)
         else:

@@ -222,7 +222,7 @@ class Market(RuleBasedStateMachine):
 
     def target(self, order: Place, nth: int | None) -> Place:
         """The nth open order, if any is open; None: this one, whatever became of it."""
-        open_orders = self.pair.oracle.open_orders_list()
+        open_orders = self.pair.naive.open_orders_list()
         if nth is None or not open_orders:
             return order
         return self.pair.reader.terms[open_orders[nth % len(open_orders)].order_id]
@@ -279,7 +279,7 @@ class Market(RuleBasedStateMachine):
         self.pair.restart()
 
     def teardown(self) -> None:
-        if self.pair.oracle.seq:
+        if self.pair.naive.seq:
             self.pair.check()
 
 

@@ -3,7 +3,7 @@
 from app.matching.commands import Moment
 from app.matching.rejections import MAX_RAW_BYTES, Rejections, RejectionsState
 from app.matching.words import Reason
-from app.naive.matching import OracleRejections
+from app.naive.matching import NaiveRejections
 
 RECORDS = [
     (Reason.MALFORMED_COMMAND, b"nonsense", Moment(3, 50), 1),
@@ -15,9 +15,9 @@ RECORDS = [
 
 def test_records_that_belong_to_nobody_are_reported_with_a_dense_seq() -> None:
     """As the naive engine does: the clock never goes back, the beginning of the record is given as text."""
-    rejections, oracle = Rejections(7), OracleRejections(7)
+    rejections, naive = Rejections(7), NaiveRejections(7)
     reports = [rejections.reject(*record) for record in RECORDS]
-    assert reports == [oracle.reject(*record) for record in RECORDS]
+    assert reports == [naive.reject(*record) for record in RECORDS]
     assert [(report.seq, report.offset, report.time_ms) for report in reports] == [
         (1, 3, 50),
         (2, 4, 50),

@@ -116,7 +116,7 @@ def test_a_reader_knows_the_market_after_every_report(seed: int) -> None:
         pair.check()
         assert pair.reader.orders == {
             order_id: state._replace(terms=None, last_price=None, last_quantity=None, liquidity=None)
-            for order_id, state in pair.oracle.orders.items()
+            for order_id, state in pair.naive.orders.items()
         }
 
 

@@ -7,7 +7,7 @@ import pytest
 from app.matching.book import Book
 from app.matching.events import split
 from app.matching.words import Outcome
-from app.naive.matching import Oracle
+from app.naive.matching import NaiveEngine
 from tests.matching.pair import waiting_for_fills
 from tests.matching.reader import Reader
 from tests.matching.scenario import LISTING, Play, Scenario, scenarios
@@ -56,8 +56,8 @@ def test_the_book_does_the_same_with_buyers_and_sellers_exchanged(scenario: Scen
 
 @pytest.mark.parametrize("scenario", ALL, ids=name_of)
 def test_the_naive_engine_does_what_the_scenario_says(scenario: Scenario) -> None:
-    """The scenarios are also what the oracle is held to."""
-    run(scenario, Oracle(LISTING.instrument), mirrored=False)
+    """The scenarios are also what the naive engine is held to."""
+    run(scenario, NaiveEngine(LISTING.instrument), mirrored=False)
 
 
 def test_there_are_enough_scenarios() -> None:

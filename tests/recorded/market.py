@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from app.engine import Outcome, Partition
+from app.engine import Output, Partition
 from app.matching.versions import NEWEST_VERSION
 from app.models.identity import id_text, order_id
 from app.models.reports import encode
@@ -68,16 +68,16 @@ class Digests:
     def __init__(self) -> None:
         self.reports, self.trades, self.snapshots = sha256(), sha256(), sha256()
 
-    def take(self, outcome: Outcome | None, partition: Partition) -> None:
+    def take(self, output: Output | None, partition: Partition) -> None:
         """The next record gave this."""
-        if outcome is None:
+        if output is None:
             return
-        for report in outcome.reports:
+        for report in output.reports:
             self.reports.update(encode(report) + b"\n")
-        for trade in outcome.trades:
+        for trade in output.trades:
             self.trades.update(encode(trade) + b"\n")
-        subject = Subjects(partition, LOG_ID)[outcome.instrument]
-        for key, value in subject.freeze().snapshot_records(outcome.instrument):
+        subject = Subjects(partition, LOG_ID)[output.instrument]
+        for key, value in subject.freeze().snapshot_records(output.instrument):
             self.snapshots.update(key + (value or b""))
 
     def told(self) -> dict[str, str]:

@@ -18,7 +18,7 @@ from app.streaming.watchdog import (
     CHECKS_IN_A_ROW,
     Condition,
     Heartbeat,
-    Progress,
+    StallDetector,
     Watchdog,
     _take_sample,
     _Watched,
@@ -106,7 +106,7 @@ def test_progress_is_missed_only_where_there_is_work(
     samples: list[tuple[dict[int, int], dict[int, int]]], is_well: bool
 ) -> None:
     """A partition that stands still with records before it is stuck; at its end, or excused, it is not."""
-    progress = Progress()
+    progress = StallDetector()
     for sample in samples:
         progress.sample(*sample)
     assert progress.is_well() is is_well
@@ -120,9 +120,9 @@ class _Hung:
         return await asyncio.get_running_loop().create_future()
 
 
-async def _progress_of_a_hung_consumer(broker: str) -> Progress:
+async def _progress_of_a_hung_consumer(broker: str) -> StallDetector:
     app = SimpleNamespace(consumer=_Hung(), conf=SimpleNamespace(broker=f"kafka://{broker}"))
-    watched, progress = _Watched("orders", lambda: {0: 5}), Progress()
+    watched, progress = _Watched("orders", lambda: {0: 5}), StallDetector()
     for _ in range(2):
         await _take_sample(app, watched, progress)
     return progress
@@ -175,7 +175,7 @@ def test_another_faust_than_the_known_one_is_refused() -> None:
 
 def test_a_worker_that_stands_still_says_so_long_before_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """In /readyz, after some samples in a row, and until it gets on again."""
-    progress = Progress()
+    progress = StallDetector()
     monkeypatch.setattr(watchdog, "_progress", {"orders": progress})
     for _ in range(watchdog.STILL_SAMPLES):
         progress.sample({0: 5}, {0: 9})

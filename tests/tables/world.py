@@ -15,11 +15,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable,
 from contextlib import contextmanager
 from typing import Any
 
-from app.engine import Outcome, Partition
+from app.engine import Output, Partition
 from app.matching import identities, states
 from app.matching.versions import NEWEST_VERSION
-from app.matching.words import Outcome as Decision
-from app.matching.words import Status
+from app.matching.words import Outcome, Status
 from app.models import identity
 from app.models.reports import encode
 from tables.books.subjects import Subjects, codec
@@ -128,22 +127,22 @@ class Reference:
         self.owners: list[str | None] = []
         subjects = Subjects(self.partition, LOG_ID)
         for offset, record in enumerate(log):
-            outcome = apply(self.partition, offset, record)
-            self.owners.append(outcome.instrument if outcome else None)
-            if outcome:
-                self.outputs[outcome.instrument] += [encode(report) for report in outcome.reports]
-                self._meet(outcome, log)
-                self._freeze(subjects, outcome.instrument, offset)
+            output = apply(self.partition, offset, record)
+            self.owners.append(output.instrument if output else None)
+            if output:
+                self.outputs[output.instrument] += [encode(report) for report in output.reports]
+                self._meet(output, log)
+                self._freeze(subjects, output.instrument, offset)
 
-    def _meet(self, outcome: Outcome, log: list[LogRecord]) -> None:
+    def _meet(self, output: Output, log: list[LogRecord]) -> None:
         """What the engine did of what the protocol finds hard."""
-        report = outcome.reports[0]
+        report = output.reports[0]
         if report.command == "tick" and any(order.status is Status.EXPIRED for order in report.orders):
             self.met["expired by a tick"] += 1
             self.met["expired in a quiet market"] += all(b'"tick"' in record.value for record in log[report.offset :])
         if report.original_seq is not None:
             self.met["a repeat"] += 1
-        elif report.outcome is Decision.ACCEPTED and report.command == "place":
+        elif report.outcome is Outcome.ACCEPTED and report.command == "place":
             self.met["a key used again after its window"] += report.order_id in self.placed
             self.placed.add(report.order_id)
 
@@ -155,7 +154,7 @@ class Reference:
             self.changelog[f"{name}#{number}".encode()] = frozen.block_value(number)
 
 
-def apply(partition: Partition, offset: int, record: LogRecord) -> Outcome | None:
+def apply(partition: Partition, offset: int, record: LogRecord) -> Output | None:
     return partition.apply(offset, record.timestamp, record.key, record.value)
 
 
@@ -368,13 +367,13 @@ class Worker:
         assert self.checkpoint
         offset = self.checkpoint.position
         self.checkpoint.position += 1
-        outcome = apply(self.partition, offset, self.broker.orders[offset])
-        self.ports.hold(HeldBatch(self.broker, outcome.instrument if outcome else None, offset))
-        if outcome is None:
+        output = apply(self.partition, offset, self.broker.orders[offset])
+        self.ports.hold(HeldBatch(self.broker, output.instrument if output else None, offset))
+        if output is None:
             return
-        for report in outcome.reports:
+        for report in output.reports:
             self.sent.append(self.executions.send((report.instrument, report.seq, encode(report))))
-        self.checkpoint.note(outcome.instrument, offset, 0)
+        self.checkpoint.note(output.instrument, offset, 0)
 
     def _begin_checkpoint(self) -> None:
         assert self.checkpoint
@@ -415,7 +414,7 @@ class Gateway:
             self.position += 1
 
 
-# The schedule and its oracle
+# The schedule and its judge
 
 
 class World:

@@ -13,7 +13,7 @@ from app.models import commands as messages
 from app.models.checksum import book_checksum
 from app.models.reports import ExecutionReport, report_message
 from app.models.snapshots import decode_state, encode_state
-from app.postgres import Place
+from app.postgres import RowKey
 from tests.matching.streams import INSTRUMENT, commands
 from web.market import recent_orders as web_orders
 from web.market.books import Market, recent_trades
@@ -85,8 +85,8 @@ def test_trades_and_lists_say_how_far_back_they_know() -> None:
         book.apply(command, moment)
     view = begun_with(book)
 
-    assert recent_trades([view.market]).since == Place(book.time_ms, INSTRUMENT, book.trade_seq + 1)
-    assert view.orders.of_client("ann", [INSTRUMENT], None).since == Place(book.time_ms, INSTRUMENT, book.seq + 1)
+    assert recent_trades([view.market]).since == RowKey(book.time_ms, INSTRUMENT, book.trade_seq + 1)
+    assert view.orders.of_client("ann", [INSTRUMENT], None).since == RowKey(book.time_ms, INSTRUMENT, book.seq + 1)
 
 
 def test_forgetting_old_orders_moves_the_place_below_which_postgres_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,11 +107,13 @@ def test_forgetting_old_orders_moves_the_place_below_which_postgres_is_asked(mon
         assert len(orders._orders) <= 26 + len(report.orders)
 
     recent = orders.of_client("ann", [INSTRUMENT], None)
-    listed = [(row.place.time_ms, row.place.seq, "ann", row.order.change.order_id) for row in recent.newest_first()]
+    listed = [(row.row_key.time_ms, row.row_key.seq, "ann", row.order.change.order_id) for row in recent.newest_first()]
     assert 0 < len(listed) < 26
     assert recent.since is not None
-    newer = [order for order in accepted if Place(order[0], INSTRUMENT, order[1]) >= recent.since and order[2] == "ann"]
-    assert [order for order in listed if Place(order[0], INSTRUMENT, order[1]) >= recent.since] == newer[::-1]
+    newer = [
+        order for order in accepted if RowKey(order[0], INSTRUMENT, order[1]) >= recent.since and order[2] == "ann"
+    ]
+    assert [order for order in listed if RowKey(order[0], INSTRUMENT, order[1]) >= recent.since] == newer[::-1]
 
 
 def test_the_documents_example_has_the_checksum_that_it_says() -> None:

@@ -14,7 +14,7 @@ from app.models.commands import ListInstrument, list_message
 from app.models.decimals import Scale, shortest, units
 from app.models.http import trade_answer
 from app.models.reports import ExecutionReport, LevelChange, TradeReport
-from app.postgres import Place
+from app.postgres import RowKey
 from web.market.newest import Recent
 
 MAX_TRADES = 10_000  # remembered of each instrument
@@ -33,8 +33,8 @@ class RecentTrade(NamedTuple):
     report_seq: int
 
     @property
-    def place(self) -> Place:
-        return Place(self.time_ms, self.instrument, self.seq)
+    def row_key(self) -> RowKey:
+        return RowKey(self.time_ms, self.instrument, self.seq)
 
     def answer(self) -> dict[str, Any]:
         return trade_answer(self.instrument, self.trade, self.time_ms)
@@ -81,7 +81,7 @@ class Market:
         """The report after which every trade is in `trades`; earlier ones may be recorded."""
         self.snapshot_seq = 0
         """The last report that may have recorded a snapshot of this book."""
-        self._begins: Place | None = None
+        self._begins: RowKey | None = None
 
     @classmethod
     def of(cls, state: BookState, after: int | None = None) -> "Market":
@@ -97,13 +97,13 @@ class Market:
                 market.sides[side].put(_level(side, price or 0, list(level), market.scale))
         market.known_after = market.snapshot_seq = state.seq if after is None else after
         if state.trade_seq:
-            market._begins = Place(state.time_ms, state.instrument, state.trade_seq + 1)
+            market._begins = RowKey(state.time_ms, state.instrument, state.trade_seq + 1)
         return market
 
     @property
-    def trades_since(self) -> Place | None:
+    def trades_since(self) -> RowKey | None:
         """From where on `trades` has all; None when that is from the first one."""
-        return self.trades[0].place if len(self.trades) == MAX_TRADES else self._begins
+        return self.trades[0].row_key if len(self.trades) == MAX_TRADES else self._begins
 
     def apply(self, report: ExecutionReport) -> None:
         """Take in the next report."""
@@ -121,7 +121,7 @@ class Market:
         trades = self.trades
         for trade in report.trades:
             if not trades:
-                self._begins = Place(report.time, report.instrument, trade.seq) if trade.seq > 1 else None
+                self._begins = RowKey(report.time, report.instrument, trade.seq) if trade.seq > 1 else None
             elif len(trades) == MAX_TRADES:
                 self.known_after = trades[0].report_seq
             trades.append(_new(RecentTrade, (report.time, report.instrument, trade.seq, trade, report.seq)))
@@ -174,7 +174,7 @@ def _answer(listing: ListInstrument, status: MarketStatus, seq: int) -> dict[str
 def recent_trades(markets: Iterable[Market]) -> Recent:
     """What is remembered of these markets together, and from where on that is all."""
     every = {market.listing.instrument: market for market in markets}
-    since = max((place for market in every.values() if (place := market.trades_since) is not None), default=None)
+    since = max((row_key for market in every.values() if (row_key := market.trades_since) is not None), default=None)
     rows = {name: partial(reversed, market.trades) for name, market in every.items()}
     return Recent(rows, since, {name: market.known_after for name, market in every.items()})
 

@@ -16,7 +16,7 @@ from app.models.identity import instrument_tag
 from app.models.reports import ExecutionReport, read_report
 from app.models.snapshots import State
 from app.postgres import History, HistoryUnavailable, Position
-from app.progress import Progress, Verdict
+from app.progress import Sequencer, Step
 from app.streaming.failstop import end_process
 from app.topics import EXECUTIONS, ORDERS, WrongTopic, all_genesis, require_topics
 from app.unusable import NO_REPORT, pass_over
@@ -82,7 +82,7 @@ class Feed:
             auto_offset_reset="none",
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
         )
-        self._progress = Progress()
+        self._progress = Sequencer()
         self._earlier: dict[str, _Earlier] = {}
         self._gap_since: dict[str, float] = {}
         self._goals: dict[TopicPartition, int] = {}
@@ -229,12 +229,12 @@ class Feed:
                 self.answered[record.partition] = report.offset + 1
 
     def _apply(self, report: ExecutionReport) -> None:
-        verdict = self._progress.accept(report.instrument, report.seq)
+        step = self._progress.accept(report.instrument, report.seq)
         if self._earlier and report.instrument in self._earlier:
-            self._take_earlier(report, verdict)
-        if verdict is Verdict.NEXT:
+            self._take_earlier(report, step)
+        if step is Step.NEXT:
             self._take(report)
-        elif verdict is Verdict.GAP:
+        elif step is Step.GAP:
             metrics.feed_gaps.inc()
             return
         self._answer(report)
@@ -255,11 +255,11 @@ class Feed:
         if report.trades and self.is_ready:
             self._publish(report)
 
-    def _take_earlier(self, report: ExecutionReport, verdict: Verdict) -> None:
+    def _take_earlier(self, report: ExecutionReport, step: Step) -> None:
         """A report that the snapshot may cover, and Postgres lacks: orders and trades remember it, the book has it."""
         name = report.instrument
         earlier = self._earlier[name]
-        if verdict is Verdict.NEXT:  # the log does not have all that led to the snapshot
+        if step is Step.NEXT:  # the log does not have all that led to the snapshot
             self._give_up_earlier(name)
         elif report.seq == earlier.seq + 1 <= earlier.state.seq:
             self.markets[name].remember(report)

@@ -14,7 +14,7 @@ from app.models.decimals import Scale
 from app.models.http import order_answer, rfc3339
 from app.models.identity import id_text
 from app.models.reports import ExecutionReport, OrderChange, OrderTerms
-from app.postgres import Place
+from app.postgres import RowKey
 from web.market.newest import Recent
 
 MAX_ORDERS = 200_000  # of all instruments together; older ones are asked of Postgres
@@ -105,12 +105,12 @@ class OrderOfSnapshot(NamedTuple):
 class ListedOrder(NamedTuple):
     """An order in a list: by the time and seq of its acceptance."""
 
-    place: Place
+    row_key: RowKey
     order: SeenOrder
 
     @property
     def report_seq(self) -> int:
-        return self.place.seq
+        return self.row_key.seq
 
     def answer(self) -> dict[str, Any]:
         return self.order.answer()
@@ -122,7 +122,7 @@ class RecentOrders:
     def __init__(self) -> None:
         self._orders: dict[str, SeenOrder | OrderOfSnapshot] = {}
         self._accepted: dict[str, dict[str | None, dict[str, int]]] = {}
-        self._since: dict[str, Place] = {}
+        self._since: dict[str, RowKey] = {}
         self.known_after: dict[str, int] = {}
         """Instrument -> the seq after which every change is of an order that is here; earlier ones may be recorded."""
 
@@ -134,7 +134,7 @@ class RecentOrders:
         instrument, seq = state.instrument, state.seq
         self.known_after[instrument] = seq if after is None else after
         if after is None:
-            self._since[instrument] = Place(state.time_ms, instrument, seq + 1)
+            self._since[instrument] = RowKey(state.time_ms, instrument, seq + 1)
         every = (order for orders in (state.bids, state.asks, state.stops) for order in orders)
         for order in islice(every, MAX_ORDERS - len(self._orders)):
             self._orders[id_text(order.order_id)] = OrderOfSnapshot(instrument, scale, order, seq)
@@ -146,7 +146,7 @@ class RecentOrders:
         if clients is None:
             clients = self._accepted[instrument] = {None: {}}
             if seq > 1:
-                self._since.setdefault(instrument, Place(time, instrument, seq))
+                self._since.setdefault(instrument, RowKey(time, instrument, seq))
         for change in report.orders:
             order_id = change.order_id
             if change.terms is not None:
@@ -209,7 +209,7 @@ class RecentOrders:
         for order_id, seq in reversed(accepted.items()):
             order = self._orders[order_id]
             assert isinstance(order, SeenOrder) and order.created_ms is not None, "its beginning was seen"
-            yield ListedOrder(Place(order.created_ms, instrument, seq), order)
+            yield ListedOrder(RowKey(order.created_ms, instrument, seq), order)
 
     def _forget(self, order_id: str) -> None:
         order = self._orders.pop(order_id)
@@ -223,7 +223,7 @@ class RecentOrders:
         if not accepted:
             del clients[order.change.client_id]
         # Orders are forgotten in the order of their acceptance, but for those whose key is used again.
-        since = Place(order.created_ms, order.instrument, seq + 1)
+        since = RowKey(order.created_ms, order.instrument, seq + 1)
         self._since[order.instrument] = max(self._since.get(order.instrument, since), since)
 
 

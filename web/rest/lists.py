@@ -6,23 +6,23 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from app.postgres import InvalidCursor, Page, Place, cursor_of, place_of
+from app.postgres import InvalidCursor, Page, RowKey, cursor_of, row_key_of
 from web.edge.answers import answer, asked
 from web.edge.reading import MAX_LIMIT, malformed, number, page_number
 from web.market.newest import MAX_SCANNED, Listed, Recent
 
-Recorded = Callable[[Place | None, int, int], Awaitable[Page]]
-"""Asks Postgres for rows: below this place, without the first so many, at most so many."""
+Recorded = Callable[[RowKey | None, int, int], Awaitable[Page]]
+"""Asks Postgres for rows: below this row, without the first so many, at most so many."""
 Recording = Callable[[Callable[[Mapping[str, int]], bool]], Awaitable[None]]
 """Waits until what is recorded, the last seq of each instrument, suffices; raises 503 (web/trading/recorded.py)."""
 
 
 class Wanted(NamedTuple):
-    """Which page: so many rows below a place, without the first `skip`."""
+    """Which page: so many rows below a row, without the first `skip`."""
 
     limit: int
     skip: int
-    below: Place | None
+    below: RowKey | None
     by_cursor: bool
 
 
@@ -33,7 +33,7 @@ def wanted(given: dict[str, str], default_limit: int) -> Wanted:
     if "cursor" not in given:
         return Wanted(limit, (page - 1) * limit, None, False)
     try:
-        cursor = place_of(given["cursor"]) if given["cursor"] else None
+        cursor = row_key_of(given["cursor"]) if given["cursor"] else None
     except InvalidCursor as error:
         raise malformed("cursor", f"is {error}") from error
     return Wanted(limit, 0, cursor, True)
@@ -54,7 +54,7 @@ async def _rows(page: Wanted, recent: Recent, recording: Recording, recorded: Re
     end = page.skip + page.limit
     rows = [row.answer() for row in taken[page.skip : end]]
     if len(taken) > end or (len(taken) == end and since is not None):
-        return Page(rows, taken[end - 1].place)
+        return Page(rows, taken[end - 1].row_key)
     if since is None:
         return Page(rows, None)
     below = since if page.below is None else min(since, page.below)
@@ -63,17 +63,17 @@ async def _rows(page: Wanted, recent: Recent, recording: Recording, recorded: Re
     return Page(rows + older.rows, older.following)
 
 
-def _taken(page: Wanted, recent: Recent) -> tuple[list[Listed], Place | None]:
+def _taken(page: Wanted, recent: Recent) -> tuple[list[Listed], RowKey | None]:
     """The rows of memory up to the page's end and one more, and from where on these are all."""
     taken: list[Listed] = []
-    place, since = None, recent.since
+    row_key, since = None, recent.since
     for count, row in enumerate(recent.newest_first()):
         if count == MAX_SCANNED:
-            return taken, place
-        place = row.place
-        if since is not None and place < since:
+            return taken, row_key
+        row_key = row.row_key
+        if since is not None and row_key < since:
             break
-        if (page.below is None or place < page.below) and recent.is_wanted(row):
+        if (page.below is None or row_key < page.below) and recent.is_wanted(row):
             taken.append(row)
             if len(taken) > page.skip + page.limit:
                 break

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from app.matching.words import Reason, Side
 from app.models.http import rfc3339
-from app.postgres import Page, Place
+from app.postgres import Page, RowKey
 from web.edge.answers import answer
 from web.edge.problems import Problem
 from web.edge.reading import identifier, malformed, number, parameters
@@ -45,7 +45,7 @@ async def list_trades(request: web.Request) -> web.StreamResponse:
     instrument = given.get("instrument")
     markets = list(gateway.feed.markets.values()) if instrument is None else [_listed(request, given)]
 
-    def recorded(below: Place | None, skip: int, limit: int) -> Awaitable[Page]:
+    def recorded(below: RowKey | None, skip: int, limit: int) -> Awaitable[Page]:
         return gateway.history.trades(instrument=instrument, below=below, skip=skip, limit=limit)
 
     recording = partial(recorded_enough, gateway)

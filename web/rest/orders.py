@@ -6,7 +6,7 @@ from aiohttp import web
 
 from app.matching.words import Reason, Status
 from app.models import identity
-from app.postgres import Page, Place
+from app.postgres import Page, RowKey
 from web.edge.answers import answer, asked, unknown_order
 from web.edge.callers import caller_of
 from web.edge.problems import Problem
@@ -72,7 +72,7 @@ async def list_orders(request: web.Request) -> web.StreamResponse:
     if status is not None:  # a recorded status may have changed since: nothing later may be missing
         recent = recent._replace(known_after={name: market.seq for name, market in markets.items()})
 
-    async def recorded(below: Place | None, skip: int, limit: int) -> Page:
+    async def recorded(below: RowKey | None, skip: int, limit: int) -> Page:
         page = await history.orders(
             client_id=client_id, instrument=instrument, status=status, below=below, skip=skip, limit=limit
         )

@@ -35,17 +35,17 @@ from app.matching.words import (
     Status,
     TimeInForce,
 )
-from app.naive.matching import Oracle, OracleRejections
+from app.naive.matching import NaiveEngine, NaiveRejections
 from tests.matching.streams import INSTRUMENT, commands
 
 BUY, SELL = Side.BUY, Side.SELL
 
 
 class Venue:
-    """An oracle with short words for commands; ids are the words that a case uses, padded to 16 bytes."""
+    """A naive engine with short words for commands; ids are the words that a case uses, padded to 16 bytes."""
 
     def __init__(self, **rules: Any) -> None:
-        self.oracle = Oracle("X")
+        self.naive = NaiveEngine("X")
         self.offset = 0
         self.now = 1_000
         self.keys = 0
@@ -53,7 +53,7 @@ class Venue:
 
     def send(self, command: Command) -> Report:
         self.offset += 1
-        return self.oracle.apply(command, Moment(self.offset, self.now))
+        return self.naive.apply(command, Moment(self.offset, self.now))
 
     def key(self) -> tuple[bytes, int]:
         self.keys += 1
@@ -115,15 +115,15 @@ def levels(report: Report) -> list[tuple[Side, int, int, int]]:
 def test_the_first_command_is_a_valid_list() -> None:
     """Anything else is a mistake of the caller."""
     with pytest.raises(ValueError, match="valid List"):
-        Oracle("X").apply(Tick(), Moment(1, 1))
+        NaiveEngine("X").apply(Tick(), Moment(1, 1))
     with pytest.raises(ValueError, match="valid List"):
-        Oracle("X").apply(List(name("l"), 1, Listing("Y", "B", "Q", 1, 1)), Moment(1, 1))
+        NaiveEngine("X").apply(List(name("l"), 1, Listing("Y", "B", "Q", 1, 1)), Moment(1, 1))
 
 
 def test_listing_reports_the_rules_and_an_open_market() -> None:
     """Seq starts at 1."""
     listing = Listing("X", "B", "Q", 1, 1)
-    report = Oracle("X").apply(List(name("l"), 1, listing), Moment(7, 70))
+    report = NaiveEngine("X").apply(List(name("l"), 1, listing), Moment(7, 70))
     assert (report.seq, report.offset, report.time_ms, report.command) == (1, 7, 70, "list")
     assert (report.listing, report.market_status, report.outcome) == (listing, MarketStatus.OPEN, Outcome.ACCEPTED)
 
@@ -167,7 +167,7 @@ def test_levels_are_bids_from_the_highest_then_asks_from_the_lowest() -> None:
         venue.place(f"o{index}", side, 1, price)
     report = venue.send(Snapshot(*venue.key()))
     assert levels(report) == [(BUY, 101, 1, 1), (BUY, 99, 1, 1), (SELL, 102, 1, 1), (SELL, 103, 1, 1)]
-    assert venue.oracle.depth(1) == ([Level(BUY, 101, 1, 1)], [Level(SELL, 102, 1, 1)])
+    assert venue.naive.depth(1) == ([Level(BUY, 101, 1, 1)], [Level(SELL, 102, 1, 1)])
 
 
 def test_last_fill_and_liquidity_are_of_this_command_only() -> None:
@@ -350,7 +350,7 @@ def test_a_refused_replace_does_nothing_at_all(new: Place, reason: Reason) -> No
     venue.place("m", SELL, 2, 102)
     report = venue.replace("a", new)
     assert (report.outcome, report.reason, report.orders) == (Outcome.REJECTED, reason, [])
-    assert venue.oracle.orders[name("a")].status == Status.NEW
+    assert venue.naive.orders[name("a")].status == Status.NEW
     if new.order_id == name("b"):
         assert venue.place("b", BUY, 1, 90).outcome == Outcome.ACCEPTED
 
@@ -727,7 +727,7 @@ def test_open_orders_are_listed_in_the_order_of_execution() -> None:
     venue.send(stop("g", BUY, 1, 200))
     venue.send(stop("f", BUY, 1, 150))
     venue.amend("d", quantity=3)
-    listed = venue.oracle.open_orders_list()
+    listed = venue.naive.open_orders_list()
     assert [word(state.order_id) for state in listed] == ["a", "b", "c", "e", "d", "g", "f"]
     assert {(state.terms, state.last_price) for state in listed} == {(None, None)}
 
@@ -782,7 +782,7 @@ def test_commands_on_orders_are_repeated_safely() -> None:
     venue.send(command)
     report = venue.send(command)
     assert (report.outcome, report.original_seq, report.order_id) == (Outcome.DUPLICATE, 3, name("a"))
-    assert venue.oracle.orders[name("a")].remaining == 4
+    assert venue.naive.orders[name("a")].remaining == 4
 
 
 def test_a_key_is_forgotten_after_as_many_others_as_the_window_counts() -> None:
@@ -854,7 +854,7 @@ def test_a_listing_keeps_its_units_and_makes_sense(changes: dict[str, Any]) -> N
     listing = Listing("X", "B", "Q", 1, 1)
     report = venue.send(List(*venue.key(), listing._replace(**changes)))
     assert (report.reason, report.listing, report.market_status) == (Reason.UNSUPPORTED_ORDER, None, None)
-    assert venue.oracle.listing == listing
+    assert venue.naive.listing == listing
 
 
 def test_only_known_engine_versions_come_into_force() -> None:
@@ -879,7 +879,7 @@ def test_a_large_report_takes_several_seqs() -> None:
 
 def test_a_partition_reports_what_belongs_to_no_instrument() -> None:
     """At most 1,024 bytes of the record, readable whatever they are, with a seq of its own."""
-    rejections = OracleRejections(3)
+    rejections = NaiveRejections(3)
     report = rejections.reject(Reason.MALFORMED_COMMAND, b"\xff" + b"x" * 2_000, Moment(5, 50), 2)
     assert (report.instrument, report.seq, report.command, report.offset) == ("_partition-3", 1, "unknown", 5)
     assert (report.outcome, report.reason, report.raw) == (
@@ -894,11 +894,11 @@ def test_a_partition_reports_what_belongs_to_no_instrument() -> None:
 SEEDS = range(100, 160)
 
 
-def each_report(check: Callable[[Report], None], seed: int) -> Oracle:
-    oracle = Oracle(INSTRUMENT)
+def each_report(check: Callable[[Report], None], seed: int) -> NaiveEngine:
+    naive = NaiveEngine(INSTRUMENT)
     for command, at in commands(seed, 200):
-        check(oracle.apply(command, at))
-    return oracle
+        check(naive.apply(command, at))
+    return naive
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -925,8 +925,8 @@ def test_nothing_is_made_or_lost(seed: int) -> None:
             latest = [state for state in report.orders if state.order_id == order_id][-1]
             assert latest.filled == filled[order_id]
 
-    oracle = each_report(check, seed)
-    assert (oracle.seq, oracle.trade_seq) == (next_seqs[0] - 1, next_seqs[1] - 1)
+    naive = each_report(check, seed)
+    assert (naive.seq, naive.trade_seq) == (next_seqs[0] - 1, next_seqs[1] - 1)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -944,8 +944,8 @@ def test_a_reader_follows_the_book_from_the_level_changes_alone(seed: int) -> No
         asks = [price for side, price in book if side == SELL]
         assert not bids or not asks or max(bids) < min(asks)
 
-    oracle = each_report(check, seed)
-    bids, asks = oracle.depth(10_000)
+    naive = each_report(check, seed)
+    bids, asks = naive.depth(10_000)
     assert {(side, price): (quantity, orders) for side, price, quantity, orders in bids + asks} == book
 
 
