@@ -62,6 +62,7 @@ class Process:
         self.identity: Identity | None = None
         self._child: asyncio.subprocess.Process | None = None
         self._log_begin = 0
+        self._old_log_changed_ns = 0
 
     @property
     def running(self) -> bool:
@@ -77,6 +78,7 @@ class Process:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
             self._log_begin = output.tell()
+            self._old_log_changed_ns = _changed_ns(old_log(self.log))
             self._child = await asyncio.create_subprocess_exec(
                 *leash(command.orphan_signal, command.user),
                 *command.argv,
@@ -95,13 +97,16 @@ class Process:
         return await self._child.wait()
 
     def last_words(self) -> str:
-        """The end of what it has written since its start; empty if the log cannot be read."""
-        with contextlib.suppress(OSError), self.log.open("rb") as log:
-            size = log.seek(0, os.SEEK_END)
-            begin = self._log_begin if self._log_begin <= size else 0  # the log has been rotated since
-            log.seek(max(begin, size - LAST_WORDS_BYTES))
-            return log.read().decode(errors="replace")
-        return ""
+        """The end of what it has written since its start; empty if the log cannot be read.
+
+        If the log has been rotated since, the end of the old log comes before it: the new one may still be empty.
+        """
+        old, begin, words = old_log(self.log), self._log_begin, b""
+        with contextlib.suppress(OSError):
+            if _changed_ns(old) != self._old_log_changed_ns:
+                words, begin = _end_of(old, begin), 0
+            words += _end_of(self.log, begin)
+        return words[-LAST_WORDS_BYTES:].decode(errors="replace")
 
     def send(self, signal_number: signal.Signals) -> None:
         """Send a signal; nothing happens if it has ended."""
@@ -125,6 +130,25 @@ class Process:
         self.send(signal.SIGKILL)
         if child is not None:
             await child.wait()
+
+
+def old_log(log: Path) -> Path:
+    """Where the content of a log goes that has become too long."""
+    return log.with_name(log.name + ".old")
+
+
+def _changed_ns(file: Path) -> int:
+    """When it was changed, in ns since the epoch; 0 if it does not exist."""
+    with contextlib.suppress(OSError):
+        return file.stat().st_mtime_ns
+    return 0
+
+
+def _end_of(log: Path, begin: int = 0) -> bytes:
+    """At most LAST_WORDS_BYTES from the end of a log, none from before `begin`."""
+    with log.open("rb") as file:
+        file.seek(max(begin, file.seek(0, os.SEEK_END) - LAST_WORDS_BYTES))
+        return file.read()
 
 
 def leash(orphan_signal: signal.Signals = signal.SIGKILL, user: str | None = None) -> list[str]:

@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from app.local.process import old_log
+
 INTERVAL_S = 1.0
 MAX_LOG_BYTES = 16 * 1024 * 1024
 """A longer log becomes `<name>.log.old`, of which there is one."""
@@ -46,7 +48,7 @@ class Upkeep:
         """
         for log in (self._folder / "logs").glob("*.log"):
             if log.stat().st_size > MAX_LOG_BYTES:
-                old = log.with_name(log.name + ".old")
+                old = old_log(log)
                 old.unlink(missing_ok=True)
                 shutil.copyfile(log, old)
                 with log.open("rb+") as file:
