@@ -14,6 +14,8 @@ from app.matching.events import Report, split
 from app.matching.identities import Block
 from app.matching.rejections import Rejections, RejectionsState
 from app.matching.rules import is_valid_listing
+from app.matching.sanity import check_cheap
+from app.matching.states import restore
 from app.matching.versions import NEWEST_VERSION, VERSIONS
 from app.matching.words import Reason
 from app.models.commands import (
@@ -64,19 +66,19 @@ class Partition:
     Raises UnknownEngine for an engine version that this program does not have.
     """
 
-    def __init__(self, number: int, partitions: int, genesis: Genesis | None = None) -> None:
-        self.number, self.partitions = number, partitions
+    def __init__(self, partition_id: int, partitions: int, genesis: Genesis | None = None) -> None:
+        self.partition_id, self.partitions = partition_id, partitions
         self._secret: bytes | None = None if genesis is None else genesis.secret
         self._begin(NEWEST_VERSION if genesis is None else genesis.engine_version)
         self.books: dict[str, Book] = {}
-        self.rejections = Rejections(number)
+        self.rejections = Rejections(partition_id)
         self._scales: dict[str, Scale] = {}
 
     def _begin(self, engine_version: int) -> None:
         if engine_version not in VERSIONS:
             known = ", ".join(map(str, VERSIONS))
             raise UnknownEngine(
-                f"orders[{self.number}] begins with engine version {engine_version}, this program has {known}: "
+                f"orders[{self.partition_id}] begins with engine version {engine_version}, this program has {known}: "
                 "start a release that has it"
             )
         self._engine_version, self._strictly = engine_version, VERSIONS[engine_version].reads_strictly
@@ -86,7 +88,7 @@ class Partition:
         if isinstance(state, RejectionsState):
             self.rejections = Rejections.restore(state)
         else:
-            self.books[state.instrument] = Book.restore(state, blocks)
+            self.books[state.instrument] = restore(state, blocks)
             self._scales[state.instrument] = scale_of(state.listing)
 
     def apply(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> Output | None:
@@ -103,11 +105,11 @@ class Partition:
                 if offset == 0:  # a later one is no beginning
                     self._begin(message.engine_version)
                 return None
-            return self._command(message, key, value or b"", at)
+            return self._apply_command(message, key, value or b"", at)
         except UndecodableCommand:
             return self._reject(Reason.MALFORMED_COMMAND, value, at)
 
-    def _command(self, message: CommandMessage, key: bytes | None, value: bytes, at: Moment) -> Output | None:
+    def _apply_command(self, message: CommandMessage, key: bytes | None, value: bytes, at: Moment) -> Output | None:
         instrument = message.instrument
         if key != instrument.encode():
             return self._reject(Reason.KEY_MISMATCH, value, at)
@@ -115,21 +117,21 @@ class Partition:
             require_each_name_once(message, value)
         book = self.books.get(instrument)
         if book is None or at.offset < book.listed_offset:
-            return self._first_command(message, value, at)
+            return self._apply_first_command(message, value, at)
         scale = self._scales[instrument]
         assert self._secret is not None, "the first record has told it"
-        # Before anything else: what cannot be converted is not the book's.
+        # First of all: a command that cannot be converted never reaches the book.
         command = to_core(message, scale, self._secret, self._strictly)
         if at.offset <= book.offset:
             return None
         report = book.apply(command, at)
-        book.check_cheap(report)
+        check_cheap(book, report)
         return Output(report, scale)
 
-    def _first_command(self, message: CommandMessage, value: bytes, at: Moment) -> Output | None:
+    def _apply_first_command(self, message: CommandMessage, value: bytes, at: Moment) -> Output | None:
         """A command of an instrument that is not listed yet, at this offset."""
         instrument = message.instrument
-        if partition_of(instrument, self.partitions) != self.number:
+        if partition_of(instrument, self.partitions) != self.partition_id:
             return self._reject(Reason.WRONG_PARTITION, value, at)
         if not isinstance(message, ListInstrument):
             return self._reject(Reason.UNKNOWN_INSTRUMENT, value, at)

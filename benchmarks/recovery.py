@@ -24,6 +24,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from app.engine import Partition, partition_of
 from app.instruments import default_listings
 from app.local.venue import Venue
+from app.matching.states import freeze
 from app.matching.words import OrderType, Side
 from app.models.commands import ListInstrument, PlaceOrder, encode_command
 from app.models.identity import id_text, order_id
@@ -163,7 +164,7 @@ async def _undisturbed(broker: str) -> tuple[dict[str, str], int]:
     await consumer.start()
     try:
         for partition in partitions:
-            tp = TopicPartition(ORDERS.name, partition.number)
+            tp = TopicPartition(ORDERS.name, partition.partition_id)
             consumer.assign([tp])
             end = (await consumer.end_offsets([tp]))[tp]
             while await consumer.position(tp) < end:
@@ -172,7 +173,7 @@ async def _undisturbed(broker: str) -> tuple[dict[str, str], int]:
     finally:
         await consumer.stop()
     books = [book for partition in partitions for book in partition.books.values()]
-    return {book.instrument: state_hash(book.state()) for book in books}, sum(book.open_orders for book in books)
+    return {book.instrument: state_hash(freeze(book)) for book in books}, sum(book.open_orders for book in books)
 
 
 def _print(found: dict[str, Any]) -> None:

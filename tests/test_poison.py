@@ -10,6 +10,8 @@ import pytest
 from app.engine import Output, Partition, UnknownEngine, partition_of
 from app.instruments import default_listings
 from app.matching.rejections import MAX_RAW_BYTES
+from app.matching.sanity import check
+from app.matching.states import freeze
 from app.matching.versions import NEWEST_VERSION
 from app.models.commands import Genesis, PlaceOrder, encode_command
 from app.models.identity import id_text, order_id
@@ -106,14 +108,14 @@ def only(output: Output | None) -> ExecutionReport:
 def test_poison_is_reported_and_changes_nothing(what: str, partition: Partition) -> None:
     """A reason, the beginning of the record, no trade, and the book as it was."""
     key, value, reason = POISON[what]
-    before = partition.books["BTC-USD"].state()
-    output = partition.apply(2, 1_001, key, value)
-    report = only(output)
+    before = freeze(partition.books["BTC-USD"])
+    outcome = partition.apply(2, 1_001, key, value)
+    report = only(outcome)
     assert (report.instrument, report.seq, report.offset, report.outcome) == (RESERVED, 1, 2, "rejected")
     assert report.reason == reason
     assert report.raw == (value or b"")[:MAX_RAW_BYTES].decode("utf-8", "replace")
-    assert not (report.orders or report.trades or report.levels or (output and output.trades))
-    assert partition.books.keys() == {"BTC-USD"} and partition.books["BTC-USD"].state() == before
+    assert not (report.orders or report.trades or report.levels or (outcome and outcome.trades))
+    assert partition.books.keys() == {"BTC-USD"} and freeze(partition.books["BTC-USD"]) == before
 
 
 def test_the_rejections_are_dense_and_the_market_goes_on(partition: Partition) -> None:
@@ -127,7 +129,7 @@ def test_the_rejections_are_dense_and_the_market_goes_on(partition: Partition) -
         offset += 2
     sell = only(partition.apply(offset, 9_000, b"BTC-USD", order(client_id="bob", side="sell", quantity="2")))
     assert len(sell.trades) == 2
-    partition.books["BTC-USD"].check()
+    check(partition.books["BTC-USD"])
 
 
 def test_a_second_genesis_is_passed_over(partition: Partition) -> None:
@@ -150,7 +152,7 @@ def test_an_old_log_is_read_as_it_was_written(what: str, version: int | None) ->
     for offset, record in enumerate((genesis(version), encode_command(BTC), switch)):
         made.apply(offset, 1_000, b"BTC-USD", record)
     restored = Partition(NUMBER, PARTITIONS, Genesis(str(UUID(int=1))))
-    restored.restore(made.books["BTC-USD"].state(), {})
+    restored.restore(freeze(made.books["BTC-USD"]), {})
     for partition in (made, restored):
         report = only(partition.apply(3, 1_000, *POISON[what][:2]))
         assert (report.instrument, report.outcome, report.engine_version) == ("BTC-USD", "accepted", 2)

@@ -5,12 +5,12 @@ from heapq import heapify, heappop, heappush
 
 from app.matching.orders import Order
 
-# A heap may hold this many finished orders beside as many as it has open ones before they are thrown out.
+# A heap may hold this many finished orders beside as many as it has open ones before it drops them.
 SLACK = 64
 
 
 class Agenda:
-    """Orders by a key, lowest first, then by number. Orders that have ended are passed over when their turn comes."""
+    """Orders by a key, lowest first, then by number. It skips ended orders when their turn comes."""
 
     __slots__ = ("_entries", "_limit")
 
@@ -30,7 +30,7 @@ class Agenda:
         return (order for _, _, order in self._entries if order.status is None)
 
     def first_key(self) -> int | None:
-        """The key of the first open order, None if there is none."""
+        """The key of the first open order, None without one."""
         entries = self._entries
         while entries and entries[0][2].status is not None:
             heappop(entries)

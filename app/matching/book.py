@@ -1,9 +1,8 @@
 """The order book of one instrument: commands in, one report for each out, everything else a consequence."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from app.matching import sanity, states
 from app.matching.commands import (
     COMMAND_WORDS,
     Amend,
@@ -28,7 +27,6 @@ from app.matching.journal import Journal, refused_state
 from app.matching.open_orders import OpenOrders
 from app.matching.orders import Order, terms_of
 from app.matching.rules import is_valid_listing, refusal_of_amend, refusal_of_listing, refusal_of_place
-from app.matching.states import BookState
 from app.matching.taking import take
 from app.matching.versions import NEWEST_VERSION, VERSIONS
 from app.matching.words import MarketStatus, Outcome, Reason, Status
@@ -94,19 +92,19 @@ class Book:
             self._run_stops()
         identities.advance(time_ms)
         if not isinstance(command, Tick):
-            key, said = command[0], command[1]
+            key, fingerprint = command[0], command[1]
             record = identities.find(key)
             if record is not None:
-                return self._repeat(command, said == record[1], record[3])
+                return self._answer_repeat(command, fingerprint == record[1], record[3])
             order = orders.by_id.get(key)
             if order is not None:
-                return self._repeat(command, said == order.fingerprint, order.seq)
-            identities.add(key, said, self.seq + 1, time_ms)
+                return self._answer_repeat(command, fingerprint == order.fingerprint, order.seq)
+            identities.add(key, fingerprint, self.seq + 1, time_ms)
         return self._handlers[type(command)](command)
 
-    def _repeat(self, command: Command, says_the_same: bool, seq: int) -> Report:
-        """The key was seen before (R15): nothing happens."""
-        if says_the_same:
+    def _answer_repeat(self, command: Command, is_same: bool, seq: int) -> Report:
+        """Report a command whose key was used before, and change nothing (R15)."""
+        if is_same:
             return self._report(command, _DUPLICATE, None, seq)
         return self._report(command, _REJECTED, Reason.DUPLICATE_ORDER)
 
@@ -137,10 +135,10 @@ class Book:
 
     def _amend(self, amend: Amend) -> Report:
         order = self._target(amend)
-        reason = order if isinstance(order, Reason) else None
-        if isinstance(order, Order):
-            reason = refusal_of_amend(amend, order, self._listing, self._behaviour, self.halted, self.orders)
-        if reason is not None or isinstance(order, Reason):
+        if isinstance(order, Reason):
+            return self._report(amend, _REJECTED, order)
+        reason = refusal_of_amend(amend, order, self._listing, self._behaviour, self.halted, self.orders)
+        if reason is not None:
             return self._report(amend, _REJECTED, reason)
         remaining = order.remaining if amend.quantity is None else amend.quantity - order.filled
         price = order.price if amend.price is None else amend.price
@@ -185,7 +183,7 @@ class Book:
         reason = refusal_of_listing(command.listing, self._listing)
         if reason is not None:
             return self._report(command, _REJECTED, reason)
-        self._set_listing(command.listing)
+        self.set_listing(command.listing)
         return self._report(command, _ACCEPTED)._replace(listing=command.listing, market_status=self.market_status)
 
     def _halt(self, command: Halt) -> Report:
@@ -197,7 +195,9 @@ class Book:
         return self._report(command, _ACCEPTED)._replace(market_status=self.market_status)
 
     def _snapshot(self, command: Snapshot) -> Report:
-        return self._report(command, _ACCEPTED, levels=[*self.orders.bids.all_levels(), *self.orders.asks.all_levels()])
+        return self._report(
+            command, _ACCEPTED, levels=[*self.orders.bids.take_all_levels(), *self.orders.asks.take_all_levels()]
+        )
 
     def _engine_version(self, command: EngineVersion) -> Report:
         if command.version not in VERSIONS:
@@ -215,9 +215,10 @@ class Book:
             raise ValueError(f"{self.instrument}: the first command of a book must be a valid list")
         if command.listing.instrument != self.instrument:
             raise ValueError(f"{self.instrument}: cannot be listed as {command.listing.instrument}")
-        self._set_listing(command.listing)
+        self.set_listing(command.listing)
 
-    def _set_listing(self, listing: Listing) -> None:
+    def set_listing(self, listing: Listing) -> None:
+        """From here on these rules hold."""
         self._listing = listing
         self.identities.set_window(listing.id_window_count, listing.id_window_ms)
 
@@ -227,7 +228,7 @@ class Book:
 
     def _expire(self, time_ms: int) -> None:
         """What has expired goes before anything else is done (R10)."""
-        while (order := self.orders.next_expired(time_ms)) is not None:
+        while (order := self.orders.pop_expired(time_ms)) is not None:
             self.orders.end(order, Status.EXPIRED, Reason.EXPIRE_TIME_REACHED)
             self.journal.touch(order)
 
@@ -264,12 +265,12 @@ class Book:
         """Triggered stops do all that they can, one after the other; with no fills left they wait for more (R9)."""
         orders, journal, behaviour = self.orders, self.journal, self._behaviour
         while journal.fills_left or not behaviour.keeps_triggered:
-            stop = orders.next_stop(journal.last_price)
+            stop = orders.pop_stop(journal.last_price)
             if stop is None:
                 return
             self._trigger(stop)
             take(stop, orders, journal, behaviour)
-        while (stop := orders.next_reached(journal.last_price)) is not None:
+        while (stop := orders.pop_reached(journal.last_price)) is not None:
             self._trigger(stop)
             orders.wait_for_fills(stop)
 
@@ -297,14 +298,14 @@ class Book:
         """What the command did. `placed` is the new order in it, accepted or refused, if it is to be reported."""
         journal, bids, asks = self.journal, self.orders.bids, self.orders.asks
         seq = self.seq + 1
-        orders = journal.states(seq, placed)
+        orders = journal.take_states(seq, placed)
         if reason is not None and placed is not None:
             orders.append(refused_state(placed, reason))
         trades = journal.take_trades() if journal.trades else []
         if levels is None:
-            levels = bids.changes() if bids.before else []
+            levels = bids.take_changes() if bids.before else []
             if asks.before:
-                levels += asks.changes()
+                levels += asks.take_changes()
         entries = len(orders) + len(trades) + len(levels)
         parts = 1 if entries <= MAX_ENTRIES_PER_PART else parts_of(entries)
         self.seq += parts
@@ -376,31 +377,9 @@ class Book:
         """The best levels of bids and asks, best first, as they are displayed."""
         return self.orders.bids.depth(levels), self.orders.asks.depth(levels)
 
-    # State
-
-    def state(self) -> BookState:
-        """All that the book will ever base a report on, in canonical form; complete id blocks apart (`id_block`)."""
-        return states.freeze(self)
-
     def id_block(self, number: int) -> Block:
-        """A block of id records: those from `state().first_block` up to `end_block` are complete and kept apart."""
+        """A block of id records; a state snapshot leaves out the complete ones (`BookState.first_block`)."""
         return self.identities.block(number)
-
-    @classmethod
-    def restore(cls, state: BookState, blocks: Mapping[int, Block]) -> "Book":
-        """The book that had this state; `blocks` has the complete id blocks from first_block up to end_block."""
-        book = cls(state.instrument, state.engine_version)
-        book._set_listing(state.listing)
-        states.thaw(book, state, blocks)
-        return book
-
-    def check(self) -> None:
-        """Assert every invariant (docs/EXACTNESS.md, I13) at a cost that grows with the book; for tests."""
-        sanity.check(self)
-
-    def check_cheap(self, report: Report) -> None:
-        """Assert after a command, and before its report is sent, what costs next to nothing."""
-        sanity.check_cheap(self, report)
 
 
 # The word for a command, and where in it stand its own id and that of the order that it names.

@@ -48,7 +48,7 @@ class Identities:
         self._window_count, self._window_ms = count, ms
 
     def advance(self, time_ms: int) -> None:
-        """Let records leave the window; `live_from` never goes back."""
+        """Move the window; `live_from` never goes back."""
         if self.total - self._window_count > self.live_from:
             self.live_from = self.total - self._window_count
         if time_ms - self.oldest_ms > self._window_ms:
@@ -62,7 +62,7 @@ class Identities:
         return None if record is None or record[2] < self.live_from else record
 
     def add(self, key: bytes, fingerprint: int, seq: int, time_ms: int) -> None:
-        """Record a key; one that was recorded before, outside the window, begins anew."""
+        """Record a key; the new record replaces one that has left the window."""
         record = (key, fingerprint, self.total, seq, time_ms)
         self.index[key] = record
         self._open.append(record)
@@ -97,11 +97,14 @@ class Identities:
         return tuple((key, fingerprint, seq, time_ms) for key, fingerprint, _, seq, time_ms in self.blocks[number])
 
     def restore(self, live_from: int, total: int, blocks: Mapping[int, Block]) -> None:
-        """Be as they were: `blocks` has every block from that of `live_from` to the unfinished one."""
+        """Restore the records; `blocks` has every block from that of `live_from` to the unfinished one."""
         self.first_block, self.live_from, self.total, self.blocks = live_from // BLOCK, live_from, total, {}
         for number in range(live_from // BLOCK, total // BLOCK + 1):
             first = number * BLOCK
-            records = [(key, said, first + i, seq, ms) for i, (key, said, seq, ms) in enumerate(blocks[number])]
+            records = [
+                (key, fingerprint, first + place, seq, time_ms)
+                for place, (key, fingerprint, seq, time_ms) in enumerate(blocks[number])
+            ]
             self.blocks[number] = self._open = records
             self.index.update((record[0], record) for record in records)
         if live_from < total:

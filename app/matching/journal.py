@@ -31,8 +31,8 @@ class Journal:
         if order not in self.touched:
             self.touched[order] = None
 
-    def states(self, seq: int, place: Place | None) -> list[OrderState]:
-        """The touched orders as they are now; the one accepted by this command (`seq`) with its terms."""
+    def take_states(self, seq: int, place: Place | None) -> list[OrderState]:
+        """The touched orders as they are now; the one accepted by this command (`seq`) with its terms. Forgets them."""
         states = []
         for order, fill in self.touched.items():
             states.append(order_state(order, fill, place if order.seq == seq else None))
@@ -46,7 +46,7 @@ class Journal:
 
 
 def order_state(order: Order, fill: Fill | None, place: Place | None) -> OrderState:
-    """How an order stands, for the report."""
+    """The order as it is now, for the report."""
     filled, remaining = order.filled, order.remaining
     status = order.status
     if status is None:

@@ -9,7 +9,7 @@ from app.matching.words import Side
 
 # Worse than any price: the best rank of an empty side, and the limit of an order without one.
 NO_LIMIT = 1 << 256
-# A heap may hold this many prices more than twice those in use before it is built anew.
+# A heap may hold this many prices more than twice those in use before it is rebuilt.
 SLACK = 64
 
 _new = tuple.__new__  # a NamedTuple's own constructor takes twice as long
@@ -18,8 +18,8 @@ _new = tuple.__new__  # a NamedTuple's own constructor takes twice as long
 class Ladder:
     """The queues of one side. A price's *rank* is the price itself for sells, its negative for buys: lower is better.
 
-    `best` is the lowest rank in use, NO_LIMIT if there is none. `before` remembers (displayed quantity, orders) of each
-    queue as it was before the current command touched it; every change of a queue goes through `note` first.
+    `best` is the lowest rank in use, NO_LIMIT if no order rests. `before` remembers the displayed quantity and the
+    orders of each queue from before the current command touched it; every change of a queue calls `note` first.
     """
 
     __slots__ = ("_ranks", "before", "best", "queues", "side", "sign")
@@ -33,7 +33,7 @@ class Ladder:
         self._ranks: list[int] = []  # a heap of all ranks in use and some that were; its first is in use
 
     def queue_at(self, price: int) -> Queue:
-        """The queue at a price, noted; a new one if there is none."""
+        """The queue at a price, noted; a new one if no order rests there."""
         rank = price * self.sign
         queue = self.queues.get(rank)
         if queue is None:
@@ -46,6 +46,7 @@ class Ladder:
         return queue
 
     def note(self, queue: Queue) -> None:
+        """Remember what the queue displays, unless this command has noted it already."""
         if queue.rank not in self.before:
             self.before[queue.rank] = (queue.quantity, queue.orders)
 
@@ -69,7 +70,7 @@ class Ladder:
             heapify(ranks)
 
     def best_first(self) -> Iterator[Queue]:
-        """The queues by precedence; the ladder must not change meanwhile."""
+        """The queues by precedence. The caller must not change the ladder while it iterates."""
         ranks, last = self._ranks.copy(), None
         while ranks:
             rank = heappop(ranks)
@@ -92,14 +93,14 @@ class Ladder:
         """The best levels, best first."""
         return [self._level(rank) for rank in nsmallest(levels, self.queues)]
 
-    def all_levels(self) -> list[Level]:
-        """Every level of the side, and those that this command emptied; forgets what was noted."""
+    def take_all_levels(self) -> list[Level]:
+        """Every level of the side, and those that this command emptied; forgets the noted ones."""
         ranks = sorted({*self.queues, *(rank for rank, before in self.before.items() if before[1])})
         self.before.clear()
         return [self._level(rank) for rank in ranks]
 
-    def changes(self) -> list[Level]:
-        """The levels that are not as they were before the command, best first; forgets what was noted."""
+    def take_changes(self) -> list[Level]:
+        """The levels that the command changed, best first; forgets the noted ones."""
         before = self.before
         levels: list[Level] = []
         for rank in sorted(before) if len(before) > 1 else before:

@@ -28,7 +28,7 @@ class OpenOrders:
         self.some_triggered = False
 
     def admit(self, order: Order) -> None:
-        """A new order is open from here on."""
+        """Add a new open order."""
         self.by_id[order.order_id] = order
         clients, client_id = self.clients, order.client_id
         clients[client_id] = clients.get(client_id, 0) + 1
@@ -74,7 +74,7 @@ class OpenOrders:
             order.shown = remaining
 
     def end(self, order: Order, status: Status, reason: Reason | None) -> None:
-        """The open order has come to its end."""
+        """End an open order and drop it."""
         order.status = status
         order.reason = reason
         queue = order.queue
@@ -83,7 +83,7 @@ class OpenOrders:
         self.forget(order)
 
     def forget(self, order: Order) -> None:
-        """An ended order that is in no queue is no longer ours."""
+        """Drop an ended order that has left its queue."""
         del self.by_id[order.order_id]
         clients, client_id = self.clients, order.client_id
         left = clients[client_id] - 1
@@ -92,8 +92,8 @@ class OpenOrders:
         else:
             del clients[client_id]
 
-    def next_expired(self, time_ms: int) -> Order | None:
-        """The next order that has expired: by expiry time, then number."""
+    def pop_expired(self, time_ms: int) -> Order | None:
+        """Take out the next order that has expired: by expiry time, then number."""
         order = self._expiries.pop_until(time_ms)
         if order is None:
             self.expiry_ms = self._expiries.first_key()
@@ -104,16 +104,16 @@ class OpenOrders:
         self.expiry_ms = self._expiries.first_key()
         return self.expiry_ms
 
-    def next_stop(self, last_price: int | None) -> Order | None:
+    def pop_stop(self, last_price: int | None) -> Order | None:
         """Take out the stop that runs next: one that waits for fills, else the next whose condition holds (R9)."""
         if self.some_triggered:
             order = self.triggered.pop()
             if order is not None:
                 return order
             self.some_triggered = False
-        return self.next_reached(last_price)
+        return self.pop_reached(last_price)
 
-    def next_reached(self, last_price: int | None) -> Order | None:
+    def pop_reached(self, last_price: int | None) -> Order | None:
         """Take out the next stop order whose condition holds: buys before sells, nearest first, then by number (R9)."""
         if last_price is None:
             return None

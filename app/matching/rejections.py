@@ -30,8 +30,8 @@ class RejectionsState(NamedTuple):
 class Rejections:
     """Reports what belongs to nobody, with a dense seq of its own."""
 
-    def __init__(self, partition: int) -> None:
-        self.instrument = f"_partition-{partition}"
+    def __init__(self, partition_id: int) -> None:
+        self.instrument = f"_partition-{partition_id}"
         self.offset = -1
         self.time_ms = 0
         self.seq = 0

@@ -1,19 +1,15 @@
-"""What must always be true of a book (docs/EXACTNESS.md, I13); a violation is a bug and raises AssertionError."""
+"""What must always be true of a book (docs/EXACTNESS.md, I13); raises AssertionError for a bug that breaks it."""
 
-from typing import TYPE_CHECKING
-
+from app.matching.book import Book
 from app.matching.events import Report
 from app.matching.identities import BLOCK
 from app.matching.ladder import NO_LIMIT, Ladder
 from app.matching.orders import Order
 from app.matching.words import Side
 
-if TYPE_CHECKING:
-    from app.matching.book import Book
 
-
-def check_cheap(book: "Book", report: Report) -> None:
-    """After every command, before its report is sent."""
+def check_cheap(book: Book, report: Report) -> None:
+    """Check what costs next to nothing, after every command and before its report is sent."""
     orders = book.orders
     assert -orders.bids.best < orders.asks.best, f"crossed book: {book.best_bid} >= {book.best_ask}"
     assert report.seq + report.parts - 1 == book.seq, f"report {report.seq} of {report.parts} parts, seq {book.seq}"
@@ -22,8 +18,8 @@ def check_cheap(book: "Book", report: Report) -> None:
         assert (level[2] > 0) == (level[3] > 0), f"level {level} is half empty"
 
 
-def check(book: "Book") -> None:
-    """Everything; the cost grows with the book."""
+def check(book: Book) -> None:
+    """Check everything; the cost grows with the book. For tests."""
     orders = book.orders
     resting = [*_check_side(orders.bids), *_check_side(orders.asks)]
     waiting = [order for order in orders.by_id.values() if order.queue is None]
@@ -89,14 +85,14 @@ def _check_open(order: Order) -> None:
     assert order.remaining > 0 and order.filled >= 0, f"{order.seq} has {order.remaining} left, {order.filled} filled"
 
 
-def _check_clients(book: "Book") -> None:
+def _check_clients(book: Book) -> None:
     clients: dict[str, int] = {}
     for order in book.orders.by_id.values():
         clients[order.client_id] = clients.get(order.client_id, 0) + 1
     assert clients == book.orders.clients, "a client's open orders are counted wrongly"
 
 
-def _check_counts(book: "Book") -> None:
+def _check_counts(book: Book) -> None:
     identities = book.identities
     assert 0 <= identities.live_from <= identities.total, "the id window is out of order"
     assert sum(len(block) for block in identities.blocks.values()) == (

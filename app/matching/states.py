@@ -1,20 +1,18 @@
-"""A book's state as plain values: canonical (equal histories give equal states) and enough to go on from."""
+"""A book's state as plain values, and the book that continues from it; equal histories give equal states."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from app.matching.book import Book
 from app.matching.commands import Listing
 from app.matching.identities import BLOCK, Block
 from app.matching.ladder import Ladder
 from app.matching.orders import PLAIN, Order, Terms
 from app.matching.words import OrderType, SelfTradePrevention, Side, TimeInForce
 
-if TYPE_CHECKING:
-    from app.matching.book import Book
-
 
 class OpenOrder(NamedTuple):
-    """An open order: with its accepting seq and fingerprint it answers repeats of its key by itself (I12)."""
+    """An open order. Its accepting seq and fingerprint answer repeats of its key (I12)."""
 
     order_id: bytes
     fingerprint: int
@@ -73,8 +71,8 @@ class BookState(NamedTuple):
         return self.total // BLOCK
 
 
-def freeze(book: "Book") -> BookState:
-    """The state of a book that is listed."""
+def freeze(book: Book) -> BookState:
+    """All that a listed book will ever base a report on; the complete id blocks are kept apart (`Book.id_block`)."""
     listing, identities = book.listing, book.identities
     assert listing is not None, "a book without a listing has no state"
     return BookState(
@@ -97,8 +95,10 @@ def freeze(book: "Book") -> BookState:
     )
 
 
-def thaw(book: "Book", state: BookState, blocks: Mapping[int, Block]) -> None:
-    """Give a new book this state."""
+def restore(state: BookState, blocks: Mapping[int, Block]) -> Book:
+    """The book that had this state; `blocks` has the complete id blocks from `first_block` up to `end_block`."""
+    book = Book(state.instrument, state.engine_version)
+    book.set_listing(state.listing)
     book.offset, book.listed_offset = state.offset, state.listed_offset
     book.time_ms, book.seq = state.time_ms, state.seq
     book.halted = state.halted
@@ -117,6 +117,7 @@ def thaw(book: "Book", state: BookState, blocks: Mapping[int, Block]) -> None:
             book.orders.wait(order)
     for ladder in (book.orders.bids, book.orders.asks):
         ladder.before.clear()
+    return book
 
 
 def _resting(ladder: Ladder) -> tuple[OpenOrder, ...]:

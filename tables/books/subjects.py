@@ -8,6 +8,7 @@ from app.engine import Partition
 from app.matching.book import Book
 from app.matching.identities import Block
 from app.matching.rejections import Rejections
+from app.matching.states import freeze
 from app.models.snapshots import State, decode_block, decode_state, encode_block, encode_state
 from tables.recovery.changelog import Codec, Loaded, snapshot_key
 from tables.recovery.checkpoint import Record
@@ -60,7 +61,7 @@ class BookSubject(NamedTuple):
         return self.book.open_orders + self.book.identities.unfinished
 
     def freeze(self) -> FrozenState:
-        return FrozenState(self.book.state(), self.log_id, self.book.id_block)
+        return FrozenState(freeze(self.book), self.log_id, self.book.id_block)
 
 
 class RejectionsSubject(NamedTuple):

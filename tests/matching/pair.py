@@ -3,6 +3,8 @@
 from app.matching.book import Book
 from app.matching.commands import Command, Moment
 from app.matching.events import Report, split
+from app.matching.sanity import check, check_cheap
+from app.matching.states import freeze, restore
 from app.naive.matching import NaiveEngine
 from tests.matching.reader import Reader
 
@@ -26,8 +28,8 @@ class Pair:
         """Carry out one command on both; every invariant holds after it."""
         report, expected = self.book.apply(command, at), self.naive.apply(command, at)
         assert report == expected, f"{command}\ngave     {report}\nexpected {expected}"
-        self.book.check()
-        self.book.check_cheap(report)
+        check(self.book)
+        check_cheap(self.book, report)
         for part in split(report):
             self.reader.follow(part)
         return report
@@ -41,7 +43,7 @@ class Pair:
         assert (self.book.seq, self.book.trade_seq) == (self.naive.seq, self.naive.trade_seq)
         assert self.book.time_ms == self.naive.time_ms
         resting_and_waiting = self.naive.open_orders_list()
-        state = self.book.state()
+        state = freeze(self.book)
         ours = [order.order_id for order in (*state.bids, *state.asks, *state.stops)]
         assert ours == [order.order_id for order in resting_and_waiting]
         assert self.reader.open_orders() == {order.order_id: order for order in resting_and_waiting}
@@ -49,8 +51,8 @@ class Pair:
 
     def restart(self) -> None:
         """The book goes on from its state, as in another process."""
-        before = self.book.state()
+        before = freeze(self.book)
         blocks = {number: self.book.id_block(number) for number in range(before.first_block, before.end_block)}
-        self.book = Book.restore(before, blocks)
-        assert self.book.state() == before, "a restored book is another one"
-        self.book.check()
+        self.book = restore(before, blocks)
+        assert freeze(self.book) == before, "a restored book is another one"
+        check(self.book)

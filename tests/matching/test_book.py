@@ -7,6 +7,7 @@ import pytest
 from app.matching.book import Book
 from app.matching.commands import EngineVersion, Halt, List, Listing, Moment, Place, Tick
 from app.matching.events import Level
+from app.matching.states import freeze
 from app.matching.words import MarketStatus, OrderType, Side, TimeInForce
 from app.naive.matching import NaiveEngine
 
@@ -109,7 +110,7 @@ def test_the_state_of_a_book_is_all_that_it_bases_reports_on() -> None:
     mode = LISTING.self_trade_prevention
     iceberg_terms = (Side.SELL, OrderType.LIMIT, forever, None, 3, None, False, mode)
     stop_terms = (Side.BUY, OrderType.STOP, forever, 110, None, None, False, mode)
-    assert book.state() == (
+    assert freeze(book) == (
         *("M", 8, 5, 22, 4, 2, False, 1, 103, LISTING, 0, 4),
         tuple(
             (key.ljust(16), 0, number, time_ms)

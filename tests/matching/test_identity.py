@@ -26,7 +26,8 @@ from app.matching.commands import (
 )
 from app.matching.events import Report
 from app.matching.identities import BLOCK
-from app.matching.states import BookState
+from app.matching.sanity import check
+from app.matching.states import BookState, freeze, restore
 from app.matching.words import OrderType, Outcome, Reason, Side
 
 LISTING = Listing("X", "A", "B", 1, 1)
@@ -74,7 +75,7 @@ class Market:
 
     def standing(self) -> BookState:
         """What a refused or repeated command must not change: all but position, clock and seq."""
-        return self.book.state()._replace(offset=0, seq=0, time_ms=0)
+        return freeze(self.book)._replace(offset=0, seq=0, time_ms=0)
 
 
 def test_there_is_a_case_of_every_command_that_has_a_key() -> None:
@@ -190,7 +191,7 @@ def test_a_window_of_time_is_exact_from_the_first_millisecond_of_all() -> None:
         book.apply(List(b"list".ljust(16), 0, LISTING._replace(id_window_ms=100)), Moment(0, first_ms))
         book.apply(COMMANDS["mass_cancel"], Moment(1, first_ms))
         book.apply(Halt(OTHER_KEY, 0), Moment(2, first_ms + 5))
-        book = Book.restore(book.state(), {}) if restarts else book
+        book = restore(freeze(book), {}) if restarts else book
         assert book.apply(COMMANDS["mass_cancel"], Moment(3, first_ms + 100)).outcome is Outcome.DUPLICATE
         assert book.apply(COMMANDS["mass_cancel"], Moment(4, first_ms + 101)).outcome is Outcome.ACCEPTED
 
@@ -224,9 +225,9 @@ def test_the_id_of_an_open_order_is_never_forgotten() -> None:
     market = Market(id_window_count=3, id_window_ms=10)
     for _ in range(3):
         market.pass_by(BLOCK, after_ms=5)
-        state = market.book.state()
+        state = freeze(market.book)
         blocks = {number: market.book.id_block(number) for number in range(state.first_block, state.end_block)}
-        market.book = Book.restore(state, blocks)
+        market.book = restore(state, blocks)
         repeat = market.send(order(OPEN, 50))
         assert (repeat.outcome, repeat.original_seq) == (Outcome.DUPLICATE, market.opened.seq)
         assert market.send(order(OPEN, 50)._replace(fingerprint=9)).reason is Reason.DUPLICATE_ORDER
@@ -241,7 +242,7 @@ def test_what_is_remembered_does_not_grow_beyond_the_window() -> None:
     """Memory is the window's, in whole blocks, however long the market lives."""
     market = Market(id_window_count=100)
     market.pass_by(10 * BLOCK)
-    state = market.book.state()
+    state = freeze(market.book)
     assert (state.live_from, state.total) == (10 * BLOCK + 1 - 100, 10 * BLOCK + 2)
     assert len(market.book.identities.index) < 2 * BLOCK
     assert set(market.book.identities.blocks) == set(range(state.first_block, state.end_block + 1))
@@ -255,8 +256,8 @@ def test_a_block_goes_as_soon_as_all_its_keys_have_left(monkeypatch: pytest.Monk
         market = Market(**rules)
         for _ in range(40):
             market.pass_by(1, after_ms=1)
-            market.book.check()
-            kept, state = market.book.identities, market.book.state()
+            check(market.book)
+            kept, state = market.book.identities, freeze(market.book)
             assert set(kept.blocks) == set(range(state.live_from // 4, state.total // 4 + 1))
             assert len(kept.index) == sum(len(block) for block in kept.blocks.values())
             assert state.total - state.live_from == min(state.total, next(iter(rules.values())) + 1)

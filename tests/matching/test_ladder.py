@@ -63,4 +63,4 @@ def test_an_empty_side_is_worse_than_any_price() -> None:
         order = rested(ladder, 1, 10**70)
         assert ladder.best_price == 10**70
         leave(ladder, order)
-        assert (ladder.best, ladder.best_price, ladder.all_levels()) == (NO_LIMIT, None, [])
+        assert (ladder.best, ladder.best_price, ladder.take_all_levels()) == (NO_LIMIT, None, [])

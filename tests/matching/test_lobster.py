@@ -9,6 +9,7 @@ from typing import NamedTuple
 from app.matching.book import Book
 from app.matching.commands import Cancel, Command, List, Listing, Moment, Place, Reduce
 from app.matching.events import Report
+from app.matching.sanity import check
 from app.matching.words import OrderType, Outcome, SelfTradePrevention, Side, Status, TimeInForce
 from tests.market_data import data_folder
 
@@ -49,7 +50,7 @@ class Exchange:
 
     def apply(self, command: Command) -> Report:
         report = self.book.apply(command, Moment(self.sent, self.sent))
-        self.book.check()
+        check(self.book)
         return report
 
     def place(self, number: int, side: Side, price: int, size: int, force: TimeInForce = TimeInForce.GTC) -> Report:

@@ -6,6 +6,7 @@ import pytest
 
 from app.matching.book import Book
 from app.matching.events import Level, Report
+from app.matching.sanity import check, check_cheap
 from app.matching.words import Reason, Side, Status
 from tests.matching.scenario import LISTING, Play
 
@@ -27,8 +28,8 @@ def market() -> tuple[Book, Report]:
     report = book.apply(*play.listing())
     for line in MARKET.strip().splitlines():
         report = book.apply(*play.read(line))
-    book.check()
-    book.check_cheap(report)
+    check(book)
+    check_cheap(book, report)
     return book, report
 
 
@@ -116,7 +117,7 @@ def test_a_broken_book_is_noticed(word: str, attribute: str, value: Any, message
         value = part(book, "w1").terms if value == "w1.terms" else part(book, value)
     setattr(book if word == "book" else part(book, word), attribute, value)
     with pytest.raises(AssertionError, match=message):
-        book.check()
+        check(book)
 
 
 def test_what_is_just_right_is_not_noticed() -> None:
@@ -127,13 +128,13 @@ def test_what_is_just_right_is_not_noticed() -> None:
     book.time_ms = 1_999
     part(book, "s1").shown = 1
     part(book, "110").quantity = 1
-    book.check()
+    check(book)
     book.identities.live_from = 0
     part(book, "w1").filled = 1
-    book.check()
+    check(book)
     empty = Book(LISTING.instrument)
     empty.apply(*Play(mirrored=False).listing())
-    empty.check()
+    check(empty)
 
 
 def test_a_crossed_book_is_noticed() -> None:
@@ -144,9 +145,9 @@ def test_a_crossed_book_is_noticed() -> None:
         ask.queues[price] = ask.queues.pop(110)
         ask.best = ask.queues[price].rank = ask.queues[price].price = part(book, "s1").price = price
         with pytest.raises(AssertionError, match="crossed book"):
-            book.check_cheap(report)
+            check_cheap(book, report)
         with pytest.raises(AssertionError, match="crossed book"):
-            book.check()
+            check(book)
 
 
 def test_an_order_that_is_missing_is_noticed() -> None:
@@ -154,7 +155,7 @@ def test_an_order_that_is_missing_is_noticed() -> None:
     book, _ = market()
     del book.orders.by_id[b"b1".ljust(16)]
     with pytest.raises(AssertionError, match="an order rests that is not open"):
-        book.check()
+        check(book)
 
 
 def test_an_order_that_is_there_twice_is_noticed() -> None:
@@ -162,7 +163,7 @@ def test_an_order_that_is_there_twice_is_noticed() -> None:
     book, _ = market()
     book.orders.by_id[b"other".ljust(16)] = part(book, "w2")
     with pytest.raises(AssertionError, match="not by number"):
-        book.check()
+        check(book)
 
 
 def test_an_order_under_another_ones_id_is_noticed() -> None:
@@ -171,7 +172,7 @@ def test_an_order_under_another_ones_id_is_noticed() -> None:
     by_id = book.orders.by_id
     by_id[b"b1".ljust(16)], by_id[b"b2".ljust(16)] = by_id[b"b2".ljust(16)], by_id[b"b1".ljust(16)]
     with pytest.raises(AssertionError, match="rests and is not open"):
-        book.check()
+        check(book)
 
 
 def test_an_empty_queue_is_noticed() -> None:
@@ -180,7 +181,7 @@ def test_an_empty_queue_is_noticed() -> None:
     book.orders.bids.queue_at(98)
     book.orders.bids.before.clear()
     with pytest.raises(AssertionError, match="queue 98 is empty"):
-        book.check()
+        check(book)
 
 
 def test_an_expiry_that_is_forgotten_is_noticed() -> None:
@@ -188,7 +189,7 @@ def test_an_expiry_that_is_forgotten_is_noticed() -> None:
     book, _ = market()
     book.orders._expiries._entries.clear()
     with pytest.raises(AssertionError, match="the next expiry is wrong"):
-        book.check()
+        check(book)
 
 
 def test_a_triggered_stop_that_is_forgotten_is_noticed() -> None:
@@ -197,14 +198,14 @@ def test_a_triggered_stop_that_is_forgotten_is_noticed() -> None:
     stop = part(book, "w1")
     stop.triggered = True
     book.orders.wait_for_fills(stop)
-    book.check()
+    check(book)
     book.orders.some_triggered = False
     with pytest.raises(AssertionError, match="triggered stops are forgotten"):
-        book.check()
+        check(book)
     book.orders.some_triggered = True
     stop.triggered = False
     with pytest.raises(AssertionError, match="a triggered stop waits for nothing"):
-        book.check()
+        check(book)
 
 
 def test_a_client_counted_wrongly_is_noticed() -> None:
@@ -213,7 +214,7 @@ def test_a_client_counted_wrongly_is_noticed() -> None:
         book, _ = market()
         book.orders.clients.update(change)
         with pytest.raises(AssertionError, match="counted wrongly"):
-            book.check()
+            check(book)
 
 
 @pytest.mark.parametrize(
@@ -234,15 +235,15 @@ def test_a_report_that_cannot_be_is_noticed(changes: dict[str, Any], message: st
     """Before it is sent."""
     book, report = market()
     with pytest.raises(AssertionError, match=message):
-        book.check_cheap(report._replace(**changes))
+        check_cheap(book, report._replace(**changes))
 
 
 def test_a_report_that_can_be_is_let_through() -> None:
     """Of several parts, of levels that are gone, small or large, with a seq to match."""
     book, report = market()
     levels = [Level(Side.BUY, 1, 0, 0), Level(Side.BUY, 1, 1, 1), Level(Side.SELL, 1, 9, 1), Level(Side.SELL, 1, 9, 9)]
-    book.check_cheap(report._replace(seq=report.seq - 1, parts=2, levels=levels))
-    book.check_cheap(report._replace(seq=report.seq - 4, parts=5))
+    check_cheap(book, report._replace(seq=report.seq - 1, parts=2, levels=levels))
+    check_cheap(book, report._replace(seq=report.seq - 4, parts=5))
 
 
 @pytest.mark.parametrize("side", ["bids", "asks"])
@@ -251,4 +252,4 @@ def test_a_level_that_was_not_reported_is_noticed(side: str) -> None:
     book, report = market()
     getattr(book.orders, side).before[1] = (1, 1)
     with pytest.raises(AssertionError, match="not reported"):
-        book.check_cheap(report)
+        check_cheap(book, report)

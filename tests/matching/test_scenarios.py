@@ -6,6 +6,7 @@ import pytest
 
 from app.matching.book import Book
 from app.matching.events import split
+from app.matching.sanity import check, check_cheap
 from app.matching.words import Outcome
 from app.naive.matching import NaiveEngine
 from tests.matching.pair import waiting_for_fills
@@ -32,8 +33,8 @@ def run(scenario: Scenario, engine: Any, mirrored: bool) -> None:
                 reader.follow(part)
             reader.check(waiting_for_fills(engine))
             if isinstance(engine, Book):
-                engine.check()
-                engine.check_cheap(report)
+                check(engine)
+                check_cheap(engine, report)
                 assert engine.depth(1_000) == reader.depth()
             if line.expected is None:
                 assert report.outcome is Outcome.ACCEPTED and not report.trades, f"line {line.number}: {line.command}"

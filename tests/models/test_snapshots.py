@@ -14,7 +14,8 @@ from app.matching.commands import Cancel, Command, List, Listing, Moment, Place
 from app.matching.events import Report
 from app.matching.identities import BLOCK, Block
 from app.matching.rejections import Rejections
-from app.matching.states import BookState
+from app.matching.sanity import check
+from app.matching.states import BookState, freeze, restore
 from app.matching.words import OrderType, Reason, Side
 from app.models import snapshots
 from app.models.snapshots import (
@@ -37,7 +38,7 @@ class Saved:
     """A book as the changelog keeps it: head, chunks and complete id blocks, all bytes."""
 
     def __init__(self, book: Book) -> None:
-        state = book.state()
+        state = freeze(book)
         self.head, self.chunks = encode_state(state, LOG)
         self.blocks = {number: encode_block(book.id_block(number)) for number in _complete(state)}
 
@@ -51,8 +52,8 @@ class Saved:
         state = self.state()
         assert isinstance(state, BookState)
         blocks: dict[int, Block] = {number: decode_block(value) for number, value in self.blocks.items()}
-        book = Book.restore(state, blocks)
-        book.check()
+        book = restore(state, blocks)
+        check(book)
         return book
 
 
@@ -68,11 +69,11 @@ def each_cut_goes_on(log: list[tuple[Command, Moment]], cuts: Callable[[int], bo
         if cuts(index):
             saves[index] = Saved(book)
     assert saves
-    end = state_hash(book.state())
+    end = state_hash(freeze(book))
     for index, saved in saves.items():
         other = saved.restored()
         assert [other.apply(command, at) for command, at in log[index + 1 :]] == reports[index + 1 :], f"cut at {index}"
-        assert state_hash(other.state()) == end, f"cut at {index}"
+        assert state_hash(freeze(other)) == end, f"cut at {index}"
 
 
 @pytest.mark.parametrize("block", [BLOCK, 4])
@@ -108,7 +109,7 @@ def test_a_different_state_has_a_different_hash() -> None:
     book = Book(INSTRUMENT)
     for command, at in commands(500, 100):
         book.apply(command, at)
-    state = book.state()
+    state = freeze(book)
     assert state.bids and state.asks and state.stops and state.ids
     others: list[State] = [
         state._replace(**{field: {False: True, None: 1}.get(value, value[1:] if isinstance(value, tuple) else 77)})
@@ -137,8 +138,8 @@ def test_a_large_snapshot_comes_in_chunks() -> None:
     saved = Saved(book)
     assert len(saved.chunks) > 1
     assert all(len(value) <= MAX_CHUNK_BYTES for value in (saved.head, *saved.chunks))
-    assert saved.state() == book.state()
-    assert saved.restored().state() == book.state()
+    assert saved.state() == freeze(book)
+    assert freeze(saved.restored()) == freeze(book)
 
 
 def test_a_chunk_that_is_missing_moved_or_altered_is_noticed() -> None:
@@ -199,7 +200,7 @@ def forged(instrument: str, offset: int, body: bytes) -> bytes:
 
 def test_a_head_around_something_else_is_refused() -> None:
     """Checksums alone do not make a snapshot: the content must be the state that the head names."""
-    state = deep_book(1).state()
+    state = freeze(deep_book(1))
     body = msgspec.json.encode(state)
     assert decode_state(forged(INSTRUMENT, state.offset, body), lambda _: None, LOG) == state
     for head in (

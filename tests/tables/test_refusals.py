@@ -5,6 +5,7 @@ import pytest
 from app.engine import partition_of
 from app.matching.book import Book
 from app.matching.commands import List, Listing, Moment
+from app.matching.states import freeze
 from tables.books.subjects import codec
 from tables.recovery.changelog import Damaged, Fence, Named, OtherLog, interpret, manifest_key, manifest_value
 from tables.recovery.refusals import (
@@ -67,9 +68,9 @@ def test_an_unknown_engine_version_in_force_is_refused() -> None:
     """The market was governed by a release that this is not."""
     book = Book("BTC-USD")
     book.apply(List(b"\1" * 16, 1, Listing("BTC-USD", "BTC", "USD", 1_000_000, 10_000)), Moment(0, 1))
-    require_engine([book.state()])
+    require_engine([freeze(book)])
     with pytest.raises(UnknownEngine, match="BTC-USD has engine version 9 in force, this program has 1, 2"):
-        require_engine([book.state()._replace(engine_version=9)])
+        require_engine([freeze(book)._replace(engine_version=9)])
 
 
 FOREIGN = {

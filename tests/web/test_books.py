@@ -8,6 +8,7 @@ import pytest
 
 from app.matching.book import Book
 from app.matching.events import split
+from app.matching.states import freeze
 from app.matching.words import Side
 from app.models import commands as messages
 from app.models.checksum import book_checksum
@@ -44,7 +45,7 @@ class View:
 
 def begun_with(book: Book) -> View:
     """What a gateway makes of the book's snapshot."""
-    head, chunks = encode_state(book.state(), LOG_ID)
+    head, chunks = encode_state(freeze(book), LOG_ID)
     state = decode_state(head, lambda number: chunks[number], LOG_ID)
     market, orders = Market.of(state), RecentOrders()
     orders.begin(state, market.scale)

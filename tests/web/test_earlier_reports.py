@@ -9,6 +9,7 @@ import pytest
 
 from app.matching.book import Book
 from app.matching.events import split
+from app.matching.states import freeze
 from app.models import commands as messages
 from app.models.reports import ExecutionReport, report_message
 from app.models.snapshots import decode_state, encode_state
@@ -38,7 +39,7 @@ class Log:
             scale = messages.scale_of(book.listing)
             self.reports += [report_message(part, scale) for part in split(report)]
             if number == TAKEN_AT:
-                head, chunks = encode_state(book.state(), LOG_ID)
+                head, chunks = encode_state(freeze(book), LOG_ID)
                 self.state: Any = decode_state(head, chunks.__getitem__, LOG_ID)
 
     def part(self, first: int, last: int) -> list[ExecutionReport]:
