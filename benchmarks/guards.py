@@ -13,7 +13,7 @@ from app.models.api_keys import KeyRole, encode_key, new_key
 from web.access import _with_key, _with_limit
 from web.edge.keyring import Keyring
 from web.edge.limits import Addresses, say_limits
-from web.gateway import GATEWAY
+from web.hosting import GATEWAY
 
 ROUNDS = 50_000
 REPEATS = 5

@@ -14,7 +14,7 @@ from web.edge.keyring import Keyring
 from web.edge.limits import BUCKET, Addresses, charge, say_limits
 from web.edge.problems import Handler, Problem
 from web.edge.routes import Route
-from web.gateway import GATEWAY
+from web.hosting import GATEWAY
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="matchstream"'}
 SCHEME = "bearer "

@@ -8,8 +8,20 @@ from web.access import guarded, say_limits_of
 from web.edge import metrics
 from web.edge.exposure import check_exposure
 from web.edge.routes import Route, serve_routes
-from web.gateway import close_streams, drain, run_gateway
-from web.rest import calls, changing, docs, health, instruments, market_data, openapi, orders, placing, snapshots
+from web.hosting import close_streams, drain, run_gateway
+from web.rest import (
+    calls,
+    changing,
+    docs,
+    health,
+    instruments,
+    market_data,
+    openapi,
+    orders,
+    placing,
+    snapshots,
+    stream,
+)
 
 API = "/api/v1"
 ORDERS, INSTRUMENTS, SNAPSHOTS = f"{API}/orders", f"{API}/instruments", f"{API}/snapshots"
@@ -42,7 +54,7 @@ ROUTES = (
         "GET",
         "/ws/trades",
         VIEWER,
-        market_data.trade_stream,
+        stream.trade_stream,
         "Trades as they happen, over a WebSocket",
         calls.STREAM,
     ),

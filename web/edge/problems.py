@@ -2,6 +2,7 @@
 
 Problem
 ├── raised by handlers with a status, a code and a sentence
+├── made here from Refused, which everything below HTTP raises
 └── made here from aiohttp's own errors (404, 405, 413 …), from broken HTTP, and from anything unexpected (500)
 
 Only the unexpected is logged. A client's broken HTTP, and a client that goes before its answer, are counted.
@@ -15,7 +16,9 @@ from typing import Any
 import orjson
 from aiohttp import HttpVersion11, web, web_protocol, web_urldispatcher
 
+from app.matching.words import Reason
 from web.edge import metrics
+from web.refused import Code, Refused
 
 CONTENT_TYPE = "application/problem+json"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -23,6 +26,19 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = logging.getLogger(__name__)
 _CODES = {400: "malformed_request", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 _SENTENCES = {404: "there is nothing here", 405: "this cannot be done here; see the header Allow"}
+STATUSES: dict[Code, int] = {
+    **dict.fromkeys(Reason, 422),
+    Reason.UNKNOWN_INSTRUMENT: 404,
+    Reason.UNKNOWN_ORDER: 404,
+    "invalid_value": 422,
+    "history_behind": 503,
+    "history_unavailable": 503,
+    "matching_behind": 503,
+    "not_ready": 503,
+    "overloaded": 503,
+    "outcome_unknown": 504,
+}
+"""The status of what is refused below HTTP, by its code."""
 
 
 class Problem(Exception):
@@ -55,13 +71,23 @@ class Problem(Exception):
         return response
 
 
+def problem_of(error: Problem | Refused) -> Problem:
+    """The answer to what was refused, here or below HTTP."""
+    if isinstance(error, Problem):
+        return error
+    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    if error.is_leaving:
+        headers["Connection"] = "close"
+    return Problem(STATUSES[error.code], error.code, error.sentence, headers, **error.more)
+
+
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn every failure into a problem."""
     try:
         return await handler(request)
-    except Problem as problem:
-        return problem.response(request.path)
+    except (Problem, Refused) as error:
+        return problem_of(error).response(request.path)
     except web.HTTPException as error:
         if error.status < 400:
             raise

@@ -5,6 +5,8 @@ Commands may share an identity (a repeat, or another body under the same key), a
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from app.models.reports import ExecutionReport
 
@@ -22,8 +24,15 @@ class Expected:
         self._reports: defaultdict[int, Parts] = defaultdict(list)
         self._futures: defaultdict[int, list[asyncio.Future[Parts]]] = defaultdict(list)
 
-    def at(self, offset: int) -> asyncio.Future[Parts]:
-        """The report about the command at this offset in `orders`, in its parts, when it comes."""
+    async def report(self, offset: int, patience_s: float) -> Parts | None:
+        """The report about the command at this offset in `orders`, in its parts; None if it does not come in time."""
+        try:
+            async with asyncio.timeout(patience_s):
+                return await self._at(offset)
+        except TimeoutError:
+            return None
+
+    def _at(self, offset: int) -> asyncio.Future[Parts]:
         future: asyncio.Future[Parts] = asyncio.get_running_loop().create_future()
         there = self._reports.values() if offset == ANYWHERE else [self._reports[offset]]
         complete = next((parts for parts in there if parts and len(parts) == parts[0].parts), None)
@@ -58,6 +67,15 @@ class Expectations:
             expected = self._expected[identity] = Expected(identity)
         expected.users += 1
         return expected
+
+    @contextmanager
+    def of(self, identity: str) -> Iterator[Expected]:
+        """The same, until the block ends."""
+        expected = self.begin(identity)
+        try:
+            yield expected
+        finally:
+            self.end(expected)
 
     def end(self, expected: Expected) -> None:
         """One who waited does not any more."""

@@ -17,17 +17,15 @@ from app.metrics import acknowledgement
 from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
 from app.topics import ORDERS
-from web.edge.problems import Problem
 from web.entry.expected import ANYWHERE
+from web.refused import RETRY_SOON_S, Refused
 
 MAX_BATCH_BYTES = 256 * 1024
-MAX_UNACKNOWLEDGED = 20_000  # commands waiting for Kafka at once; beyond, 503
+MAX_UNACKNOWLEDGED = 20_000  # commands waiting for Kafka at once; beyond, new ones are refused
 ACKNOWLEDGE_TIMEOUT_S = 5.0
 STALLED_S = 2.0  # a command waits this long: new ones are refused, because they would wait as well
 SWEEP_INTERVAL_S = 0.25
 REACHABLE_TIMEOUT_S = 1.0
-RETRY_SOON = {"Retry-After": "1"}
-GOING_AWAY = {**RETRY_SOON, "Connection": "close"}
 # Kafka did not take a batch; the next one may fare better. Anything else is a producer that has ended.
 _PASSING = (KafkaTimeoutError, LeaderNotAvailableError, NotLeaderForPartitionError)
 
@@ -89,24 +87,25 @@ class Outgoing:
         return True
 
     def check_room(self) -> None:
-        """Raise 503 when a command would wait in vain. Nothing was sent, so no key is used up."""
+        """Raise Refused when a command would wait in vain. Nothing was sent, so no key is used up."""
         if self.is_closing:
-            raise Problem(503, "not_ready", "this gateway is going away; repeat it with the same key", GOING_AWAY)
+            sentence = "this gateway is going away; repeat it with the same key"
+            raise Refused("not_ready", sentence, RETRY_SOON_S, is_leaving=True)
         if self.unacknowledged >= MAX_UNACKNOWLEDGED:
-            raise Problem(503, "overloaded", "too many requests wait for Kafka", RETRY_SOON)
+            raise Refused("overloaded", "too many requests wait for Kafka", RETRY_SOON_S)
 
     async def send(self, instrument: str, command: bytes) -> int:
-        """The command's offset, when Kafka has it. Raises 503 (not sent) or 504 (outcome unknown)."""
+        """The command's offset, when Kafka has it. Raises Refused: `outcome_unknown`, or not sent."""
         offset = await self.append(instrument, command)
         reach("acked-before-response")
         return offset
 
     def append(self, instrument: str, command: bytes) -> asyncio.Future[int]:
-        """Send a command of a listed instrument; the future is its offset (see ANYWHERE), or the 504. Raises 503."""
+        """Send a command of a listed instrument; the future is its offset (see ANYWHERE). Both may raise Refused."""
         self.check_room()
         line = self._line_of.get(instrument) or self._new_line(instrument)
         if line.waits_since < monotonic() - STALLED_S:
-            raise Problem(503, "not_ready", "Kafka does not acknowledge at present", RETRY_SOON)
+            raise Refused("not_ready", "Kafka does not acknowledge at present", RETRY_SOON_S)
         reach("parsed-not-sent")
         return line.append(instrument.encode(), command)
 
@@ -142,7 +141,7 @@ class _Line:
         return oldest[0].since if oldest else monotonic()
 
     def append(self, key: bytes, value: bytes) -> asyncio.Future[int]:
-        """Send the command; the future is its offset, or the 504."""
+        """Send the command; the future is its offset, or Refused: `outcome_unknown`."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(key, value, future, monotonic()))
         if self._sender is None or self._sender.done():
@@ -181,7 +180,7 @@ class _Line:
         batch = self._producer.create_batch()
         while self._queue:
             first = self._queue[0]
-            if not first.acknowledged.done():  # else nobody waits any more: it has had its 504, or its client is gone
+            if not first.acknowledged.done():  # else nobody waits any more: it was answered, or its client is gone
                 if batch.append(key=first.key, value=first.value, timestamp=None) is None:
                     break
                 self._in_flight.append(first)
@@ -194,4 +193,4 @@ class _Line:
 def _fail(waiting: _Waiting) -> None:
     if not waiting.acknowledged.done():
         sentence = "Kafka did not acknowledge in time; repeating the same request with the same key is safe"
-        waiting.acknowledged.set_exception(Problem(504, "outcome_unknown", sentence, RETRY_SOON))
+        waiting.acknowledged.set_exception(Refused("outcome_unknown", sentence, RETRY_SOON_S))

@@ -6,9 +6,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from app.topics import ORDERS
-from web.edge.answers import RETRY_SOON
-from web.edge.problems import Problem
 from web.market.feed import Feed
+from web.refused import RETRY_SOON_S, Refused
 
 PATIENCE_S = 2.0  # as long as a cancel waits for the engine
 KAFKA_TIMEOUT_S = 2.0
@@ -32,7 +31,7 @@ class Commands:
             await self._consumer.stop()
 
     async def require_answered(self, feed: Feed) -> None:
-        """Return once the feed has the report of every command that is in the log now; raises 503."""
+        """Return once the feed has the report of every command that is in the log now; raises Refused."""
         try:
             async with asyncio.timeout(KAFKA_TIMEOUT_S), self._turn:
                 ends = await (await self._connected()).end_offsets(self._topic_partitions)
@@ -40,10 +39,10 @@ class Commands:
                 async with asyncio.timeout(KAFKA_TIMEOUT_S), self._turn:
                     await self._skip_holes(feed, ends)
         except (KafkaError, TimeoutError, OSError) as error:
-            raise Problem(503, "not_ready", "Kafka does not answer at present", RETRY_SOON) from error
+            raise Refused("not_ready", "Kafka does not answer at present", RETRY_SOON_S) from error
         if _behind(feed, ends):
             sentence = "the engine has not answered every command yet, and this order may be among them"
-            raise Problem(503, "matching_behind", sentence, RETRY_SOON)
+            raise Refused("matching_behind", sentence, RETRY_SOON_S)
 
     async def _skip_holes(self, feed: Feed, ends: dict[TopicPartition, int]) -> None:
         """A transaction leaves an offset without a record, for which no report will come."""

@@ -7,10 +7,8 @@ from uuid import uuid4
 from aiohttp import web
 
 from app.matching.words import Reason, Side, Status
-from app.models import identity
-from app.models.commands import AmendOrder, CancelOrder, CommandMessage, MassCancelOrders, encode_command
+from app.models.commands import AmendOrder, CancelOrder, MassCancelOrders
 from app.models.http import decode_amend, decode_cancel
-from app.models.reports import ExecutionReport
 from web.edge.answers import answer, order_path, unknown_order
 from web.edge.callers import caller_of
 from web.edge.problems import Problem
@@ -25,11 +23,11 @@ from web.edge.reading import (
     parameters,
     word,
 )
-from web.gateway import GATEWAY, Gateway
-from web.trading.earlier import as_left, first_report
+from web.gateway import Gateway
+from web.hosting import GATEWAY
+from web.trading.carrying_out import carry_out
+from web.trading.earlier import as_left
 from web.trading.finding import find_order
-
-ENGINE_TIMEOUT_S = 2.0
 
 
 async def cancel_order(request: web.Request) -> web.StreamResponse:
@@ -82,38 +80,14 @@ async def cancel_orders(request: web.Request) -> web.StreamResponse:
 
 
 def chosen_instruments(gateway: Gateway, instrument: str | None) -> list[str]:
-    """The instrument that was named, or all of them; raises 404."""
-    if instrument is None:
-        return sorted(gateway.feed.markets)
-    if instrument in gateway.feed.markets:
-        return [instrument]
-    raise Problem(404, Reason.UNKNOWN_INSTRUMENT, f"{instrument[:64]} is not listed")
-
-
-async def carried_out(
-    gateway: Gateway, command: CommandMessage, client_id: str | None, key: str
-) -> list[ExecutionReport] | None:
-    """Send a command and wait for its report, in its parts; None when it does not come in time. Raises 503, 504.
-
-    A command whose key was used for it before is not carried out again: the report is the first one's.
-    """
-    command_id = identity.id_text(identity.command_id(client_id, command.instrument, key))
-    expected = gateway.feed.expectations.begin(command_id)
-    try:
-        offset = await gateway.outgoing.send(command.instrument, encode_command(command))
-        async with asyncio.timeout(ENGINE_TIMEOUT_S):
-            parts = await expected.at(offset)
-    except TimeoutError:
-        return None
-    finally:
-        gateway.feed.expectations.end(expected)
-    return await first_report(gateway, parts)
+    """The instrument that was named, or all of them; raises Refused when it is not listed."""
+    return sorted(gateway.feed.markets) if instrument is None else [gateway.market(instrument).listing.instrument]
 
 
 async def _changed(
     gateway: Gateway, order_id: str, command: CancelOrder | AmendOrder, client_id: str | None, key: str
 ) -> web.StreamResponse:
-    parts = await carried_out(gateway, command, client_id, key)
+    parts = await carry_out(gateway, command, client_id, key)
     if parts is None:
         return _later(order_id, command)
     reason = parts[0].reason
@@ -147,7 +121,7 @@ def refused(reason: Reason, **more: Any) -> Problem:
 
 async def _cancel_all(gateway: Gateway, instrument: str, client_id: str, side: Side | None, key: str) -> dict[str, Any]:
     command = MassCancelOrders(instrument=instrument, command_id=key, client_id=client_id, side=side)
-    parts = await carried_out(gateway, command, client_id, key)
+    parts = await carry_out(gateway, command, client_id, key)
     if parts is None:
         return {"instrument": instrument, "canceled": None}
     if parts[0].reason is not None:

@@ -7,9 +7,10 @@ from aiohttp import web
 from app.postgres import HistoryUnavailable
 from app.streaming.failstop import damaged_log
 from web.edge.answers import RETRY_SOON, answer
-from web.edge.problems import Problem
-from web.gateway import GATEWAY, Gateway
+from web.gateway import Gateway
+from web.hosting import GATEWAY
 from web.market.matching import Matching
+from web.refused import Refused
 from web.trading.recorded import behind
 
 OK = "ok"
@@ -62,7 +63,7 @@ async def _history(gateway: Gateway) -> str:
     """Whether Postgres has all that this gateway knows, in words."""
     try:
         missing = await behind(gateway, HISTORY_PATIENCE_S)
-    except Problem:
+    except Refused:
         return "unknown: Postgres does not answer"
     if missing:
         return f"behind: {missing} reports are not recorded; what only they tell answers 503"

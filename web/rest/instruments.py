@@ -17,8 +17,10 @@ from app.models.http import decode_listing
 from web.edge.answers import answer
 from web.edge.problems import Problem
 from web.edge.reading import body_of, decoded, header_key, listing_command, parameters
-from web.gateway import GATEWAY, Gateway
-from web.rest.changing import carried_out, chosen_instruments, refused
+from web.gateway import Gateway
+from web.hosting import GATEWAY
+from web.rest.changing import refused
+from web.trading.carrying_out import carry_out
 
 
 async def list_instrument(request: web.Request) -> web.StreamResponse:
@@ -51,13 +53,13 @@ async def _switched(request: web.Request, command: type[HaltInstrument] | type[R
     parameters(request)
     await body_of(request)
     gateway, instrument = request.app[GATEWAY], request.match_info["instrument"]
-    chosen_instruments(gateway, instrument)
+    gateway.market(instrument)
     key = header_key(request) or uuid4().hex
     return await _answered(gateway, command(instrument=instrument, command_id=key), key, 200)
 
 
 async def _answered(gateway: Gateway, command: CommandMessage, key: str, status: int) -> web.StreamResponse:
-    parts = await carried_out(gateway, command, None, key)
+    parts = await carry_out(gateway, command, None, key)
     if parts is None:
         return answer({"instrument": command.instrument}, 202)
     if (reason := parts[0].reason) is not None:

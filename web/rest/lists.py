@@ -7,14 +7,15 @@ from typing import NamedTuple
 from aiohttp import web
 
 from app.postgres import InvalidCursor, Page, RowKey, cursor_of, row_key_of
-from web.edge.answers import answer, asked
+from web.edge.answers import answer
 from web.edge.reading import MAX_LIMIT, malformed, number, page_number
 from web.market.newest import MAX_SCANNED, Listed, Recent
+from web.trading.recorded import ask_history
 
 Recorded = Callable[[RowKey | None, int, int], Awaitable[Page]]
 """Asks Postgres for rows: below this row, without the first so many, at most so many."""
 Recording = Callable[[Callable[[Mapping[str, int]], bool]], Awaitable[None]]
-"""Waits until what is recorded, the last seq of each instrument, suffices; raises 503 (web/trading/recorded.py)."""
+"""Waits until what is recorded, the last seq of each instrument, suffices; raises Refused (web/trading/recorded.py)."""
 
 
 class Wanted(NamedTuple):
@@ -59,7 +60,7 @@ async def _rows(page: Wanted, recent: Recent, recording: Recording, recorded: Re
         return Page(rows, None)
     below = since if page.below is None else min(since, page.below)
     await recording(partial(recent.is_whole, below=below))
-    older = await asked(recorded(below, max(0, page.skip - len(taken)), page.limit - len(rows)))
+    older = await ask_history(recorded(below, max(0, page.skip - len(taken)), page.limit - len(rows)))
     return Page(rows + older.rows, older.following)
 
 

@@ -1,17 +1,16 @@
-"""Market data over HTTP and WebSocket: books, trades, instruments."""
+"""Market data over HTTP: books, trades, instruments."""
 
 from collections.abc import Awaitable
 from functools import partial
 
 from aiohttp import web
 
-from app.matching.words import Reason, Side
+from app.matching.words import Side
 from app.models.http import rfc3339
 from app.postgres import Page, RowKey
 from web.edge.answers import answer
-from web.edge.problems import Problem
 from web.edge.reading import identifier, malformed, number, parameters
-from web.gateway import GATEWAY
+from web.hosting import GATEWAY
 from web.market.books import Market, recent_trades
 from web.rest.lists import answer_list, wanted
 from web.trading.recorded import require as recorded_enough
@@ -59,19 +58,7 @@ async def list_instruments(request: web.Request) -> web.StreamResponse:
     return answer([markets[name].answer() for name in sorted(markets)])
 
 
-async def trade_stream(request: web.Request) -> web.StreamResponse:
-    """`/ws/trades`: one trade a text frame, of one instrument or of all."""
-    given = parameters(request, "instrument")
-    if "instrument" in given:
-        _listed(request, given)
-    return await request.app[GATEWAY].hub.serve(request, given.get("instrument"))
-
-
 def _listed(request: web.Request, given: dict[str, str]) -> Market:
     if "instrument" not in given:
         raise malformed("instrument", "is required")
-    instrument = identifier("instrument", given["instrument"])
-    market = request.app[GATEWAY].feed.markets.get(instrument)
-    if market is None:
-        raise Problem(404, Reason.UNKNOWN_INSTRUMENT, f"{instrument} is not listed")
-    return market
+    return request.app[GATEWAY].market(identifier("instrument", given["instrument"]))

@@ -7,14 +7,14 @@ from aiohttp import web
 from app.matching.words import Reason, Status
 from app.models import identity
 from app.postgres import Page, RowKey
-from web.edge.answers import answer, asked, unknown_order
+from web.edge.answers import answer, unknown_order
 from web.edge.callers import caller_of
 from web.edge.problems import Problem
 from web.edge.reading import MAX_AFTER_SEQ, MAX_LIMIT, identifier, number, order_id_of, parameters, word
-from web.gateway import GATEWAY
+from web.hosting import GATEWAY
 from web.rest.lists import answer_list, wanted
 from web.trading.finding import known_order
-from web.trading.recorded import require, require_seqs
+from web.trading.recorded import ask_history, require, require_seqs
 
 DEFAULT_LIMIT = 10
 
@@ -50,7 +50,7 @@ async def list_order_events(request: web.Request) -> web.StreamResponse:
     seen = gateway.feed.orders.get(order_id)
     if seen is not None:
         await require_seqs(gateway, {seen.instrument: seen.as_of})
-    return answer(await asked(gateway.history.order_events(order_id, after_seq, limit)))
+    return answer(await ask_history(gateway.history.order_events(order_id, after_seq, limit)))
 
 
 async def list_orders(request: web.Request) -> web.StreamResponse:
@@ -86,7 +86,7 @@ async def _found(request: web.Request, order_id: str, unknown: Problem, key: str
     order = await known_order(gateway, order_id)
     if order is None:
         # It does not say whose the order would have been.
-        rejection = await asked(gateway.history.rejection(order_id)) if caller.sees_all else None
+        rejection = await ask_history(gateway.history.rejection(order_id)) if caller.sees_all else None
         if rejection is None:
             raise unknown
         sentence = f"the command never reached a market: {rejection['reason']}"

@@ -7,11 +7,13 @@ from uuid import uuid4
 from aiohttp import web
 
 from app.models.commands import SnapshotBook
-from web.edge.answers import answer, asked
+from web.edge.answers import answer
 from web.edge.reading import body_of, header_key, identifier, number, parameters
-from web.gateway import GATEWAY, Gateway
-from web.rest.changing import carried_out, chosen_instruments, refused
-from web.trading.recorded import require_seqs
+from web.gateway import Gateway
+from web.hosting import GATEWAY
+from web.rest.changing import chosen_instruments, refused
+from web.trading.carrying_out import carry_out
+from web.trading.recorded import ask_history, require_seqs
 
 DEFAULT_SNAPSHOTS = 10
 MAX_SNAPSHOTS = 100  # each may be a book of many levels
@@ -38,12 +40,12 @@ async def list_snapshots(request: web.Request) -> web.StreamResponse:
     markets = gateway.feed.markets
     asked_for = markets if instrument is None else markets.keys() & {instrument}
     await require_seqs(gateway, {name: markets[name].snapshot_seq for name in asked_for})
-    return answer(await asked(gateway.history.snapshots(instrument=instrument, limit=limit)))
+    return answer(await ask_history(gateway.history.snapshots(instrument=instrument, limit=limit)))
 
 
 async def _snapshot(gateway: Gateway, instrument: str, key: str) -> dict[str, Any]:
     command = SnapshotBook(instrument=instrument, command_id=key)
-    parts = await carried_out(gateway, command, None, key)
+    parts = await carry_out(gateway, command, None, key)
     if parts is None:
         return {"instrument": instrument, "seq": None}
     if parts[0].reason is not None:

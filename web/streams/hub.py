@@ -2,30 +2,39 @@
 
 import asyncio
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol
 
 import orjson
-from aiohttp import WSMsgType, web
 
 from app.models.http import trade_answer
 from app.models.reports import ExecutionReport
 from web.edge import metrics
-from web.edge.problems import Problem
+from web.refused import Refused
 
 MAX_WAITING = 10_000  # messages; beyond, the client is closed with SLOW_CONSUMER
 MAX_CLIENTS = 10_000
+FULL_RETRY_S = 10
 SLOW_CONSUMER = 4008
 GOING_AWAY = 1001
-PING_INTERVAL_S = 20.0
 CLOSE_TIMEOUT_S = 5.0
-MAX_MESSAGE_BYTES = 64 * 1024
+
+
+class Socket(Protocol):
+    """What a client is sent through; a client that has gone raises ConnectionError."""
+
+    async def send_str(self, data: str) -> None: ...
+
+    async def close(self, *, code: int, message: bytes) -> Any: ...
 
 
 class Client:
     """One connection that gets the trades of one instrument, or of all (None)."""
 
-    def __init__(self, socket: web.WebSocketResponse, instrument: str | None) -> None:
-        self.socket, self.instrument = socket, instrument
+    def __init__(self, socket: Socket, instrument: str | None) -> None:
+        self.instrument = instrument
+        self._socket = socket
         self._waiting: deque[str] = deque()
         self._filled = asyncio.Event()
         self._sender: asyncio.Task[None] | None = None
@@ -51,7 +60,7 @@ class Client:
         self._sender.cancel()
         with suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self.socket.close(code=code, message=reason)
+                await self._socket.close(code=code, message=reason)
 
     def end(self) -> None:
         """The connection is over."""
@@ -63,7 +72,7 @@ class Client:
             while True:
                 await self._filled.wait()
                 while self._waiting:
-                    await self.socket.send_str(self._waiting.popleft())
+                    await self._socket.send_str(self._waiting.popleft())
                 self._filled.clear()
 
 
@@ -83,30 +92,23 @@ class Hub:
             for client in wanted:
                 client.offer(message)
 
-    async def serve(self, request: web.Request, instrument: str | None) -> web.WebSocketResponse:
-        """Keep a client until it goes; what it sends is read and ignored. Raises 426 and 503.
+    @contextmanager
+    def client(self, socket: Socket, instrument: str | None) -> Iterator[Client]:
+        """Keep a client while its connection is served; raises Refused when there are too many.
 
-        It gets every trade from its handshake on: what happens during that waits for it.
+        It gets every trade from now on: those of its handshake wait until `begin`.
         """
         if len(self._clients) >= MAX_CLIENTS:
-            raise Problem(503, "overloaded", f"{MAX_CLIENTS} clients are connected", {"Retry-After": "10"})
-        socket = web.WebSocketResponse(heartbeat=PING_INTERVAL_S, max_msg_size=MAX_MESSAGE_BYTES, compress=False)
-        if not socket.can_prepare(request):
-            raise Problem(426, "upgrade_required", "this is a WebSocket", {"Upgrade": "websocket"})
+            raise Refused("overloaded", f"{MAX_CLIENTS} clients are connected", FULL_RETRY_S)
         client = Client(socket, instrument)
         self._clients.add(client)
         metrics.websocket_clients.set(len(self._clients))
         try:
-            await socket.prepare(request)
-            client.begin()
-            async for message in socket:
-                if message.type is WSMsgType.ERROR:
-                    break
+            yield client
         finally:
             self._clients.discard(client)
             metrics.websocket_clients.set(len(self._clients))
             client.end()
-        return socket
 
     async def close(self) -> None:
         """Tell everyone that this gateway goes away."""

@@ -15,13 +15,12 @@ from app.models.commands import PlaceOrder, ReplaceOrder, to_core
 from app.models.http import changed_answer, order_answer
 from app.models.reports import ExecutionReport
 from app.postgres import HistoryUnavailable
-from web.edge.answers import RETRY_SOON
-from web.edge.problems import Problem
 from web.entry.idempotency import KEPT_S, Known, Seen
 from web.gateway import Gateway
 from web.market.books import Market
 from web.market.log import Unreadable
 from web.market.recent_orders import SeenOrder
+from web.refused import RETRY_SOON_S, Refused
 from web.trading.finding import find_order
 
 OPEN = frozenset((Status.NEW, Status.PARTIALLY_FILLED))
@@ -41,7 +40,7 @@ def is_known_here(gateway: Gateway, order_id: str) -> bool:
 
 
 async def earlier_order(gateway: Gateway, order: PlaceOrder, market: Market, order_id: str, known: Known) -> Earlier:
-    """What the key of this order was used for before; raises 503 when that cannot be told now."""
+    """What the key of this order was used for before; raises Refused when that cannot be told now."""
     found = gateway.feed.orders.get(order_id)
     if found is not None and found.fingerprint is not None:
         return _verdict(found.fingerprint == fingerprint_of(order, market))
@@ -62,7 +61,7 @@ async def earlier_order(gateway: Gateway, order: PlaceOrder, market: Market, ord
 
 
 async def first_report(gateway: Gateway, parts: list[ExecutionReport]) -> list[ExecutionReport]:
-    """The report to answer from: for a repeated command that of its first time; raises 503 when it cannot be read."""
+    """The report to answer from, for a repeated command that of its first time; raises Refused if it is unreadable."""
     report = parts[0]
     if report.outcome is not Outcome.DUPLICATE or report.original_seq is None:
         return parts
@@ -157,7 +156,7 @@ async def _compared(
 
 
 async def _require_remembered(gateway: Gateway, market: Market, since: _Use) -> None:
-    """Raise 503 unless the engine surely remembers every key used since then. A command may use up two ids."""
+    """Raise Refused unless the engine surely remembers every key used since then. A command may use up two ids."""
     if not gateway.feed.is_ready:
         raise _unknown()
     listing, now = market.listing, _now(market)
@@ -170,6 +169,6 @@ async def _require_remembered(gateway: Gateway, market: Market, since: _Use) -> 
         raise _unknown()
 
 
-def _unknown() -> Problem:
+def _unknown() -> Refused:
     sentence = "this key was used before, and what became of it cannot be told at present; repeat it later"
-    return Problem(503, "history_unavailable", sentence, RETRY_SOON)
+    return Refused("history_unavailable", sentence, RETRY_SOON_S)

@@ -3,10 +3,9 @@
 from typing import Any
 
 from app.postgres import HistoryUnavailable
-from web.edge.answers import asked
 from web.gateway import Gateway
 from web.market.recent_orders import FINISHED, OrderOfSnapshot, SeenOrder, completed
-from web.trading.recorded import require_seqs
+from web.trading.recorded import ask_history, require_seqs
 
 
 async def find_order(gateway: Gateway, order_id: str) -> Any:
@@ -26,7 +25,7 @@ async def find_order(gateway: Gateway, order_id: str) -> Any:
 
 
 async def known_order(gateway: Gateway, order_id: str) -> Any:
-    """The order, or None when it does not exist, here or on its way from another gateway. Raises 503."""
+    """The order, or None when it does not exist, here or on its way from another gateway. Raises Refused."""
     order = await find_order(gateway, order_id)
     if order is not None:
         return order
@@ -35,12 +34,12 @@ async def known_order(gateway: Gateway, order_id: str) -> Any:
 
 
 async def _recorded(gateway: Gateway, order_id: str) -> Any:
-    """An order that memory does not have, as Postgres does; None when nobody has it. Raises 503."""
-    order, instrument = await asked(gateway.history.order(order_id)), gateway.feed.instrument_of(order_id)
+    """An order that memory does not have, as Postgres does; None when nobody has it. Raises Refused."""
+    order, instrument = await ask_history(gateway.history.order(order_id)), gateway.feed.instrument_of(order_id)
     if instrument is None or (order is not None and order["status"] in FINISHED):
         return order
     await require_seqs(gateway, {instrument: gateway.feed.orders.known_after.get(instrument, 0)})
-    return await asked(gateway.history.order(order_id))
+    return await ask_history(gateway.history.order(order_id))
 
 
 async def _completed(gateway: Gateway, order_id: str, seen: SeenOrder | OrderOfSnapshot) -> dict[str, Any]:

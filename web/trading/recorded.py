@@ -1,12 +1,13 @@
 """Whether Postgres has recorded enough to be believed: what is not recorded yet is not absent."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import TypeVar
 
-from web.edge.answers import RETRY_SOON, asked
-from web.edge.problems import Problem
+from app.postgres import HistoryUnavailable
 from web.gateway import Gateway
+from web.refused import RETRY_SOON_S, Refused
 
 PATIENCE_S = 2.0  # recording is some tenths of a second behind, under load more
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.3
@@ -15,32 +16,42 @@ BEHIND = (
 )
 
 Recorded = Mapping[str, int]
+T = TypeVar("T")
+
+
+async def ask_history(question: Awaitable[T]) -> T:
+    """Postgres' answer; raises Refused when it is away."""
+    try:
+        return await question
+    except HistoryUnavailable as error:
+        sentence = "history is not available: Postgres does not answer; order entry and books go on"
+        raise Refused("history_unavailable", sentence, RETRY_SOON_S) from error
 
 
 async def require(gateway: Gateway, suffices: Callable[[Recorded], bool]) -> None:
-    """Return once what is recorded, the seq of the last report of each instrument, suffices; raises 503."""
+    """Return once what is recorded, the seq of the last report of each instrument, suffices; raises Refused."""
     if not await _until(gateway, suffices, PATIENCE_S):
-        raise Problem(503, "history_behind", BEHIND, RETRY_SOON)
+        raise Refused("history_behind", BEHIND, RETRY_SOON_S)
 
 
 async def require_seqs(gateway: Gateway, seqs: Recorded) -> None:
-    """Return once each instrument is recorded up to this seq; raises 503."""
+    """Return once each instrument is recorded up to this seq; raises Refused."""
     await require(gateway, partial(_has, seqs))
 
 
 async def behind(gateway: Gateway, patience_s: float) -> int:
-    """How many reports that the gateway knows now are not recorded within this time. Raises 503."""
+    """How many reports that the gateway knows now are not recorded within this time. Raises Refused."""
     seqs = {name: market.seq for name, market in gateway.feed.markets.items()}
     if await _until(gateway, partial(_has, seqs), patience_s):
         return 0
-    recorded = await asked(gateway.history.recorded_seqs())
+    recorded = await ask_history(gateway.history.recorded_seqs())
     return sum(max(0, seq - recorded.get(name, 0)) for name, seq in seqs.items())
 
 
 async def _until(gateway: Gateway, suffices: Callable[[Recorded], bool], patience_s: float) -> bool:
     loop, pause_s = asyncio.get_running_loop(), FIRST_PAUSE_S
     give_up = loop.time() + patience_s
-    while not suffices(await asked(gateway.history.recorded_seqs())):
+    while not suffices(await ask_history(gateway.history.recorded_seqs())):
         if loop.time() > give_up:
             return False
         await asyncio.sleep(pause_s)
