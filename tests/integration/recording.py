@@ -30,7 +30,7 @@ from app.verification.venue import Evidence, judge
 from app.verification.waiting import caught_up
 from tables.books.verification import ChangelogStates
 from tests.integration.conftest import records
-from tests.load.honest import MemoryStream
+from tests.verification.honest import MemoryStream
 
 QUIET_TIMEOUT_S = 60.0
 TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY table_name"

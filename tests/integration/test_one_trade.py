@@ -5,8 +5,8 @@ from uuid import uuid4
 import aiohttp
 
 from app.local.venue import Venue
-from tests.agents.recorded import ask
 from tests.integration.conftest import list_market, until
+from tests.postgres.recorded import ask
 
 
 async def test_one_trade_is_the_same_everywhere(venue: Venue) -> None:

@@ -12,8 +12,8 @@ from app.verification.engines import LogRecord
 from app.verification.ledger import Entry, Kind, Outcome
 from load.hostile import other_body
 from load.request import Terms, place
-from tests.load import honest
-from tests.load.honest import Telling
+from tests.verification import honest
+from tests.verification.honest import Telling
 
 
 @pytest.fixture(scope="module")

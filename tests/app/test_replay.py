@@ -13,7 +13,7 @@ from app.matching.commands import COMMAND_WORDS
 from app.models.identity import id_text, order_id
 from app.replay import OffsetGoesBack, replay
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LIST = {
     "command": "list",
     "instrument": "BTC-USD",

@@ -24,8 +24,8 @@ from app.postgres import AnotherInstallation, PositionMoved, Refused, Unexpected
 from app.postgres.errors import WAITED_FOR
 from app.postgres.schema import migrate
 from app.streaming.intact import UNREADABLE
-from tests.agents.recorded import LOG_ID, Record, Recording, ask, differences, market, recording, records
-from tests.agents.wire import Cut, wire
+from tests.postgres.recorded import LOG_ID, Record, Recording, ask, differences, market, recording, records
+from tests.postgres.wire import Cut, wire
 
 PATIENCE_S = 60.0
 BTC = next(listing for listing in default_listings() if listing.instrument == "BTC-USD")

@@ -6,7 +6,7 @@ from app.topics import ORDERS
 from app.verification.engines import LogRecord
 from app.verification.findings import Verdict
 from app.verification.venue import Evidence, judge
-from tests.load.honest import MemoryStream, Telling, telling
+from tests.verification.honest import MemoryStream, Telling, telling
 
 LATE = 3
 

@@ -13,7 +13,7 @@ from app.addresses import GATEWAY, KINDS, LOCK, STATE, Addresses, NoAddress, fin
 from app.configuration import Settings, WrongSetting, load
 from app.local import state
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HERE = {
     "BROKER_URL": "kafka://127.0.0.1:20001",
     "DATABASE_URL": "postgresql://postgres@127.0.0.1:20002/matchstream",
