@@ -14,6 +14,7 @@ import pytest
 
 from app.local import postgres
 from app.local.servers import Servers, running_servers
+from tests import warm
 
 OWN_FOLDER = pytest.StashKey[Path]()
 ROOT = Path(__file__).parent
@@ -46,6 +47,7 @@ def place_of(file: str) -> int:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[None]:
     """Remove the folder once the servers are down; after a failure it stays, with their logs."""
     yield
+    warm.stop()
     if exitstatus == pytest.ExitCode.OK and (folder := session.config.stash.get(OWN_FOLDER, None)):
         shutil.rmtree(folder, ignore_errors=True)
 

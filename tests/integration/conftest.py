@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,13 +27,13 @@ from load.ledger import Ledger
 from load.openloop import OpenLoop
 from load.profiles import MIXED, PROFILES
 from tables.books.verification import changelog_states
+from tests import warm
 from tests.integration.often import OFTEN
 
 LISTED_TIMEOUT_S = 60.0
 TRADED_S, TRADED_RATE = 4.0, 100
 END_TIMEOUT_S = 120.0
 COMMAND_TIMEOUT_S = 300.0
-FAUST = Path(sys.executable).with_name("faust")
 ROOT = Path(__file__).parents[2]
 
 
@@ -142,7 +141,7 @@ async def cli(venue: Venue, *arguments: str) -> Told:
     """Run `faust -A app …` against the venue."""
     env = os.environ | venue.env | {"APP_DATADIR": str(venue.folder / "workers" / "matching-0")}
     process = await asyncio.create_subprocess_exec(
-        FAUST,
+        warm.faust(),
         "-A",
         "app",
         *arguments,

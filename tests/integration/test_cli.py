@@ -17,6 +17,7 @@ from app.local import state
 from app.local.ports import Ports
 from app.local.venue import ROOT, Venue
 from app.streaming.failstop import EXIT_CODE
+from tests import warm
 from tests.integration.conftest import list_market
 
 BOOK_TIMEOUT_S = 60.0
@@ -40,7 +41,7 @@ class Done(NamedTuple):
 
 async def faust(venue: Venue, *arguments: str, **env: str) -> Done:
     """`faust -A app …` in the environment that the launcher would give it."""
-    return await run([FAUST, "-A", "app", *arguments], ROOT, venue.env | env)
+    return await run([warm.faust(), "-A", "app", *arguments], ROOT, venue.env | env)
 
 
 async def run(command: Sequence[str | Path], folder: Path, env: Mapping[str, str]) -> Done:
@@ -154,12 +155,12 @@ def here(venue: Venue, tmp_path: Path) -> Iterator[Path]:
 
 async def in_folder(folder: Path, *arguments: str, **env: str) -> Done:
     """`faust -A app …` as it is typed there."""
-    return await run([FAUST, "-A", "app", *arguments], folder, {"PYTHONPATH": str(ROOT)} | env)
+    return await run([warm.faust(), "-A", "app", *arguments], folder, {"PYTHONPATH": str(ROOT)} | env)
 
 
 async def load(folder: Path, *arguments: str) -> Done:
     """`python -m load …` as it is typed there."""
-    return await run([sys.executable, "-m", "load", *arguments], folder, {"PYTHONPATH": str(ROOT)})
+    return await run([warm.python(), "-m", "load", *arguments], folder, {"PYTHONPATH": str(ROOT)})
 
 
 async def test_a_command_finds_the_venue_of_its_folder_and_says_so(venue: Venue, here: Path) -> None:
@@ -183,7 +184,7 @@ async def test_an_address_of_another_venue_makes_no_mixture(venue: Venue, here: 
     gateway = {"MATCHSTREAM_URL": "http://127.0.0.1:1"}
     assert_one_sentence(await in_folder(here, "list-keys", **gateway), ".* is given and that of Kafka .* is not: .*")
     load = await run(
-        [sys.executable, "-m", "load", "check", "--url", "http://127.0.0.1:1"], here, {"PYTHONPATH": str(ROOT)}
+        [warm.python(), "-m", "load", "check", "--url", "http://127.0.0.1:1"], here, {"PYTHONPATH": str(ROOT)}
     )
     assert_one_sentence(load, ".* is given and that of Kafka .* is not: .*")
 
@@ -197,16 +198,23 @@ async def test_load_finds_the_venue_of_its_folder(venue: Venue, here: Path) -> N
 async def test_the_table_of_a_running_worker_is_shown(venue: Venue, here: Path) -> None:
     """From its disk, without a word about where that is; another slot's has other books."""
     market = await list_market(venue)
-    await in_folder(here, "place", market, "buy", "1.00", "9.00")
-    while market not in (shown := await in_folder(here, "table", "books", market, "--local")).out:
-        assert "another SLOT" in shown.err  # the worker has shown nothing yet
+    shown = await until_shown(here, market)
     assert shown.out.startswith(f"instrument {market}")
     assert str(venue.folder / "workers" / "matching-0") in shown.err
 
 
+async def until_shown(folder: Path, market: str) -> Done:
+    """Place an order, and wait until the worker shows a book of this market on its disk."""
+    await in_folder(folder, "place", market, "buy", "1.00", "9.00")
+    async with asyncio.timeout(BOOK_TIMEOUT_S):
+        while market not in (shown := await in_folder(folder, "table", "books", market, "--local")).out:
+            assert "another SLOT" in shown.err  # the worker has shown nothing yet
+    return shown
+
+
 async def refusal(folder: Path, **env: str) -> str:
     """What a worker says that ends instead of becoming ready, on one line."""
-    refused = await in_folder(folder, "worker", "-l", "info", **env)
+    refused = await run([FAUST, "-A", "app", "worker", "-l", "info"], folder, {"PYTHONPATH": str(ROOT)} | env)
     said = " ".join((refused.out + refused.err).split())
     assert refused.code == EXIT_CODE and "Traceback" not in said, said
     return said
@@ -261,10 +269,12 @@ async def test_a_worker_by_hand_works_beside_the_others(venue: Venue, here: Path
 
 
 async def test_the_readmes_commands_work_as_written(venue: Venue, here: Path) -> None:
-    """One after the other, in the folder of `make run`; only hours of load are cut to a second."""
-    (here / ".venv").symlink_to(sys.prefix)
+    """One after the other, in the folder of `make run`; hours of load are cut to a second, the market is our own."""
+    (here / ".venv").mkdir()
+    (here / ".venv" / "bin").symlink_to(warm.bin_folder())
     (here / "FILE").write_bytes(b"")
-    known: dict[str, str] = {}
+    known = {"BTC-USD": await list_market(venue)}
+    await until_shown(here, known["BTC-USD"])
     assert len(IN_README) > 12
     for line in IN_README:
         if "load chaos" in line:  # a venue of its own: tests/load/test_chaos.py
@@ -281,4 +291,4 @@ async def test_the_readmes_commands_work_as_written(venue: Venue, here: Path) ->
             known["ORDER_ID"] = placed[1]
         if created := re.match(r"ms_([0-9a-f]+)_", done.out):
             known["KEY_ID"] = created[1]
-    assert set(known) == {"ORDER_ID", "KEY_ID"}
+    assert set(known) == {"BTC-USD", "ORDER_ID", "KEY_ID"}

@@ -4,9 +4,7 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 import time
-from pathlib import Path
 from uuid import uuid4
 
 import aiohttp
@@ -17,16 +15,19 @@ from app import api_keys
 from app.local.venue import ROOT, Venue
 from app.models.api_keys import KeyRole, encode_key, new_key
 from app.topics import API_KEYS
+from tests import warm
 from tests.web.conftest import GATE_SLOT, INSTRUMENT, Answer, Api, Keys, list_market, until, until_known
 from web.server import ROUTES
-
-FAUST = Path(sys.executable).with_name("faust")
 
 
 def run_faust(venue: Venue, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
     """A command of the command line, against this venue."""
     return subprocess.run(
-        [FAUST, "-A", "app", *arguments], cwd=ROOT, env=os.environ | venue.env | env, capture_output=True, text=True
+        [warm.faust(), "-A", "app", *arguments],
+        cwd=ROOT,
+        env=os.environ | venue.env | env,
+        capture_output=True,
+        text=True,
     )
 
 
