@@ -17,10 +17,10 @@ from app.verification.running import Addresses, verify
 from load.client import Client
 from load.request import Terms
 from tables.books.verification import changelog_states
+from tests.app.test_engine import NUMBER, POISON
 from tests.integration.conftest import list_market, records, until
 from tests.postgres.recorded import ask
 from tests.streaming.test_intact import CODECS, SPOILERS
-from tests.test_poison import NUMBER, POISON
 
 REPEATED_TIMEOUT_S = 20.0
 

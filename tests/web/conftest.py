@@ -19,7 +19,7 @@ INSTRUMENT = "BTC-USD"
 ALLOWED_HOST = "venue.test"  # beside this machine's own names
 GATE_SLOT = 2
 MATCHED, PATIENT = "?wait=matched", {"Prefer": "wait=15"}  # longer than the two seconds that a gateway gives
-UNTIL_S = 20.0
+UNTIL_S = 60.0
 T = TypeVar("T")
 
 
