@@ -10,14 +10,15 @@ from typing import NamedTuple
 
 import pytest
 
+from app.kafka.groups import members
 from app.local.process import Process
 from app.local.venue import FAUST, Venue, running_venue
 from app.streaming import failpoints
 from load.ledger import Ledger
-from load.strikes import SESSION_TIMEOUT_S
-from tests.integration.conftest import judge, under_load
+from tests.integration.conftest import PATIENT, judge, under_load
 from tests.integration.often import OFTEN
 from tests.long import LONG
+from tests.until import until
 
 RATE = 40
 DEATH_TIMEOUT_S = 240.0  # one role waits for what the others do between their deaths
@@ -35,17 +36,11 @@ class Death(NamedTuple):
 
 
 SHORT_RUN = [
-    Death("matching", "applied-before-send", "20"),
     Death("matching", "sent-executions", "2", is_wiped=True),
-    Death("matching", "after-outputs"),
-    Death("matching", "after-id_blocks", "2", is_wiped=True),
     Death("matching", "after-snapshots"),
     Death("matching", "after-manifest", "2", is_wiped=True),
-    Death("matching", "after-tombstones"),
-    Death("matching", "loaded", "3", is_wiped=True),
-    Death("matching", "graceful-stop"),
-    *(Death("gateway", name, "2") for name in failpoints.GATEWAY),
-    *(Death("recording", name, "2") for name in failpoints.RECORDING),
+    Death("gateway", "acked-before-response", "2"),
+    Death("recording", "rows-after-commit", "2"),
 ]
 # What is reached only so often in a life.
 AT_MOST = {"in-revoke": 1, "graceful-stop": 1, "loading": 4, "loaded": 8}
@@ -53,12 +48,11 @@ MOST = 12
 
 
 def _deaths(role: str, name: str) -> list[Death]:
-    """Once with either disk, twice, and a random number of times that is the same in each run."""
-    most = AT_MOST.get(name, MOST)
-    once = [Death(role, name, "1", is_wiped) for is_wiped in (False, True)]
-    if most == 1:
-        return once
-    return [*once, Death(role, name, "2"), Death(role, name, str(Random(name).randint(1, most)), is_wiped=True)]
+    """The first time with either disk, and a later time with one of them, by chance but the same in each run."""
+    random, most = Random(name), AT_MOST.get(name, MOST)
+    first = [Death(role, name, "1", is_wiped) for is_wiped in (False, True)]
+    later = [Death(role, name, str(random.randint(2, most)), random.random() < 0.5)] if most > 1 else []
+    return first + later
 
 
 NAMES = {"matching": failpoints.MATCHING, "gateway": failpoints.GATEWAY, "recording": failpoints.RECORDING}
@@ -70,7 +64,9 @@ async def venues(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[list
     """Venues in which nobody starts again what dies; in the long run two, because each mostly waits."""
     async with AsyncExitStack() as stack:
         folders = [tmp_path_factory.mktemp("failpoints") for _ in range(2 if LONG else 1)]
-        yield [await stack.enter_async_context(running_venue(folder, supervised=False)) for folder in folders]
+        yield [
+            await stack.enter_async_context(running_venue(folder, supervised=False, env=PATIENT)) for folder in folders
+        ]
 
 
 async def test_a_kill_at_any_step_changes_nothing(venues: list[Venue]) -> None:
@@ -116,8 +112,7 @@ async def _die(venue: Venue, death: Death) -> None:
         code = await process.wait()
     if other is not None:
         await other.kill()
-        # When the group forgets it, it would end the next life in its middle.
-        await asyncio.sleep(SESSION_TIMEOUT_S + 2.0)
+        await until(lambda: members(venue.servers.broker, "matching"), lambda found: not found)
     assert code == -signal.SIGKILL, f"{failpoint} was never reached: exit code {code}, see {process.log}"
     if death.is_wiped:
         shutil.rmtree(venue.folder / "workers" / f"{death.role}-0")

@@ -14,7 +14,7 @@ from tests.long import LONG
 
 pytestmark = pytest.mark.skipif(not LONG, reason="takes two minutes: in `make faults`")
 
-FRAMES = 4
+FRAMES = 3
 RATE = 150
 SHORTEST_S, LONGEST_S = 3.0, 7.0
 

@@ -5,8 +5,9 @@ from uuid import uuid4
 import aiohttp
 
 from app.local.venue import Venue
-from tests.integration.conftest import list_market, until
+from tests.integration.conftest import list_market
 from tests.postgres.recorded import ask
+from tests.until import until
 
 
 async def test_one_trade_is_the_same_everywhere(venue: Venue) -> None:

@@ -1,6 +1,5 @@
 """What anyone may write straight to the topics of a running venue: commands in every codec, transactions, garbage."""
 
-import asyncio
 import sys
 from uuid import uuid4
 
@@ -18,11 +17,10 @@ from load.client import Client
 from load.request import Terms
 from tables.books.verification import changelog_states
 from tests.app.test_engine import NUMBER, POISON
-from tests.integration.conftest import list_market, records, until
+from tests.integration.conftest import list_market, records
 from tests.postgres.recorded import ask
 from tests.streaming.test_intact import CODECS, SPOILERS
-
-REPEATED_TIMEOUT_S = 20.0
+from tests.until import until
 
 
 async def test_a_venue_outlives_what_anyone_writes_to_its_log(venue: Venue) -> None:
@@ -106,10 +104,8 @@ async def _place(venue: Venue, market: str, codec: str | None, is_kept: bool | N
 
 async def _repeat(venue: Venue, topic: str) -> None:
     """The last record of a topic once more in each codec, as a zombie repeats it."""
-    async with asyncio.timeout(REPEATED_TIMEOUT_S):
-        while not (found := (await records(venue.servers.broker, topic))[NUMBER]):  # noqa: ASYNC110 - nobody tells us
-            await asyncio.sleep(0.1)
-    last = found[-1]
+    found = await until(lambda: records(venue.servers.broker, topic), lambda found: found[NUMBER])
+    last = found[NUMBER][-1]
     for codec in CODECS:
         producer = AIOKafkaProducer(bootstrap_servers=venue.servers.broker, compression_type=codec)
         await producer.start()

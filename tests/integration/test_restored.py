@@ -3,7 +3,6 @@
 The tests build on each other, in their order: a copy of the data folders is a backup, taken while the servers are down.
 """
 
-import asyncio
 import json
 import os
 import re
@@ -29,8 +28,9 @@ from load import strikes
 from load.client import Client
 from load.ledger import Ledger
 from load.request import Terms
-from tests.integration.conftest import cli, end_of, judge, until
+from tests.integration.conftest import cli, end_of, judge
 from tests.long import LONG
+from tests.until import until
 
 PARTITIONS = 8
 MARKETS = ("BTC-USD", "ETH-USD", "XRP-USD")
@@ -132,9 +132,7 @@ async def readiness(url: str) -> dict[str, str]:
 
 
 async def until_ready_says(url: str, name: str, text: str) -> None:
-    async with asyncio.timeout(UNTIL_S):
-        while text not in (await readiness(url)).get(name, ""):  # noqa: ASYNC110 - nobody tells us
-            await asyncio.sleep(0.1)
+    await until(lambda: readiness(url), lambda said: text in said.get(name, ""), UNTIL_S)
 
 
 async def test_recording_waits_for_a_database_that_is_read_only(copies: Copies) -> None:
@@ -167,6 +165,7 @@ async def test_recording_that_starts_without_postgres_waits_for_it(copies: Copie
     assert process.running
 
 
+@pytest.mark.skipif(not LONG, reason="takes half a minute: in `make faults`")
 async def test_a_partition_that_was_added_to_orders_is_left_alone(copies: Copies) -> None:
     """Kafka cannot take it away again: the venue keeps to the number that it was made with."""
     venue, broker = copies.venue, copies.venue.servers.broker
@@ -183,18 +182,16 @@ async def test_a_partition_that_was_added_to_orders_is_left_alone(copies: Copies
     await producer.start()
     await producer.send_and_wait(ORDERS.name, b"{}", key=b"BTC-USD", partition=PARTITIONS)
     await producer.stop()
-    async with asyncio.timeout(UNTIL_S):
-        while LONG and await members(broker, "matching"):  # noqa: ASYNC110 - else it gets the partitions that it had
-            await asyncio.sleep(0.1)
+    await until(lambda: members(broker, "matching"), lambda found: not found, UNTIL_S)
     await venue.start()
     await copies.trade()
-    if LONG:
-        log, named = venue.log("matching-0"), "orders[8] has records (0 to 0), the venue has only the first 8"
-        await until(lambda: named in log.read_text(), UNTIL_S)
+    log, named = venue.log("matching-0"), "orders[8] has records (0 to 0), the venue has only the first 8"
+    await until(lambda: named in log.read_text(), UNTIL_S)
     assert venue.process("matching").running
     await copies.judge()
 
 
+@pytest.mark.skipif(not LONG, reason="takes a minute: in `make faults`")
 async def test_copies_of_different_days(copies: Copies) -> None:
     """Kafka older than Postgres is refused by everyone who knows better; the other ways are venues of their day."""
     venue = copies.venue
@@ -203,9 +200,7 @@ async def test_copies_of_different_days(copies: Copies) -> None:
     await copies.trade()
     await copies.judge()
     new = await copies.keep("new")
-    days = [(old, {"kafka": "old", "postgres": "old"})]
-    if LONG:
-        days.append((new, {"kafka": "new", "postgres": "old"}))
+    days = [(old, {"kafka": "old", "postgres": "old"}), (new, {"kafka": "new", "postgres": "old"})]
 
     await copies.restore(old, kafka="old")
     await copies.start_servers()
@@ -232,9 +227,7 @@ async def test_reports_that_are_lost_are_sent_again_after_a_rebuild(copies: Copi
     rebuilt = await cli(venue, "rebuild")
     assert rebuilt.code == 0, rebuilt
     await venue.start_worker("matching")
-    async with asyncio.timeout(UNTIL_S):
-        while await bounds(broker, EXECUTIONS.name, range(PARTITIONS)) != before:  # noqa: ASYNC110 - nobody tells us
-            await asyncio.sleep(0.1)
+    await until(lambda: bounds(broker, EXECUTIONS.name, range(PARTITIONS)), lambda found: found == before, UNTIL_S)
     for role in ("recording", "gateway"):
         await venue.start_worker(role)
     await venue.wait_all_ready()
@@ -257,11 +250,8 @@ async def test_commands_that_are_lost_are_noticed_and_can_be_given_up(copies: Co
     await admin.start()
     outputs = {EXECUTIONS.name, TRADES.name, BOOKS_CHANGELOG.name}
     await admin.delete_topics([*outputs])
-    async with asyncio.timeout(UNTIL_S):
-        while outputs & set(await admin.list_topics()):  # noqa: ASYNC110 - nobody tells us
-            await asyncio.sleep(0.1)
-        while await members(broker, "matching"):  # noqa: ASYNC110 - nobody tells us
-            await asyncio.sleep(0.1)
+    await until(admin.list_topics, lambda found: not outputs & {*found}, UNTIL_S)
+    await until(lambda: members(broker, "matching"), lambda found: not found, UNTIL_S)
     await admin.close()
     await strikes.delete_matching_group(broker)
     ask(database.replace(f"/{DATABASE}", "/postgres"), f"DROP DATABASE {DATABASE} WITH (FORCE)")

@@ -21,8 +21,9 @@ from load.client import Client
 from load.ledger import Ledger
 from load.request import Terms
 from tables.recovery.changelog import manifest_key, manifest_value
-from tests.integration.conftest import COMMAND_TIMEOUT_S, Traded, cli, list_market, records, under_load, until
+from tests.integration.conftest import COMMAND_TIMEOUT_S, Traded, cli, list_market, records, under_load
 from tests.streaming.test_intact import flip_a_bit
+from tests.until import until
 
 PARTITIONS = 8
 RATE = 100

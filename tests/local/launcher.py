@@ -11,6 +11,7 @@ import psutil
 
 from app.local import state
 from app.local.venue import ROOT
+from tests import warm
 
 START_TIMEOUT_S = 120.0
 END_TIMEOUT_S = 60.0
@@ -19,7 +20,7 @@ POLL_S = 0.05
 
 def app(*arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """A command that ends by itself."""
-    command = [sys.executable, "-m", "app", *map(str, arguments)]
+    command = [warm.python(), "-m", "app", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=START_TIMEOUT_S)
 
 

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from app.local import class_cache, kafka
 from app.local.ports import Ports
 from app.local.servers import Servers, running_servers
+from tests.long import LONG
 
 
 async def test_each_server_of_the_session_answers_its_client(servers: Servers, database_url: str) -> None:
@@ -58,6 +59,7 @@ async def test_after_a_stop_no_process_and_no_listener_is_left(tmp_path: Path) -
     assert again.get("postgres") == servers.postgres_port
 
 
+@pytest.mark.skipif(not LONG, reason="takes half a minute: in `make faults`")
 def test_a_broker_writes_the_cache_that_shortens_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The JVM takes what it has written, and a file that is none does not keep Kafka from starting."""
     cache = tmp_path / "classes.aot"

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from app.local import supervisor as module
 from app.local.process import Command, Process, plain_environment, stop_left
 from app.local.supervisor import LONGEST_PAUSE_S, SAME_SENTENCES, STEADY_AFTER_S, Backoff, Supervisor, last_sentence
 from app.streaming.failstop import REVOKED_CODE
+from tests.until import until
 
 
 def test_pauses_double_up_to_the_longest_and_a_steady_life_forgives() -> None:
@@ -146,10 +146,3 @@ async def started(
     process = Process(command, log or folder / "sleeper.log")
     await process.start()
     return process
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Return once it holds."""
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - nobody tells us
-            await asyncio.sleep(0.01)

@@ -20,6 +20,7 @@ from app.matching.commands import Cancel, List, Listing, Moment, Place, Replace
 from app.matching.events import Report
 from app.matching.sanity import check
 from app.matching.words import OrderType, Outcome, SelfTradePrevention, Side, TimeInForce
+from tests.long import LONG
 from tests.market_data import data_folder
 
 WORKLOADS = ("normal", "static", "swing-25", "swing-40", "flash-crash")
@@ -117,6 +118,7 @@ def test_the_first_reports_are_those_published(workload: str) -> None:
     check(replay.book)
 
 
+@pytest.mark.skipif(not LONG, reason="takes a minute: in `make faults`")
 def test_the_whole_normal_workload_gives_the_published_hash() -> None:
     """Two million messages, 2.2 million reports, one hash."""
     folder = data_folder("flash1")

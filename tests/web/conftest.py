@@ -1,9 +1,8 @@
 """A venue with two gateways for all tests of the API, and a small client that shows answers as they are."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import aiohttp
@@ -13,23 +12,13 @@ import pytest
 from app import api_keys
 from app.local.venue import Venue, running_venue
 from app.models.api_keys import KeyRole, NewKey, new_key
+from tests.until import until, until_done
 from tests.web.contract import complaint
 
 INSTRUMENT = "BTC-USD"
 ALLOWED_HOST = "venue.test"  # beside this machine's own names
 GATE_SLOT = 2
 MATCHED, PATIENT = "?wait=matched", {"Prefer": "wait=15"}  # longer than the two seconds that a gateway gives
-UNTIL_S = 60.0
-T = TypeVar("T")
-
-
-async def until(ask: Callable[[], Awaitable[T]], is_right: Callable[[T], Any]) -> T:
-    """Ask again until the answer is right: recording, another gateway or a late Valkey is some milliseconds behind."""
-    give_up = time.monotonic() + UNTIL_S
-    while not is_right(answer := await ask()):
-        assert time.monotonic() < give_up, answer
-        await asyncio.sleep(0.02)
-    return answer
 
 
 class Answer(NamedTuple):
@@ -173,6 +162,6 @@ async def list_market(api: Api, **more: Any) -> str:
     rules = {"instrument": name, "base_asset": "T", "quote_asset": "USD", "tick_size": "0.01", "lot_size": "0.0001"}
     rules |= more
     key = {"Idempotency-Key": str(uuid4())}
-    listed = await until(lambda: api("POST", "/instruments", rules, headers=key), lambda found: found.status != 202)
+    listed = await until_done(lambda: api("POST", "/instruments", rules, headers=key))
     assert listed.status == 201, listed
     return name

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.web.conftest import Api, until
+from tests.until import until
+from tests.web.conftest import Api
 from tests.web.contract import DOCUMENT
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,8 @@ from app import app
 from app.local.venue import Venue
 from app.matching.versions import NEWEST_VERSION
 from app.topics import all_genesis
-from tests.web.conftest import Api, until
+from tests.until import until
+from tests.web.conftest import Api
 
 RULES = {"base_asset": "T", "quote_asset": "USD", "tick_size": "0.01", "lot_size": "0.0001"}
 

@@ -17,7 +17,8 @@ from uuid import uuid4
 import pytest
 
 from app.local.venue import Venue
-from tests.web.conftest import Api, list_market, until
+from tests.until import until
+from tests.web.conftest import Api, list_market
 from tests.web.raw import RawAnswer, exchange
 
 ORDER = {"client_id": "mallory", "side": "buy", "type": "limit", "price": "1.00", "quantity": "1.0000"}

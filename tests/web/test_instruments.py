@@ -5,7 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.web.conftest import Api, until
+from tests.until import until
+from tests.web.conftest import Api
 
 RULES = {"base_asset": "T", "quote_asset": "USD", "tick_size": "0.01", "lot_size": "0.0001"}
 

@@ -16,7 +16,8 @@ from app.local.venue import ROOT, Venue
 from app.models.api_keys import KeyRole, encode_key, new_key
 from app.topics import API_KEYS
 from tests import warm
-from tests.web.conftest import GATE_SLOT, INSTRUMENT, Answer, Api, Keys, list_market, until, until_known
+from tests.until import until
+from tests.web.conftest import GATE_SLOT, INSTRUMENT, Answer, Api, Keys, list_market, until_known
 from web.server import ROUTES
 
 
@@ -349,7 +350,4 @@ async def test_a_new_gateway_knows_the_keys_and_no_log_has_one(
 
 async def _recorded(api: Api, path: str) -> None:
     """Wait until Postgres has the order."""
-    give_up = time.monotonic() + 10
-    while not (await api("GET", f"{path}/events")).body:
-        assert time.monotonic() < give_up
-        await asyncio.sleep(0.05)
+    await until(lambda: api("GET", f"{path}/events"), lambda found: bool(found.body))

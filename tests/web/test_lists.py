@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.web.conftest import Api, until
+from tests.until import until
+from tests.web.conftest import Api
 
 
 async def recorded(api: Api, market: str, count: int) -> list[str]:

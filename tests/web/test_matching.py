@@ -1,8 +1,7 @@
 """A market that nobody matches is told apart from a quiet one, by the ends of the logs and not by a clock."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -10,7 +9,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from app.local.venue import Venue
 from app.models.commands import Genesis, encode_command
 from app.topics import ORDERS
-from tests.web.conftest import UNTIL_S, Api
+from tests.until import until
+from tests.web.conftest import Api
 from web.market import matching
 from web.market.matching import Matching
 
@@ -37,13 +37,6 @@ async def watched(venue: Venue, answered: list[int], monkeypatch: pytest.MonkeyP
     yield found
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    """Return once it holds."""
-    async with asyncio.timeout(UNTIL_S):
-        while not condition():  # noqa: ASYNC110 - nobody tells us
-            await asyncio.sleep(0.01)
 
 
 async def looks(watched: Matching, count: int) -> None:

@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 import aiohttp
 import pytest
 
-from tests.web.conftest import Answer, Api, until
+from tests.until import until
+from tests.web.conftest import Answer, Api
 from tests.web.contract import DOCUMENT
 from web.rest.docs import STATIC
 from web.server import ROUTES

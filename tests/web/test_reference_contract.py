@@ -4,7 +4,8 @@ from uuid import uuid4
 
 import orjson
 
-from tests.web.conftest import Api, until
+from tests.until import until
+from tests.web.conftest import Api
 
 
 async def test_an_order_with_the_references_body_is_created(api: Api, market: str) -> None:

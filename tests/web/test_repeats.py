@@ -10,7 +10,8 @@ from uuid import uuid4
 import pytest
 
 from app.local.venue import Venue
-from tests.web.conftest import PATIENT, Answer, Api, list_market, until
+from tests.until import until_done
+from tests.web.conftest import PATIENT, Answer, Api, list_market
 from web.market import log
 
 PARTITIONS = 8
@@ -103,7 +104,7 @@ async def test_a_repeat_gets_the_first_answer(stage: Stage, table: list[str], ca
     if body is not None and ("side" in body or "tick_size" in body):
         body = body | {"instrument": stage.market}
     repeat = await stage.ask(method, path, body)
-    first = await until(repeat, lambda found: found.status != 202)
+    first = await until_done(repeat)
     again = await repeat()
     await stage.disturb()
     late = await repeat()
@@ -132,9 +133,7 @@ async def test_a_batch_repeated_gets_the_first_answer(stage: Stage, call: str) -
 async def test_a_key_used_for_another_command_is_refused(stage: Stage) -> None:
     """Of every call, and nothing is done."""
     key = {"Idempotency-Key": str(uuid4())}
-    halted = await until(
-        lambda: stage.api("POST", f"/instruments/{stage.market}/halt", headers=key), lambda found: found.status != 202
-    )
+    halted = await until_done(lambda: stage.api("POST", f"/instruments/{stage.market}/halt", headers=key))
     others = [
         await stage.api("POST", f"/instruments/{stage.market}/resume", headers=key),
         await stage.api("POST", f"/snapshots?instrument={stage.market}", headers=key),

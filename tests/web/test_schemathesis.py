@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from tests.long import LONG
-from tests.web.conftest import Api, list_market, until
+from tests.until import until
+from tests.web.conftest import Api, list_market
 
 ROOT = Path(__file__).parents[2]
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")

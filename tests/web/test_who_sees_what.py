@@ -12,7 +12,8 @@ import orjson
 import pytest
 
 from app.models.api_keys import KeyRole
-from tests.web.conftest import PATIENT, Answer, Api, Keys, list_market, until
+from tests.until import until
+from tests.web.conftest import PATIENT, Answer, Api, Keys, list_market
 
 OWNER = "owner"
 STATES = ("new", "partially_filled", "filled", "canceled", "rejected", "unknown")

@@ -14,7 +14,8 @@ from app.local.venue import Venue, running_venue
 from app.streaming.bounds import bounds
 from app.topics import ORDERS
 from tests.integration.often import OFTEN
-from tests.web.conftest import Answer, Api, until
+from tests.until import until
+from tests.web.conftest import Answer, Api
 
 PARTITIONS = 8
 
@@ -44,7 +45,7 @@ class Gateways(NamedTuple):
 @pytest.fixture(scope="session")
 async def gateways(tmp_path_factory: pytest.TempPathFactory, session: aiohttp.ClientSession) -> AsyncIterator[Gateways]:
     """Snapshots come often, so that gateways begin with them; a process that is paused keeps its place in its group."""
-    workers, patient = {"matching": 1, "recording": 1, "gateway": 2}, {"BROKER_SESSION_TIMEOUT": "120"}
+    workers, patient = {"matching": 1, "recording": 1, "gateway": 2}, {"BROKER_SESSION_TIMEOUT": "80"}
     folder = tmp_path_factory.mktemp("outages")
     async with running_venue(folder, workers, supervised=False, env=patient) as venue:
         await venue.stop_worker("matching")

@@ -8,7 +8,8 @@ from aiokafka import AIOKafkaProducer
 
 from app.models import identity
 from app.topics import ORDERS
-from tests.web.conftest import INSTRUMENT, list_market, until
+from tests.until import until
+from tests.web.conftest import INSTRUMENT, list_market
 from tests.web.outages.conftest import Gateways, until_covered
 
 

@@ -12,7 +12,8 @@ from aiokafka import AIOKafkaProducer
 from app.engine import partition_of
 from app.streaming.failstop import EXIT_CODE
 from app.topics import BOOKS_CHANGELOG
-from tests.web.conftest import INSTRUMENT, Api, list_market, until
+from tests.until import until
+from tests.web.conftest import INSTRUMENT, Api, list_market
 from tests.web.outages.conftest import PARTITIONS, Gateways, until_covered
 
 WAIT_S = 60.0

@@ -1,6 +1,5 @@
 """Keys that the engine has forgotten: memory knows them, then Postgres, and what neither knows is not risked."""
 
-import asyncio
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -11,10 +10,13 @@ from app.local.venue import Venue
 from app.models.commands import CancelOrder, encode_command
 from app.topics import ORDERS
 from tests.long import LONG
-from tests.web.conftest import Answer, Api, list_market, until
+from tests.until import until
+from tests.web.conftest import Answer, Api, list_market
 from tests.web.outages.conftest import Gateways, until_covered
 
 WINDOW, OTHERS = (100_000, 1_000_000) if LONG else (20, 50)
+"""The ids that the engine remembers of a market, and how many commands come between an order and its repeat."""
+PASSED_S = 600.0
 
 
 async def forget(venue: Venue, market: str) -> None:
@@ -59,9 +61,7 @@ class Used(NamedTuple):
     async def others_pass(self, gateways: Gateways) -> None:
         await forget(gateways.venue, self.market)
         book = f"/orderbook?instrument={self.market}"
-        async with asyncio.timeout(600):
-            while (await gateways.first("GET", book)).body["seq"] < OTHERS:  # noqa: ASYNC110 - nobody tells us
-                await asyncio.sleep(0.1)
+        await until(lambda: gateways.first("GET", book), lambda found: found.body["seq"] >= OTHERS, PASSED_S)
 
     async def repeat(self, api: Api, key: str, **others: Any) -> Answer:
         return await api.place(key, path="/orders", instrument=self.market, **{**self.orders[key], **others})

@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import redis.asyncio as redis
 
-from tests.web.conftest import INSTRUMENT, Answer, until
+from tests.until import until
+from tests.web.conftest import INSTRUMENT, Answer
 from tests.web.outages.conftest import Gateways
 
 
