@@ -6,7 +6,9 @@ from app.engine import Partition
 from tables.books.subjects import Subjects
 from tables.recovery.changelog import Fence, Loaded, Named, fold, interpret, manifest_key, manifest_value, obsolete
 from tables.recovery.checkpoint import Checkpoint
-from tests.tables.world import CODEC, LOG_ID, Reader, Worker, World
+from tests.tables.world.log import CODEC, LOG_ID
+from tests.tables.world.processes import Reader, Worker
+from tests.tables.world.schedule import World
 
 
 class SnapshotsBeforeOutputs(Checkpoint):

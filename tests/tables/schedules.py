@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
 from tests.tables.bugs import worlds
-from tests.tables.world import World, run_schedules
+from tests.tables.world.schedule import World, run_schedules
 
 PIECE = 250
 # Violations by kind, what was met, and the first failing seed with its difference.

@@ -10,7 +10,7 @@ import pytest
 
 from tests.long import LONG
 from tests.tables.bugs import REQUIRED, worlds
-from tests.tables.world import run_schedules
+from tests.tables.world.schedule import run_schedules
 
 PIECES = 20 if LONG else 2
 SCHEDULES = 1_000  # of a piece
