@@ -16,15 +16,16 @@ from app.streaming.batches import Batch, batches
 from app.streaming.consumer import start_reading_at
 from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
-from app.streaming.outbox import Outbox, new_producer
+from app.streaming.outbox import Outbox
 from app.streaming.watchdog import watch_progress
-from app.topics import EXECUTIONS, ORDERS, TRADES, WrongTopic, all_genesis, require_topics
+from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES, WrongTopic, all_genesis, require_topics
 from tables.books.owned import OwnedPartition
 from tables.recovery.ports import KafkaLogs, new_reader
 
 TICK_INTERVAL_S = 1.0
 # Books are large and hold no cycles: Python's usual thresholds would look through them for nothing, time and again.
 GC_THRESHOLDS = (200_000, 50, 1_000)
+WRITTEN = (EXECUTIONS.name, TRADES.name, BOOKS_CHANGELOG.name, ORDERS.name)
 
 _log = logging.getLogger(__name__)
 
@@ -42,13 +43,13 @@ async def load_books(assigned: frozenset[int]) -> dict[int, int]:
         genesis = await all_genesis(broker, count)
     except WrongTopic as error:
         end_process(str(error))
-    producer, reader = new_producer(broker), new_reader(broker)
-    await producer.start()
+    outbox, reader = Outbox(broker, WRITTEN), new_reader(broker)
+    await outbox.start()
     await reader.start()
-    outboxes.append(Outbox(producer))
+    outboxes.append(outbox)
     for number in sorted(number for number in assigned if number < count):
         logs = KafkaLogs(reader, number)
-        owned[number] = await OwnedPartition.load(number, count, logs, outboxes[0], genesis[number])
+        owned[number] = await OwnedPartition.load(number, count, logs, outbox, genesis[number])
         show(number)
     gc.freeze()
     return {number: partition.position for number, partition in owned.items()}

@@ -1,53 +1,54 @@
-"""Records on their way to Kafka: per partition in order, one acknowledged batch at a time; a failure ends the process.
-
-One batch in flight per partition, because a producer's first batch may fail while the next is accepted, and concurrent
-`send_batch` calls overtake each other (docs/EXACTNESS.md, I6 and The loop, 3).
-"""
+"""Records that a partition's owner has for Kafka, of all its topics, in order; a failure ends the process."""
 
 import asyncio
 from collections import deque
-from typing import Any
+from functools import partial
+from typing import NamedTuple
 
-from aiokafka import AIOKafkaProducer
-
-from app import metrics
+from app.kafka.sender import Line, Sender
 from app.streaming.failpoints import reach
-from app.streaming.failstop import end_process, fail_stop
+from app.streaming.failstop import end_process
 
-LINGER_S = 0.001  # what is appended meanwhile shares a request; a request costs Kafka more than ten records
 MAX_BATCH_BYTES = 1024 * 1024
-MAX_REQUEST_BYTES = 4 * 1024 * 1024
+PACE_S = 0.002  # between requests: what gathers meanwhile shares one, which costs Kafka more than ten records
 MAX_OUTSTANDING = 20_000  # records appended and not yet acknowledged, over all partitions
 
 
-def new_producer(broker: str) -> AIOKafkaProducer:
-    """An idempotent producer that waits for all replicas. Give its records to one Outbox only."""
-    return AIOKafkaProducer(
-        bootstrap_servers=broker,
-        enable_idempotence=True,
-        acks="all",
-        max_batch_size=MAX_BATCH_BYTES,
-        max_request_size=MAX_REQUEST_BYTES,
-        request_timeout_ms=30_000,
-    )
+class _Record(NamedTuple):
+    key: bytes
+    value: bytes | None
 
 
 class Outbox:
-    """What a partition's owner has to say, in order."""
+    """What the partitions' owner has to say, to these topics."""
 
-    def __init__(self, producer: AIOKafkaProducer) -> None:
-        self._producer = producer
-        self._lines: dict[tuple[str, int], _Line] = {}
+    def __init__(self, broker: str, topics: tuple[str, ...]) -> None:
+        self._sender: Sender[_Record] = Sender(
+            broker,
+            topics,
+            partial(end_process, "the producer failed"),
+            MAX_BATCH_BYTES,
+            PACE_S,
+            lambda topic: reach(f"sent-{topic}"),
+            lambda topic: reach(f"acked-{topic}"),
+        )
+        self._ways: dict[tuple[str, int], _Way] = {}
         self._room = asyncio.Event()
         self._room.set()
         self.outstanding = 0
 
+    async def start(self) -> None:
+        """Connect; raises KafkaError."""
+        await self._sender.start()
+
     def append(self, topic: str, partition: int, key: bytes, value: bytes | None) -> None:
         """Queue a record; it is sent in the background."""
-        line = self._lines.get((topic, partition))
-        if line is None:
-            line = self._lines[topic, partition] = _Line(self, topic, partition)
-        line.append(key, value)
+        way = self._ways.get((topic, partition))
+        if way is None:
+            way = self._ways[topic, partition] = _Way(self, topic, partition)
+        way.appended += 1
+        self._count(+1)
+        self._sender.append(way.line, _Record(key, value))
 
     async def room(self) -> None:
         """Wait until fewer than MAX_OUTSTANDING records are unacknowledged."""
@@ -55,14 +56,7 @@ class Outbox:
 
     async def flushed(self, partition: int) -> None:
         """Wait until everything appended for this partition so far, to any topic, is acknowledged."""
-        await asyncio.gather(*(line.flushed() for (_, p), line in self._lines.items() if p == partition))
-
-    async def close(self) -> None:
-        """Wait for all acknowledgements, then stop the producer."""
-        await asyncio.gather(*(line.flushed() for line in self._lines.values()))
-        for line in self._lines.values():
-            line.sender.cancel()
-        await self._producer.stop()
+        await asyncio.gather(*(way.flushed() for (_, number), way in self._ways.items() if number == partition))
 
     def _count(self, change: int) -> None:
         self.outstanding += change
@@ -72,55 +66,26 @@ class Outbox:
             self._room.set()
 
 
-class _Line:
-    """The queue of one topic and partition, and its only sender."""
+class _Way:
+    """The way to one topic and partition, and who waits for acknowledgements on it."""
 
     def __init__(self, outbox: Outbox, topic: str, partition: int) -> None:
-        self._outbox, self._topic, self._partition = outbox, topic, partition
-        self._waiting: deque[tuple[bytes, bytes | None]] = deque()
-        self._filled = asyncio.Event()
-        self._appended = self._acknowledged = 0
-        self._progress = asyncio.Condition()
-        self._sent, self._acked = f"sent-{topic}", f"acked-{topic}"
-        self.sender: asyncio.Task[None] = asyncio.create_task(fail_stop(self._send_all)())
-
-    def append(self, key: bytes, value: bytes | None) -> None:
-        self._waiting.append((key, value))
-        self._appended += 1
-        self._outbox._count(+1)
-        self._filled.set()
+        self.line: Line[_Record] = Line(topic, partition, self._delivered)
+        self.appended = 0
+        self._outbox, self._acknowledged = outbox, 0
+        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def flushed(self) -> None:
-        goal = self._appended
-        async with self._progress:
-            await self._progress.wait_for(lambda: self._acknowledged >= goal)
+        """Wait for the acknowledgement of what has been appended so far."""
+        if self._acknowledged < self.appended:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append((self.appended, waiter))
+            await waiter
 
-    async def _send_all(self) -> None:
-        while True:
-            await self._filled.wait()
-            await asyncio.sleep(LINGER_S)
-            batch, count = self._next_batch()
-            sent = await self._outbox._producer.send_batch(batch, self._topic, partition=self._partition)
-            reach(self._sent)
-            with metrics.acknowledgement.time():
-                await sent
-            reach(self._acked)
-            async with self._progress:
-                self._acknowledged += count
-                self._progress.notify_all()
-            self._outbox._count(-count)
-            if not self._waiting:
-                self._filled.clear()
-
-    def _next_batch(self) -> tuple[Any, int]:
-        batch, count = self._outbox._producer.create_batch(), 0
-        while self._waiting:
-            key, value = self._waiting[0]
-            if batch.append(key=key, value=value, timestamp=None) is None:
-                break
-            self._waiting.popleft()
-            count += 1
-        if not count:
-            end_process(f"a record for {self._topic} is larger than a batch of {MAX_BATCH_BYTES} bytes")
-        batch.close()
-        return batch, count
+    def _delivered(self, records: list[_Record], _: int) -> None:
+        self._acknowledged += len(records)
+        self._outbox._count(-len(records))
+        while self._waiters and self._waiters[0][0] <= self._acknowledged:
+            waiter = self._waiters.popleft()[1]
+            if not waiter.done():
+                waiter.set_result(None)

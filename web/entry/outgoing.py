@@ -1,19 +1,15 @@
-"""Commands on their way to Kafka: those of one turn of the event loop share a batch, each caller waits for its own.
-
-One batch is in flight per partition, so commands keep the order in which they came, also through retries.
-"""
+"""Commands on their way to Kafka, in the order in which they came; each caller waits for its own."""
 
 import asyncio
-from collections import deque
-from contextlib import suppress
+from functools import partial
+from itertools import chain
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, KafkaTimeoutError, LeaderNotAvailableError, NotLeaderForPartitionError
+from aiokafka.errors import KafkaError
 
 from app.engine import partition_of
-from app.metrics import acknowledgement
+from app.kafka.sender import Line, Sender
 from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
 from app.topics import ORDERS
@@ -21,13 +17,12 @@ from web.entry.expected import ANYWHERE
 from web.refused import RETRY_SOON_S, Refused
 
 MAX_BATCH_BYTES = 256 * 1024
+PACE_S = 0.002  # between requests: commands that come meanwhile share one
 MAX_UNACKNOWLEDGED = 20_000  # commands waiting for Kafka at once; beyond, new ones are refused
 ACKNOWLEDGE_TIMEOUT_S = 5.0
 STALLED_S = 2.0  # a command waits this long: new ones are refused, because they would wait as well
 SWEEP_INTERVAL_S = 0.25
 REACHABLE_TIMEOUT_S = 1.0
-# Kafka did not take a batch; the next one may fare better. Anything else is a producer that has ended.
-_PASSING = (KafkaTimeoutError, LeaderNotAvailableError, NotLeaderForPartitionError)
 
 
 class _Waiting(NamedTuple):
@@ -43,11 +38,16 @@ class Outgoing:
     """The gateway's own idempotent producer."""
 
     def __init__(self, broker: str, partitions: int) -> None:
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=broker, enable_idempotence=True, acks="all", max_batch_size=MAX_BATCH_BYTES
+        self._sender: Sender[_Waiting] = Sender(
+            broker,
+            (ORDERS.name,),
+            partial(end_process, "the producer of commands failed"),
+            MAX_BATCH_BYTES,
+            PACE_S,
+            lambda _: reach("sent-not-acked"),
         )
-        self._lines = [_Line(self._producer, number) for number in range(partitions)]
-        self._line_of: dict[str, _Line] = {}
+        self._lines = [Line(ORDERS.name, number, _delivered, _is_wanted) for number in range(partitions)]
+        self._line_of: dict[str, Line[_Waiting]] = {}
         self._sweeper: asyncio.Task[None] | None = None
         self.is_closing = False
         """Whether this gateway stops: what is sent is finished, nothing new is taken."""
@@ -55,25 +55,23 @@ class Outgoing:
     @property
     def unacknowledged(self) -> int:
         """How many commands Kafka has not acknowledged."""
-        return sum(line.length for line in self._lines)
+        return sum(len(line.waiting) + len(line.in_flight) for line in self._lines)
 
     async def start(self) -> None:
         """Connect; raises KafkaError."""
-        await self._producer.start()
+        await self._sender.start()
         self._sweeper = asyncio.create_task(fail_stop(self._sweep)())
 
     async def stop(self) -> None:
         """Disconnect. The requests have ended by now, so nobody waits for what Kafka may still not have."""
         if self._sweeper is not None:
             self._sweeper.cancel()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ACKNOWLEDGE_TIMEOUT_S):
-                await self._producer.stop()
+        await self._sender.close()
 
     @property
     def is_stalled(self) -> bool:
         """Whether Kafka has not acknowledged a command for some time."""
-        return any(line.waits_since < monotonic() - STALLED_S for line in self._lines)
+        return any(_waits_since(line) < monotonic() - STALLED_S for line in self._lines)
 
     async def is_reachable(self) -> bool:
         """Whether Kafka acknowledges, or at least answers, now."""
@@ -81,7 +79,7 @@ class Outgoing:
             return False
         try:
             async with asyncio.timeout(REACHABLE_TIMEOUT_S):
-                await self._producer.client.fetch_all_metadata()
+                await self._sender.client.fetch_all_metadata()
         except (KafkaError, TimeoutError, OSError):
             return False
         return True
@@ -104,12 +102,15 @@ class Outgoing:
         """Send a command of a listed instrument; the future is its offset (see ANYWHERE). Both may raise Refused."""
         self.check_room()
         line = self._line_of.get(instrument) or self._new_line(instrument)
-        if line.waits_since < monotonic() - STALLED_S:
+        now = monotonic()
+        if _waits_since(line) < now - STALLED_S:
             raise Refused("not_ready", "Kafka does not acknowledge at present", RETRY_SOON_S)
         reach("parsed-not-sent")
-        return line.append(instrument.encode(), command)
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._sender.append(line, _Waiting(instrument.encode(), command, future, now))
+        return future
 
-    def _new_line(self, instrument: str) -> "_Line":
+    def _new_line(self, instrument: str) -> Line[_Waiting]:
         # Only listed instruments come here, so this cannot grow without bound.
         line = self._line_of[instrument] = self._lines[partition_of(instrument, len(self._lines))]
         return line
@@ -117,77 +118,34 @@ class Outgoing:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_INTERVAL_S)
+            before = monotonic() - ACKNOWLEDGE_TIMEOUT_S
             for line in self._lines:
-                line.give_up(monotonic() - ACKNOWLEDGE_TIMEOUT_S)
+                _give_up(line, before)
 
 
-class _Line:
-    """The commands of one partition."""
+def _waits_since(line: Line[_Waiting]) -> float:
+    """Since when the oldest command waits; now, if none does."""
+    oldest = line.in_flight or line.waiting
+    return oldest[0].since if oldest else monotonic()
 
-    def __init__(self, producer: AIOKafkaProducer, partition: int) -> None:
-        self._producer, self._partition = producer, partition
-        self._queue: deque[_Waiting] = deque()
-        self._in_flight: list[_Waiting] = []
-        self._sender: asyncio.Task[None] | None = None
 
-    @property
-    def length(self) -> int:
-        return len(self._queue) + len(self._in_flight)
+def _give_up(line: Line[_Waiting], before: float) -> None:
+    """Answer those who wait since then or longer; what they sent may still be appended."""
+    for waiting in chain(line.in_flight, line.waiting):
+        if waiting.since > before:
+            break
+        _fail(waiting)
 
-    @property
-    def waits_since(self) -> float:
-        """Since when the oldest command waits; now, if none does."""
-        oldest = self._in_flight or self._queue
-        return oldest[0].since if oldest else monotonic()
 
-    def append(self, key: bytes, value: bytes) -> asyncio.Future[int]:
-        """Send the command; the future is its offset, or Refused: `outcome_unknown`."""
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(key, value, future, monotonic()))
-        if self._sender is None or self._sender.done():
-            self._sender = asyncio.create_task(fail_stop(self._send_all)())
-        return future
+def _is_wanted(waiting: _Waiting) -> bool:
+    """Whether anybody waits for it still: else its client has been answered, or is gone."""
+    return not waiting.acknowledged.done()
 
-    def give_up(self, before: float) -> None:
-        """Answer those who wait since then or longer; what they sent may still be appended."""
-        for waiting in (*self._in_flight, *self._queue):
-            if waiting.since > before:
-                break
-            _fail(waiting)
 
-    async def _send_all(self) -> None:
-        while self._queue:
-            batch = self._next_batch()
-            if not self._in_flight:
-                continue
-            try:
-                sent = await self._producer.send_batch(batch, ORDERS.name, partition=self._partition)
-                reach("sent-not-acked")
-                with acknowledgement.time():
-                    first = (await sent).offset
-            except _PASSING:
-                for waiting in self._in_flight:
-                    _fail(waiting)
-            except KafkaError as error:
-                end_process("the producer of commands failed", error)
-            else:
-                for number, waiting in enumerate(self._in_flight):
-                    if not waiting.acknowledged.done():
-                        waiting.acknowledged.set_result(ANYWHERE if first < 0 else first + number)
-            self._in_flight = []
-
-    def _next_batch(self) -> Any:
-        batch = self._producer.create_batch()
-        while self._queue:
-            first = self._queue[0]
-            if not first.acknowledged.done():  # else nobody waits any more: it was answered, or its client is gone
-                if batch.append(key=first.key, value=first.value, timestamp=None) is None:
-                    break
-                self._in_flight.append(first)
-            self._queue.popleft()
-        assert self._in_flight or not self._queue, "a body's limit is far below a batch's"
-        batch.close()
-        return batch
+def _delivered(commands: list[_Waiting], first: int) -> None:
+    for offset, waiting in enumerate(commands, first):
+        if not waiting.acknowledged.done():
+            waiting.acknowledged.set_result(ANYWHERE if first < 0 else offset)
 
 
 def _fail(waiting: _Waiting) -> None:
