@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from app.kafka.reading import LogRecord
 from app.models.reports import decode_head
 from app.models.undecodable import UNDECODABLE
 from app.verification.digests import Digests
-from app.verification.engines import LogRecord
 from app.verification.findings import Finding
 
 MAX_WAITING = 100_000  # records that the log has given and the topic has not shown, while it shows others

@@ -15,15 +15,6 @@ from app.models.reports import ExecutionReport, PublicTrade, public_trades, repo
 from app.naive.matching import ENGINE_VERSIONS, NaiveEngine, NaiveRejections
 
 
-class LogRecord(NamedTuple):
-    """A record of a topic as it lies in the log; time in ms since the epoch."""
-
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-
-
 class NaiveOutput(NamedTuple):
     """What one record gave, as app.engine.Output."""
 

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from app.engine import Output, Partition
+from app.kafka.reading import LogRecord
 from app.models.commands import Genesis, UndecodableCommand, decode_command
 from app.models.reports import ExecutionReport, decode_report, encode
 from app.models.undecodable import UNDECODABLE
 from app.verification.books import Books
 from app.verification.conservation import Conservation
 from app.verification.effective import Effective, Said, difference
-from app.verification.engines import LogRecord, NaivePartition
+from app.verification.engines import NaivePartition
 from app.verification.findings import Findings
 from app.verification.promises import Promises
 from app.verification.rows import ExpectedRows

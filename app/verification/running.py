@@ -9,15 +9,16 @@ from http import HTTPStatus
 
 import aiohttp
 
+from app.kafka.genesis import WrongTopic, log_ids
 from app.models.answers import Book
 from app.postgres import AWAY, Audit, recorded_positions, shown_address
-from app.topics import EXECUTIONS, ORDERS, WrongTopic, log_ids
+from app.topics import EXECUTIONS, ORDERS
 from app.verification.effective import head_of
 from app.verification.findings import Findings, Verdict
 from app.verification.gateway import gateway_books
 from app.verification.judge import States
 from app.verification.ledger import Entry
-from app.verification.reading import KafkaLogs
+from app.verification.reading import VenueLogs
 from app.verification.venue import Evidence, judge
 from app.verification.waiting import Recorded, caught_up
 
@@ -60,7 +61,7 @@ async def verify(
 
     Raises waiting.NotQuiet, and the errors of a server that is away.
     """
-    async with KafkaLogs(where.broker) as logs:
+    async with VenueLogs(where.broker) as logs:
         ids = await _log_ids(where.broker, logs.partitions)
         # A database of another log would never have recorded this one: the judge says so, without a wait.
         recorded = None if await _has_another_log(where, ids) else _recorded(where)
@@ -93,7 +94,7 @@ async def verify(
 
 async def until_quiet(where: Addresses, timeout_s: float) -> float:
     """Wait until what is in `orders` now is reported and recorded; seconds waited. Raises waiting.NotQuiet."""
-    async with KafkaLogs(where.broker) as logs:
+    async with VenueLogs(where.broker) as logs:
         return (await caught_up(where.broker, logs, _recorded(where), timeout_s)).waited_s
 
 
@@ -113,7 +114,7 @@ async def _has_another_log(where: Addresses, ids: Mapping[int, str]) -> bool:
     return any(ids.get(number) not in (None, log_id) for number, log_id in tables.log_ids.items())
 
 
-async def _books(where: Addresses, logs: KafkaLogs) -> dict[str, Book]:
+async def _books(where: Addresses, logs: VenueLogs) -> dict[str, Book]:
     """The gateway's books once they have what `executions` has now; after a while as they are, for the judge to say."""
     assert where.url is not None
     ends = {number: await logs.end(EXECUTIONS.name, number) for number in range(logs.partitions)}

@@ -9,10 +9,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from app.kafka.reading import LogRecord
 from app.models.answers import Book
 from app.topics import EXECUTIONS, ORDERS, TRADES
 from app.verification.books import Books
-from app.verification.engines import LogRecord
 from app.verification.findings import Finding, Findings, Verdict, verdict
 from app.verification.judge import PartitionJudge, States
 from app.verification.ledger import Entry

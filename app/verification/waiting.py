@@ -10,7 +10,7 @@ import msgspec
 from app.kafka.groups import members
 from app.models.undecodable import UNDECODABLE
 from app.topics import EXECUTIONS, ORDERS
-from app.verification.reading import KafkaLogs
+from app.verification.reading import VenueLogs
 
 POLL_S = 0.2
 # What Postgres has recorded of each partition of executions; None while it is away.
@@ -31,7 +31,7 @@ class CaughtUp(NamedTuple):
     waited_s: float
 
 
-async def caught_up(broker: str, logs: KafkaLogs, recorded: Recorded | None, timeout_s: float) -> CaughtUp:
+async def caught_up(broker: str, logs: VenueLogs, recorded: Recorded | None, timeout_s: float) -> CaughtUp:
     """Wait for what is in `orders` now to be reported, and for those reports to be recorded. Raises NotQuiet."""
     started = time.monotonic()
     required = {number: await logs.end(ORDERS.name, number) for number in range(logs.partitions)}
@@ -66,7 +66,7 @@ class _Reports:
     younger of another one, and a worker that was paused what it had in hand: then all reports are read, once.
     """
 
-    def __init__(self, logs: KafkaLogs, number: int) -> None:
+    def __init__(self, logs: VenueLogs, number: int) -> None:
         self._logs, self._number = logs, number
         self._done = self._read_to = 0
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import rocksdict
 
+from app.kafka.reading import new_reader
 from app.matching.identities import BLOCK, Block
 from app.matching.rejections import RejectionsState
 from app.matching.states import BookState, OpenOrder
@@ -17,7 +18,7 @@ from app.models.snapshots import DamagedSnapshot, State, decode_block, log_id_of
 from tables.books.subjects import codec
 from tables.recovery.changelog import MANIFEST, block_key, newest_states, parse
 from tables.recovery.loader import read_to_moving_end
-from tables.recovery.ports import KafkaLogs, new_reader
+from tables.recovery.ports import KafkaLogs
 
 Records = Mapping[bytes, bytes]  # the latest value of each key of one partition
 View = dict[str, Any]

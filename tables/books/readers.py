@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer
 
+from app.kafka.reading import new_reader
 from app.models.snapshots import State
 from app.topics import EXECUTIONS
 from tables.books.subjects import codec
 from tables.recovery.completeness import require_complete
 from tables.recovery.loader import load
-from tables.recovery.ports import KafkaLogs, new_reader
+from tables.recovery.ports import KafkaLogs
 from tables.recovery.refusals import LogIncomplete
 
 

@@ -11,6 +11,7 @@ from aiokafka import TopicPartition
 
 from app.engine import Partition
 from app.kafka.groups import committed
+from app.kafka.reading import new_reader
 from app.matching.identities import BLOCK
 from app.models.snapshots import DamagedSnapshot, State, block_payload, decode_state, encode_block
 from app.models.undecodable import UNDECODABLE
@@ -34,7 +35,7 @@ from tables.recovery.changelog import (
     snapshot_key,
 )
 from tables.recovery.checkpoint import Record
-from tables.recovery.ports import KafkaLogs, new_reader
+from tables.recovery.ports import KafkaLogs
 
 DIGEST_BYTES = 8
 

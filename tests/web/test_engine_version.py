@@ -3,9 +3,9 @@
 from uuid import uuid4
 
 from app import app
+from app.kafka.genesis import all_genesis
 from app.local.venue import Venue
 from app.matching.versions import NEWEST_VERSION
-from app.topics import all_genesis
 from tests.web.conftest import Api, until
 
 RULES = {"base_asset": "T", "quote_asset": "USD", "tick_size": "0.01", "lot_size": "0.0001"}

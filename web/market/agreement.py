@@ -6,6 +6,8 @@ from time import monotonic
 
 from aiokafka.errors import KafkaError
 
+from app.kafka.genesis import WrongTopic, log_ids
+from app.kafka.reading import bounds
 from app.postgres import (
     AnotherInstallation,
     AnotherTime,
@@ -14,9 +16,8 @@ from app.postgres import (
     require_bounds,
     require_log_ids,
 )
-from app.streaming.bounds import bounds
 from app.streaming.failstop import end_process
-from app.topics import EXECUTIONS, WrongTopic, log_ids
+from app.topics import EXECUTIONS
 
 RETRY_S = 1.0
 RECORDING_PATIENCE_S = 5.0  # recording writes several times a second

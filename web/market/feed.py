@@ -9,6 +9,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from app.engine import partition_of
+from app.kafka.administration import require_topics
+from app.kafka.genesis import WrongTopic
 from app.matching.states import BookState
 from app.matching.words import Outcome, Side
 from app.metrics import lag
@@ -18,7 +20,7 @@ from app.models.snapshots import State
 from app.postgres import History, HistoryUnavailable, Position
 from app.progress import Sequencer, Step
 from app.streaming.failstop import end_process
-from app.topics import EXECUTIONS, ORDERS, WrongTopic, all_genesis, require_topics
+from app.topics import EXECUTIONS, ORDERS
 from app.unusable import NO_REPORT, pass_over
 from tables.books.readers import Start, starts
 from tables.recovery.changelog import Damaged
@@ -141,8 +143,7 @@ class Feed:
         """Take in the newest snapshots; ends the process when they are damaged or not ours."""
         recorded, left = await self._recorded(), MAX_READ_AGAIN
         try:
-            await require_topics(self._broker, len(self._topic_partitions))
-            genesis = await all_genesis(self._broker, len(self._topic_partitions))
+            genesis = await require_topics(self._broker, len(self._topic_partitions))
             self.secret = genesis[0].secret
             async for start in starts(self._broker, {number: each.log_id for number, each in genesis.items()}):
                 number = start.partition
