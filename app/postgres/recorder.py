@@ -58,8 +58,8 @@ class Recorder:
         self._watched: set[str] = set()
         self.recorded: dict[int, int] = {}
         """Partition -> the offset below which everything is in Postgres."""
-        self.reports = self.transactions = 0
-        """Reports and transactions written since the start."""
+        self.transactions = 0
+        """How many were written since the start."""
 
     async def start(self, log_ids: dict[int, str], secret: bytes = NO_SECRET) -> dict[int, int]:
         """Begin the partitions whose log ids are given; answers the offset at which to read each.
@@ -68,9 +68,9 @@ class Recorder:
         """
         self._secret = secret
         self._gathering = _Gathering(secret)
-        positions = await self._sink.positions(log_ids)
-        self._progress = {partition: Sequencer(position.last_seqs) for partition, position in positions.items()}
-        self._next_offsets = {partition: position.next_offset for partition, position in positions.items()}
+        recorded = await self._sink.begin(log_ids)
+        self._progress = {number: Sequencer(partition.last_seqs) for number, partition in recorded.items()}
+        self._next_offsets = {number: partition.next_offset for number, partition in recorded.items()}
         self.recorded = dict(self._next_offsets)
         return dict(self._next_offsets)
 
@@ -114,7 +114,6 @@ class Recorder:
             await self._sink.write(run)
         metrics.sink_batch.observe(gathered.reports)
         self.recorded |= {partition: to_offset for partition, (_, to_offset) in run.moves.items()}
-        self.reports += gathered.reports
         self.transactions += 1
         for acknowledge in gathered.acknowledgements:
             acknowledge()

@@ -17,7 +17,7 @@ from app.metrics import lag
 from app.models.identity import instrument_tag
 from app.models.reports import ExecutionReport, read_report
 from app.models.snapshots import State
-from app.postgres import History, HistoryUnavailable, Position
+from app.postgres import History, HistoryUnavailable, Recorded
 from app.progress import Sequencer, Step
 from app.streaming.failstop import end_process
 from app.topics import EXECUTIONS, ORDERS
@@ -48,7 +48,7 @@ class _Earlier:
         self.state, self.seq = state, seq
 
 
-def where_to_read(start: Start, recorded: Position | None, left: int) -> tuple[int, Position | None]:
+def where_to_read(start: Start, recorded: Recorded | None, left: int) -> tuple[int, Recorded | None]:
     """The position to read from, and what is recorded if all that Postgres lacks is read from there.
 
     At most `left` reports below the snapshots are read.
@@ -161,10 +161,10 @@ class Feed:
         except (WrongTopic, *CannotGoOn) as reason:
             end_process(str(reason))
 
-    async def _recorded(self) -> dict[int, Position]:
+    async def _recorded(self) -> dict[int, Recorded]:
         """How far Postgres has recorded each partition; nothing while it is away: then history answers 503."""
         try:
-            return await self._history.positions(EXECUTIONS.name)
+            return await self._history.recorded(EXECUTIONS.name)
         except HistoryUnavailable:
             return {}
 
