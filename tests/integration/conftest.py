@@ -115,6 +115,11 @@ async def list_instrument(client: Client, rules: dict[str, Any]) -> None:
                     return
 
 
+def reserved_instrument(partition: int) -> str:
+    """The name under which records are reported that belong to no listed instrument."""
+    return f"_partition-{partition}"
+
+
 async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
     """Return once the condition holds; raises TimeoutError."""
     async with asyncio.timeout(timeout_s):

@@ -17,7 +17,6 @@ from app.kafka.reading import LogRecord
 from app.local import postgres
 from app.local.venue import Venue
 from app.models.answers import Book
-from app.models.reports import reserved_instrument
 from app.postgres import Audit, recorded_positions
 from app.postgres.schema import migrate
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
@@ -30,7 +29,7 @@ from app.verification.rows import KEYS
 from app.verification.venue import Evidence, judge
 from app.verification.waiting import caught_up
 from tables.books.verification import ChangelogStates
-from tests.integration.conftest import records
+from tests.integration.conftest import records, reserved_instrument
 from tests.load.honest import MemoryStream
 
 QUIET_TIMEOUT_S = 60.0
