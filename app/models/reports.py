@@ -23,7 +23,8 @@ from app.matching.words import (
     Status,
     TimeInForce,
 )
-from app.models.commands import ListInstrument, list_message
+from app.models.commands import ListInstrument
+from app.models.conversion import list_message
 from app.models.decimals import Scale
 from app.models.identity import id_text
 from app.models.undecodable import UNDECODABLE

@@ -14,7 +14,7 @@ from msgspec import Struct
 from app.matching.identities import Block
 from app.matching.rejections import RejectionsState
 from app.matching.states import BookState
-from app.models.commands import without_later_defaults
+from app.models.conversion import without_later_defaults
 from app.models.undecodable import UNDECODABLE
 
 # Raised whenever a state is written differently; chunk size and encoding are part of it.

@@ -11,7 +11,7 @@ from app.kafka.reading import new_reader
 from app.matching.identities import BLOCK, Block
 from app.matching.rejections import RejectionsState
 from app.matching.states import BookState, OpenOrder
-from app.models.commands import scale_of
+from app.models.conversion import scale_of
 from app.models.decimals import Scale
 from app.models.identity import id_text
 from app.models.snapshots import DamagedSnapshot, State, decode_block, log_id_of

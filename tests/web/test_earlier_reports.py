@@ -10,7 +10,7 @@ import pytest
 from app.matching.book import Book
 from app.matching.events import split
 from app.matching.states import freeze
-from app.models import commands as messages
+from app.models.conversion import scale_of
 from app.models.reports import ExecutionReport, report_message
 from app.models.snapshots import decode_state, encode_state
 from app.postgres import History, Recorded
@@ -36,7 +36,7 @@ class Log:
         self.reports: list[ExecutionReport] = []
         for number, (command, moment) in enumerate(commands(seed, COMMANDS)):
             report = book.apply(command, moment)
-            scale = messages.scale_of(book.listing)
+            scale = scale_of(book.listing)
             self.reports += [report_message(part, scale) for part in split(report)]
             if number == TAKEN_AT:
                 head, chunks = encode_state(freeze(book), LOG_ID)

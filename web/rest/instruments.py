@@ -6,13 +6,8 @@ from aiohttp import web
 
 from app.matching.commands import List
 from app.matching.rules import is_valid_listing
-from app.models.commands import (
-    CommandMessage,
-    HaltInstrument,
-    ResumeInstrument,
-    UndecodableCommand,
-    to_core,
-)
+from app.models.commands import CommandMessage, HaltInstrument, ResumeInstrument, UndecodableCommand
+from app.models.conversion import to_core
 from app.models.http import decode_listing
 from web.edge.answers import answer
 from web.edge.problems import Problem

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from app.matching.commands import Place
 from app.matching.words import OrderType, Outcome, Reason
 from app.models import identity
-from app.models.commands import PlaceOrder, UndecodableCommand, encode_command, to_core
+from app.models.commands import PlaceOrder, UndecodableCommand, encode_command
+from app.models.conversion import to_core
 from web.edge import metrics
 from web.entry.expected import Expected
 from web.entry.idempotency import Known, Seen

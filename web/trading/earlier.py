@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from app.matching.commands import Place, Replace
 from app.matching.words import Outcome, Status
-from app.models.commands import PlaceOrder, ReplaceOrder, to_core
+from app.models.commands import PlaceOrder, ReplaceOrder
+from app.models.conversion import to_core
 from app.models.http import changed_answer, order_answer
 from app.models.reports import ExecutionReport
 from app.postgres import HistoryUnavailable
