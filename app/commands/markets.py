@@ -48,9 +48,9 @@ async def list_instrument(
 ) -> None:
     """List INSTRUMENT (BASE-QUOTE); listed again with other rules, those hold from then on."""
     base, _, quote = instrument.partition("-")
-    said: dict[str, Any] = {"instrument": instrument, "base_asset": base, "quote_asset": quote}
-    said |= {"tick_size": tick_size, "lot_size": lot_size} | dict(map(_rule, rules))
-    answer = await change(gateway_at(url), INSTRUMENTS, key, json=said)
+    requested: dict[str, Any] = {"instrument": instrument, "base_asset": base, "quote_asset": quote}
+    requested |= {"tick_size": tick_size, "lot_size": lot_size} | dict(map(_rule, rules))
+    answer = await change(gateway_at(url), INSTRUMENTS, key, json=requested)
     show(answer, as_json, _market)
 
 

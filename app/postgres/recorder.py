@@ -90,7 +90,7 @@ class Recorder:
         writing: asyncio.Task[None] | None = None
         try:
             while True:
-                gathered = await _unless_failed(writing, self._take_over())
+                gathered = await _wait_unless_failed(writing, self._take_over())
                 run = await _prepare(gathered)  # while the one before is on its way
                 if writing is not None:
                     await writing
@@ -165,7 +165,7 @@ class Recorder:
             self._watch(progress, instrument)
 
 
-async def _unless_failed(task: asyncio.Task[None] | None, coroutine: Coroutine[Any, Any, T]) -> T:
+async def _wait_unless_failed(task: asyncio.Task[None] | None, coroutine: Coroutine[Any, Any, T]) -> T:
     """What the coroutine gives; what the task raises, as soon as it does: in a quiet hour nothing else would tell."""
     wanted = asyncio.create_task(coroutine)
     try:

@@ -13,7 +13,7 @@ from app.models.reports import ExecutionReport, decode_report, encode
 from app.models.undecodable import UNDECODABLE
 from app.verification.books import Books
 from app.verification.conservation import Conservation
-from app.verification.effective import Effective, Said, difference
+from app.verification.effective import Effective, Expected, difference
 from app.verification.engines import NaivePartition
 from app.verification.findings import Findings
 from app.verification.promises import Promises
@@ -61,7 +61,7 @@ class PartitionJudge:
         self._books, self._promises, self._states = books, promises, states
         self._conservation = Conservation()
         self.executions = Effective("executions", number, findings.executions, self._hear)
-        self.trades = Effective("trades", number, findings.trades, lambda offset, value, said: None)
+        self.trades = Effective("trades", number, findings.trades, lambda offset, value, expected: None)
         self.rows = ExpectedRows(number)
         self.next_offset = 0
         self.heard_to = -1
@@ -123,27 +123,27 @@ class PartitionJudge:
         should = [encode(report) for report in right.reports] if right else []
         if mine != should:
             where = f"orders[{self.number}]@{record.offset}"
-            said = next((difference(a, b) for a, b in zip(mine, should, strict=False) if a != b), "another length")
-            self._findings.log.complain(f"{where}: the engines differ: {said} by the naive one")
+            differs = next((difference(a, b) for a, b in zip(mine, should, strict=False) if a != b), "another length")
+            self._findings.log.complain(f"{where}: the engines differ: {differs} by the naive one")
 
     def _give(self, output: Output, offset: int) -> None:
         for report in output.reports:
             self._findings.log.compared += 1
-            self.executions.give(report.instrument, Said(report.seq, encode(report), offset, report))
+            self.executions.give(report.instrument, Expected(report.seq, encode(report), offset, report))
             if self._books is not None:
                 for sentence in self._books.follow(report, offset < self._required):
                     self._findings.books.complain(sentence)
         for trade in output.trades:
-            self.trades.give(trade.instrument, Said(trade.seq, encode(trade), offset, trade))
+            self.trades.give(trade.instrument, Expected(trade.seq, encode(trade), offset, trade))
 
-    def _hear(self, offset: int, value: bytes, said: Said) -> None:
+    def _hear(self, offset: int, value: bytes, expected: Expected) -> None:
         """An effective report: of what it says the conservation is judged, of what it should say the rows."""
-        self.heard_to = max(self.heard_to, said.offset)
+        self.heard_to = max(self.heard_to, expected.offset)
         if self._recorded is not None and offset < self._recorded:
-            self.rows.add(said.message)
+            self.rows.add(expected.message)
         if self._states is not None:
-            self._states.heard(said.message.instrument, said.seq, offset)
-        report = said.message if value == said.value else _readable(value)
+            self._states.heard(expected.message.instrument, expected.seq, offset)
+        report = expected.message if value == expected.value else _readable(value)
         if report is None:
             return
         self._findings.conservation.compared += 1

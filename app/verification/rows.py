@@ -174,8 +174,8 @@ def compare(table: str, found: Iterable[Row], expected: Mapping[Key, Row]) -> It
             continue
         for name in right | mine:
             if mine.get(name, _MISSING) != right.get(name, _MISSING):
-                said, should = (_value(row.get(name, _MISSING)) for row in (mine, right))
-                yield f"Postgres {table} {_shown(key)}: {name} is {said}, by the log {should}"
+                has, should = (_value(row.get(name, _MISSING)) for row in (mine, right))
+                yield f"Postgres {table} {_shown(key)}: {name} is {has}, by the log {should}"
 
 
 def compare_counts(table: str, found: Mapping[str, int], expected: Mapping[str, int]) -> Iterator[str]:

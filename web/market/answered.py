@@ -30,7 +30,7 @@ class Commands:
         try:
             async with self._reader.turn() as reader:
                 ends = await reader.end_offsets(self._topic_partitions)
-            if not await _answered(feed, ends):
+            if not await _wait_until_answered(feed, ends):
                 async with self._reader.turn() as reader:
                     await _skip_holes(reader, feed, ends)
         except KafkaAway as error:
@@ -47,7 +47,7 @@ async def _skip_holes(reader: AIOKafkaConsumer, feed: Feed, ends: dict[TopicPart
             feed.answered[tp.partition] = max(feed.answered[tp.partition], ends[tp])
 
 
-async def _answered(feed: Feed, ends: dict[TopicPartition, int]) -> bool:
+async def _wait_until_answered(feed: Feed, ends: dict[TopicPartition, int]) -> bool:
     """Whether it has all of them, perhaps after some time."""
     loop = asyncio.get_running_loop()
     give_up = loop.time() + PATIENCE_S

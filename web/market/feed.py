@@ -141,7 +141,7 @@ class Feed:
 
     async def _begin(self) -> None:
         """Take in the newest snapshots; ends the process when they are damaged or not ours."""
-        recorded, left = await self._recorded(), MAX_READ_AGAIN
+        recorded, left = await self._ask_recorded(), MAX_READ_AGAIN
         try:
             genesis = await require_topics(self._broker, len(self._topic_partitions))
             self.secret = genesis[0].secret
@@ -161,7 +161,7 @@ class Feed:
         except (WrongTopic, *CannotGoOn) as reason:
             end_process(str(reason))
 
-    async def _recorded(self) -> dict[int, Recorded]:
+    async def _ask_recorded(self) -> dict[int, Recorded]:
         """How far Postgres has recorded each partition; nothing while it is away: then history answers 503."""
         try:
             return await self._history.recorded(EXECUTIONS.name)
@@ -291,11 +291,11 @@ class Feed:
         if report.command_id is None and report.part == report.parts:
             seconds = self._pending.settle(identity)
             if seconds is not None:
-                self._reported(report, seconds)
+                self._note_reported(report, seconds)
 
-    def _reported(self, report: ExecutionReport, seconds: float) -> None:
+    def _note_reported(self, report: ExecutionReport, seconds: float) -> None:
         """An order of this gateway has met the engine."""
         metrics.matched_latency.observe(seconds)
         if report.outcome is Outcome.REJECTED:
             metrics.rejected_by_engine.inc()
-        self._order_log.reported(report)
+        self._order_log.note_reported(report)

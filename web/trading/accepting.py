@@ -76,7 +76,7 @@ async def wait_for_kafka(gateway: Gateway, placing: Placing, sending: Sending) -
     is_repeat = await _wait_for_kafka(gateway, placing, sending)
     metrics.orders_received.inc()
     metrics.accepted_latency.observe(monotonic() - placing.started)
-    gateway.order_log.accepted(placing.order, placing.order_id)
+    gateway.order_log.note_accepted(placing.order, placing.order_id)
     return is_repeat
 
 
