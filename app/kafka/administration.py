@@ -77,7 +77,7 @@ def _require_partitions(partitions: int, counts: Mapping[str, int], begun: Mappi
 
     Kafka cannot take away a partition that was added to a topic: those that are not the venue's are left alone.
     """
-    ours = {number: end for number, (genesis, end) in begun.items() if genesis is not None}
+    ours = {partition_id: end for partition_id, (genesis, end) in begun.items() if genesis is not None}
     made, is_in_use = max(ours, default=-1) + 1, any(end > 1 for end in ours.values())
     if made > partitions or (made < partitions and is_in_use):
         raise WrongTopic(

@@ -33,7 +33,9 @@ class Beginning(NamedTuple):
 
 async def log_ids(broker: str, partitions: int) -> dict[int, str]:
     """The log id of each `orders` partition; a partition without a genesis record is absent."""
-    return {number: genesis.log_id for number, genesis in (await genesis_records(broker, partitions)).items()}
+    return {
+        partition_id: genesis.log_id for partition_id, genesis in (await genesis_records(broker, partitions)).items()
+    }
 
 
 async def all_genesis(broker: str, partitions: int) -> dict[int, Genesis]:
@@ -48,7 +50,9 @@ async def genesis_records(broker: str, partitions: int) -> dict[int, Genesis]:
 
 def one_venue(partitions: int, begun: Mapping[int, Beginning]) -> dict[int, Genesis]:
     """The genesis records of a venue's partitions, which may be fewer than the topic's; raises WrongTopic."""
-    found = _required({number: beginning for number, beginning in begun.items() if number < partitions})
+    found = _required(
+        {partition_id: beginning for partition_id, beginning in begun.items() if partition_id < partitions}
+    )
     if unmarked := sorted(set(range(partitions)) - set(found)):
         raise WrongTopic(f"the partitions {unmarked} of orders have no genesis record: run `python -m app setup`")
     if len({genesis.secret for genesis in found.values()}) > 1:
@@ -58,7 +62,7 @@ def one_venue(partitions: int, begun: Mapping[int, Beginning]) -> dict[int, Gene
 
 async def beginnings(broker: str, numbers: Iterable[int]) -> dict[int, Beginning]:
     """How each of these partitions of `orders` begins; an empty one is absent. Raises WrongTopic."""
-    every = [TopicPartition(ORDERS.name, number) for number in numbers]
+    every = [TopicPartition(ORDERS.name, partition_id) for partition_id in numbers]
     found: dict[int, Beginning] = {}
     async with connected_reader(broker, FIRST_FETCH_BYTES) as reader:
         firsts, ends = await reader.beginning_offsets(every), await reader.end_offsets(every)
@@ -84,18 +88,18 @@ async def write_genesis(broker: str, partitions: int) -> None:
         found = await genesis_records(broker, partitions)
     first, empty = found[min(found)], sorted(set(range(partitions)) - set(found))
     if empty:
-        await send(broker, [_to_send(number, replace(first, log_id=str(uuid4()))) for number in empty])
+        await send(broker, [_to_send(partition_id, replace(first, log_id=str(uuid4()))) for partition_id in empty])
 
 
 def _required(begun: Mapping[int, Beginning]) -> dict[int, Genesis]:
     found = {}
-    for number, (genesis, _) in begun.items():
+    for partition_id, (genesis, _) in begun.items():
         if genesis is None:
             raise WrongTopic(
-                f"the first record of orders[{number}] is not its genesis: the topic is not Matchstream's, or the "
-                "setting topic_partitions is larger than the number that the venue was made with; correct it"
+                f"the first record of orders[{partition_id}] is not its genesis: the topic is not Matchstream's, or "
+                "the setting topic_partitions is larger than the number that the venue was made with; correct it"
             )
-        found[number] = genesis
+        found[partition_id] = genesis
     return found
 
 
@@ -107,5 +111,5 @@ def _genesis(value: bytes | None) -> Genesis | None:
     return message if isinstance(message, Genesis) else None
 
 
-def _to_send(number: int, genesis: Genesis) -> ToSend:
-    return ToSend(ORDERS.name, number, None, encode_command(genesis))
+def _to_send(partition_id: int, genesis: Genesis) -> ToSend:
+    return ToSend(ORDERS.name, partition_id, None, encode_command(genesis))

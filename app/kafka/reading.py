@@ -64,7 +64,7 @@ async def connected_reader(broker: str, fetch_bytes: int = FETCH_BYTES) -> Async
 
 async def bounds(broker: str, topic: str, partitions: Iterable[int]) -> dict[int, Bounds]:
     """Where these partitions of a topic begin and end now, as a fresh client sees it; raises KafkaError."""
-    every = [TopicPartition(topic, number) for number in partitions]
+    every = [TopicPartition(topic, partition_id) for partition_id in partitions]
     async with connected_reader(broker) as reader:
         firsts, ends = await reader.beginning_offsets(every), await reader.end_offsets(every)
     return {where.partition: Bounds(firsts[where], ends[where]) for where in every}

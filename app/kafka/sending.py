@@ -10,7 +10,7 @@ class ToSend(NamedTuple):
     """A record and its place. Without a value it removes its key from a compacted topic."""
 
     topic: str
-    partition: int
+    partition_id: int
     key: bytes | None
     value: bytes | None
 
@@ -21,8 +21,8 @@ async def send(broker: str, records: Iterable[ToSend]) -> list[int]:
     offsets = []
     try:
         await producer.start()
-        for topic, partition, key, value in records:
-            offsets.append(int((await producer.send_and_wait(topic, value, key=key, partition=partition)).offset))
+        for topic, partition_id, key, value in records:
+            offsets.append(int((await producer.send_and_wait(topic, value, key=key, partition=partition_id)).offset))
     finally:
         await producer.stop()
     return offsets

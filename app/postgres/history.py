@@ -91,8 +91,8 @@ class History:
             FROM sink_progress LEFT JOIN instrument_progress USING (partition) WHERE topic = %s
         """
         found: dict[int, Recorded] = {}
-        for number, next_offset, log_id, instrument, last_seq in await self._rows(query, [topic]):
-            partition = found.setdefault(number, Recorded(next_offset, log_id, {}))
+        for partition_id, next_offset, log_id, instrument, last_seq in await self._rows(query, [topic]):
+            partition = found.setdefault(partition_id, Recorded(next_offset, log_id, {}))
             if instrument is not None:
                 partition.last_seqs[instrument] = last_seq
         return found

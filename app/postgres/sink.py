@@ -113,21 +113,23 @@ class Sink:
     async def _begin(self, connection: aiopg.Connection, log_ids: dict[int, str]) -> dict[int, Recorded]:
         question = [self._topic, list(log_ids)]
         rows = await (await execute(connection, READ_POSITIONS, question)).fetchall()
-        if new := set(log_ids) - {partition for partition, *_ in rows}:  # a restart must not need a writable Postgres
-            for partition in sorted(new):
-                await execute(connection, BEGIN_PARTITION, [self._topic, partition, log_ids[partition]])
+        if new := set(log_ids) - {
+            partition_id for partition_id, *_ in rows
+        }:  # a restart must not need a writable Postgres
+            for partition_id in sorted(new):
+                await execute(connection, BEGIN_PARTITION, [self._topic, partition_id, log_ids[partition_id]])
             rows = await (await execute(connection, READ_POSITIONS, question)).fetchall()
-        recorded = {number: Recorded(next_offset, log_id) for number, next_offset, log_id in rows}
+        recorded = {partition_id: Recorded(next_offset, log_id) for partition_id, next_offset, log_id in rows}
         require_log_ids(recorded, log_ids)
-        for number, found in recorded.items():
-            progress = await (await execute(connection, READ_PROGRESS, [number])).fetchall()
-            recorded[number] = found._replace(last_seqs=dict(progress))
+        for partition_id, found in recorded.items():
+            progress = await (await execute(connection, READ_PROGRESS, [partition_id])).fetchall()
+            recorded[partition_id] = found._replace(last_seqs=dict(progress))
         return recorded
 
     async def _is_written(self, connection: aiopg.Connection, run: Run) -> bool:
         cursor = await execute(connection, READ_POSITIONS, [self._topic, list(run.moves)])
-        found = {partition: next_offset for partition, next_offset, _ in await cursor.fetchall()}
-        return found == {partition: to_offset for partition, (_, to_offset) in run.moves.items()}
+        found = {partition_id: next_offset for partition_id, next_offset, _ in await cursor.fetchall()}
+        return found == {partition_id: to_offset for partition_id, (_, to_offset) in run.moves.items()}
 
     async def _transaction(self, connection: aiopg.Connection, run: Run) -> None:
         """Two messages: Postgres works through all statements without a pause, in which we prepare the next run."""

@@ -44,8 +44,8 @@ Hear = Callable[[int, bytes, Expected], None]
 class Effective:
     """One partition of a topic."""
 
-    def __init__(self, topic: str, number: int, finding: Finding, hear: Hear) -> None:
-        self._name, self._finding, self._hear = f"{topic}[{number}]", finding, hear
+    def __init__(self, topic: str, partition_id: int, finding: Finding, hear: Hear) -> None:
+        self._name, self._finding, self._hear = f"{topic}[{partition_id}]", finding, hear
         self._digests = Digests()
         self._given: dict[str, deque[Expected]] = {}
         self._shown: deque[LogRecord] = deque()

@@ -44,7 +44,7 @@ class PartitionJudge:
 
     def __init__(
         self,
-        number: int,
+        partition_id: int,
         partitions: int,
         findings: Findings,
         *,
@@ -55,14 +55,14 @@ class PartitionJudge:
         states: States | None = None,
         naive: bool = False,
     ) -> None:
-        self.number, self._findings, self._required, self._recorded = number, findings, required, recorded
-        self._partition = Partition(number, partitions)
-        self._naive = NaivePartition(number, partitions) if naive else None
+        self.partition_id, self._findings, self._required, self._recorded = partition_id, findings, required, recorded
+        self._partition = Partition(partition_id, partitions)
+        self._naive = NaivePartition(partition_id, partitions) if naive else None
         self._books, self._promises, self._states = books, promises, states
         self._conservation = Conservation()
-        self.executions = Effective("executions", number, findings.executions, self._hear)
-        self.trades = Effective("trades", number, findings.trades, lambda offset, value, expected: None)
-        self.rows = ExpectedRows(number)
+        self.executions = Effective("executions", partition_id, findings.executions, self._hear)
+        self.trades = Effective("trades", partition_id, findings.trades, lambda offset, value, expected: None)
+        self.rows = ExpectedRows(partition_id)
         self.next_offset = 0
         self.heard_to = -1
         """The last command of which a report is there."""
@@ -86,7 +86,7 @@ class PartitionJudge:
     def end_of_orders(self, executions: int) -> None:
         """The log ends here, and `executions` there; topics may still show what it gave."""
         if self.next_offset == 0:
-            self._findings.log.complain(f"orders[{self.number}] does not begin with its genesis record")
+            self._findings.log.complain(f"orders[{self.partition_id}] does not begin with its genesis record")
         self.executions.end_of_log()
         self.trades.end_of_log()
         if self._states is not None:
@@ -110,7 +110,7 @@ class PartitionJudge:
         if self.next_offset == 0:
             genesis = None if record.offset else _genesis(record)
             if genesis is None:
-                self._findings.log.complain(f"orders[{self.number}] does not begin with its genesis record")
+                self._findings.log.complain(f"orders[{self.partition_id}] does not begin with its genesis record")
             else:
                 self.rows.secret = genesis.secret
         self.next_offset = record.offset + 1
@@ -122,7 +122,7 @@ class PartitionJudge:
         mine = [encode(report) for report in output.reports] if output else []
         should = [encode(report) for report in right.reports] if right else []
         if mine != should:
-            where = f"orders[{self.number}]@{record.offset}"
+            where = f"orders[{self.partition_id}]@{record.offset}"
             differs = next((difference(a, b) for a, b in zip(mine, should, strict=False) if a != b), "another length")
             self._findings.log.complain(f"{where}: the engines differ: {differs} by the naive one")
 

@@ -32,24 +32,24 @@ class VenueLogs:
     async def _used(self) -> int:
         """How many partitions the venue has: those that were added to a topic since are not in all, or are empty."""
         count = min(len(reader.partitions_for_topic(topic) or ()) for topic, reader in self._readers.items())
-        for number in reversed(range(count)):
-            if any([await self.end(topic, number) for topic in self._readers]):
-                return number + 1
+        for partition_id in reversed(range(count)):
+            if any([await self.end(topic, partition_id) for topic in self._readers]):
+                return partition_id + 1
         return count
 
-    async def stream(self, topic: str, partition: int, start: int = 0) -> Stretch:
+    async def stream(self, topic: str, partition_id: int, start: int = 0) -> Stretch:
         """From this offset, or its first record if that is later, to its end now."""
-        return await Stretch.whole(self._readers[topic], TopicPartition(topic, partition), start)
+        return await Stretch.whole(self._readers[topic], TopicPartition(topic, partition_id), start)
 
-    async def end(self, topic: str, partition: int) -> int:
+    async def end(self, topic: str, partition_id: int) -> int:
         """Where the topic ends now."""
-        return await end_of(self._readers[topic], TopicPartition(topic, partition))
+        return await end_of(self._readers[topic], TopicPartition(topic, partition_id))
 
-    async def last(self, topic: str, partition: int, end: int) -> LogRecord | None:
+    async def last(self, topic: str, partition_id: int, end: int) -> LogRecord | None:
         """The last record below an end; transactions may have left holes before it."""
         step = 1
         while True:
-            stream, found = await self.stream(topic, partition, end - step), None
+            stream, found = await self.stream(topic, partition_id, end - step), None
             stream.end = end
             while records := await stream.read():
                 found = records[-1]

@@ -42,12 +42,12 @@ class Agreement:
     async def recording(self, reported: Mapping[int, int]) -> str:
         """How recording does, in words, given up to where this gateway has the reports. Raises HistoryUnavailable."""
         recorded, now, waiting = await self._history.recorded(EXECUTIONS.name), monotonic(), 0
-        for number, end in reported.items():
-            position = recorded[number].next_offset if number in recorded else 0
-            before, since = self._moved_at.get(number, (position, now))
+        for partition_id, end in reported.items():
+            position = recorded[partition_id].next_offset if partition_id in recorded else 0
+            before, since = self._moved_at.get(partition_id, (position, now))
             if position >= end or position != before:
                 since = now
-            self._moved_at[number] = position, since
+            self._moved_at[partition_id] = position, since
             if now - since >= RECORDING_PATIENCE_S:
                 waiting += end - position
         return f"stands still, {waiting} reports wait: see the recording workers' /readyz and logs" if waiting else "ok"

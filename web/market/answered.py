@@ -19,7 +19,7 @@ class Commands:
 
     def __init__(self, broker: str, partitions: int) -> None:
         self._reader = PatientReader(broker, KAFKA_TIMEOUT_S)
-        self._topic_partitions = [TopicPartition(ORDERS.name, number) for number in range(partitions)]
+        self._topic_partitions = [TopicPartition(ORDERS.name, partition_id) for partition_id in range(partitions)]
 
     async def close(self) -> None:
         """Disconnect."""

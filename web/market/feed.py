@@ -77,7 +77,7 @@ class Feed:
         """`on_trades` gets every report that has trades, once the feed has caught up."""
         self._broker, self._history, self._on_trades = broker, history, on_trades
         self._pending, self._order_log = pending, order_log
-        self._topic_partitions = [TopicPartition(EXECUTIONS.name, number) for number in range(partitions)]
+        self._topic_partitions = [TopicPartition(EXECUTIONS.name, partition_id) for partition_id in range(partitions)]
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=broker,
             enable_auto_commit=False,
@@ -145,17 +145,19 @@ class Feed:
         try:
             genesis = await require_topics(self._broker, len(self._topic_partitions))
             self.secret = genesis[0].secret
-            async for start in starts(self._broker, {number: each.log_id for number, each in genesis.items()}):
-                number = start.partition
-                position, known = where_to_read(start, recorded.get(number), left)
+            async for start in starts(
+                self._broker, {partition_id: each.log_id for partition_id, each in genesis.items()}
+            ):
+                partition_id = start.partition
+                position, known = where_to_read(start, recorded.get(partition_id), left)
                 left -= start.position - position
                 for state in start.states:
-                    self.answered[number] = max(self.answered[number], state.offset + 1)
+                    self.answered[partition_id] = max(self.answered[partition_id], state.offset + 1)
                     self._begin_with(state, state.seq if known is None else known.last_seqs.get(state.instrument, 0))
-                self._positions[self._topic_partitions[number]] = position
+                self._positions[self._topic_partitions[partition_id]] = position
                 if start.states:
                     found = len(start.states), position
-                    _log.info("executions/%d: %d snapshots loaded, reading on at %d", number, *found)
+                    _log.info("executions/%d: %d snapshots loaded, reading on at %d", partition_id, *found)
         except Damaged as damage:
             end_process(f"state damaged, run `faust -A app rebuild`: {damage}")
         except (WrongTopic, *CannotGoOn) as reason:

@@ -25,7 +25,7 @@ class Matching:
     def __init__(self, broker: str, partitions: int, answered: Sequence[int], may_look: Callable[[], bool]) -> None:
         """`answered`: below which offset each partition's commands have reports; `may_look`: whether that is known."""
         self._reader = PatientReader(broker, ANSWER_TIMEOUT_S)
-        self._orders = [TopicPartition(ORDERS.name, number) for number in range(partitions)]
+        self._orders = [TopicPartition(ORDERS.name, partition_id) for partition_id in range(partitions)]
         self._answered, self._may_look = answered, may_look
         self._done: dict[int, int] = {}
         self._waited: dict[int, int] = {}
@@ -65,25 +65,27 @@ class Matching:
         self._idle_looks = self._idle_looks + 1 if self._done == before else 0
 
     async def _look_at(self, reader: AIOKafkaConsumer, where: TopicPartition, end: int) -> None:
-        number = where.partition
-        done = max(self._answered[number] - 1, self._done.get(number, 0))  # 0 is the genesis record
-        if done != self._done.get(number) or end <= done + 1:
-            self._done[number], self._waited[number] = done, 0
-            self.waiting.pop(number, None)
+        partition_id = where.partition
+        done = max(self._answered[partition_id] - 1, self._done.get(partition_id, 0))  # 0 is the genesis record
+        if done != self._done.get(partition_id) or end <= done + 1:
+            self._done[partition_id], self._waited[partition_id] = done, 0
+            self.waiting.pop(partition_id, None)
             return
-        self._waited[number] = self._waited.get(number, 0) + 1
-        if self._waited[number] < PATIENCE_LOOKS or number in self.waiting:
+        self._waited[partition_id] = self._waited.get(partition_id, 0) + 1
+        if self._waited[partition_id] < PATIENCE_LOOKS or partition_id in self.waiting:
             return
         try:
             first = await _first_command(Stretch(reader, where, done + 1, end))
         except DamagedLog as damage:
-            self.waiting[number] = str(damage)
+            self.waiting[partition_id] = str(damage)
             return
         if first is None:
-            self._done[number] = end - 1
+            self._done[partition_id] = end - 1
         else:
             seconds = PATIENCE_LOOKS * LOOK_S
-            self.waiting[number] = f"{where.topic}[{number}] has a command at {first}, and no report for {seconds:g} s"
+            self.waiting[partition_id] = (
+                f"{where.topic}[{partition_id}] has a command at {first}, and no report for {seconds:g} s"
+            )
 
 
 async def _first_command(stretch: Stretch) -> int | None:
