@@ -7,7 +7,7 @@ from uuid import UUID
 
 import rocksdict
 
-from app.kafka.reading import new_reader
+from app.kafka.reading import connected_reader
 from app.matching.identities import BLOCK, Block
 from app.matching.rejections import RejectionsState
 from app.matching.states import BookState, OpenOrder
@@ -37,12 +37,8 @@ def from_disk(folder: Path, table: str) -> Iterator[Records]:
 
 async def from_changelog(broker: str, partitions: int) -> list[Records]:
     """What is durable, wherever its workers are; raises changelog.Damaged."""
-    consumer = new_reader(broker)
-    await consumer.start()
-    try:
-        return [await read_to_moving_end(KafkaLogs(consumer, number)) for number in range(partitions)]
-    finally:
-        await consumer.stop()
+    async with connected_reader(broker) as reader:
+        return [await read_to_moving_end(KafkaLogs(reader, number)) for number in range(partitions)]
 
 
 def states(records: Records) -> dict[str, State]:
