@@ -10,6 +10,9 @@ from faust.types import TP
 
 from app import app, metrics, settings
 from app.configuration import broker_address
+from app.kafka.administration import require_topics
+from app.kafka.genesis import WrongTopic
+from app.kafka.reading import new_reader
 from app.models.commands import PassTime, SnapshotBook, encode_command
 from app.models.reports import encode
 from app.streaming.batches import Batch, batches
@@ -18,9 +21,9 @@ from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
 from app.streaming.outbox import Outbox
 from app.streaming.watchdog import watch_progress
-from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES, WrongTopic, all_genesis, require_topics
+from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
 from tables.books.owned import OwnedPartition
-from tables.recovery.ports import KafkaLogs, new_reader
+from tables.recovery.ports import KafkaLogs
 
 TICK_INTERVAL_S = 1.0
 # Books are large and hold no cycles: Python's usual thresholds would look through them for nothing, time and again.
@@ -39,8 +42,7 @@ async def load_books(assigned: frozenset[int]) -> dict[int, int]:
     gc.set_threshold(*GC_THRESHOLDS)
     broker, count = broker_address(app.conf.broker), app.conf.topic_partitions
     try:
-        await require_topics(broker, count)
-        genesis = await all_genesis(broker, count)
+        genesis = await require_topics(broker, count)
     except WrongTopic as error:
         end_process(str(error))
     outbox, reader = Outbox(broker, WRITTEN), new_reader(broker)

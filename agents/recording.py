@@ -8,6 +8,9 @@ from faust.types import TP
 
 from app import app, metrics, settings
 from app.configuration import broker_address
+from app.kafka.administration import require_topics
+from app.kafka.genesis import WrongTopic
+from app.kafka.reading import bounds
 from app.postgres import (
     AnotherInstallation,
     AnotherTime,
@@ -19,13 +22,12 @@ from app.postgres import (
     require_bounds,
 )
 from app.streaming.batches import batches
-from app.streaming.bounds import bounds
 from app.streaming.consumer import start_reading_at
 from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
 from app.streaming.waiting import may_wait
 from app.streaming.watchdog import watch_progress
-from app.topics import EXECUTIONS, WrongTopic, all_genesis, require_topics
+from app.topics import EXECUTIONS
 
 # Nobody waits for a row: what gathers in this time shares a fetch and a transaction.
 PACE_S = 0.05
@@ -39,8 +41,7 @@ async def where_recorded(assigned: frozenset[int]) -> dict[int, int]:
     """The positions that Postgres has, which must be positions in this log (docs/EXACTNESS.md, I9 and I14)."""
     broker, count = broker_address(app.conf.broker), app.conf.topic_partitions
     try:
-        await require_topics(broker, count)
-        genesis = await all_genesis(broker, count)
+        genesis = await require_topics(broker, count)
         known = {number: genesis[number].log_id for number in sorted(assigned) if number in genesis}
         positions = await recorder.start(known, genesis[0].secret)
         recorded = {number: Recorded(position, known[number]) for number, position in positions.items()}

@@ -25,9 +25,8 @@ from app.models.commands import (
     UndecodableCommand,
     decode_command,
     require_each_name_once,
-    scale_of,
-    to_core,
 )
+from app.models.conversion import scale_of, to_core
 from app.models.decimals import Scale
 from app.models.identity import NO_SECRET
 from app.models.reports import ExecutionReport, PublicTrade, public_trades, report_message

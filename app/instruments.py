@@ -2,11 +2,10 @@
 
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaProducer
-
 from app.engine import partition_of
+from app.kafka.reading import bounds
+from app.kafka.sending import ToSend, send
 from app.models.commands import ListInstrument, encode_command
-from app.streaming.bounds import bounds
 from app.topics import EXECUTIONS, ORDERS
 
 
@@ -59,14 +58,13 @@ async def list_defaults(broker: str, partitions: int) -> None:
     """
     ends = await bounds(broker, EXECUTIONS.name, range(partitions))
     new = {number for number, (_, end) in ends.items() if not end}
-    producer = AIOKafkaProducer(bootstrap_servers=broker, enable_idempotence=True, acks="all")
-    await producer.start()
-    try:
-        for command in default_listings():
-            name = command.instrument
-            # Not by Kafka's count, which may have grown since the venue was made.
-            where = partition_of(name, partitions)
-            if where in new:
-                await producer.send_and_wait(ORDERS.name, encode_command(command), key=name.encode(), partition=where)
-    finally:
-        await producer.stop()
+    # Not by Kafka's count of partitions, which may have grown since the venue was made.
+    placed = [(partition_of(command.instrument, partitions), command) for command in default_listings()]
+    await send(
+        broker,
+        [
+            ToSend(ORDERS.name, number, command.instrument.encode(), encode_command(command))
+            for number, command in placed
+            if number in new
+        ],
+    )

@@ -18,7 +18,6 @@ class Sequencer:
         self.last_seqs = dict(last_seqs or {})
         self.missing: dict[str, int] = {}
         """Instruments with an open gap, and the first seq that is missing there."""
-        self.duplicates = self.gaps = 0
 
     def accept(self, instrument: str, seq: int) -> Step:
         """Whether to apply this report; NEXT moves on. What lies beyond a gap will be sent again after its cure."""
@@ -29,8 +28,6 @@ class Sequencer:
                 del self.missing[instrument]
             return Step.NEXT
         if seq <= last:
-            self.duplicates += 1
             return Step.DUPLICATE
-        self.gaps += 1
         self.missing.setdefault(instrument, last + 1)
         return Step.GAP

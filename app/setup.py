@@ -10,9 +10,10 @@ from aiokafka.errors import KafkaError
 from app import app, where
 from app.addresses import NoAddress
 from app.instruments import list_defaults
+from app.kafka.administration import create
+from app.kafka.genesis import WrongTopic
 from app.postgres import Away, Refused
 from app.postgres.schema import migrate
-from app.topics import WrongTopic, create
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -7,12 +7,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from app.engine import partition_of
 from app.instruments import default_listings
+from app.kafka.genesis import genesis_records
 from app.matching.words import OrderType
-from app.models.commands import CancelOrder, ListInstrument, PlaceOrder, encode_command, to_core
-from app.models.commands import scale_of as scale_of_listing
+from app.models.commands import CancelOrder, ListInstrument, PlaceOrder, encode_command
+from app.models.conversion import scale_of as scale_of_listing
+from app.models.conversion import to_core
 from app.models.decimals import Scale
 from app.models.identity import NO_SECRET, id_text, order_id
-from app.topics import ORDERS, genesis_records
+from app.topics import ORDERS
 from benchmarks.flow import Mix, Operation, draw
 
 MAX_BATCH_BYTES = 1_000_000

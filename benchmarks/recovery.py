@@ -23,6 +23,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from app.engine import Partition, partition_of
 from app.instruments import default_listings
+from app.kafka.genesis import log_ids
+from app.kafka.reading import new_reader
 from app.local.venue import Venue
 from app.matching.states import freeze
 from app.matching.words import OrderType, Side
@@ -30,14 +32,14 @@ from app.models.commands import ListInstrument, PlaceOrder, encode_command
 from app.models.identity import id_text, order_id
 from app.models.reports import decode_report
 from app.models.snapshots import state_hash
-from app.topics import EXECUTIONS, ORDERS, log_ids
+from app.topics import EXECUTIONS, ORDERS
 from benchmarks.flow import MIDDLE
 from benchmarks.matching import MIXES, PARTITIONS
 from benchmarks.orders_log import Prepared, ends, prepared, scale_of, secret_of, write
 from load.report import conditions
 from tables.books.subjects import codec
 from tables.recovery.loader import load
-from tables.recovery.ports import KafkaLogs, new_reader
+from tables.recovery.ports import KafkaLogs
 
 CLIENT = "prober"
 BELOW_ALL = MIDDLE - 50  # a sell at this price meets every bid

@@ -20,7 +20,7 @@ from app import app
 from app.instruments import DEFAULTS
 from app.local.venue import Venue
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
-from app.verification.reading import KafkaLogs
+from app.verification.reading import VenueLogs
 from app.verification.waiting import caught_up
 from benchmarks.matching import MIXES
 from benchmarks.orders_log import Prepared, prepared
@@ -57,7 +57,7 @@ async def measure(records: Sequence[Prepared], rate: float) -> dict[str, Any]:
             await venue.start()
             before = _bytes(venue)
             seconds = await _send(venue.servers.broker, records, rate)
-            async with KafkaLogs(venue.servers.broker) as logs:
+            async with VenueLogs(venue.servers.broker) as logs:
                 await caught_up(venue.servers.broker, logs, None, QUIET_TIMEOUT_S)
             after = _bytes(venue)
         finally:

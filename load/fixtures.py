@@ -10,7 +10,7 @@ import msgspec
 from app.matching.words import OrderType, Side, TimeInForce
 from app.models.commands import CancelOrder, CommandMessage, ListInstrument, PlaceOrder, encode_command
 from app.models.identity import NO_SECRET, id_text, order_id
-from app.verification.ledger import Request, said_by
+from app.verification.ledger import Request, body_of
 from load.generator import requests
 from load.profiles import Mix, Profile
 
@@ -58,14 +58,14 @@ def command_of(asked: Request, secret: bytes = NO_SECRET) -> CommandMessage | No
     if not asked.places:
         client_id, instrument, key = asked.about.split()
         return CancelOrder(instrument, id_text(order_id(client_id, instrument, key, secret)), asked.key)
-    said = said_by(asked)
+    body = body_of(asked)
     return PlaceOrder(
-        said["instrument"],
-        said["client_id"],
+        body["instrument"],
+        body["client_id"],
         asked.key,
-        Side(said["side"].lower()),
-        OrderType(said["type"].lower()),
-        said["quantity"],
-        said.get("price"),
-        TimeInForce(said.get("time_in_force", "GTC")),
+        Side(body["side"].lower()),
+        OrderType(body["type"].lower()),
+        body["quantity"],
+        body.get("price"),
+        TimeInForce(body.get("time_in_force", "GTC")),
     )

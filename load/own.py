@@ -51,9 +51,9 @@ class OwnVenue(Target):
         argv = [sys.executable, "-m", "faust", "-A", "app", "verify", "--naive", "--json"]
         env = {**os.environ, **{k: v for k, v in self.up["addresses"].items() if k.isupper()}}
         verifier = await asyncio.create_subprocess_exec(*argv, cwd=ROOT, env=env, stdout=PIPE, stderr=PIPE)
-        said, complaint = await asyncio.wait_for(verifier.communicate(), VERIFY_TIMEOUT_S)
+        output, complaint = await asyncio.wait_for(verifier.communicate(), VERIFY_TIMEOUT_S)
         try:
-            found: dict[str, Any] = json.loads(said)
+            found: dict[str, Any] = json.loads(output)
         except ValueError:
             return {"right": False, "first": complaint.decode(errors="replace").strip()[-300:]}
         return found

@@ -19,6 +19,7 @@ from aiokafka.protocol.admin import DeleteGroupsRequest
 
 from app.engine import partition_of
 from app.kafka.groups import group_of
+from app.kafka.sending import ToSend, send
 from app.matching.words import OrderType, Side
 from app.models.commands import PlaceOrder, encode_command
 from app.postgres import lock_history
@@ -118,9 +119,9 @@ async def poison(target: Target) -> None:
         (b"BTC-USD", good, (book + 1) % PARTITIONS),
         (b"NOT-LISTED", encode_command(_order("NOT-LISTED", "poison")), partition_of("NOT-LISTED", PARTITIONS)),
     ]
-    async with _producer(target.venue.broker) as producer:
-        for key, value, partition in records:
-            await producer.send_and_wait(ORDERS.name, value, key=key, partition=partition)
+    await send(
+        target.venue.broker, [ToSend(ORDERS.name, partition_id, key, value) for key, value, partition_id in records]
+    )
 
 
 async def use_transactions(target: Target) -> None:

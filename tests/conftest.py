@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg2
 import pytest
 
 from app.local import postgres
@@ -65,7 +66,11 @@ def database_url(servers: Servers) -> Iterator[str]:
     name = f"test_{uuid4().hex[:12]}"
     postgres.create_database(servers.postgres_port, name)
     yield postgres.url(servers.postgres_port, name)
-    postgres.drop_database(servers.postgres_port, name)
+    connection = psycopg2.connect(servers.database_url)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    connection.close()
 
 
 @pytest.fixture

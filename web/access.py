@@ -40,17 +40,17 @@ def _guard() -> Callable[[Handler, KeyRole], Handler]:
 
 
 def _once_caught_up(handler: Handler) -> Handler:
-    async def answered(request: web.Request) -> web.StreamResponse:
+    async def handle(request: web.Request) -> web.StreamResponse:
         if not request.app[GATEWAY].feed.is_ready:
             # A part of the market looks like the whole, and a stream of trades would begin with a hole.
             raise Problem(503, "not_ready", "this gateway is still reading the market", RETRY_SOON)
         return await handler(request)
 
-    return answered
+    return handle
 
 
 def _with_key(handler: Handler, role: KeyRole) -> Handler:
-    async def checked(request: web.Request) -> web.StreamResponse:
+    async def handle(request: web.Request) -> web.StreamResponse:
         keyring = request.app[GATEWAY].keyring
         assert keyring is not None, "a gateway with auth=keys has a keyring"
         key = _admit(request, keyring)
@@ -63,16 +63,16 @@ def _with_key(handler: Handler, role: KeyRole) -> Handler:
         with keyring.held(key):
             return await handler(request)
 
-    return checked
+    return handle
 
 
 def _with_limit(handler: Handler, addresses: Addresses) -> Handler:
-    async def limited(request: web.Request) -> web.StreamResponse:
+    async def handle(request: web.Request) -> web.StreamResponse:
         request[BUCKET] = addresses.bucket(request.remote or "")
         charge(request, 1)
         return await handler(request)
 
-    return limited
+    return handle
 
 
 def _admit(request: web.Request, keyring: Keyring) -> ApiKey:
@@ -92,11 +92,11 @@ def _admit(request: web.Request, keyring: Keyring) -> ApiKey:
 
 def _presented(request: web.Request) -> str:
     """The key of `Authorization: Bearer KEY`; raises 401."""
-    said = request.headers.getall("Authorization", [])
-    if len(said) != 1 or said[0][: len(SCHEME)].lower() != SCHEME:
+    headers = request.headers.getall("Authorization", [])
+    if len(headers) != 1 or headers[0][: len(SCHEME)].lower() != SCHEME:
         metrics.unauthorized.inc()
         raise Problem(401, "unauthorized", "send your API key once: Authorization: Bearer KEY", CHALLENGE)
-    return said[0][len(SCHEME) :].strip()
+    return headers[0][len(SCHEME) :].strip()
 
 
 def say_limits_of(web_app: web.Application) -> None:

@@ -6,12 +6,12 @@ from uuid import uuid4
 
 import click
 import faust.cli.base as cli
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from app import app
 from app.commands.gateway import acting_on, change, fail, gateway_at, json_option, key_option, show, url_option
 from app.engine import partition_of
+from app.kafka.sending import ToSend, send
 from app.matching.versions import VERSIONS
 from app.models.commands import SetEngineVersion, SnapshotBook, encode_command
 from app.topics import ORDERS
@@ -48,9 +48,9 @@ async def list_instrument(
 ) -> None:
     """List INSTRUMENT (BASE-QUOTE); listed again with other rules, those hold from then on."""
     base, _, quote = instrument.partition("-")
-    said: dict[str, Any] = {"instrument": instrument, "base_asset": base, "quote_asset": quote}
-    said |= {"tick_size": tick_size, "lot_size": lot_size} | dict(map(_rule, rules))
-    answer = await change(gateway_at(url), INSTRUMENTS, key, json=said)
+    requested: dict[str, Any] = {"instrument": instrument, "base_asset": base, "quote_asset": quote}
+    requested |= {"tick_size": tick_size, "lot_size": lot_size} | dict(map(_rule, rules))
+    answer = await change(gateway_at(url), INSTRUMENTS, key, json=requested)
     show(answer, as_json, _market)
 
 
@@ -84,17 +84,14 @@ async def engine_version(self: Any, instrument: str, version: int) -> None:
 
 async def _send(command: SnapshotBook | SetEngineVersion) -> None:
     broker = acting_on("BROKER_URL").broker
-    producer = AIOKafkaProducer(bootstrap_servers=broker, enable_idempotence=True, acks="all")
+    number = partition_of(command.instrument, app.conf.topic_partitions)
     try:
-        await producer.start()
-        value, key = encode_command(command), command.instrument.encode()
-        where = partition_of(command.instrument, app.conf.topic_partitions)
-        sent = await producer.send_and_wait(ORDERS.name, value, key=key, partition=where)
+        (offset,) = await send(
+            broker, [ToSend(ORDERS.name, number, command.instrument.encode(), encode_command(command))]
+        )
     except KafkaError as error:
         fail(f"not sent: {error}")
-    finally:
-        await producer.stop()
-    click.echo(f"orders[{sent.partition}]@{sent.offset}  command {command.command_id}")
+    click.echo(f"orders[{number}]@{offset}  command {command.command_id}")
 
 
 def _rule(given: str) -> tuple[str, str | int]:

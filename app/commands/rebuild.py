@@ -15,10 +15,12 @@ from app import app
 from app.commands.gateway import acting_on, fail
 from app.commands.progress import ProgressBar
 from app.engine import UnknownEngine
+from app.kafka.genesis import WrongTopic, all_genesis
 from app.kafka.groups import group_of, members
+from app.kafka.reading import NothingToRead
 from app.streaming.slot import SlotTaken, take_slot
-from app.topics import ORDERS, WrongTopic, all_log_ids
-from app.verification.reading import KafkaLogs, NothingToRead
+from app.topics import ORDERS
+from app.verification.reading import VenueLogs
 from tables.books import rebuilding
 from tables.books.rebuilding import CannotRebuild, Rebuilt
 from tables.recovery.changelog import Damaged
@@ -52,8 +54,8 @@ async def _until_nobody_matches(broker: str) -> None:
 
 
 async def _rebuild_all(broker: str) -> list[Rebuilt]:
-    async with KafkaLogs(broker) as logs:
-        ids = await all_log_ids(broker, logs.partitions)
+    async with VenueLogs(broker) as logs:
+        geneses = await all_genesis(broker, logs.partitions)
         total = sum([await logs.end(ORDERS.name, number) for number in range(logs.partitions)])
         bar, done, read = ProgressBar("commands", sys.stderr), [], 0
 
@@ -64,7 +66,7 @@ async def _rebuild_all(broker: str) -> list[Rebuilt]:
 
         try:
             for number in range(logs.partitions):
-                done.append(await rebuilding.rebuild(broker, logs, number, ids[number], count))
+                done.append(await rebuilding.rebuild(broker, logs, number, geneses[number].log_id, count))
         finally:
             bar.clear()
         return done

@@ -15,10 +15,10 @@ from app import app
 from app.commands.gateway import acting_on, api_key, fail
 from app.commands.progress import ProgressBar
 from app.engine import UnknownEngine
+from app.kafka.reading import NothingToRead
 from app.postgres import AWAY, Refused
 from app.verification import running
 from app.verification.ledger import read_entries
-from app.verification.reading import NothingToRead
 from app.verification.waiting import NotQuiet
 from tables.books.verification import changelog_states
 from tables.recovery.changelog import Damaged

@@ -1,1 +1,1 @@
-"""Plain Kafka clients: administration, log ids, consumer groups."""
+"""Plain Kafka clients: administration, genesis records, consumer groups, one reader, one sender."""

@@ -4,10 +4,10 @@ import asyncio
 import time
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError, for_code
 
 from app.configuration import Role
+from app.kafka.admin import connected_admin
 
 SETTLED_TIMEOUT_S = 30.0
 RETRY_S = 0.2
@@ -20,13 +20,9 @@ def group_of(role: Role) -> str:
 
 async def committed(broker: str, role: Role) -> dict[TopicPartition, int]:
     """The positions that a role's group has committed: hints, which nobody starts from."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
-    await admin.start()
-    try:
+    async with connected_admin(broker) as admin:
         found = await admin.list_consumer_group_offsets(group_of(role))
-        return {where: position.offset for where, position in found.items()}
-    finally:
-        await admin.close()
+    return {where: position.offset for where, position in found.items()}
 
 
 async def members(broker: str, role: Role) -> list[str]:
@@ -34,10 +30,8 @@ async def members(broker: str, role: Role) -> list[str]:
 
     Raises KafkaError when Kafka does not know for long.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
-    await admin.start()
     give_up = time.monotonic() + SETTLED_TIMEOUT_S
-    try:
+    async with connected_admin(broker) as admin:
         while True:
             try:
                 (response,) = await admin.describe_consumer_groups([group_of(role)])
@@ -49,5 +43,3 @@ async def members(broker: str, role: Role) -> list[str]:
             if time.monotonic() > give_up:
                 raise for_code(error)(f"the members of {group_of(role)} are not known")
             await asyncio.sleep(RETRY_S)  # a broker that has just started still reads its groups
-    finally:
-        await admin.close()

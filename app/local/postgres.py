@@ -74,11 +74,6 @@ def create_database(port: int, name: str = DATABASE) -> None:
             raise
 
 
-def drop_database(port: int, name: str) -> None:
-    """Drop a database with all its connections."""
-    _run("dropdb", port, "--force", "--if-exists", name)
-
-
 def _run(program: str, port: int, *arguments: str) -> None:
     run_to_end([str(BINARIES / program), "-h", HOST, "-p", str(port), "-U", SUPERUSER, *arguments], cwd=Path("/"))
 

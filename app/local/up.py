@@ -18,13 +18,13 @@ from typing import NoReturn
 from app import settings
 from app.addresses import FOLDER, FOLDER_VARIABLE
 from app.configuration import ROLES
+from app.kafka.genesis import WrongTopic
 from app.local import state
 from app.local.logs import Terminal
 from app.local.ports import Ports
 from app.local.problems import CannotStart
 from app.local.process import forget_other_programs, stop_left
 from app.local.venue import ONE_OF_EACH, Venue
-from app.topics import WrongTopic
 
 NEEDED_BYTES = 2 * 1024**3
 NEEDED_FILES = 1_024

@@ -197,33 +197,24 @@ def changed_answer(order: dict[str, Any], change: OrderChange, seq: int, updated
     return {**order, **moved, "seq": seq, "updated_at": rfc3339(updated)}
 
 
-def pending_answer(order_id: str, order: PlaceOrder, scale: Scale, time_ms: int) -> Any:
+def pending_answer(order_id: str, order: PlaceOrder, scale: Scale, time_ms: int) -> dict[str, Any]:
     """An order that the engine has not seen, as it is answered; its numbers are whole ticks and lots."""
     quantity = _in_lots(order.quantity, scale)
-    return {
-        "order_id": order_id,
-        "client_order_id": order.client_order_id,
-        "client_id": order.client_id,
-        "instrument": order.instrument,
-        "side": order.side,
-        "type": order.type,
-        "time_in_force": order.time_in_force,
-        "price": _in_ticks(order.price, scale),
-        "stop_price": _in_ticks(order.stop_price, scale),
-        "quantity": quantity,
-        "filled_quantity": scale.quantity(0),
-        "remaining_quantity": quantity,
-        "avg_price": None,
-        "status": Status.PENDING_NEW,
-        "reason": None,
-        "post_only": order.post_only,
-        "display_quantity": _in_lots(order.display_quantity, scale),
-        "expire_time": None if order.expire_time is None else rfc3339(order.expire_time),
-        "self_trade_prevention": order.self_trade_prevention,
-        "seq": None,
-        "created_at": rfc3339(time_ms),
-        "updated_at": rfc3339(time_ms),
-    }
+    assert quantity is not None, "the gateway takes whole lots only"
+    terms = OrderTerms(
+        order.client_order_id,
+        order.side,
+        order.type,
+        order.time_in_force,
+        _in_ticks(order.stop_price, scale),
+        _in_lots(order.display_quantity, scale),
+        order.expire_time,
+        order.post_only,
+        order.self_trade_prevention,
+    )
+    price, zero = _in_ticks(order.price, scale), scale.quantity(0)
+    change = OrderChange(order_id, order.client_id, Status.PENDING_NEW, quantity, zero, quantity, price=price)
+    return order_answer(order.instrument, terms, change, None, time_ms, time_ms)
 
 
 def _in_ticks(price: str | None, scale: Scale) -> str | None:

@@ -23,7 +23,8 @@ from app.matching.words import (
     Status,
     TimeInForce,
 )
-from app.models.commands import ListInstrument, list_message
+from app.models.commands import ListInstrument
+from app.models.conversion import list_message
 from app.models.decimals import Scale
 from app.models.identity import id_text
 from app.models.undecodable import UNDECODABLE
@@ -137,7 +138,6 @@ class PublicTrade(Struct, frozen=True):
 
 encode = msgspec.json.Encoder().encode
 decode_report = msgspec.json.Decoder(ExecutionReport).decode
-decode_trade = msgspec.json.Decoder(PublicTrade).decode
 
 
 class Head(Struct):
@@ -163,11 +163,6 @@ def read_report(value: bytes | None) -> ExecutionReport | None:
         except UNDECODABLE:
             return None
         raise
-
-
-def reserved_instrument(partition: int) -> str:
-    """The name under which records are reported that belong to no listed instrument."""
-    return f"_partition-{partition}"
 
 
 def report_message(report: core.Report, scale: Scale | None) -> ExecutionReport:

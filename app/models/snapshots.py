@@ -14,7 +14,7 @@ from msgspec import Struct
 from app.matching.identities import Block
 from app.matching.rejections import RejectionsState
 from app.matching.states import BookState
-from app.models.commands import without_later_defaults
+from app.models.conversion import without_later_defaults
 from app.models.undecodable import UNDECODABLE
 
 # Raised whenever a state is written differently; chunk size and encoding are part of it.
@@ -65,15 +65,15 @@ def encode_state(state: State, log_id: str) -> tuple[bytes, list[bytes]]:
 
 def decode_state(head: bytes, chunk: Callable[[int], bytes | None], log_id: str) -> State:
     """The state of a snapshot; `chunk(i)` gives its i-th chunk, None if there is none. Raises DamagedSnapshot."""
-    said = _read(_decode_head, _unseal(head))
-    if (said.format, said.log_id) != (FORMAT_VERSION, log_id):
-        raise DamagedSnapshot(f"format {said.format} of the log {said.log_id}, not {FORMAT_VERSION} of {log_id}")
-    body = _joined(said.chunks, chunk) if said.chunks else said.body
-    if _digest(body) != said.digest:
-        raise DamagedSnapshot(f"{said.instrument}@{said.offset}: the checksum is wrong")
-    state = _read(_decode_body[said.instrument.startswith("_")], body)
-    if (state.instrument, state.offset) != (said.instrument, said.offset):
-        raise DamagedSnapshot(f"{said.instrument}@{said.offset} holds {state.instrument}@{state.offset}")
+    found = _read(_decode_head, _unseal(head))
+    if (found.format, found.log_id) != (FORMAT_VERSION, log_id):
+        raise DamagedSnapshot(f"format {found.format} of the log {found.log_id}, not {FORMAT_VERSION} of {log_id}")
+    body = _joined(found.chunks, chunk) if found.chunks else found.body
+    if _digest(body) != found.digest:
+        raise DamagedSnapshot(f"{found.instrument}@{found.offset}: the checksum is wrong")
+    state = _read(_decode_body[found.instrument.startswith("_")], body)
+    if (state.instrument, state.offset) != (found.instrument, found.offset):
+        raise DamagedSnapshot(f"{found.instrument}@{found.offset} holds {state.instrument}@{state.offset}")
     return state
 
 

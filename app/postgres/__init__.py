@@ -12,7 +12,7 @@ from app.postgres.errors import Away, Refused
 from app.postgres.history import Accepted, History, HistoryUnavailable, Page
 from app.postgres.locked import lock_history
 from app.postgres.recorder import Recorder, UnexpectedRecords
-from app.postgres.sink import Position, PositionMoved, Sink
+from app.postgres.sink import PositionMoved, Sink
 
 __all__ = [
     "AWAY",
@@ -25,7 +25,6 @@ __all__ = [
     "HistoryUnavailable",
     "InvalidCursor",
     "Page",
-    "Position",
     "PositionMoved",
     "Recorded",
     "Recorder",

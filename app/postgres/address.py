@@ -9,9 +9,9 @@ UNREADABLE = "an address that libpq cannot read"
 def shown_address(database_url: str) -> str:
     """User, host, port and database of a URL or a DSN, as a URL; whatever else it holds is left out."""
     try:
-        said = parse_dsn(database_url)
+        parts = parse_dsn(database_url)
     except ProgrammingError:
         return UNREADABLE
-    user = f"{said['user']}@" if "user" in said else ""
-    port = f":{said['port']}" if "port" in said else ""
-    return f"postgresql://{user}{said.get('host', '')}{port}/{said.get('dbname', '')}"
+    user = f"{parts['user']}@" if "user" in parts else ""
+    port = f":{parts['port']}" if "port" in parts else ""
+    return f"postgresql://{user}{parts.get('host', '')}{port}/{parts.get('dbname', '')}"

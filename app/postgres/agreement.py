@@ -15,29 +15,30 @@ class AnotherTime(RuntimeError):
 
 
 class Recorded(NamedTuple):
-    """How far a partition is recorded, and the log that it belongs to."""
+    """How far a partition is recorded, the log that it belongs to, and the last seq of each of its instruments."""
 
     next_offset: int
     log_id: str
+    last_seqs: dict[str, int] = {}
 
 
 def require_log_ids(recorded: Mapping[int, Recorded], log_ids: Mapping[int, str]) -> None:
     """Raise AnotherInstallation unless each recorded partition belongs to this log."""
-    for number, (_, log_id) in sorted(recorded.items()):
-        if number in log_ids and log_id != log_ids[number]:
+    for partition_id, partition in sorted(recorded.items()):
+        if partition_id in log_ids and partition.log_id != log_ids[partition_id]:
             raise AnotherInstallation(
-                f"the database has recorded another log than this one (partition {number}): it holds the data of "
+                f"the database has recorded another log than this one (partition {partition_id}): it holds the data of "
                 "another installation; bring together what belongs together, or give this one an empty database"
             )
 
 
 def require_bounds(topic: str, recorded: Mapping[int, Recorded], bounds: Mapping[int, tuple[int, int]]) -> None:
     """Raise AnotherTime unless the topic has the recorded positions; its bounds must have been asked later."""
-    for number, (position, _) in sorted(recorded.items()):
-        if number not in bounds:
+    for partition_id, partition in sorted(recorded.items()):
+        if partition_id not in bounds:
             continue
-        first, end = bounds[number]
-        sentence = f"Postgres has recorded {topic}[{number}] up to {position}, the topic"
+        position, (first, end) = partition.next_offset, bounds[partition_id]
+        sentence = f"Postgres has recorded {topic}[{partition_id}] up to {position}, the topic"
         if position > end:
             raise AnotherTime(
                 f"{sentence} ends at {end}: Kafka's data are older than Postgres', or have lost reports; restore newer "

@@ -25,7 +25,6 @@ from app.postgres.shapes import (
     answer,
     select,
 )
-from app.postgres.sink import Position
 
 ANSWER_TIMEOUT_S = 2.0
 # Later than we stop waiting: it frees the server, and is not what the caller meets.
@@ -85,17 +84,17 @@ class History:
         """The seq of the last report that is recorded of each instrument. What is asked afterwards has it all."""
         return dict(await self._rows("SELECT instrument, last_seq FROM instrument_progress", []))
 
-    async def positions(self, topic: str) -> dict[int, Position]:
+    async def recorded(self, topic: str) -> dict[int, Recorded]:
         """How far each partition of the topic is recorded, all at one moment."""
         query = """
-            SELECT partition, next_offset, instrument, last_seq
+            SELECT partition, next_offset, log_id, instrument, last_seq
             FROM sink_progress LEFT JOIN instrument_progress USING (partition) WHERE topic = %s
         """
-        found: dict[int, Position] = {}
-        for partition, next_offset, instrument, last_seq in await self._rows(query, [topic]):
-            position = found.setdefault(partition, Position(next_offset, {}))
+        found: dict[int, Recorded] = {}
+        for partition_id, next_offset, log_id, instrument, last_seq in await self._rows(query, [topic]):
+            partition = found.setdefault(partition_id, Recorded(next_offset, log_id, {}))
             if instrument is not None:
-                position.last_seqs[instrument] = last_seq
+                partition.last_seqs[instrument] = last_seq
         return found
 
     async def order(self, order_id: str) -> Row | None:
@@ -168,11 +167,6 @@ class History:
         rows = await self._rows(f"SELECT {select(INSTRUMENT)} FROM instruments ORDER BY instrument", [])
         answers = [answer(INSTRUMENT, row) for row in rows]
         return [{**row.pop("listing"), **row} for row in answers]
-
-    async def recorded(self, topic: str) -> dict[int, Recorded]:
-        """How far each partition of this topic is recorded."""
-        query = "SELECT partition, next_offset, log_id FROM sink_progress WHERE topic = %s"
-        return {row[0]: Recorded(row[1], row[2]) for row in await self._rows(query, [topic])}
 
     async def snapshots(self, *, instrument: str | None = None, limit: int = 10) -> list[Row]:
         """Complete book snapshots, newest first; a level is {side, price, quantity, orders}, best first."""

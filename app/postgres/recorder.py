@@ -58,8 +58,8 @@ class Recorder:
         self._watched: set[str] = set()
         self.recorded: dict[int, int] = {}
         """Partition -> the offset below which everything is in Postgres."""
-        self.reports = self.transactions = 0
-        """Reports and transactions written since the start."""
+        self.transactions = 0
+        """How many were written since the start."""
 
     async def start(self, log_ids: dict[int, str], secret: bytes = NO_SECRET) -> dict[int, int]:
         """Begin the partitions whose log ids are given; answers the offset at which to read each.
@@ -68,20 +68,20 @@ class Recorder:
         """
         self._secret = secret
         self._gathering = _Gathering(secret)
-        positions = await self._sink.positions(log_ids)
-        self._progress = {partition: Sequencer(position.last_seqs) for partition, position in positions.items()}
-        self._next_offsets = {partition: position.next_offset for partition, position in positions.items()}
+        recorded = await self._sink.begin(log_ids)
+        self._progress = {partition_id: Sequencer(partition.last_seqs) for partition_id, partition in recorded.items()}
+        self._next_offsets = {partition_id: partition.next_offset for partition_id, partition in recorded.items()}
         self.recorded = dict(self._next_offsets)
         return dict(self._next_offsets)
 
-    async def append(self, partition: int, records: Iterable[Any], acknowledge: Callable[[], None]) -> None:
+    async def append(self, partition_id: int, records: Iterable[Any], acknowledge: Callable[[], None]) -> None:
         """Take in fetched records; `acknowledge` is called once they are written. Waits while there is no room.
 
         A record that is no report is passed over. Raises UnexpectedRecords, and what read_report raises.
         """
         async with self._changed:
             await self._changed.wait_for(lambda: not self._gathering.is_full)
-            self._take(partition, records)
+            self._take(partition_id, records)
             self._gathering.acknowledgements.append(acknowledge)
             self._changed.notify_all()
 
@@ -90,7 +90,7 @@ class Recorder:
         writing: asyncio.Task[None] | None = None
         try:
             while True:
-                gathered = await _unless_failed(writing, self._take_over())
+                gathered = await _wait_unless_failed(writing, self._take_over())
                 run = await _prepare(gathered)  # while the one before is on its way
                 if writing is not None:
                     await writing
@@ -113,8 +113,7 @@ class Recorder:
         with metrics.sink_seconds.time():
             await self._sink.write(run)
         metrics.sink_batch.observe(gathered.reports)
-        self.recorded |= {partition: to_offset for partition, (_, to_offset) in run.moves.items()}
-        self.reports += gathered.reports
+        self.recorded |= {partition_id: to_offset for partition_id, (_, to_offset) in run.moves.items()}
         self.transactions += 1
         for acknowledge in gathered.acknowledgements:
             acknowledge()
@@ -126,30 +125,30 @@ class Recorder:
         except TimeoutError:
             pass
 
-    def _take(self, partition: int, records: Iterable[Any]) -> None:
-        if partition not in self._progress:
-            raise UnexpectedRecords(f"partition {partition} was never begun")
-        gathering, progress = self._gathering, self._progress[partition]
-        begin = expected = self._next_offsets[partition]
+    def _take(self, partition_id: int, records: Iterable[Any]) -> None:
+        if partition_id not in self._progress:
+            raise UnexpectedRecords(f"partition {partition_id} was never begun")
+        gathering, progress = self._gathering, self._progress[partition_id]
+        begin = expected = self._next_offsets[partition_id]
         for record in records:
             # A higher offset is a hole in the topic, which the consumer has confirmed.
             if record.offset < expected:
-                raise UnexpectedRecords(f"partition {partition}: {record.offset} came, {expected} was next")
+                raise UnexpectedRecords(f"partition {partition_id}: {record.offset} came, {expected} was next")
             expected = record.offset + 1
             gathering.reports += 1
             gathering.bytes += len(record.value or b"")
             report = read_report(record.value)
             if report is None:
-                pass_over(record.topic, partition, record.offset, NO_REPORT)
+                pass_over(record.topic, partition_id, record.offset, NO_REPORT)
                 continue
             step = progress.accept(report.instrument, report.seq)
             if step is Step.NEXT:
                 gathering.rows.add(report)
-                gathering.last_seqs[report.instrument] = partition, report.seq
+                gathering.last_seqs[report.instrument] = partition_id, report.seq
             elif step is Step.GAP:
                 self._watch(progress, report.instrument)
-        self._next_offsets[partition] = expected
-        gathering.moves[partition] = gathering.moves.get(partition, (begin, begin))[0], expected
+        self._next_offsets[partition_id] = expected
+        gathering.moves[partition_id] = gathering.moves.get(partition_id, (begin, begin))[0], expected
 
     def _watch(self, progress: Sequencer, instrument: str) -> None:
         """A gap closes when its reports are sent again; one that stays is for people to see."""
@@ -166,7 +165,7 @@ class Recorder:
             self._watch(progress, instrument)
 
 
-async def _unless_failed(task: asyncio.Task[None] | None, coroutine: Coroutine[Any, Any, T]) -> T:
+async def _wait_unless_failed(task: asyncio.Task[None] | None, coroutine: Coroutine[Any, Any, T]) -> T:
     """What the coroutine gives; what the task raises, as soon as it does: in a quiet hour nothing else would tell."""
     wanted = asyncio.create_task(coroutine)
     try:

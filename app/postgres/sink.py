@@ -61,13 +61,6 @@ class PositionMoved(RuntimeError):
     """Another sink records this partition."""
 
 
-class Position(NamedTuple):
-    """Where recording of a partition goes on, and the last seq recorded of each of its instruments."""
-
-    next_offset: int
-    last_seqs: dict[str, int]
-
-
 class Run(NamedTuple):
     """Consecutive records of one or more partitions, and what they leave."""
 
@@ -97,12 +90,12 @@ class Sink:
             await self._connection.close()
             self._connection = None
 
-    async def positions(self, log_ids: dict[int, str]) -> dict[int, Position]:
-        """Where to go on, for each partition of which the log id is given; a new partition begins at 0.
+    async def begin(self, log_ids: dict[int, str]) -> dict[int, Recorded]:
+        """Begin the partitions whose log ids are given; answers how far each is recorded, a new one up to 0.
 
         Raises AnotherInstallation, Refused.
         """
-        return await self._patiently(lambda connection: self._positions(connection, log_ids))
+        return await self._patiently(lambda connection: self._begin(connection, log_ids))
 
     async def write(self, run: Run) -> None:
         """Record a run: when this returns it is there, once. Raises PositionMoved, Refused."""
@@ -117,25 +110,26 @@ class Sink:
 
         await self._patiently(attempt)
 
-    async def _positions(self, connection: aiopg.Connection, log_ids: dict[int, str]) -> dict[int, Position]:
+    async def _begin(self, connection: aiopg.Connection, log_ids: dict[int, str]) -> dict[int, Recorded]:
         question = [self._topic, list(log_ids)]
         rows = await (await execute(connection, READ_POSITIONS, question)).fetchall()
-        if new := set(log_ids) - {partition for partition, *_ in rows}:  # a restart must not need a writable Postgres
-            for partition in sorted(new):
-                await execute(connection, BEGIN_PARTITION, [self._topic, partition, log_ids[partition]])
+        if new := set(log_ids) - {
+            partition_id for partition_id, *_ in rows
+        }:  # a restart must not need a writable Postgres
+            for partition_id in sorted(new):
+                await execute(connection, BEGIN_PARTITION, [self._topic, partition_id, log_ids[partition_id]])
             rows = await (await execute(connection, READ_POSITIONS, question)).fetchall()
-        recorded = {partition: Recorded(next_offset, log_id) for partition, next_offset, log_id in rows}
+        recorded = {partition_id: Recorded(next_offset, log_id) for partition_id, next_offset, log_id in rows}
         require_log_ids(recorded, log_ids)
-        found: dict[int, Position] = {}
-        for partition, (next_offset, _) in recorded.items():
-            progress = await (await execute(connection, READ_PROGRESS, [partition])).fetchall()
-            found[partition] = Position(next_offset, dict(progress))
-        return found
+        for partition_id, found in recorded.items():
+            progress = await (await execute(connection, READ_PROGRESS, [partition_id])).fetchall()
+            recorded[partition_id] = found._replace(last_seqs=dict(progress))
+        return recorded
 
     async def _is_written(self, connection: aiopg.Connection, run: Run) -> bool:
         cursor = await execute(connection, READ_POSITIONS, [self._topic, list(run.moves)])
-        found = {partition: next_offset for partition, next_offset, _ in await cursor.fetchall()}
-        return found == {partition: to_offset for partition, (_, to_offset) in run.moves.items()}
+        found = {partition_id: next_offset for partition_id, next_offset, _ in await cursor.fetchall()}
+        return found == {partition_id: to_offset for partition_id, (_, to_offset) in run.moves.items()}
 
     async def _transaction(self, connection: aiopg.Connection, run: Run) -> None:
         """Two messages: Postgres works through all statements without a pause, in which we prepare the next run."""

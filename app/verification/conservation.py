@@ -34,12 +34,12 @@ class Conservation:
         book, fills = self._books[report.instrument], self._fills
         book.orders.extend(report.orders)
         for trade in report.trades:
-            yield from (f"{name}: trade {trade.trade_id} {said}" for said in _trade(trade, fills))
+            yield from (f"{name}: trade {trade.trade_id} {wrong}" for wrong in _trade(trade, fills))
         book.change(report)
         if report.part < report.parts:
             return
         for order in book.orders:
-            yield from (f"{name}: order {order.order_id} {said}" for said in _order(order, fills[order.order_id]))
+            yield from (f"{name}: order {order.order_id} {wrong}" for wrong in _order(order, fills[order.order_id]))
         for order in book.orders:
             if order.status.value not in OPEN:
                 fills.pop(order.order_id, None)
@@ -52,7 +52,7 @@ class Conservation:
     def end(self) -> Iterator[str]:
         """What does not add up in the books that are left."""
         for instrument, book in self._books.items():
-            yield from (f"{instrument}, final book: {said}" for said in book.complaints())
+            yield from (f"{instrument}, final book: {wrong}" for wrong in book.complaints())
 
 
 def _trade(trade: TradeReport, fills: dict[str, _Fills]) -> Iterator[str]:

@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from app.kafka.reading import LogRecord
 from app.models.reports import decode_head
 from app.models.undecodable import UNDECODABLE
 from app.verification.digests import Digests
-from app.verification.engines import LogRecord
 from app.verification.findings import Finding
 
 MAX_WAITING = 100_000  # records that the log has given and the topic has not shown, while it shows others
 
 
-class Said(NamedTuple):
+class Expected(NamedTuple):
     """A record that the log gives: its seq and bytes, the command's offset, and the message."""
 
     seq: int
@@ -38,16 +38,16 @@ def head_of(value: bytes | None) -> tuple[str, int]:
 
 
 # Given each effective record: its offset in the topic, its bytes, and what the log says.
-Hear = Callable[[int, bytes, Said], None]
+Hear = Callable[[int, bytes, Expected], None]
 
 
 class Effective:
     """One partition of a topic."""
 
-    def __init__(self, topic: str, number: int, finding: Finding, hear: Hear) -> None:
-        self._name, self._finding, self._hear = f"{topic}[{number}]", finding, hear
+    def __init__(self, topic: str, partition_id: int, finding: Finding, hear: Hear) -> None:
+        self._name, self._finding, self._hear = f"{topic}[{partition_id}]", finding, hear
         self._digests = Digests()
-        self._given: dict[str, deque[Said]] = {}
+        self._given: dict[str, deque[Expected]] = {}
         self._shown: deque[LogRecord] = deque()
         self._seqs: dict[str, int] = {}
         self._lost: set[str] = set()  # instruments in which something is wrong: what follows says nothing new
@@ -59,10 +59,10 @@ class Effective:
         """Whether what the log has given waits for the topic."""
         return self._waiting > 0 and not self._shown
 
-    def give(self, instrument: str, said: Said) -> None:
+    def give(self, instrument: str, expected: Expected) -> None:
         """The log gives a record."""
         if instrument not in self._lost:
-            self._given.setdefault(instrument, deque()).append(said)
+            self._given.setdefault(instrument, deque()).append(expected)
             self._waiting += 1
             if self._waiting > MAX_WAITING:
                 self._give_up()
@@ -92,7 +92,7 @@ class Effective:
         return {
             instrument: required[-1].seq
             for instrument, queue in sorted(self._given.items())
-            if (required := [said for said in queue if is_required(instrument, said.offset)])
+            if (required := [expected for expected in queue if is_required(instrument, expected.offset)])
         }
 
     @property
@@ -142,14 +142,14 @@ class Effective:
                 return self._done(record)
             last = self._seqs.get(instrument, 0)
             return self._done(record, f"{instrument} goes on with seq {last + 1}, by the log it ends", lost=instrument)
-        said = queue.popleft()
+        expected = queue.popleft()
         self._waiting -= 1
-        self._seqs[instrument] = said.seq
+        self._seqs[instrument] = expected.seq
         self._digests.append(instrument, value)
-        self._hear(record.offset, value, said)
-        if value == said.value:
+        self._hear(record.offset, value, expected)
+        if value == expected.value:
             return self._done(record)
-        return self._done(record, f"{instrument} seq {said.seq}: {difference(value, said.value)} by the log")
+        return self._done(record, f"{instrument} seq {expected.seq}: {difference(value, expected.value)} by the log")
 
     def _done(self, record: LogRecord, complaint: str | None = None, lost: str | None = None) -> bool:
         self._finding.compared += 1

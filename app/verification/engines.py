@@ -8,20 +8,12 @@ from aiokafka.partitioner import murmur2
 from app.matching import events
 from app.matching.commands import Moment
 from app.matching.words import Reason
-from app.models.commands import Genesis, ListInstrument, UndecodableCommand, decode_command, scale_of, to_core
+from app.models.commands import Genesis, ListInstrument, UndecodableCommand, decode_command
+from app.models.conversion import scale_of, to_core
 from app.models.decimals import Scale
 from app.models.identity import NO_SECRET
 from app.models.reports import ExecutionReport, PublicTrade, public_trades, report_message
 from app.naive.matching import ENGINE_VERSIONS, NaiveEngine, NaiveRejections
-
-
-class LogRecord(NamedTuple):
-    """A record of a topic as it lies in the log; time in ms since the epoch."""
-
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
 
 
 class NaiveOutput(NamedTuple):

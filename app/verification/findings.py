@@ -85,14 +85,14 @@ class Verdict(NamedTuple):
             "findings": findings,
             "in_flight": list(self.in_flight),
             "addresses": dict(self.addresses),
-            "log_ids": {str(number): log_id for number, log_id in sorted(self.log_ids.items())},
+            "log_ids": {str(partition_id): log_id for partition_id, log_id in sorted(self.log_ids.items())},
         }
 
     def as_text(self) -> str:
         """What was judged, a line for each check, and one for the verdict."""
         lines = [f"  {part} {address}" for part, address in self.addresses.items()]
         if self.log_ids:
-            ids = ", ".join(f"{number} {log_id}" for number, log_id in sorted(self.log_ids.items()))
+            ids = ", ".join(f"{partition_id} {log_id}" for partition_id, log_id in sorted(self.log_ids.items()))
             lines.append(f"  log ids of orders: {ids}")
         lines += [f"  {f.check} {f.about}: {f.compared:,} compared, {_outcome(f)}" for f in self.findings]
         lines += [f"  in flight: {sentence}" for sentence in self.in_flight]

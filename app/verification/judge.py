@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from app.engine import Output, Partition
+from app.kafka.reading import LogRecord
 from app.models.commands import Genesis, UndecodableCommand, decode_command
 from app.models.reports import ExecutionReport, decode_report, encode
 from app.models.undecodable import UNDECODABLE
 from app.verification.books import Books
 from app.verification.conservation import Conservation
-from app.verification.effective import Effective, Said, difference
-from app.verification.engines import LogRecord, NaivePartition
+from app.verification.effective import Effective, Expected, difference
+from app.verification.engines import NaivePartition
 from app.verification.findings import Findings
 from app.verification.promises import Promises
 from app.verification.rows import ExpectedRows
@@ -43,7 +44,7 @@ class PartitionJudge:
 
     def __init__(
         self,
-        number: int,
+        partition_id: int,
         partitions: int,
         findings: Findings,
         *,
@@ -54,14 +55,14 @@ class PartitionJudge:
         states: States | None = None,
         naive: bool = False,
     ) -> None:
-        self.number, self._findings, self._required, self._recorded = number, findings, required, recorded
-        self._partition = Partition(number, partitions)
-        self._naive = NaivePartition(number, partitions) if naive else None
+        self.partition_id, self._findings, self._required, self._recorded = partition_id, findings, required, recorded
+        self._partition = Partition(partition_id, partitions)
+        self._naive = NaivePartition(partition_id, partitions) if naive else None
         self._books, self._promises, self._states = books, promises, states
         self._conservation = Conservation()
-        self.executions = Effective("executions", number, findings.executions, self._hear)
-        self.trades = Effective("trades", number, findings.trades, lambda offset, value, said: None)
-        self.rows = ExpectedRows(number)
+        self.executions = Effective("executions", partition_id, findings.executions, self._hear)
+        self.trades = Effective("trades", partition_id, findings.trades, lambda offset, value, expected: None)
+        self.rows = ExpectedRows(partition_id)
         self.next_offset = 0
         self.heard_to = -1
         """The last command of which a report is there."""
@@ -85,7 +86,7 @@ class PartitionJudge:
     def end_of_orders(self, executions: int) -> None:
         """The log ends here, and `executions` there; topics may still show what it gave."""
         if self.next_offset == 0:
-            self._findings.log.complain(f"orders[{self.number}] does not begin with its genesis record")
+            self._findings.log.complain(f"orders[{self.partition_id}] does not begin with its genesis record")
         self.executions.end_of_log()
         self.trades.end_of_log()
         if self._states is not None:
@@ -109,7 +110,7 @@ class PartitionJudge:
         if self.next_offset == 0:
             genesis = None if record.offset else _genesis(record)
             if genesis is None:
-                self._findings.log.complain(f"orders[{self.number}] does not begin with its genesis record")
+                self._findings.log.complain(f"orders[{self.partition_id}] does not begin with its genesis record")
             else:
                 self.rows.secret = genesis.secret
         self.next_offset = record.offset + 1
@@ -121,28 +122,28 @@ class PartitionJudge:
         mine = [encode(report) for report in output.reports] if output else []
         should = [encode(report) for report in right.reports] if right else []
         if mine != should:
-            where = f"orders[{self.number}]@{record.offset}"
-            said = next((difference(a, b) for a, b in zip(mine, should, strict=False) if a != b), "another length")
-            self._findings.log.complain(f"{where}: the engines differ: {said} by the naive one")
+            where = f"orders[{self.partition_id}]@{record.offset}"
+            differs = next((difference(a, b) for a, b in zip(mine, should, strict=False) if a != b), "another length")
+            self._findings.log.complain(f"{where}: the engines differ: {differs} by the naive one")
 
     def _give(self, output: Output, offset: int) -> None:
         for report in output.reports:
             self._findings.log.compared += 1
-            self.executions.give(report.instrument, Said(report.seq, encode(report), offset, report))
+            self.executions.give(report.instrument, Expected(report.seq, encode(report), offset, report))
             if self._books is not None:
                 for sentence in self._books.follow(report, offset < self._required):
                     self._findings.books.complain(sentence)
         for trade in output.trades:
-            self.trades.give(trade.instrument, Said(trade.seq, encode(trade), offset, trade))
+            self.trades.give(trade.instrument, Expected(trade.seq, encode(trade), offset, trade))
 
-    def _hear(self, offset: int, value: bytes, said: Said) -> None:
+    def _hear(self, offset: int, value: bytes, expected: Expected) -> None:
         """An effective report: of what it says the conservation is judged, of what it should say the rows."""
-        self.heard_to = max(self.heard_to, said.offset)
+        self.heard_to = max(self.heard_to, expected.offset)
         if self._recorded is not None and offset < self._recorded:
-            self.rows.add(said.message)
+            self.rows.add(expected.message)
         if self._states is not None:
-            self._states.heard(said.message.instrument, said.seq, offset)
-        report = said.message if value == said.value else _readable(value)
+            self._states.heard(expected.message.instrument, expected.seq, offset)
+        report = expected.message if value == expected.value else _readable(value)
         if report is None:
             return
         self._findings.conservation.compared += 1

@@ -90,7 +90,7 @@ def read_entries(file: Path) -> list[Entry]:
         return [decode(line) for line in lines]
 
 
-def said_by(asked: Request) -> dict[str, Any]:
+def body_of(asked: Request) -> dict[str, Any]:
     """The fields of an order's body, numbers as the text that was sent; raises ValueError."""
-    said: dict[str, Any] = json.loads(asked.body, parse_float=str, parse_int=str)
-    return said
+    body: dict[str, Any] = json.loads(asked.body, parse_float=str, parse_int=str)
+    return body

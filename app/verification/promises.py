@@ -11,7 +11,7 @@ from app.models import identity
 from app.models.decimals import units
 from app.models.http import decimal_text, decode_place, milliseconds
 from app.models.reports import ExecutionReport, OrderChange
-from app.verification.ledger import Entry, Outcome, Request, order_name, said_by
+from app.verification.ledger import Entry, Outcome, Request, body_of, order_name
 
 _DECIMALS = ("quantity", "price", "stop_price", "display_quantity")
 CANCELED = (200, 202)  # done; durable, and the engine has not answered yet
@@ -89,7 +89,7 @@ class Promises:
         accepted = [entry for entry in attempts if entry.outcome is Outcome.OK]
         others = [entry for entry in accepted if not _is_as_asked(entry, made[0])]
         if len(others) == len([entry for entry in attempts if entry.outcome is not Outcome.REFUSED]):
-            return  # the order itself is not as it was asked for, which is said already
+            return  # the order itself is not as it was asked for, which is complained of already
         known = min(len(others), self._refused_repeats[made[0].order_id])
         self._for_nothing += known
         for entry in others[known:]:
@@ -120,7 +120,7 @@ def _client_of(request: Request) -> str | None:
     if named or not request.body:
         return named[0] if named else None
     try:
-        client_id = said_by(request).get("client_id")
+        client_id = body_of(request).get("client_id")
     except (ValueError, AttributeError):
         return None
     return client_id if isinstance(client_id, str) else None
@@ -154,17 +154,17 @@ def _order(name: str, attempts: list[Entry], made: list[OrderChange]) -> Iterato
 def _is_as_asked(entry: Entry, order: OrderChange) -> bool:
     terms = order.terms
     try:
-        said = decode_place(entry.request.body)
-        asked = {name: decimal_text(name, getattr(said, name)) for name in _DECIMALS}
+        requested = decode_place(entry.request.body)
+        asked = {name: decimal_text(name, getattr(requested, name)) for name in _DECIMALS}
         return terms is not None and (
-            said.client_id == order.client_id
+            requested.client_id == order.client_id
             and entry.request.key == terms.client_order_id
-            and said.side.lower() == terms.side.value
-            and said.type.lower() == terms.type.value
-            and (said.time_in_force or "GTC").upper() == terms.time_in_force.value
-            and said.post_only == terms.post_only
-            and (said.self_trade_prevention or "").lower() == (terms.self_trade_prevention or "")
-            and milliseconds(said.expire_time) == terms.expire_time
+            and requested.side.lower() == terms.side.value
+            and requested.type.lower() == terms.type.value
+            and (requested.time_in_force or "GTC").upper() == terms.time_in_force.value
+            and requested.post_only == terms.post_only
+            and (requested.self_trade_prevention or "").lower() == (terms.self_trade_prevention or "")
+            and milliseconds(requested.expire_time) == terms.expire_time
             and _units(asked["quantity"]) == _units(order.quantity)
             # A market order's price counts for nothing; one that a rule refuses is not reported.
             and (asked["price"] is None or order.price is None or _units(asked["price"]) == _units(order.price))

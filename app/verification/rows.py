@@ -68,8 +68,8 @@ class Tables(Protocol):
 class ExpectedRows:
     """The rows of one partition's reports. Remembers what may still change: open orders, a row for an instrument."""
 
-    def __init__(self, partition: int) -> None:
-        self._partition = partition
+    def __init__(self, partition_id: int) -> None:
+        self._partition_id = partition_id
         self.secret = NO_SECRET
         """Of the log's order ids: its genesis tells it."""
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in KEYS}
@@ -87,7 +87,7 @@ class ExpectedRows:
         name = report.instrument
         self._progress[name,] = {
             "instrument": name,
-            "partition": self._partition,
+            "partition": self._partition_id,
             "last_seq": report.seq,
         }
         for order in report.orders:
@@ -174,8 +174,8 @@ def compare(table: str, found: Iterable[Row], expected: Mapping[Key, Row]) -> It
             continue
         for name in right | mine:
             if mine.get(name, _MISSING) != right.get(name, _MISSING):
-                said, should = (_value(row.get(name, _MISSING)) for row in (mine, right))
-                yield f"Postgres {table} {_shown(key)}: {name} is {said}, by the log {should}"
+                has, should = (_value(row.get(name, _MISSING)) for row in (mine, right))
+                yield f"Postgres {table} {_shown(key)}: {name} is {has}, by the log {should}"
 
 
 def compare_counts(table: str, found: Mapping[str, int], expected: Mapping[str, int]) -> Iterator[str]:

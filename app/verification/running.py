@@ -9,15 +9,16 @@ from http import HTTPStatus
 
 import aiohttp
 
+from app.kafka.genesis import WrongTopic, log_ids
 from app.models.answers import Book
 from app.postgres import AWAY, Audit, recorded_positions, shown_address
-from app.topics import EXECUTIONS, ORDERS, WrongTopic, log_ids
+from app.topics import EXECUTIONS, ORDERS
 from app.verification.effective import head_of
 from app.verification.findings import Findings, Verdict
 from app.verification.gateway import gateway_books
 from app.verification.judge import States
 from app.verification.ledger import Entry
-from app.verification.reading import KafkaLogs
+from app.verification.reading import VenueLogs
 from app.verification.venue import Evidence, judge
 from app.verification.waiting import Recorded, caught_up
 
@@ -60,12 +61,12 @@ async def verify(
 
     Raises waiting.NotQuiet, and the errors of a server that is away.
     """
-    async with KafkaLogs(where.broker) as logs:
+    async with VenueLogs(where.broker) as logs:
         ids = await _log_ids(where.broker, logs.partitions)
         # A database of another log would never have recorded this one: the judge says so, without a wait.
         recorded = None if await _has_another_log(where, ids) else _recorded(where)
         required, _ = await caught_up(where.broker, logs, recorded, timeout_s)
-        total = sum([await logs.end(ORDERS.name, number) for number in range(logs.partitions)])
+        total = sum([await logs.end(ORDERS.name, partition_id) for partition_id in range(logs.partitions)])
         books = await _books(where, logs) if where.url else None
         tables = await Audit.open(where.database_url, EXECUTIONS.name) if where.database_url else None
         evidence = Evidence(
@@ -93,7 +94,7 @@ async def verify(
 
 async def until_quiet(where: Addresses, timeout_s: float) -> float:
     """Wait until what is in `orders` now is reported and recorded; seconds waited. Raises waiting.NotQuiet."""
-    async with KafkaLogs(where.broker) as logs:
+    async with VenueLogs(where.broker) as logs:
         return (await caught_up(where.broker, logs, _recorded(where), timeout_s)).waited_s
 
 
@@ -110,14 +111,14 @@ async def _has_another_log(where: Addresses, ids: Mapping[int, str]) -> bool:
     except AWAY:
         return False
     await tables.close()
-    return any(ids.get(number) not in (None, log_id) for number, log_id in tables.log_ids.items())
+    return any(ids.get(partition_id) not in (None, log_id) for partition_id, log_id in tables.log_ids.items())
 
 
-async def _books(where: Addresses, logs: KafkaLogs) -> dict[str, Book]:
+async def _books(where: Addresses, logs: VenueLogs) -> dict[str, Book]:
     """The gateway's books once they have what `executions` has now; after a while as they are, for the judge to say."""
     assert where.url is not None
-    ends = {number: await logs.end(EXECUTIONS.name, number) for number in range(logs.partitions)}
-    last = [await logs.last(EXECUTIONS.name, number, end) for number, end in ends.items()]
+    ends = {partition_id: await logs.end(EXECUTIONS.name, partition_id) for partition_id in range(logs.partitions)}
+    last = [await logs.last(EXECUTIONS.name, partition_id, end) for partition_id, end in ends.items()]
     heads = dict(head_of(record.value) for record in last if record is not None)
     give_up = time.monotonic() + FEED_TIMEOUT_S
     while True:
@@ -142,7 +143,7 @@ async def _log_ids(broker: str, partitions: int) -> Mapping[int, str]:
 
 
 def _of_log(states: StatesOf, ids: Mapping[int, str]) -> Callable[[int, Findings], Awaitable[States]]:
-    async def of_partition(number: int, findings: Findings) -> States:
-        return await states(number, ids.get(number, ""), findings)
+    async def of_partition(partition_id: int, findings: Findings) -> States:
+        return await states(partition_id, ids.get(partition_id, ""), findings)
 
     return of_partition

@@ -9,10 +9,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from app.kafka.reading import LogRecord
 from app.models.answers import Book
 from app.topics import EXECUTIONS, ORDERS, TRADES
 from app.verification.books import Books
-from app.verification.engines import LogRecord
 from app.verification.findings import Finding, Findings, Verdict, verdict
 from app.verification.judge import PartitionJudge, States
 from app.verification.ledger import Entry
@@ -70,10 +70,13 @@ class Streams(NamedTuple):
     orders: Stream
 
     @classmethod
-    async def of(cls, logs: Logs, number: int) -> "Streams":
+    async def of(cls, logs: Logs, partition_id: int) -> "Streams":
         """The end of `orders` is asked last: whatever the others have came from below it."""
-        executions, trades = await logs.stream(EXECUTIONS.name, number), await logs.stream(TRADES.name, number)
-        return cls(executions, trades, await logs.stream(ORDERS.name, number))
+        executions, trades = (
+            await logs.stream(EXECUTIONS.name, partition_id),
+            await logs.stream(TRADES.name, partition_id),
+        )
+        return cls(executions, trades, await logs.stream(ORDERS.name, partition_id))
 
     async def carry_to(self, judge_: PartitionJudge, after_batch: Callable[[int], Awaitable[None]]) -> None:
         """All commands, and what the topics have of them, each as soon as it is wanted."""
@@ -105,8 +108,8 @@ async def judge(
 ) -> Verdict:
     """Compare everything with what the log gives; `progress` hears of every batch of commands."""
     whole = _Pass(evidence, naive, progress)
-    for number in range(logs.partitions):
-        await whole.partition(logs, number)
+    for partition_id in range(logs.partitions):
+        await whole.partition(logs, partition_id)
     return await whole.end()
 
 
@@ -121,19 +124,19 @@ class _Pass:
         self._in_flight: list[str] = []
         self._judged: set[int] = set()
 
-    async def partition(self, logs: Logs, number: int) -> None:
+    async def partition(self, logs: Logs, partition_id: int) -> None:
         """Judge the next one."""
         evidence, findings = self._evidence, self._findings
-        self._judged.add(number)
-        states = await evidence.states(number, findings) if evidence.states else None
-        streams = await Streams.of(logs, number)
-        self._compare_position(number, streams.executions.end)
+        self._judged.add(partition_id)
+        states = await evidence.states(partition_id, findings) if evidence.states else None
+        streams = await Streams.of(logs, partition_id)
+        self._compare_position(partition_id, streams.executions.end)
         judge_ = PartitionJudge(
-            number,
+            partition_id,
             logs.partitions,
             findings,
-            required=evidence.required.get(number, streams.orders.end),
-            recorded=evidence.tables.positions.get(number, 0) if evidence.tables else None,
+            required=evidence.required.get(partition_id, streams.orders.end),
+            recorded=evidence.tables.positions.get(partition_id, 0) if evidence.tables else None,
             books=self._books,
             promises=self._promises,
             states=states,
@@ -152,7 +155,7 @@ class _Pass:
         for table, counts in judge_.rows.counts.items():
             self._counts[table] |= counts
         if missing := judge_.end():
-            self._in_flight.append(f"orders[{number}]: {missing:,} reports had not come yet")
+            self._in_flight.append(f"orders[{partition_id}]: {missing:,} reports had not come yet")
 
     async def end(self) -> Verdict:
         """What can be said when all partitions are judged."""
@@ -172,7 +175,11 @@ class _Pass:
             return
         for table in KEYS:
             _complain(finding, compare_counts(table, await tables.counts(table), self._counts[table]))
-        missing = (f"{EXECUTIONS.name}[{number}]" for number in tables.positions if number not in self._judged)
+        missing = (
+            f"{EXECUTIONS.name}[{partition_id}]"
+            for partition_id in tables.positions
+            if partition_id not in self._judged
+        )
         strange = [*tables.strange_topics, *missing]
         sentence = "Postgres sink_progress: a position of {}, which does not exist"
         _complain(self._findings.origin, map(sentence.format, strange))
@@ -189,16 +196,18 @@ class _Pass:
                 finding.compared += len(found)
                 _complain(finding, compare(table, found, {key: expected[key] for key in some}))
 
-    def _compare_position(self, number: int, end: int) -> None:
+    def _compare_position(self, partition_id: int, end: int) -> None:
         """Whether Postgres has recorded this log, and no more of it than there is."""
         tables, finding = self._evidence.tables, self._findings.origin
-        if tables is None or number not in tables.positions:
+        if tables is None or partition_id not in tables.positions:
             return
         finding.compared += 1
-        position, log_id = tables.positions[number], tables.log_ids[number]
-        name = f"Postgres sink_progress: {EXECUTIONS.name}[{number}]"
-        if log_id != (right := self._evidence.log_ids.get(number)):
-            finding.complain(f"{name} is of the log {log_id}, orders[{number}] of {right}: these are two installations")
+        position, log_id = tables.positions[partition_id], tables.log_ids[partition_id]
+        name = f"Postgres sink_progress: {EXECUTIONS.name}[{partition_id}]"
+        if log_id != (right := self._evidence.log_ids.get(partition_id)):
+            finding.complain(
+                f"{name} is of the log {log_id}, orders[{partition_id}] of {right}: these are two installations"
+            )
         elif position > end:
             finding.complain(f"{name} is recorded up to {position}, the topic ends at {end}: it lost its end")
 

@@ -10,7 +10,7 @@ import msgspec
 from app.kafka.groups import members
 from app.models.undecodable import UNDECODABLE
 from app.topics import EXECUTIONS, ORDERS
-from app.verification.reading import KafkaLogs
+from app.verification.reading import VenueLogs
 
 POLL_S = 0.2
 # What Postgres has recorded of each partition of executions; None while it is away.
@@ -31,18 +31,18 @@ class CaughtUp(NamedTuple):
     waited_s: float
 
 
-async def caught_up(broker: str, logs: KafkaLogs, recorded: Recorded | None, timeout_s: float) -> CaughtUp:
+async def caught_up(broker: str, logs: VenueLogs, recorded: Recorded | None, timeout_s: float) -> CaughtUp:
     """Wait for what is in `orders` now to be reported, and for those reports to be recorded. Raises NotQuiet."""
     started = time.monotonic()
-    required = {number: await logs.end(ORDERS.name, number) for number in range(logs.partitions)}
-    last = {number: await logs.last(ORDERS.name, number, end) for number, end in required.items()}
-    commands = {number: record.offset for number, record in last.items() if record is not None}
-    reports = {number: _Reports(logs, number) for number in commands}
+    required = {partition_id: await logs.end(ORDERS.name, partition_id) for partition_id in range(logs.partitions)}
+    last = {partition_id: await logs.last(ORDERS.name, partition_id, end) for partition_id, end in required.items()}
+    commands = {partition_id: record.offset for partition_id, record in last.items() if record is not None}
+    reports = {partition_id: _Reports(logs, partition_id) for partition_id in commands}
     while behind := await _unmatched(reports, commands):
         if not await members(broker, "matching"):
             return CaughtUp(dict.fromkeys(required, 0), time.monotonic() - started)
         await _wait(started, timeout_s, behind)
-    ends = {number: await logs.end(EXECUTIONS.name, number) for number in range(logs.partitions)}
+    ends = {partition_id: await logs.end(EXECUTIONS.name, partition_id) for partition_id in range(logs.partitions)}
     while recorded is not None and (behind := _unrecorded(await recorded(), ends)):
         if not await members(broker, "recording"):
             break
@@ -52,10 +52,10 @@ async def caught_up(broker: str, logs: KafkaLogs, recorded: Recorded | None, tim
 
 async def _unmatched(reports: Mapping[int, "_Reports"], commands: Mapping[int, int]) -> str | None:
     """Which partition's last command has no report yet, in words."""
-    for number, offset in commands.items():
-        done = await reports[number].done(offset)
+    for partition_id, offset in commands.items():
+        done = await reports[partition_id].done(offset)
         if done < offset:
-            return f"matching has done {done + 1} of {offset + 1} commands of partition {number}"
+            return f"matching has done {done + 1} of {offset + 1} commands of partition {partition_id}"
     return None
 
 
@@ -66,18 +66,18 @@ class _Reports:
     younger of another one, and a worker that was paused what it had in hand: then all reports are read, once.
     """
 
-    def __init__(self, logs: KafkaLogs, number: int) -> None:
-        self._logs, self._number = logs, number
+    def __init__(self, logs: VenueLogs, partition_id: int) -> None:
+        self._logs, self._partition_id = logs, partition_id
         self._done = self._read_to = 0
 
     async def done(self, wanted: int) -> int:
         """The highest command known to be reported: at least `wanted`, if that one is; 0 is the genesis record."""
-        topic, number = EXECUTIONS.name, self._number
+        topic, partition_id = EXECUTIONS.name, self._partition_id
         if self._done < wanted and not self._read_to:
-            last = await self._logs.last(topic, number, await self._logs.end(topic, number))
+            last = await self._logs.last(topic, partition_id, await self._logs.end(topic, partition_id))
             self._done = _command_of(last.value) if last else 0
         if self._done < wanted:
-            stream = await self._logs.stream(topic, number, self._read_to)
+            stream = await self._logs.stream(topic, partition_id, self._read_to)
             while records := await stream.read():
                 self._done = max(self._done, *(_command_of(record.value) for record in records))
             self._read_to = stream.end
@@ -107,9 +107,9 @@ def _command_of(value: bytes | None) -> int:
 def _unrecorded(recorded: Mapping[int, int] | None, ends: Mapping[int, int]) -> str | None:
     if recorded is None:
         return "Postgres is away"
-    for number, end in ends.items():
-        if recorded.get(number, 0) < end:
-            return f"Postgres has {recorded.get(number, 0)} of {end} reports of partition {number}"
+    for partition_id, end in ends.items():
+        if recorded.get(partition_id, 0) < end:
+            return f"Postgres has {recorded.get(partition_id, 0)} of {end} reports of partition {partition_id}"
     return None
 
 

@@ -7,17 +7,18 @@ from uuid import UUID
 
 import rocksdict
 
+from app.kafka.reading import connected_reader
 from app.matching.identities import BLOCK, Block
 from app.matching.rejections import RejectionsState
 from app.matching.states import BookState, OpenOrder
-from app.models.commands import scale_of
+from app.models.conversion import scale_of
 from app.models.decimals import Scale
 from app.models.identity import id_text
 from app.models.snapshots import DamagedSnapshot, State, decode_block, log_id_of
 from tables.books.subjects import codec
 from tables.recovery.changelog import MANIFEST, block_key, newest_states, parse
 from tables.recovery.loader import read_to_moving_end
-from tables.recovery.ports import KafkaLogs, new_reader
+from tables.recovery.ports import KafkaLogs
 
 Records = Mapping[bytes, bytes]  # the latest value of each key of one partition
 View = dict[str, Any]
@@ -36,12 +37,8 @@ def from_disk(folder: Path, table: str) -> Iterator[Records]:
 
 async def from_changelog(broker: str, partitions: int) -> list[Records]:
     """What is durable, wherever its workers are; raises changelog.Damaged."""
-    consumer = new_reader(broker)
-    await consumer.start()
-    try:
-        return [await read_to_moving_end(KafkaLogs(consumer, number)) for number in range(partitions)]
-    finally:
-        await consumer.stop()
+    async with connected_reader(broker) as reader:
+        return [await read_to_moving_end(KafkaLogs(reader, number)) for number in range(partitions)]
 
 
 def states(records: Records) -> dict[str, State]:

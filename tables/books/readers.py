@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer
 
+from app.kafka.reading import connected_reader
 from app.models.snapshots import State
 from app.topics import EXECUTIONS
 from tables.books.subjects import codec
 from tables.recovery.completeness import require_complete
 from tables.recovery.loader import load
-from tables.recovery.ports import KafkaLogs, new_reader
+from tables.recovery.ports import KafkaLogs
 from tables.recovery.refusals import LogIncomplete
 
 
@@ -31,13 +32,9 @@ class Start(NamedTuple):
 
 async def starts(broker: str, log_ids: Mapping[int, str]) -> AsyncIterator[Start]:
     """Each partition in turn. Raises changelog.Damaged and refusals.CannotGoOn."""
-    reader = new_reader(broker)
-    await reader.start()
-    try:
+    async with connected_reader(broker) as reader:
         for number in sorted(log_ids):
             yield await _start(reader, number, len(log_ids), log_ids[number])
-    finally:
-        await reader.stop()
 
 
 async def _start(reader: AIOKafkaConsumer, number: int, partitions: int, log_id: str) -> Start:

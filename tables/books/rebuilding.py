@@ -5,23 +5,20 @@ Workers must be down. A rebuilt snapshot covers no command whose outputs are not
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
-
-from aiokafka import AIOKafkaProducer
+from typing import NamedTuple
 
 from app.engine import Partition
+from app.kafka.sending import ToSend, send
 from app.topics import BOOKS_CHANGELOG, ORDERS
 from app.verification.findings import Findings
 from app.verification.judge import PartitionJudge
 from app.verification.promises import Promises
-from app.verification.reading import KafkaLogs
+from app.verification.reading import VenueLogs
 from app.verification.venue import Streams
 from tables.books.subjects import Subjects
 from tables.books.verification import ChangelogStates, read_states
 from tables.recovery.changelog import Named, block_key, manifest_key, manifest_value
 from tables.recovery.checkpoint import Record
-
-MAX_MESSAGE_BYTES = 1024 * 1024  # of ours: chunks are half of it
 
 
 class CannotRebuild(RuntimeError):
@@ -45,7 +42,7 @@ class Rebuilt(NamedTuple):
         return f"orders[{self.partition}]: {said}, a worker continues at {self.floor} (it was: {self.damage})"
 
 
-async def rebuild(broker: str, logs: KafkaLogs, number: int, log_id: str, progress: Callable[[int], None]) -> Rebuilt:
+async def rebuild(broker: str, logs: VenueLogs, number: int, log_id: str, progress: Callable[[int], None]) -> Rebuilt:
     """Check one partition, and write its states where they are wrong; raises CannotRebuild."""
     findings = Findings()
     states = await read_states(broker, number, log_id, findings, live_only=True)
@@ -65,12 +62,13 @@ async def rebuild(broker: str, logs: KafkaLogs, number: int, log_id: str, progre
     # Where a report of a command above the floor is there already, readers must not begin beyond it.
     plan = _Plan.of(partition, log_id, floor, fence if judge.heard_to < floor else 0)
     stale = sorted(states.keys - {key for key, _ in plan.records})
-    await _write(broker, number, [*plan.records, *((key, None) for key in stale)])
+    written = [*plan.records, *((key, None) for key in stale)]
+    await send(broker, [ToSend(BOOKS_CHANGELOG.name, number, key, value) for key, value in written])
     return Rebuilt(number, damage, floor, plan.snapshots, plan.blocks, len(stale))
 
 
 async def _compare(
-    logs: KafkaLogs, number: int, findings: Findings, states: ChangelogStates, progress: Callable[[int], None]
+    logs: VenueLogs, number: int, findings: Findings, states: ChangelogStates, progress: Callable[[int], None]
 ) -> tuple[int, PartitionJudge]:
     """The end of executions, asked before that of orders, and the judge who has heard both."""
     streams = await Streams.of(logs, number)
@@ -100,7 +98,7 @@ def _lost_outputs(judge: PartitionJudge) -> str | None:
     return None
 
 
-async def _replayed(logs: KafkaLogs, number: int, floor: int, progress: Callable[[int], None]) -> Partition:
+async def _replayed(logs: VenueLogs, number: int, floor: int, progress: Callable[[int], None]) -> Partition:
     """The partition as it is before the command at the floor."""
     partition, orders = Partition(number, logs.partitions), await logs.stream(ORDERS.name, number)
     while records := await orders.read():
@@ -132,16 +130,3 @@ class _Plan(NamedTuple):
         snapshots = [record for name, state in frozen.items() for record in state.snapshot_records(name)]
         manifest = (manifest_key(floor), manifest_value(floor, log_id, named, executions))
         return cls([*blocks, *snapshots, manifest], len(frozen), len(blocks))
-
-
-async def _write(broker: str, number: int, records: list[Record]) -> None:
-    """Each acknowledged before the next."""
-    producer: Any = AIOKafkaProducer(
-        bootstrap_servers=broker, enable_idempotence=True, acks="all", max_request_size=MAX_MESSAGE_BYTES
-    )
-    await producer.start()
-    try:
-        for key, value in records:
-            await producer.send_and_wait(BOOKS_CHANGELOG.name, value, key=key, partition=number)
-    finally:
-        await producer.stop()

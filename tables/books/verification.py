@@ -11,6 +11,7 @@ from aiokafka import TopicPartition
 
 from app.engine import Partition
 from app.kafka.groups import committed
+from app.kafka.reading import connected_reader
 from app.matching.identities import BLOCK
 from app.models.snapshots import DamagedSnapshot, State, block_payload, decode_state, encode_block
 from app.models.undecodable import UNDECODABLE
@@ -34,7 +35,8 @@ from tables.recovery.changelog import (
     snapshot_key,
 )
 from tables.recovery.checkpoint import Record
-from tables.recovery.ports import KafkaLogs, new_reader
+from tables.recovery.loader import to_moving_end
+from tables.recovery.ports import KafkaLogs
 
 DIGEST_BYTES = 8
 
@@ -54,21 +56,13 @@ def changelog_states(broker: str) -> StatesOf:
 async def read_states(
     broker: str, number: int, log_id: str, findings: Findings, live_only: bool = False
 ) -> "ChangelogStates":
-    """One partition, read to an end after which nothing more came."""
-    consumer = new_reader(broker)
-    await consumer.start()
-    try:
-        logs, states = KafkaLogs(consumer, number), ChangelogStates(number, log_id, findings, live_only)
-        position, end = 0, await logs.end()
-        while position < end:
-            records, position = await logs.read(position, end)
+    """One partition, read as the loader reads it."""
+    states = ChangelogStates(number, log_id, findings, live_only)
+    async with connected_reader(broker) as reader:
+        async for records in to_moving_end(KafkaLogs(reader, number)):
             states.read(records)
-            if position >= end:
-                end = await logs.end()  # as the loader does: what the cleaner took has a successor further on
-        states.all_read()
-        return states
-    finally:
-        await consumer.stop()
+    states.all_read()
+    return states
 
 
 class ChangelogStates:

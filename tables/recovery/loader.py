@@ -4,7 +4,7 @@ Old owners may still write and the cleaner runs meanwhile, so the end is asked f
 then is anything missing called damage.
 """
 
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from typing import Protocol
 
 from tables.recovery.changelog import Codec, Fence, Loaded, fold, interpret
@@ -34,11 +34,17 @@ async def load(reader: LogReader, codec: Codec, log_id: str) -> Loaded:
 async def read_to_moving_end(reader: LogReader) -> dict[bytes, bytes]:
     """The latest value of each key, up to an end after which nothing more came."""
     latest: dict[bytes, bytes] = {}
+    async for records in to_moving_end(reader):
+        fold(records, latest)
+    return latest
+
+
+async def to_moving_end(reader: LogReader) -> AsyncIterator[list[Record]]:
+    """All records, some at a time, up to an end after which nothing more came."""
     position, end = 0, await reader.end()
     while position < end:
         records, position = await reader.read(position, end)
-        fold(records, latest)
+        yield records
         if position >= end:
             # Cleaning removes a record only for a later one of its key: up to the newest end nothing can be missed.
             end = await reader.end()
-    return latest

@@ -6,6 +6,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from app.kafka.reading import LogRecord, NothingToRead, Stretch, end_of
 from app.streaming.failpoints import reach
 from app.streaming.outbox import Outbox
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS
@@ -14,32 +15,18 @@ from tables.recovery.changelog import Damaged
 from tables.recovery.checkpoint import Record
 from tables.recovery.completeness import Reported
 
-READ_TIMEOUT_MS = 1_000
-MAX_EMPTY_READS = 30  # a log that promises records and gives none for half a minute is damaged
-# Other requests of the same connection wait behind a fetch that waits for records.
-FETCH_MAX_WAIT_MS = 20
-
-
-def new_reader(broker: str) -> AIOKafkaConsumer:
-    """A consumer of no group. Errors and missing offsets raise."""
-    return AIOKafkaConsumer(
-        bootstrap_servers=broker,
-        enable_auto_commit=False,
-        auto_offset_reset="none",
-        fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
-    )
-
 
 class KafkaLogs:
     """tables.loader.LogReader over real topics; one consumer may serve several partitions in turn."""
 
     def __init__(self, consumer: AIOKafkaConsumer, partition: int) -> None:
         self._consumer, self._partition = consumer, partition
-        self._changelog = TopicPartition(BOOKS_CHANGELOG.name, partition)
+        self._changelog: Stretch | None = None
 
     def close(self) -> None:
         """Read no more of the changelog; the ends can still be asked."""
         self._consumer.unsubscribe()
+        self._changelog = None
 
     async def ends(self) -> tuple[int, int]:
         """The end of `executions` and then, asked only after its answer, the end of `orders`."""
@@ -50,25 +37,18 @@ class KafkaLogs:
 
     async def bounds_of(self, topic: str) -> tuple[int, int]:
         """First and end offset of the topic's partition with the same number."""
-        tp = TopicPartition(topic, self._partition)
-        first = (await self._consumer.beginning_offsets([tp]))[tp]
-        return int(first), await self._end_of(topic)
+        where = self._where(topic)
+        return int((await self._consumer.beginning_offsets([where]))[where]), await self._end_of(topic)
 
     async def read(self, position: int, end: int) -> tuple[list[Record], int]:
-        """What is there from a position on; the position after it may lie beyond the end."""
-        consumer, tp = self._consumer, self._changelog
-        if tp not in consumer.assignment():
-            consumer.assign([tp])
-            first = (await consumer.beginning_offsets([tp]))[tp]
-            consumer.seek(tp, first)
-        for _ in range(MAX_EMPTY_READS):
-            records = (await consumer.getmany(tp, timeout_ms=READ_TIMEOUT_MS)).get(tp, [])
-            reach("loading")
-            reached = await consumer.position(tp)
-            if records or reached >= end:
-                # Kafka compacts no record without a key: this one is an unreadable batch.
-                return [(record.key, record.value) for record in records if record.key is not None], reached
-        raise Damaged(f"{tp.topic}/{tp.partition} ends at {end}, but nothing can be read after {position}")
+        """What is there from a position on; the position after it may lie beyond the end. Raises Damaged."""
+        if self._changelog is None:
+            self._changelog = await Stretch.whole(self._consumer, self._where(BOOKS_CHANGELOG.name))
+        self._changelog.end = end
+        records = await _read(self._changelog)
+        reach("loading")
+        # Kafka compacts no record without a key: this one is an unreadable batch.
+        return [(record.key, record.value) for record in records if record.key is not None], self._changelog.position
 
     def pass_over(self, keys: Iterable[bytes]) -> None:
         """Count and name records of the changelog that somebody else wrote."""
@@ -77,24 +57,25 @@ class KafkaLogs:
 
     async def reported(self, first: int, end: int) -> Reported:
         """What the reports between these offsets of `executions` are about; raises Damaged."""
-        consumer, tp = self._consumer, TopicPartition(EXECUTIONS.name, self._partition)
-        found, empty = Reported(), 0
-        if first >= end:
-            return found
-        consumer.assign([tp])
-        consumer.seek(tp, first)
-        while await consumer.position(tp) < end:
-            records = (await consumer.getmany(tp, timeout_ms=READ_TIMEOUT_MS)).get(tp, [])
-            found = found.with_values(record.value for record in records)
-            empty = 0 if records else empty + 1
-            if empty > MAX_EMPTY_READS:
-                at = await consumer.position(tp)
-                raise Damaged(f"{tp.topic}/{tp.partition} ends at {end}, but nothing can be read after {at}")
+        found = Reported()
+        if first < end:
+            self._changelog, stretch = None, Stretch(self._consumer, self._where(EXECUTIONS.name), first, end)
+            while records := await _read(stretch):
+                found = found.with_values(record.value or b"" for record in records)
         return found
 
     async def _end_of(self, topic: str) -> int:
-        tp = TopicPartition(topic, self._partition)
-        return int((await self._consumer.end_offsets([tp]))[tp])
+        return await end_of(self._consumer, self._where(topic))
+
+    def _where(self, topic: str) -> TopicPartition:
+        return TopicPartition(topic, self._partition)
+
+
+async def _read(stretch: Stretch) -> list[LogRecord]:
+    try:
+        return await stretch.read()
+    except NothingToRead as error:
+        raise Damaged(str(error)) from error
 
 
 class PartitionPorts:

@@ -7,9 +7,10 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from app import topics
+from app.kafka import genesis as records
 from app.local.servers import Servers
 from app.models.commands import Genesis, encode_command
+from app.topics import ORDERS
 
 PARTITIONS = 3
 OLD = Genesis("00000000-0000-4000-8000-000000000001")
@@ -20,7 +21,7 @@ Begin = Callable[..., Awaitable[dict[int, Genesis]]]
 async def begin(servers: Servers, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> Begin:
     """Begins an `orders` topic of the test's own, in which some partitions may have a record already."""
     name = f"{topic_prefix}orders"
-    monkeypatch.setattr(topics, "ORDERS", replace(topics.ORDERS, name=name))
+    monkeypatch.setattr(records, "ORDERS", replace(ORDERS, name=name))
     admin = AIOKafkaAdminClient(bootstrap_servers=servers.broker)
     await admin.start()
     await admin.create_topics([NewTopic(name, PARTITIONS, 1)])
@@ -32,8 +33,8 @@ async def begin(servers: Servers, topic_prefix: str, monkeypatch: pytest.MonkeyP
         for partition, genesis in there.items():
             await producer.send_and_wait(name, encode_command(genesis), partition=int(partition[1:]))
         await producer.stop()
-        await topics._write_genesis(servers.broker, PARTITIONS)
-        return await topics.all_genesis(servers.broker, PARTITIONS)
+        await records.write_genesis(servers.broker, PARTITIONS)
+        return await records.all_genesis(servers.broker, PARTITIONS)
 
     return begun
 
@@ -62,7 +63,7 @@ async def test_a_log_from_before_there_were_secrets_keeps_its_ids(begin: Begin) 
 
 async def test_partitions_with_different_secrets_are_of_two_venues(begin: Begin) -> None:
     """Their ids could not be told from the request alone."""
-    with pytest.raises(topics.WrongTopic, match="different secrets"):
+    with pytest.raises(records.WrongTopic, match="different secrets"):
         await begin(p0=Genesis(OLD.log_id, id_secret="ab" * 32), p1=Genesis(OLD.log_id, id_secret="cd" * 32))
 
 

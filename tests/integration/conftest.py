@@ -15,11 +15,10 @@ from aiokafka import TopicPartition
 
 from app import app
 from app.engine import partition_of
+from app.kafka.reading import LogRecord, Stretch, new_reader
 from app.local.venue import Venue, running_venue
 from app.streaming.failstop import EXIT_CODE
-from app.verification.engines import LogRecord
 from app.verification.findings import Verdict
-from app.verification.reading import KafkaStream, new_consumer
 from app.verification.running import Addresses, verify
 from load import run
 from load.client import API, Client
@@ -120,6 +119,11 @@ async def list_instrument(client: Client, rules: dict[str, Any]) -> None:
     assert listed.status == 201, await listed.text()
 
 
+def reserved_instrument(partition: int) -> str:
+    """The name under which records are reported that belong to no listed instrument."""
+    return f"_partition-{partition}"
+
+
 @asynccontextmanager
 async def under_load(venue: Venue, ledger: Ledger, rate: float, seed: int, tag: str) -> AsyncIterator[None]:
     """Orders flow inside; what was asked is in the ledger afterwards, unknown if it had no answer by then."""
@@ -180,16 +184,13 @@ async def judge(venue: Venue, ledger: Ledger, timeout_s: float = 60.0) -> Verdic
 
 async def records(broker: str, topic: str) -> dict[int, list[LogRecord]]:
     """A whole topic by partition."""
-    consumer = new_consumer(broker, topic)
+    consumer = new_reader(broker, topic)
     await consumer.start()
     try:
         found: dict[int, list[LogRecord]] = {}
         for where in [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))]:
             consumer.unsubscribe()
-            consumer.assign([where])
-            first = (await consumer.beginning_offsets([where]))[where]
-            consumer.seek(where, first)
-            stream = KafkaStream(consumer, topic, where.partition, first, (await consumer.end_offsets([where]))[where])
+            stream = await Stretch.whole(consumer, where)
             found[where.partition] = []
             while some := await stream.read():
                 found[where.partition] += some

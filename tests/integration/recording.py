@@ -11,25 +11,25 @@ import psycopg2
 from aiokafka import TopicPartition
 
 from app.engine import partition_of
+from app.kafka.genesis import log_ids
 from app.kafka.groups import committed
+from app.kafka.reading import LogRecord
 from app.local import postgres
 from app.local.venue import Venue
 from app.models.answers import Book
-from app.models.reports import reserved_instrument
 from app.postgres import Audit, recorded_positions
 from app.postgres.schema import migrate
-from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES, log_ids
-from app.verification.engines import LogRecord
+from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
 from app.verification.findings import Findings, Verdict
 from app.verification.gateway import gateway_books
 from app.verification.judge import States
 from app.verification.ledger import Entry
-from app.verification.reading import KafkaLogs
+from app.verification.reading import VenueLogs
 from app.verification.rows import KEYS
 from app.verification.venue import Evidence, judge
 from app.verification.waiting import caught_up
 from tables.books.verification import ChangelogStates
-from tests.integration.conftest import records
+from tests.integration.conftest import records, reserved_instrument
 from tests.verification.honest import MemoryStream
 
 QUIET_TIMEOUT_S = 60.0
@@ -125,7 +125,7 @@ async def record(venue: Venue, entries: list[Entry]) -> Recorded:
     async def recorded() -> dict[int, int] | None:
         return await recorded_positions(source, EXECUTIONS.name)
 
-    async with KafkaLogs(broker) as logs:
+    async with VenueLogs(broker) as logs:
         required, _ = await caught_up(broker, logs, recorded, QUIET_TIMEOUT_S)
         partitions = logs.partitions
     books = await gateway_books(venue.url)

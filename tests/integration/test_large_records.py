@@ -9,12 +9,12 @@ from collections.abc import Iterable
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from app.kafka.reading import LogRecord
 from app.local.venue import Venue
 from app.matching.words import OrderType, Side
 from app.models.commands import CommandMessage, ListInstrument, PlaceOrder, encode_command
 from app.models.reports import decode_report
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS
-from app.verification.engines import LogRecord
 from app.verification.running import Addresses, until_quiet
 from load.ledger import Ledger
 from tests.integration.conftest import judge, records

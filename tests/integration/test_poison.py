@@ -9,7 +9,6 @@ from aiokafka.record.default_records import DefaultRecordBatch
 
 from app.local.venue import Venue
 from app.models.commands import PlaceOrder, encode_command
-from app.models.reports import reserved_instrument
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS
 from app.verification.ledger import Outcome
 from app.verification.running import Addresses, verify
@@ -17,7 +16,7 @@ from load.client import Client
 from load.request import Terms
 from tables.books.verification import changelog_states
 from tests.app.test_engine import NUMBER, POISON
-from tests.integration.conftest import list_market, records
+from tests.integration.conftest import list_market, records, reserved_instrument
 from tests.postgres.recorded import ask
 from tests.streaming.test_intact import CODECS, SPOILERS
 from tests.until import until

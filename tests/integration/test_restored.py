@@ -19,10 +19,10 @@ from aiokafka.admin.new_partitions import NewPartitions
 
 from app.configuration import ROLES
 from app.kafka.groups import members
+from app.kafka.reading import bounds
 from app.local.postgres import DATABASE
 from app.local.venue import Venue, running_venue
 from app.setup import prepare
-from app.streaming.bounds import bounds
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
 from load import strikes
 from load.client import Client

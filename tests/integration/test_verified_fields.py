@@ -20,7 +20,6 @@ from app.engine import partition_of
 from app.matching.commands import Listing
 from app.matching.identities import BLOCK
 from app.models.commands import PlaceOrder, SnapshotBook, encode_command
-from app.models.reports import reserved_instrument
 from app.models.snapshots import State, _seal, decode_block, decode_state, encode_block, encode_state
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
 from app.verification.ledger import Entry, Outcome
@@ -33,7 +32,7 @@ from tables.books.verification import changelog_states
 from tables.recovery.changelog import MANIFEST, Manifest, block_key, decode_manifest, parse
 from tables.recovery.checkpoint import MIN_EVENTS
 from tests.integration import fields
-from tests.integration.conftest import Traded, records
+from tests.integration.conftest import Traded, records, reserved_instrument
 from tests.integration.fields import Path, alter_message, altered, has
 from tests.integration.recording import COLUMNS, TABLES, Recorded, Topic, copied, record
 

@@ -54,7 +54,7 @@ def test_a_plain_mix_has_nothing_but_new_orders_each_with_a_key_of_its_own() -> 
 
 def test_the_reference_profile_stays_in_its_band_on_ten_instruments() -> None:
     """70,000 ± 1,500 and quantities from 0.1 to 2.1."""
-    said = [fixtures.said_by(request) for request in _drawn("reference", 5_000, mix=PLAIN)]
+    said = [fixtures.body_of(request) for request in _drawn("reference", 5_000, mix=PLAIN)]
     assert len({order["instrument"] for order in said}) == 10
     assert all(68_500 <= float(order["price"]) <= 71_500 for order in said)
     assert all(0.1 <= float(order["quantity"]) <= 2.1 for order in said)

@@ -6,7 +6,7 @@ from app.matching.book import Book
 from app.matching.commands import List, Listing, MassCancel, Moment, Place, Snapshot
 from app.matching.events import MAX_ENTRIES_PER_PART, Level, OrderState, Report, Trade, parts_of, split
 from app.matching.words import OrderType, Outcome, SelfTradePrevention, Side, Status
-from app.models.commands import scale_of
+from app.models.conversion import scale_of
 from app.models.reports import encode, report_message
 from tests.matching.pair import Pair
 from tests.matching.reader import Reader

@@ -1,4 +1,4 @@
-"""Commands as JSON and in the core's terms (app/models/commands.py)."""
+"""Commands as JSON (app/models/commands.py) and in the core's terms (app/models/conversion.py)."""
 
 import json
 from typing import Any
@@ -8,15 +8,8 @@ import pytest
 from app.matching import commands as core
 from app.matching.words import OrderType, Side, TimeInForce
 from app.models import identity
-from app.models.commands import (
-    Genesis,
-    ListInstrument,
-    UndecodableCommand,
-    decode_command,
-    encode_command,
-    list_message,
-    to_core,
-)
+from app.models.commands import Genesis, ListInstrument, UndecodableCommand, decode_command, encode_command
+from app.models.conversion import list_message, to_core
 from app.models.decimals import Scale, units
 
 SCALE = Scale(tick_size=units("0.01"), lot_size=units("0.001"))

@@ -12,7 +12,7 @@ import psycopg2
 from app.matching.book import Book
 from app.matching.commands import Command, List
 from app.matching.events import split
-from app.models.commands import scale_of
+from app.models.conversion import scale_of
 from app.models.reports import decode_report, encode, report_message
 from app.postgres import Recorder, Sink
 from app.postgres.audit import CASTS

@@ -15,12 +15,11 @@ from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBat
 from aiokafka.record.util import calc_crc32c
 
 import app
+from app.kafka.reading import Stretch, new_reader
 from app.local.servers import Servers
 from app.streaming import codecs, intact
 from app.streaming.intact import UNREADABLE, DamagedLog
 from app.topics import ORDERS
-from app.verification.reading import KafkaStream, new_consumer
-from tables.recovery.ports import new_reader
 
 assert app, "it makes every consumer read like this"
 WHERE = TopicPartition(ORDERS.name, 3)
@@ -132,9 +131,7 @@ async def all_of(consumer: AIOKafkaConsumer, topic: str) -> list[READ]:
     where = TopicPartition(topic, 0)
     await consumer.start()
     try:
-        consumer.assign([where])
-        consumer.seek(where, 0)
-        stream = KafkaStream(consumer, topic, 0, 0, (await consumer.end_offsets([where]))[where])
+        stream = await Stretch.whole(consumer, where)
         got: list[READ] = []
         while some := await stream.read():
             got += [(record.offset, record.key, record.value) for record in some]
@@ -167,7 +164,6 @@ async def test_what_kafka_takes_is_read(servers: Servers, topic: str, monkeypatc
     wanted.append((await send(servers, topic, None, key=b"k", value=None), b"k", None))
 
     assert await all_of(new_reader(servers.broker), topic) == wanted
-    assert await all_of(new_consumer(servers.broker), topic) == wanted
 
 
 async def test_a_flipped_bit_on_the_disk_is_named_with_its_place(servers: Servers, topic: str) -> None:
@@ -175,9 +171,8 @@ async def test_a_flipped_bit_on_the_disk_is_named_with_its_place(servers: Server
     for value in (b"first", b"second", b"third"):
         await send(servers, topic, None, value=value)
     flip_a_bit(servers.folder, f"{topic}-0", b"second")
-    for consumer in (new_reader(servers.broker), new_consumer(servers.broker)):
-        with pytest.raises(DamagedLog, match=rf"^{topic}\[0\] is damaged at offset 1: "):
-            await all_of(consumer, topic)
+    with pytest.raises(DamagedLog, match=rf"^{topic}\[0\] is damaged at offset 1: "):
+        await all_of(new_reader(servers.broker), topic)
 
 
 def flip_a_bit(folder: Path, partition: str, where: bytes) -> None:

@@ -6,10 +6,10 @@ from uuid import UUID
 import pytest
 
 from app.engine import Partition
+from app.kafka.reading import LogRecord
 from app.matching.versions import NEWEST_VERSION
 from app.matching.words import OrderType, Side
 from app.models.commands import Genesis, ListInstrument, PlaceOrder, encode_command
-from app.verification.engines import LogRecord
 from app.verification.findings import Findings, Verdict, verdict
 from tables.books.subjects import Subjects
 from tables.books.verification import ChangelogStates

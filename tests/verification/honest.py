@@ -8,6 +8,7 @@ from uuid import UUID
 
 from aiokafka.partitioner import murmur2
 
+from app.kafka.reading import LogRecord
 from app.matching.versions import NEWEST_VERSION
 from app.matching.words import Outcome as Decision
 from app.models.answers import Book, BookLevel
@@ -19,7 +20,7 @@ from app.models.identity import id_text, order_id
 from app.models.reports import decode_report, encode
 from app.naive.matching import NaiveEngine
 from app.topics import EXECUTIONS, ORDERS, TRADES
-from app.verification.engines import LogRecord, NaivePartition
+from app.verification.engines import NaivePartition
 from app.verification.findings import Verdict
 from app.verification.ledger import Entry, Kind, Outcome, Request
 from app.verification.rows import KEYS, ExpectedRows, Key, Row

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
+from app.kafka.reading import LogRecord
 from app.models import identity
-from app.verification.engines import LogRecord
 from app.verification.ledger import Entry, Kind, Outcome
 from load.hostile import other_body
 from load.request import Terms, place

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from app.kafka.reading import LogRecord
 from app.topics import ORDERS
-from app.verification.engines import LogRecord
 from app.verification.findings import Verdict
 from app.verification.venue import Evidence, judge
 from tests.verification.honest import MemoryStream, Telling, telling

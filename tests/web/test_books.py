@@ -10,8 +10,8 @@ from app.matching.book import Book
 from app.matching.events import split
 from app.matching.states import freeze
 from app.matching.words import Side
-from app.models import commands as messages
 from app.models.checksum import book_checksum
+from app.models.conversion import scale_of
 from app.models.reports import ExecutionReport, report_message
 from app.models.snapshots import decode_state, encode_state
 from app.postgres import RowKey
@@ -58,7 +58,7 @@ def test_a_book_begun_with_a_snapshot_is_the_book(seed: int) -> None:
     book, seen, late = Book(INSTRUMENT), View(None, RecentOrders()), []  # type: ignore[arg-type]
     for number, (command, moment) in enumerate(commands(seed, COMMANDS)):
         report = book.apply(command, moment)
-        scale = messages.scale_of(book.listing)
+        scale = scale_of(book.listing)
         parts = [report_message(part, scale) for part in split(report)]
         if seen.market is None:
             seen.market = Market(parts[0].listing)
@@ -97,7 +97,7 @@ def test_forgetting_old_orders_moves_the_place_below_which_postgres_is_asked(mon
     book, orders, accepted = Book(INSTRUMENT), RecentOrders(), []
     for command, moment in commands(3, 300):
         report = book.apply(command, moment)
-        scale = messages.scale_of(book.listing)
+        scale = scale_of(book.listing)
         for part in (report_message(part, scale) for part in split(report)):
             orders.apply(part)
             accepted += [

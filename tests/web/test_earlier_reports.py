@@ -10,10 +10,10 @@ import pytest
 from app.matching.book import Book
 from app.matching.events import split
 from app.matching.states import freeze
-from app.models import commands as messages
+from app.models.conversion import scale_of
 from app.models.reports import ExecutionReport, report_message
 from app.models.snapshots import decode_state, encode_state
-from app.postgres import History, Position
+from app.postgres import History, Recorded
 from tables.books.readers import Start
 from tests.matching.streams import INSTRUMENT, commands
 from web.entry.order_log import OrderLog
@@ -36,7 +36,7 @@ class Log:
         self.reports: list[ExecutionReport] = []
         for number, (command, moment) in enumerate(commands(seed, COMMANDS)):
             report = book.apply(command, moment)
-            scale = messages.scale_of(book.listing)
+            scale = scale_of(book.listing)
             self.reports += [report_message(part, scale) for part in split(report)]
             if number == TAKEN_AT:
                 head, chunks = encode_state(freeze(book), LOG_ID)
@@ -141,7 +141,7 @@ def test_a_start_reads_a_bounded_number_of_reports_again(
     recorded: int | None, first: int, left: int, position: int, is_read_again: bool
 ) -> None:
     """All that Postgres lacks or nothing: with Postgres away, too far behind, or a log that no longer has it."""
-    known = None if recorded is None else Position(recorded, {INSTRUMENT: 1})
+    known = None if recorded is None else Recorded(recorded, "log", {INSTRUMENT: 1})
     found = where_to_read(Start(0, (), 500_000, first), known, left)
     assert found == (position, known if is_read_again else None)
 

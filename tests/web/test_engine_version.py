@@ -3,9 +3,9 @@
 from uuid import uuid4
 
 from app import app
+from app.kafka.genesis import all_genesis
 from app.local.venue import Venue
 from app.matching.versions import NEWEST_VERSION
-from app.topics import all_genesis
 from tests.until import until
 from tests.web.conftest import Api
 

@@ -12,6 +12,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from app import api_keys
+from app.kafka.sending import ToSend, send
 from app.local.venue import ROOT, Venue
 from app.models.api_keys import KeyRole, encode_key, new_key
 from app.topics import API_KEYS
@@ -222,8 +223,8 @@ async def test_a_key_ends_at_its_time(keys: Keys) -> None:
 async def test_a_record_that_is_no_key_opens_nothing_and_stops_nothing(keys: Keys, ann: Api) -> None:
     """Not even the key that it was about stays valid."""
     api, key = await keys.make("ann", KeyRole.TRADER)
-    for raw in (b"not JSON", b'{"key_id": 1}'):
-        await api_keys._write(keys.broker, key.kept.key_id, raw)
+    foreign = (b"not JSON", b'{"key_id": 1}')
+    await send(keys.broker, [ToSend(API_KEYS.name, 0, key.kept.key_id.encode(), raw) for raw in foreign])
     await until_known(api, 401)
     assert (await ann("GET", "/instruments")).status == 200
     await api_keys.revoke(keys.broker, key.kept.key_id)

@@ -11,10 +11,10 @@ def test_lines_that_cannot_be_written_are_counted_and_the_gateway_lives(tmp_path
     log = OrderLog(tmp_path / "gateway" / "orders.log", "rejected")
     (tmp_path / "gateway").touch()
     for number in range(3):
-        log.refused(422, "off_tick", f"order {number}")
+        log.note_refused(422, "off_tick", f"order {number}")
     log.write()
     (tmp_path / "gateway").unlink()
-    log.refused(422, "off_tick", "order 3")
+    log.note_refused(422, "off_tick", "order 3")
     log.write()
     (line,) = (tmp_path / "gateway" / "orders.log").read_text().splitlines()
     written = json.loads(line)

@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import pytest
 
+from app.kafka.genesis import genesis_records
 from app.local.venue import Venue
 from app.models import identity
-from app.topics import genesis_records
 from tests.web.conftest import MATCHED, PATIENT, Api
 
 PARTITIONS = 8

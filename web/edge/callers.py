@@ -14,19 +14,19 @@ class Caller(NamedTuple):
     client_id: str | None
     role: KeyRole
 
-    def client_of_order(self, said: str | None) -> str | None:
+    def client_of_order(self, requested: str | None) -> str | None:
         """Whose a new order is: the key's client; raises 403 for another one. None: nobody was named."""
         if self.client_id is None:
-            return said
-        if said not in (None, self.client_id):
+            return requested
+        if requested not in (None, self.client_id):
             raise _of_another()
         return self.client_id
 
-    def client_of_orders(self, said: str | None) -> str | None:
+    def client_of_orders(self, requested: str | None) -> str | None:
         """Whose orders are looked for or changed; None is everybody's. Raises 403."""
         if self.sees_all:
-            return said
-        if said not in (None, self.client_id):
+            return requested
+        if requested not in (None, self.client_id):
             raise _of_another()
         return self.client_id
 

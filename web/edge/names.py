@@ -29,7 +29,7 @@ def guard_names(web_app: web.Application, has_keys: bool) -> None:
     checks_host = not has_keys and (not is_exposed() or bool(settings.allowed_hosts))
 
     @web.middleware
-    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
         if checks_host and not is_trusted(host):
             raise Problem(421, "other_host", f"requests for {host[:64]!r} are not answered here: {_SETTING}")
@@ -37,7 +37,7 @@ def guard_names(web_app: web.Application, has_keys: bool) -> None:
             raise Problem(403, "other_origin", f"a page of {origin[:64]!r} may not send this: {_SETTING}")
         return await handler(request)
 
-    web_app.middlewares.append(guarded)
+    web_app.middlewares.append(guard)
 
 
 @lru_cache(maxsize=1_024)

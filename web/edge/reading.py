@@ -97,34 +97,34 @@ async def place_request(request: web.Request) -> PlaceOrder:
     return place_command(decoded(decode_place, await body_of(request)), header_key(request), caller_of(request))
 
 
-def place_command(said: PlaceOrderRequest, key: str | None, caller: Caller) -> PlaceOrder:
-    """The command for what was said, with the header's key if there was one; raises 400, 403 and 422."""
-    type_ = word(OrderType, "type", said.type.lower())
-    price = decimal("price", said.price)
-    mode, time_in_force = said.self_trade_prevention, said.time_in_force or "GTC"
+def place_command(requested: PlaceOrderRequest, key: str | None, caller: Caller) -> PlaceOrder:
+    """The command for what was requested, with the header's key if there was one; raises 400, 403 and 422."""
+    type_ = word(OrderType, "type", requested.type.lower())
+    price = decimal("price", requested.price)
+    mode, time_in_force = requested.self_trade_prevention, requested.time_in_force or "GTC"
     return PlaceOrder(
-        instrument=said.instrument,
-        client_id=caller.client_of_order(said.client_id) or _absent("client_id"),
-        client_order_id=_key(key, said),
-        side=word(Side, "side", said.side.lower()),
+        instrument=requested.instrument,
+        client_id=caller.client_of_order(requested.client_id) or _absent("client_id"),
+        client_order_id=_key(key, requested),
+        side=word(Side, "side", requested.side.lower()),
         type=type_,
-        quantity=decimal("quantity", said.quantity) or _absent("quantity"),
+        quantity=decimal("quantity", requested.quantity) or _absent("quantity"),
         price=None if type_ is OrderType.MARKET else price,  # which says nothing there
         time_in_force=word(TimeInForce, "time_in_force", time_in_force.upper()),
-        stop_price=decimal("stop_price", said.stop_price),
-        display_quantity=decimal("display_quantity", said.display_quantity),
-        expire_time=moment("expire_time", said.expire_time),
-        post_only=said.post_only,
+        stop_price=decimal("stop_price", requested.stop_price),
+        display_quantity=decimal("display_quantity", requested.display_quantity),
+        expire_time=moment("expire_time", requested.expire_time),
+        post_only=requested.post_only,
         self_trade_prevention=None
         if mode is None
         else word(SelfTradePrevention, "self_trade_prevention", mode.lower()),
-        deadline=moment("deadline", said.deadline),
+        deadline=moment("deadline", requested.deadline),
     )
 
 
-def listing_command(said: Any, key: str) -> ListInstrument:
+def listing_command(requested: Any, key: str) -> ListInstrument:
     """The command for a `ListInstrumentRequest`; raises 400 and 422."""
-    rules = msgspec.structs.asdict(said)
+    rules = msgspec.structs.asdict(requested)
     for name, is_required in DECIMAL_RULES.items():
         text = decimal(name, rules[name])
         rules[name] = text or (_absent(name) if is_required else msgspec.UNSET)
@@ -147,9 +147,9 @@ def moment(name: str, time: datetime | None) -> int | None:
         raise invalid(name, str(error)) from error
 
 
-def word(words: type[W], name: str, said: str) -> W:
+def word(words: type[W], name: str, text: str) -> W:
     """One of the words of an enumeration; raises 422."""
-    found = words._value2member_map_.get(said)
+    found = words._value2member_map_.get(text)
     if found is None:
         raise invalid(name, f"must be one of {', '.join(words)}")
     return found  # type: ignore[return-value]
@@ -210,24 +210,24 @@ def page_number(given: dict[str, str], limit: int) -> int:
 
 def seconds_to_wait(request: web.Request) -> int | None:
     """How long the client wants to wait for the engine: `?wait=matched` or `Prefer: wait=SECONDS`; else None."""
-    said = parameters(request, "wait").get("wait")
-    if said not in (None, "matched"):
+    requested = parameters(request, "wait").get("wait")
+    if requested not in (None, "matched"):
         raise malformed("wait", "can only be matched")
     preferred = _WAIT.fullmatch(request.headers.get("Prefer", ""))
     if preferred is not None:
         return min(int(preferred[1]), MAX_WAIT_S)
-    return None if said is None else DEFAULT_WAIT_S
+    return None if requested is None else DEFAULT_WAIT_S
 
 
 def order_id_of(request: web.Request) -> str:
-    """The order id of the path, in the one spelling; what is none is no order: 404."""
-    said = request.match_info["order_id"]
+    """The path's order id in canonical form; anything else is an unknown order (404)."""
+    text = request.match_info["order_id"]
     try:
-        order_id = str(UUID(said))
+        order_id = str(UUID(text))
     except ValueError:
-        raise unknown_order(said) from None
-    if order_id != said.lower():
-        raise unknown_order(said)
+        raise unknown_order(text) from None
+    if order_id != text.lower():
+        raise unknown_order(text)
     return order_id
 
 
@@ -270,11 +270,11 @@ def _misshapen(message: str) -> Problem:
     return malformed(field, _FIELD.sub("", message))
 
 
-def _key(header: str | None, said: PlaceOrderRequest) -> str:
-    key = header or said.client_order_id or said.idempotency_key
+def _key(header: str | None, requested: PlaceOrderRequest) -> str:
+    key = header or requested.client_order_id or requested.idempotency_key
     if key is None:
         raise Problem(400, "missing_key", "give a header Idempotency-Key, or client_order_id in the body")
-    if (said.client_order_id or key) != key or (said.idempotency_key or key) != key:
+    if (requested.client_order_id or key) != key or (requested.idempotency_key or key) != key:
         raise Problem(400, "different_keys", "Idempotency-Key, client_order_id and idempotency_key must be equal")
     return key
 

@@ -31,7 +31,7 @@ class OrderLog:
             cache_logger_on_first_use=True,
         )
 
-    def accepted(self, order: PlaceOrder, order_id: str) -> None:
+    def note_accepted(self, order: PlaceOrder, order_id: str) -> None:
         """Kafka has the order."""
         if self._all:
             self._log.info(
@@ -45,12 +45,12 @@ class OrderLog:
                 quantity=order.quantity,
             )
 
-    def refused(self, status: int, code: str, detail: str) -> None:
+    def note_refused(self, status: int, code: str, detail: str) -> None:
         """An order that the gateway did not take."""
         if self._rejected:
             self._log.info("failed", status=status, code=code, detail=detail)
 
-    def reported(self, report: ExecutionReport) -> None:
+    def note_reported(self, report: ExecutionReport) -> None:
         """The engine's report about an order that came through this gateway."""
         if report.outcome is Outcome.REJECTED:
             if self._rejected:

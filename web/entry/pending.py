@@ -21,7 +21,7 @@ class PendingOrder(NamedTuple):
     time_ms: int
     started: float
 
-    def answer(self, order_id: str) -> Any:
+    def answer(self, order_id: str) -> dict[str, Any]:
         return pending_answer(order_id, self.order, self.scale, self.time_ms)
 
 

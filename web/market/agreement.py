@@ -6,6 +6,8 @@ from time import monotonic
 
 from aiokafka.errors import KafkaError
 
+from app.kafka.genesis import WrongTopic, log_ids
+from app.kafka.reading import bounds
 from app.postgres import (
     AnotherInstallation,
     AnotherTime,
@@ -14,9 +16,8 @@ from app.postgres import (
     require_bounds,
     require_log_ids,
 )
-from app.streaming.bounds import bounds
 from app.streaming.failstop import end_process
-from app.topics import EXECUTIONS, WrongTopic, log_ids
+from app.topics import EXECUTIONS
 
 RETRY_S = 1.0
 RECORDING_PATIENCE_S = 5.0  # recording writes several times a second
@@ -41,12 +42,12 @@ class Agreement:
     async def recording(self, reported: Mapping[int, int]) -> str:
         """How recording does, in words, given up to where this gateway has the reports. Raises HistoryUnavailable."""
         recorded, now, waiting = await self._history.recorded(EXECUTIONS.name), monotonic(), 0
-        for number, end in reported.items():
-            position = recorded[number].next_offset if number in recorded else 0
-            before, since = self._moved_at.get(number, (position, now))
+        for partition_id, end in reported.items():
+            position = recorded[partition_id].next_offset if partition_id in recorded else 0
+            before, since = self._moved_at.get(partition_id, (position, now))
             if position >= end or position != before:
                 since = now
-            self._moved_at[number] = position, since
+            self._moved_at[partition_id] = position, since
             if now - since >= RECORDING_PATIENCE_S:
                 waiting += end - position
         return f"stands still, {waiting} reports wait: see the recording workers' /readyz and logs" if waiting else "ok"

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from app.matching.states import BookState, OpenOrder
 from app.matching.words import MarketStatus, Side
 from app.models.checksum import CHECKED_LEVELS, book_checksum
-from app.models.commands import ListInstrument, list_message
+from app.models.commands import ListInstrument
+from app.models.conversion import list_message
 from app.models.decimals import Scale, shortest, units
 from app.models.http import trade_answer
 from app.models.reports import ExecutionReport, LevelChange, TradeReport

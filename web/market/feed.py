@@ -9,16 +9,18 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from app.engine import partition_of
+from app.kafka.administration import require_topics
+from app.kafka.genesis import WrongTopic
 from app.matching.states import BookState
 from app.matching.words import Outcome, Side
 from app.metrics import lag
 from app.models.identity import instrument_tag
 from app.models.reports import ExecutionReport, read_report
 from app.models.snapshots import State
-from app.postgres import History, HistoryUnavailable, Position
+from app.postgres import History, HistoryUnavailable, Recorded
 from app.progress import Sequencer, Step
 from app.streaming.failstop import end_process
-from app.topics import EXECUTIONS, ORDERS, WrongTopic, all_genesis, require_topics
+from app.topics import EXECUTIONS, ORDERS
 from app.unusable import NO_REPORT, pass_over
 from tables.books.readers import Start, starts
 from tables.recovery.changelog import Damaged
@@ -46,7 +48,7 @@ class _Earlier:
         self.state, self.seq = state, seq
 
 
-def where_to_read(start: Start, recorded: Position | None, left: int) -> tuple[int, Position | None]:
+def where_to_read(start: Start, recorded: Recorded | None, left: int) -> tuple[int, Recorded | None]:
     """The position to read from, and what is recorded if all that Postgres lacks is read from there.
 
     At most `left` reports below the snapshots are read.
@@ -75,7 +77,7 @@ class Feed:
         """`on_trades` gets every report that has trades, once the feed has caught up."""
         self._broker, self._history, self._on_trades = broker, history, on_trades
         self._pending, self._order_log = pending, order_log
-        self._topic_partitions = [TopicPartition(EXECUTIONS.name, number) for number in range(partitions)]
+        self._topic_partitions = [TopicPartition(EXECUTIONS.name, partition_id) for partition_id in range(partitions)]
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=broker,
             enable_auto_commit=False,
@@ -139,31 +141,32 @@ class Feed:
 
     async def _begin(self) -> None:
         """Take in the newest snapshots; ends the process when they are damaged or not ours."""
-        recorded, left = await self._recorded(), MAX_READ_AGAIN
+        recorded, left = await self._ask_recorded(), MAX_READ_AGAIN
         try:
-            await require_topics(self._broker, len(self._topic_partitions))
-            genesis = await all_genesis(self._broker, len(self._topic_partitions))
+            genesis = await require_topics(self._broker, len(self._topic_partitions))
             self.secret = genesis[0].secret
-            async for start in starts(self._broker, {number: each.log_id for number, each in genesis.items()}):
-                number = start.partition
-                position, known = where_to_read(start, recorded.get(number), left)
+            async for start in starts(
+                self._broker, {partition_id: each.log_id for partition_id, each in genesis.items()}
+            ):
+                partition_id = start.partition
+                position, known = where_to_read(start, recorded.get(partition_id), left)
                 left -= start.position - position
                 for state in start.states:
-                    self.answered[number] = max(self.answered[number], state.offset + 1)
+                    self.answered[partition_id] = max(self.answered[partition_id], state.offset + 1)
                     self._begin_with(state, state.seq if known is None else known.last_seqs.get(state.instrument, 0))
-                self._positions[self._topic_partitions[number]] = position
+                self._positions[self._topic_partitions[partition_id]] = position
                 if start.states:
                     found = len(start.states), position
-                    _log.info("executions/%d: %d snapshots loaded, reading on at %d", number, *found)
+                    _log.info("executions/%d: %d snapshots loaded, reading on at %d", partition_id, *found)
         except Damaged as damage:
             end_process(f"state damaged, run `faust -A app rebuild`: {damage}")
         except (WrongTopic, *CannotGoOn) as reason:
             end_process(str(reason))
 
-    async def _recorded(self) -> dict[int, Position]:
+    async def _ask_recorded(self) -> dict[int, Recorded]:
         """How far Postgres has recorded each partition; nothing while it is away: then history answers 503."""
         try:
-            return await self._history.positions(EXECUTIONS.name)
+            return await self._history.recorded(EXECUTIONS.name)
         except HistoryUnavailable:
             return {}
 
@@ -290,11 +293,11 @@ class Feed:
         if report.command_id is None and report.part == report.parts:
             seconds = self._pending.settle(identity)
             if seconds is not None:
-                self._reported(report, seconds)
+                self._note_reported(report, seconds)
 
-    def _reported(self, report: ExecutionReport, seconds: float) -> None:
+    def _note_reported(self, report: ExecutionReport, seconds: float) -> None:
         """An order of this gateway has met the engine."""
         metrics.matched_latency.observe(seconds)
         if report.outcome is Outcome.REJECTED:
             metrics.rejected_by_engine.inc()
-        self._order_log.reported(report)
+        self._order_log.note_reported(report)

@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
+from app.kafka.reading import KafkaAway, PatientReader, Stretch
 from app.models.commands import Genesis, UndecodableCommand, decode_command
 from app.streaming.intact import DamagedLog
 from app.topics import ORDERS
@@ -24,10 +24,8 @@ class Matching:
 
     def __init__(self, broker: str, partitions: int, answered: Sequence[int], may_look: Callable[[], bool]) -> None:
         """`answered`: below which offset each partition's commands have reports; `may_look`: whether that is known."""
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=broker, enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=100
-        )
-        self._orders = [TopicPartition(ORDERS.name, number) for number in range(partitions)]
+        self._reader = PatientReader(broker, ANSWER_TIMEOUT_S)
+        self._orders = [TopicPartition(ORDERS.name, partition_id) for partition_id in range(partitions)]
         self._answered, self._may_look = answered, may_look
         self._done: dict[int, int] = {}
         self._waited: dict[int, int] = {}
@@ -42,64 +40,61 @@ class Matching:
 
     async def run(self) -> None:
         """Look every second until cancelled."""
-        await self._consumer.start()
         try:
             while True:
                 await asyncio.sleep(LOOK_S)
                 if self._may_look():
                     await self._look_or_begin_anew()
         finally:
-            await self._consumer.stop()
+            await self._reader.close()
 
     async def _look_or_begin_anew(self) -> None:
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await self._look()
-        except (TimeoutError, KafkaError):
+            async with self._reader.turn() as reader:
+                await self._look(reader)
+        except KafkaAway:
             self._waited.clear()  # without Kafka nobody matches; /readyz says that it is away
             self.waiting.clear()
         metrics.matching_waits.set(len(self.waiting))
 
-    async def _look(self) -> None:
-        ends = await self._consumer.end_offsets(self._orders)
+    async def _look(self, reader: AIOKafkaConsumer) -> None:
+        ends = await reader.end_offsets(self._orders)
         before = dict(self._done)
         for where in self._orders:
-            await self._look_at(where, ends[where])
+            await self._look_at(reader, where, ends[where])
         self._idle_looks = self._idle_looks + 1 if self._done == before else 0
 
-    async def _look_at(self, where: TopicPartition, end: int) -> None:
-        number = where.partition
-        done = max(self._answered[number] - 1, self._done.get(number, 0))  # 0 is the genesis record
-        if done != self._done.get(number) or end <= done + 1:
-            self._done[number], self._waited[number] = done, 0
-            self.waiting.pop(number, None)
+    async def _look_at(self, reader: AIOKafkaConsumer, where: TopicPartition, end: int) -> None:
+        partition_id = where.partition
+        done = max(self._answered[partition_id] - 1, self._done.get(partition_id, 0))  # 0 is the genesis record
+        if done != self._done.get(partition_id) or end <= done + 1:
+            self._done[partition_id], self._waited[partition_id] = done, 0
+            self.waiting.pop(partition_id, None)
             return
-        self._waited[number] = self._waited.get(number, 0) + 1
-        if self._waited[number] < PATIENCE_LOOKS or number in self.waiting:
+        self._waited[partition_id] = self._waited.get(partition_id, 0) + 1
+        if self._waited[partition_id] < PATIENCE_LOOKS or partition_id in self.waiting:
             return
         try:
-            first = await self._first_command(where, done + 1, end)
+            first = await _first_command(Stretch(reader, where, done + 1, end))
         except DamagedLog as damage:
-            self.waiting[number] = str(damage)
+            self.waiting[partition_id] = str(damage)
             return
         if first is None:
-            self._done[number] = end - 1
+            self._done[partition_id] = end - 1
         else:
             seconds = PATIENCE_LOOKS * LOOK_S
-            self.waiting[number] = f"{where.topic}[{number}] has a command at {first}, and no report for {seconds:g} s"
+            self.waiting[partition_id] = (
+                f"{where.topic}[{partition_id}] has a command at {first}, and no report for {seconds:g} s"
+            )
 
-    async def _first_command(self, where: TopicPartition, offset: int, end: int) -> int | None:
-        """What a report is due for; the end of a transaction and another genesis record are no commands."""
-        self._consumer.assign([where])
-        self._consumer.seek(where, offset)
-        try:
-            while await self._consumer.position(where) < end:
-                for record in (await self._consumer.getmany(where, timeout_ms=500)).get(where, []):
-                    if not _is_genesis(record.value):
-                        return int(record.offset)
-        finally:
-            self._consumer.unsubscribe()
-        return None
+
+async def _first_command(stretch: Stretch) -> int | None:
+    """What a report is due for; the end of a transaction and another genesis record are no commands."""
+    while records := await stretch.read():
+        for record in records:
+            if not _is_genesis(record.value):
+                return record.offset
+    return None
 
 
 def _is_genesis(value: bytes | None) -> bool:

@@ -168,8 +168,8 @@ class RecentOrders:
                 orders[order_id] = _new(SeenOrder, (instrument, None, change, seq, None, time, None, None))
                 continue
             first = known.first or ((known.change, known.seq) if known.created_ms is not None else None)
-            terms, created_ms, said = known.terms, known.created_ms, known.fingerprint
-            orders[order_id] = _new(SeenOrder, (instrument, terms, change, seq, created_ms, time, said, first))
+            terms, created_ms, fingerprint = known.terms, known.created_ms, known.fingerprint
+            orders[order_id] = _new(SeenOrder, (instrument, terms, change, seq, created_ms, time, fingerprint, first))
         if len(orders) > MAX_ORDERS + FORGOTTEN_AT_ONCE:
             for order_id in list(islice(orders, FORGOTTEN_AT_ONCE)):
                 self._forget(order_id)

@@ -33,22 +33,22 @@ from web.trading.finding import find_order
 async def cancel_order(request: web.Request) -> web.StreamResponse:
     """The order as the cancel left it; 202 when the engine does not answer in time."""
     gateway, order_id = request.app[GATEWAY], order_id_of(request)
-    client_id = await _canceling_client(request)
+    client_id = await _client_of_cancel(request)
     key = header_key(request) or uuid4().hex
     instrument = _instrument_of(gateway, order_id)
     command = CancelOrder(instrument=instrument, order_id=order_id, command_id=key, client_id=client_id)
-    return await _changed(gateway, order_id, command, client_id, key)
+    return await _change(gateway, order_id, command, client_id, key)
 
 
 async def amend_order(request: web.Request) -> web.StreamResponse:
     """The order after its price, its total quantity or both were set; 202 when the engine does not answer in time."""
     gateway, order_id = request.app[GATEWAY], order_id_of(request)
     parameters(request)
-    said = decoded(decode_amend, await body_of(request))
-    price, quantity = decimal("price", said.price), decimal("quantity", said.quantity)
+    requested = decoded(decode_amend, await body_of(request))
+    price, quantity = decimal("price", requested.price), decimal("quantity", requested.quantity)
     if price is None and quantity is None:
         raise malformed("", "give a price, a quantity, or both")
-    client_id = caller_of(request).client_of_orders(said.client_id)
+    client_id = caller_of(request).client_of_orders(requested.client_id)
     key = header_key(request) or uuid4().hex
     instrument = _instrument_of(gateway, order_id)
     command = AmendOrder(
@@ -59,7 +59,7 @@ async def amend_order(request: web.Request) -> web.StreamResponse:
         price=price,
         quantity=quantity,
     )
-    return await _changed(gateway, order_id, command, client_id, key)
+    return await _change(gateway, order_id, command, client_id, key)
 
 
 async def cancel_orders(request: web.Request) -> web.StreamResponse:
@@ -84,7 +84,7 @@ def chosen_instruments(gateway: Gateway, instrument: str | None) -> list[str]:
     return sorted(gateway.feed.markets) if instrument is None else [gateway.market(instrument).listing.instrument]
 
 
-async def _changed(
+async def _change(
     gateway: Gateway, order_id: str, command: CancelOrder | AmendOrder, client_id: str | None, key: str
 ) -> web.StreamResponse:
     parts = await carry_out(gateway, command, client_id, key)
@@ -94,14 +94,14 @@ async def _changed(
     if reason is Reason.UNKNOWN_ORDER:
         raise unknown_order(order_id)
     if reason is not None and reason is not Reason.TOO_LATE_TO_CANCEL:
-        raise refused(reason)  # without the order: a used key says nothing about it, and it may be another client's
+        raise refusal(reason)  # without the order: a used key says nothing about it, and it may be another client's
     order = await find_order(gateway, order_id)
     if order is None and reason is None:
         return _later(order_id, command)  # what memory no longer has, and Postgres not yet
     if order is None or client_id not in (None, order["client_id"]):
         raise unknown_order(order_id)
     if reason is not None:
-        raise refused(reason, order=order)
+        raise refusal(reason, order=order)
     return answer(as_left(parts, order))
 
 
@@ -110,13 +110,13 @@ def _later(order_id: str, command: CancelOrder | AmendOrder) -> web.Response:
     return answer({"order_id": order_id, "instrument": command.instrument}, 202, order_path(order_id))
 
 
-def refused(reason: Reason, **more: Any) -> Problem:
-    """The answer to a command that the engine refused."""
+def refusal(reason: Reason, **more: Any) -> Problem:
+    """The answer to a command that the engine refusal."""
     if reason is Reason.TOO_LATE_TO_CANCEL:
         return Problem(409, reason, "the order is finished", **more)
     if reason is Reason.DUPLICATE_ORDER:
         return Problem(422, reason, "this key was used for another command", **more)
-    return Problem(422, reason, f"the engine refused it: {reason}", **more)
+    return Problem(422, reason, f"the engine refusal it: {reason}", **more)
 
 
 async def _cancel_all(gateway: Gateway, instrument: str, client_id: str, side: Side | None, key: str) -> dict[str, Any]:
@@ -125,19 +125,19 @@ async def _cancel_all(gateway: Gateway, instrument: str, client_id: str, side: S
     if parts is None:
         return {"instrument": instrument, "canceled": None}
     if parts[0].reason is not None:
-        raise refused(parts[0].reason)
+        raise refusal(parts[0].reason)
     canceled = [change.order_id for part in parts for change in part.orders if change.status is Status.CANCELED]
     return {"instrument": instrument, "canceled": canceled}
 
 
-async def _canceling_client(request: web.Request) -> str | None:
-    """Who cancels, if the request says so."""
+async def _client_of_cancel(request: web.Request) -> str | None:
+    """The client that the request names, if any."""
     given = parameters(request, "client_id").get("client_id")
     body = await body_of(request)
-    said = decoded(decode_cancel, body).client_id if body else None
-    if None not in (said, given) and given != said:
+    named = decoded(decode_cancel, body).client_id if body else None
+    if None not in (named, given) and given != named:
         raise malformed("client_id", "of the query and of the body differ")
-    client_id = caller_of(request).client_of_orders(said if given is None else given)
+    client_id = caller_of(request).client_of_orders(named if given is None else given)
     return None if client_id is None else identifier("client_id", client_id)
 
 

@@ -47,7 +47,7 @@ async def readyz(request: web.Request) -> web.StreamResponse:
 
 def _matching(matching: Matching) -> str:
     """In words; orders of the other partitions are matched unless it says that none is."""
-    sentences = [matching.waiting[number] for number in sorted(matching.waiting)]
+    sentences = [matching.waiting[partition_id] for partition_id in sorted(matching.waiting)]
     if not sentences:
         return "ok"
     return "; ".join(["no order is matched" if matching.is_dead else "some orders are not matched", *sentences])

@@ -6,20 +6,15 @@ from aiohttp import web
 
 from app.matching.commands import List
 from app.matching.rules import is_valid_listing
-from app.models.commands import (
-    CommandMessage,
-    HaltInstrument,
-    ResumeInstrument,
-    UndecodableCommand,
-    to_core,
-)
+from app.models.commands import CommandMessage, HaltInstrument, ResumeInstrument, UndecodableCommand
+from app.models.conversion import to_core
 from app.models.http import decode_listing
 from web.edge.answers import answer
 from web.edge.problems import Problem
 from web.edge.reading import body_of, decoded, header_key, listing_command, parameters
 from web.gateway import Gateway
 from web.hosting import GATEWAY
-from web.rest.changing import refused
+from web.rest.changing import refusal
 from web.trading.carrying_out import carry_out
 
 
@@ -27,8 +22,8 @@ async def list_instrument(request: web.Request) -> web.StreamResponse:
     """201 with the instrument once the engine has listed it; again with other rules, they hold from then on."""
     parameters(request)
     gateway, key = request.app[GATEWAY], header_key(request) or uuid4().hex
-    said = decoded(decode_listing, await body_of(request))
-    command = listing_command(said, key)
+    requested = decoded(decode_listing, await body_of(request))
+    command = listing_command(requested, key)
     try:
         core = to_core(command, None)
     except UndecodableCommand as error:
@@ -36,32 +31,32 @@ async def list_instrument(request: web.Request) -> web.StreamResponse:
     if not (isinstance(core, List) and is_valid_listing(core.listing)):
         raise Problem(422, "invalid_value", "these rules contradict each other")
     gateway.check_tag(command.instrument)
-    return await _answered(gateway, command, key, 201)
+    return await _answer_command(gateway, command, key, 201)
 
 
 async def halt_instrument(request: web.Request) -> web.StreamResponse:
     """The instrument, halted: no new orders, cancels go on."""
-    return await _switched(request, HaltInstrument)
+    return await _switch(request, HaltInstrument)
 
 
 async def resume_instrument(request: web.Request) -> web.StreamResponse:
     """The instrument, open again."""
-    return await _switched(request, ResumeInstrument)
+    return await _switch(request, ResumeInstrument)
 
 
-async def _switched(request: web.Request, command: type[HaltInstrument] | type[ResumeInstrument]) -> web.StreamResponse:
+async def _switch(request: web.Request, command: type[HaltInstrument] | type[ResumeInstrument]) -> web.StreamResponse:
     parameters(request)
     await body_of(request)
     gateway, instrument = request.app[GATEWAY], request.match_info["instrument"]
     gateway.market(instrument)
     key = header_key(request) or uuid4().hex
-    return await _answered(gateway, command(instrument=instrument, command_id=key), key, 200)
+    return await _answer_command(gateway, command(instrument=instrument, command_id=key), key, 200)
 
 
-async def _answered(gateway: Gateway, command: CommandMessage, key: str, status: int) -> web.StreamResponse:
+async def _answer_command(gateway: Gateway, command: CommandMessage, key: str, status: int) -> web.StreamResponse:
     parts = await carry_out(gateway, command, None, key)
     if parts is None:
         return answer({"instrument": command.instrument}, 202)
     if (reason := parts[0].reason) is not None:
-        raise refused(reason)
+        raise refusal(reason)
     return answer(gateway.feed.markets[command.instrument].answer_after(parts[0]), status)

@@ -12,9 +12,9 @@ from web.edge.reading import MAX_LIMIT, malformed, number, page_number
 from web.market.newest import MAX_SCANNED, Listed, Recent
 from web.trading.recorded import ask_history
 
-Recorded = Callable[[RowKey | None, int, int], Awaitable[Page]]
+AskRecorded = Callable[[RowKey | None, int, int], Awaitable[Page]]
 """Asks Postgres for rows: below this row, without the first so many, at most so many."""
-Recording = Callable[[Callable[[Mapping[str, int]], bool]], Awaitable[None]]
+Require = Callable[[Callable[[Mapping[str, int]], bool]], Awaitable[None]]
 """Waits until what is recorded, the last seq of each instrument, suffices; raises Refused (web/trading/recorded.py)."""
 
 
@@ -41,16 +41,16 @@ def wanted(given: dict[str, str], default_limit: int) -> Wanted:
 
 
 async def answer_list(
-    name: str, page: Wanted, recent: Recent, recording: Recording, recorded: Recorded
+    name: str, page: Wanted, recent: Recent, require: Require, ask_recorded: AskRecorded
 ) -> web.StreamResponse:
     """An array, or for a cursor an object with the next one; 503 when Postgres is needed and away or behind."""
-    rows, following = await _rows(page, recent, recording, recorded)
+    rows, following = await _rows(page, recent, require, ask_recorded)
     if not page.by_cursor:
         return answer(rows)
     return answer({name: rows, "next_cursor": following and cursor_of(following)})
 
 
-async def _rows(page: Wanted, recent: Recent, recording: Recording, recorded: Recorded) -> Page:
+async def _rows(page: Wanted, recent: Recent, require: Require, ask_recorded: AskRecorded) -> Page:
     taken, since = _taken(page, recent)
     end = page.skip + page.limit
     rows = [row.answer() for row in taken[page.skip : end]]
@@ -59,8 +59,8 @@ async def _rows(page: Wanted, recent: Recent, recording: Recording, recorded: Re
     if since is None:
         return Page(rows, None)
     below = since if page.below is None else min(since, page.below)
-    await recording(partial(recent.is_whole, below=below))
-    older = await ask_history(recorded(below, max(0, page.skip - len(taken)), page.limit - len(rows)))
+    await require(partial(recent.is_whole, below=below))
+    older = await ask_history(ask_recorded(below, max(0, page.skip - len(taken)), page.limit - len(rows)))
     return Page(rows + older.rows, older.following)
 
 

@@ -13,7 +13,7 @@ from web.edge.reading import identifier, malformed, number, parameters
 from web.hosting import GATEWAY
 from web.market.books import Market, recent_trades
 from web.rest.lists import answer_list, wanted
-from web.trading.recorded import require as recorded_enough
+from web.trading.recorded import require
 
 DEFAULT_TRADES = 50
 DEFAULT_LEVELS = 20
@@ -44,11 +44,11 @@ async def list_trades(request: web.Request) -> web.StreamResponse:
     instrument = given.get("instrument")
     markets = list(gateway.feed.markets.values()) if instrument is None else [_listed(request, given)]
 
-    def recorded(below: RowKey | None, skip: int, limit: int) -> Awaitable[Page]:
+    def ask_recorded(below: RowKey | None, skip: int, limit: int) -> Awaitable[Page]:
         return gateway.history.trades(instrument=instrument, below=below, skip=skip, limit=limit)
 
-    recording = partial(recorded_enough, gateway)
-    return await answer_list("trades", wanted(given, DEFAULT_TRADES), recent_trades(markets), recording, recorded)
+    page, recent = wanted(given, DEFAULT_TRADES), recent_trades(markets)
+    return await answer_list("trades", page, recent, partial(require, gateway), ask_recorded)
 
 
 async def list_instruments(request: web.Request) -> web.StreamResponse:

@@ -23,7 +23,7 @@ async def get_order(request: web.Request) -> web.StreamResponse:
     """One order: from memory, or else from Postgres; `pending_new` until its report arrives."""
     parameters(request)
     order_id = order_id_of(request)
-    return await _found(request, order_id, unknown_order(order_id))
+    return await _answer_order(request, order_id, unknown_order(order_id))
 
 
 async def get_order_by_key(request: web.Request) -> web.StreamResponse:
@@ -35,7 +35,7 @@ async def get_order_by_key(request: web.Request) -> web.StreamResponse:
     order_id = identity.id_text(identity.order_id(client_id, instrument, key, request.app[GATEWAY].secret))
     # Without the id: the tape shows ids, and whoever asked for other clients' keys would learn whose they are.
     unknown = Problem(404, Reason.UNKNOWN_ORDER, f"no order of {client_id} on {instrument} under the key {key}")
-    return await _found(request, order_id, unknown, key)
+    return await _answer_order(request, order_id, unknown, key)
 
 
 async def list_order_events(request: web.Request) -> web.StreamResponse:
@@ -72,16 +72,18 @@ async def list_orders(request: web.Request) -> web.StreamResponse:
     if status is not None:  # a recorded status may have changed since: nothing later may be missing
         recent = recent._replace(known_after={name: market.seq for name, market in markets.items()})
 
-    async def recorded(below: RowKey | None, skip: int, limit: int) -> Page:
+    async def ask_recorded(below: RowKey | None, skip: int, limit: int) -> Page:
         page = await history.orders(
             client_id=client_id, instrument=instrument, status=status, below=below, skip=skip, limit=limit
         )
         return page._replace(rows=[orders.latest(row) for row in page.rows])
 
-    return await answer_list("orders", wanted(given, DEFAULT_LIMIT), recent, partial(require, gateway), recorded)
+    return await answer_list("orders", wanted(given, DEFAULT_LIMIT), recent, partial(require, gateway), ask_recorded)
 
 
-async def _found(request: web.Request, order_id: str, unknown: Problem, key: str | None = None) -> web.StreamResponse:
+async def _answer_order(
+    request: web.Request, order_id: str, unknown: Problem, key: str | None = None
+) -> web.StreamResponse:
     gateway, caller = request.app[GATEWAY], caller_of(request)
     order = await known_order(gateway, order_id)
     if order is None:

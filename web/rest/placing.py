@@ -135,4 +135,4 @@ def _noting_conflicts(gateway: Gateway) -> Iterator[None]:
 def _note(gateway: Gateway, problem: Problem) -> None:
     if problem.status != 503:
         metrics.rejected_by_gateway.inc()
-    gateway.order_log.refused(problem.status, problem.code, problem.detail)
+    gateway.order_log.note_refused(problem.status, problem.code, problem.detail)

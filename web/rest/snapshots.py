@@ -11,7 +11,7 @@ from web.edge.answers import answer
 from web.edge.reading import body_of, header_key, identifier, number, parameters
 from web.gateway import Gateway
 from web.hosting import GATEWAY
-from web.rest.changing import chosen_instruments, refused
+from web.rest.changing import chosen_instruments, refusal
 from web.trading.carrying_out import carry_out
 from web.trading.recorded import ask_history, require_seqs
 
@@ -28,7 +28,7 @@ async def take_snapshots(request: web.Request) -> web.StreamResponse:
     await body_of(request)
     key = header_key(request) or uuid4().hex
     instruments = chosen_instruments(gateway, given.get("instrument"))
-    results = await asyncio.gather(*(_snapshot(gateway, instrument, key) for instrument in instruments))
+    results = await asyncio.gather(*(_take_snapshot(gateway, instrument, key) for instrument in instruments))
     return answer({"results": results}, 202 if any(result["seq"] is None for result in results) else 200)
 
 
@@ -43,11 +43,11 @@ async def list_snapshots(request: web.Request) -> web.StreamResponse:
     return answer(await ask_history(gateway.history.snapshots(instrument=instrument, limit=limit)))
 
 
-async def _snapshot(gateway: Gateway, instrument: str, key: str) -> dict[str, Any]:
+async def _take_snapshot(gateway: Gateway, instrument: str, key: str) -> dict[str, Any]:
     command = SnapshotBook(instrument=instrument, command_id=key)
     parts = await carry_out(gateway, command, None, key)
     if parts is None:
         return {"instrument": instrument, "seq": None}
     if parts[0].reason is not None:
-        raise refused(parts[0].reason)
+        raise refusal(parts[0].reason)
     return {"instrument": instrument, "seq": parts[-1].seq}

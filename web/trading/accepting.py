@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from app.matching.commands import Place
 from app.matching.words import OrderType, Outcome, Reason
 from app.models import identity
-from app.models.commands import PlaceOrder, UndecodableCommand, encode_command, to_core
+from app.models.commands import PlaceOrder, UndecodableCommand, encode_command
+from app.models.conversion import to_core
 from web.edge import metrics
 from web.entry.expected import Expected
 from web.entry.idempotency import Known, Seen
@@ -75,7 +76,7 @@ async def wait_for_kafka(gateway: Gateway, placing: Placing, sending: Sending) -
     is_repeat = await _wait_for_kafka(gateway, placing, sending)
     metrics.orders_received.inc()
     metrics.accepted_latency.observe(monotonic() - placing.started)
-    gateway.order_log.accepted(placing.order, placing.order_id)
+    gateway.order_log.note_accepted(placing.order, placing.order_id)
     return is_repeat
 
 

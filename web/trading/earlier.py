@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from app.matching.commands import Place, Replace
 from app.matching.words import Outcome, Status
-from app.models.commands import PlaceOrder, ReplaceOrder, to_core
+from app.models.commands import PlaceOrder, ReplaceOrder
+from app.models.conversion import to_core
 from app.models.http import changed_answer, order_answer
 from app.models.reports import ExecutionReport
 from app.postgres import HistoryUnavailable
@@ -45,7 +46,7 @@ async def earlier_order(gateway: Gateway, order: PlaceOrder, market: Market, ord
     if found is not None and found.fingerprint is not None:
         return _verdict(found.fingerprint == fingerprint_of(order, market))
     if isinstance(found, SeenOrder) and found.created_ms is not None:
-        return await _compared(gateway, order, market, found.created_ms, found.change.status, known)
+        return await _compare(gateway, order, market, found.created_ms, found.change.status, known)
     since = _first_use(gateway, order_id, known)
     try:
         recorded_seq = await gateway.history.recorded_seq(order.instrument)
@@ -54,7 +55,7 @@ async def earlier_order(gateway: Gateway, order: PlaceOrder, market: Market, ord
         await _require_remembered(gateway, market, since)
         return Earlier.NOTHING
     if accepted is not None:
-        return await _compared(gateway, order, market, accepted.time_ms, accepted.status, known)
+        return await _compare(gateway, order, market, accepted.time_ms, accepted.status, known)
     is_complete = recorded_seq >= gateway.feed.orders.all_since(order.instrument) - 1
     await _require_remembered(gateway, market, _now(market) if is_complete else since)
     return Earlier.NOTHING
@@ -138,7 +139,7 @@ def _verdict(is_the_same: bool) -> Earlier:
     return Earlier.SAME if is_the_same else Earlier.OTHER
 
 
-async def _compared(
+async def _compare(
     gateway: Gateway, order: PlaceOrder, market: Market, time_ms: int, status: str, known: Known
 ) -> Earlier:
     """The verdict on an order of this id that came at that time; one that is long finished does not count."""

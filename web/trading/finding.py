@@ -12,10 +12,10 @@ async def find_order(gateway: Gateway, order_id: str) -> Any:
     """The order as it is known here, `pending_new` until its report comes; None when nobody knows it."""
     seen = gateway.feed.orders.get(order_id)
     if seen is not None:
-        return seen.answer() if seen.created_ms is not None else await _completed(gateway, order_id, seen)
+        return seen.answer() if seen.created_ms is not None else await _complete(gateway, order_id, seen)
     pending = gateway.pending.get(order_id)
     if pending is None:
-        return await _recorded(gateway, order_id)
+        return await _ask_recorded(gateway, order_id)
     if pending.is_repeat:  # of an order that may be long finished, which Postgres knows then
         try:
             return await gateway.history.order(order_id) or pending.answer(order_id)
@@ -33,7 +33,7 @@ async def known_order(gateway: Gateway, order_id: str) -> Any:
     return await find_order(gateway, order_id)
 
 
-async def _recorded(gateway: Gateway, order_id: str) -> Any:
+async def _ask_recorded(gateway: Gateway, order_id: str) -> Any:
     """An order that memory does not have, as Postgres does; None when nobody has it. Raises Refused."""
     order, instrument = await ask_history(gateway.history.order(order_id)), gateway.feed.instrument_of(order_id)
     if instrument is None or (order is not None and order["status"] in FINISHED):
@@ -42,7 +42,7 @@ async def _recorded(gateway: Gateway, order_id: str) -> Any:
     return await ask_history(gateway.history.order(order_id))
 
 
-async def _completed(gateway: Gateway, order_id: str, seen: SeenOrder | OrderOfSnapshot) -> dict[str, Any]:
+async def _complete(gateway: Gateway, order_id: str, seen: SeenOrder | OrderOfSnapshot) -> dict[str, Any]:
     """An order that was there before this gateway, as far as it can be known now."""
     try:
         return completed(seen, await gateway.history.order(order_id))
