@@ -1,8 +1,8 @@
-"""Kafka's classes as the JVM has them when they are loaded, kept in the user's cache: starts take half of the time.
+"""Makes a cache of Kafka's loaded classes in the user's cache folder: with it Kafka starts in half the time.
 
-A JVM that is told to writes the cache when it ends (JEP 483, JEP 515), and ignores one that other options or jars made.
-`python -m app.local.class_cache` makes it from one start and stop; `make` does that once, in the background. Until it
-is there, and without it, everything works as well.
+The JVM writes the cache when it ends, if an option asks for it (JEP 483, JEP 515), and ignores a cache made with other
+options or jars. `python -m app.local.class_cache` makes it by starting and stopping a broker once; `make` runs that
+once, in the background. Kafka also starts without the cache, only more slowly.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ NICENESS = 19
 
 
 async def make(file: Path) -> None:
-    """Start a broker, stop it, and keep what its JVM writes then; seconds of CPU. Raises CannotStart."""
+    """Start a broker, stop it, and keep the cache that its JVM writes; costs seconds of CPU. Raises CannotStart."""
     part = file.with_suffix(f".{os.getpid()}.part")
     with tempfile.TemporaryDirectory() as name:
         servers = Servers(Path(name), Ports(Path(name), usual=False))
@@ -36,7 +36,7 @@ async def make(file: Path) -> None:
             await servers.stop()
         if not part.exists():
             said = servers.processes["kafka"].log.read_text()
-            raise CannotStart(f"the JVM wrote no cache of its classes: {said[-1000:]}")
+            raise CannotStart(f"the JVM wrote no class cache: {said[-1000:]}")
     part.rename(file)
 
 

@@ -1,4 +1,4 @@
-"""`python -m app demo`: a venue of its own, 5,000 generated orders, what became of them, and everything down again."""
+"""`python -m app demo`: start a temporary venue, send it 5,000 orders, print a summary, and remove everything."""
 
 import argparse
 import asyncio
@@ -25,16 +25,16 @@ ORDERS = 5_000
 RATE = 500  # a second
 SHOWN_LEVELS = 5
 INSTRUMENT = "BTC-USD"
-INTERRUPTED = 130  # as a shell reports a program that Ctrl-C ended
+INTERRUPTED = 130  # the exit code that shells use for a program ended by Ctrl-C
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the demo; 0 when log and Postgres agree with a replay of every order."""
+    """Run the demo; returns 0 if the log and Postgres agree with a replay of every order."""
     parser = argparse.ArgumentParser(prog="python -m app demo", description=__doc__)
     parser.add_argument("--orders", type=int, default=ORDERS, help="default: %(default)s")
     parser.add_argument("--rate", type=int, default=RATE, help="orders a second (default: %(default)s)")
     options = parser.parse_args(arguments)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it retries what it complains of, as new topics settle
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it warns, then retries, while new topics get leaders
     forget_other_programs()
     try:
         allow_files()
@@ -64,12 +64,12 @@ async def _demo(orders: int, rate: int) -> int:
             found = json.loads(result.read_text())
             _show(found, await _book(venue))
             print("Stopping everything …", flush=True)
-    print("Nothing is left of it. `make run` starts a venue that stays.")
+    print("Everything is stopped and removed. `make run` starts a venue that keeps its data.")
     return 0 if found["right"] else 1
 
 
 def _cancel_on_signals() -> None:
-    """Ctrl-C ends the demo as its end does: everything is stopped. A second one does not wait for that."""
+    """Let Ctrl-C end the demo early, with everything stopped as at its normal end; a second Ctrl-C does not wait."""
     task = asyncio.current_task()
     assert task is not None
     for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -81,7 +81,7 @@ def _say(line: str) -> None:
 
 
 async def _load(venue: Venue, orders: int, rate: int, result: Path) -> int:
-    """`python -m load` as anyone would run it; it shows its progress itself."""
+    """Run `python -m load` as a user would; it prints its own progress."""
     options = {
         "--profile": "reference",
         "--rate": rate,
@@ -97,7 +97,7 @@ async def _load(venue: Venue, orders: int, rate: int, result: Path) -> int:
         cwd=ROOT,
         env=os.environ | venue.env,
         stdout=asyncio.subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for us to pass on
+        start_new_session=True,  # so that Ctrl-C reaches only us, and we stop it
     )
     try:
         return await process.wait()

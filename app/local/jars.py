@@ -1,7 +1,7 @@
 """Kafka's jar files, pinned in requirements/kafka.txt: downloaded once by jgo, checked, and kept in the user's cache.
 
-`python app/local/jars.py` downloads them and needs jgo only, so that `make` can run it beside pip; `… lock` resolves
-the coordinates anew and writes the pins.
+`python app/local/jars.py` downloads them and needs only jgo, so that `make` can run it while pip installs the rest.
+`python app/local/jars.py lock` resolves the coordinates again and rewrites the pins.
 """
 
 import fcntl
@@ -21,11 +21,11 @@ DOWNLOADS_AT_ONCE = 8
 
 
 class NoJars(RuntimeError):
-    """They could not be downloaded, or not be kept; the message is a sentence for the user."""
+    """The jars could not be downloaded or stored; the message is a sentence for the user."""
 
 
 def cache() -> Path:
-    """Our folder in the user's cache. Raises NoJars."""
+    """Matchstream's folder in the user's cache. Raises NoJars."""
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matchstream"
     except RuntimeError as error:  # no HOME, and no entry in /etc/passwd
@@ -33,7 +33,7 @@ def cache() -> Path:
 
 
 def folder() -> Path:
-    """Where they are in the user's cache; other pins have another folder. Raises NoJars."""
+    """The jars' folder in the user's cache; its name depends on the pins. Raises NoJars."""
     return cache() / f"kafka-{VERSION}-{hashlib.sha256(PINS.read_bytes()).hexdigest()[:12]}"
 
 
@@ -43,7 +43,7 @@ def class_path(say: Callable[[str], None] = print) -> list[Path]:
     try:
         if not jars.exists():
             jars.parent.mkdir(parents=True, exist_ok=True)
-            with (jars.parent / "lock").open("w") as lock:  # two first starts at once would write the same files
+            with (jars.parent / "lock").open("w") as lock:  # else two first starts at once would write the same files
                 _wait_for(lock, say)
                 if not jars.exists():
                     _download_all(jars, say)
@@ -62,7 +62,7 @@ def _wait_for(lock: IO[str], say: Callable[[str], None]) -> None:
 
 
 def _download_all(to: Path, say: Callable[[str], None]) -> None:
-    """Into a folder beside it, which gets its name only when it is complete."""
+    """Download into a folder beside `to`, and rename it to `to` once it is complete."""
     pins = dict(line.split(" sha256:") for line in PINS.read_text().splitlines() if not line.startswith("#"))
     part = to.with_name(to.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
@@ -72,7 +72,7 @@ def _download_all(to: Path, say: Callable[[str], None]) -> None:
             files = pool.map(lambda coordinate: _download(coordinate, part), pins)
             for count, (coordinate, file) in enumerate(zip(pins, files, strict=True), start=1):
                 if hashlib.sha256(file.read_bytes()).hexdigest() != pins[coordinate]:
-                    raise NoJars(f"{coordinate} is not the file that {PINS.name} pins: it was not used.")
+                    raise NoJars(f"{coordinate} does not have the SHA-256 pinned in {PINS.name}: it was not used.")
                 if count % 10 == 0 or count == len(pins):
                     say(f"downloading Apache Kafka {VERSION}: {count} of {len(pins)} files")
     except (OSError, RuntimeError) as error:
@@ -91,7 +91,7 @@ def _download(coordinate: str, repository: Path) -> Path:
 
 
 def _lock() -> None:
-    """Write the pins of everything that the coordinates need today."""
+    """Resolve the coordinates and all their dependencies, and write the pins."""
     import jgo
 
     lines = ["# Kafka's jar files. Written by `make lock`."]

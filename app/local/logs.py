@@ -1,4 +1,4 @@
-"""Shows on the terminal what the workers write to their log files, each line with the worker's name."""
+"""Prints new lines of the workers' log files on the terminal, each with the worker's name."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ COLOURS = (36, 33, 35, 32, 34, 31)
 
 
 class Terminal:
-    """Prints our own lines and those of the followed files; coloured only on a terminal."""
+    """Prints the launcher's lines and those of the followed files; in colour only on a terminal."""
 
     def __init__(self) -> None:
         self._colours = sys.stdout.isatty()
@@ -20,11 +20,11 @@ class Terminal:
         self._read: dict[str, int] = {}
 
     def say(self, line: str) -> None:
-        """A line of the launcher itself."""
+        """Print a line of the launcher itself."""
         self._print("matchstream", line, 1)
 
     def follow(self, name: str, log: Path) -> None:
-        """From now on show what is appended to this file."""
+        """Show what is appended to this file from now on."""
         self._followed[name] = log
         self._read[name] = log.stat().st_size if log.exists() else 0
 
@@ -32,7 +32,7 @@ class Terminal:
         """Show new lines until cancelled."""
         while True:
             for index, name in enumerate(self._followed):
-                with contextlib.suppress(OSError):  # a log that cannot be read now is read later
+                with contextlib.suppress(OSError):  # try again at the next poll
                     self._show_new(name, COLOURS[index % len(COLOURS)])
             await asyncio.sleep(POLL_S)
 
@@ -53,5 +53,5 @@ class Terminal:
     def _print(self, name: str, line: str, colour: int) -> None:
         prefix = f"{name:<{NAME_WIDTH}} |"
         prefix = f"\x1b[{colour}m{prefix}\x1b[0m" if self._colours else prefix
-        with contextlib.suppress(OSError):  # a terminal that is gone, a full disk: no reason to end a venue
+        with contextlib.suppress(OSError):  # a closed terminal or a full disk must not end the venue
             print(prefix, line, flush=True)

@@ -14,33 +14,33 @@ FILE = "ports.json"
 
 USUAL = {"kafka": 9092, "kafka-controller": 9093, "postgres": 5432, "valkey": 6379}
 USUAL_OF_ROLE = {"gateway": 8080, "matching": 8100, "recording": 8200, "analytics": 8300, "audit": 8400}
-"""The web port of a role's slot 0; slot n has the n-th after it."""
+"""The web port of a role's slot 0; slot n adds n to it."""
 
 FREE_PORTS = range(20_000, 32_000)
-"""Below the range from which Linux takes ports for outgoing connections, so that a restart finds its port free."""
+"""Below Linux's range for outgoing connections, so that no connection can take a port before a restart."""
 
 FREED_WITHIN_S = 2.0
 
 
 class BusyPort(CannotStart):
-    """A port that must be this one is taken; the message says whose it is and what to do."""
+    """A given or remembered port is taken; the message names the part that needs it and what to do."""
 
 
 @dataclass
 class Ports:
-    """The ports of one data folder. `usual=False`: free ones only, for tests beside a running venue."""
+    """The ports of one data folder. `usual=False` avoids the usual ports, for tests beside a running venue."""
 
     folder: Path
     usual: bool = True
     claimed: dict[str, int] = field(default_factory=dict)
-    """The ports in use by this process's venue, by part (`kafka`, `matching-1`)."""
+    """Part (`kafka`, `matching-1`) -> the port that this process's venue uses."""
 
     def __post_init__(self) -> None:
         file = self.folder / FILE
         self._remembered: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
 
     def get(self, name: str, wanted: int | None = None) -> int:
-        """The port of a part; raises BusyPort if a wanted or remembered one is taken by someone else."""
+        """The port of a part; raises BusyPort if another program has the wanted or remembered one."""
         if name not in self.claimed:
             self.claimed[name] = self._claim(name, wanted)
             self._remembered |= self.claimed
@@ -69,7 +69,7 @@ class Ports:
 
 
 def usual_port(name: str) -> int | None:
-    """The port where people expect this part."""
+    """The port where people expect this part; None if there is no usual one."""
     role, _, slot = name.partition("-")
     if role in USUAL_OF_ROLE:
         return USUAL_OF_ROLE[role] + int(slot or 0)
@@ -77,7 +77,7 @@ def usual_port(name: str) -> int | None:
 
 
 def _becomes_free(port: int) -> bool:
-    """A program that was just killed holds its port for another moment."""
+    """Wait for the port: a program that was just killed holds it for another moment."""
     give_up = time.monotonic() + FREED_WITHIN_S
     while not (free := is_free(port)) and time.monotonic() < give_up:
         time.sleep(0.05)
@@ -85,7 +85,7 @@ def _becomes_free(port: int) -> bool:
 
 
 def is_free(port: int) -> bool:
-    """Whether we could listen on it now."""
+    """Whether this process could listen on the port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

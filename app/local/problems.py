@@ -1,4 +1,4 @@
-"""Why a venue cannot start: each is one sentence for the user, never a traceback."""
+"""The error for a venue that cannot start: one sentence for the user, never a traceback."""
 
 
 class CannotStart(RuntimeError):

@@ -1,4 +1,4 @@
-"""One child process: started on a leash with output in a file, known by pid and start time, stopped in time."""
+"""One child process: started on a leash (leash.py), logged to a file, identified by pid and start time, stopped."""
 
 import asyncio
 import contextlib
@@ -18,14 +18,14 @@ from app.local.problems import CannotStart
 LEASH = Path(__file__).with_name("leash.py")
 POLL_S = 0.05
 LAST_WORDS_BYTES = 64 * 1024
-"""How much of the end of a log is read to learn why a process ended."""
+"""We read at most this much of the end of a log to learn why a process ended."""
 
 OF_A_WORKER = ("ROLE", "SLOT", "WEB_PORT", "APP_DATADIR", "NODE_CANONICAL_URL")
 
 
 @dataclass(frozen=True)
 class Command:
-    """What to run and how it wants to be stopped. `user` is for a root launcher: the user that the child runs as."""
+    """What to run and how to stop it. `user` is the user that the child runs as, if the launcher is root."""
 
     name: str
     argv: Sequence[str]
@@ -39,13 +39,13 @@ class Command:
 
 @dataclass(frozen=True)
 class Identity:
-    """A process for certain: pids are used again, a pid with its start time is not."""
+    """Identifies one process: the system reuses a pid, but not together with its start time."""
 
     pid: int
     started: float
 
     def find(self) -> psutil.Process | None:
-        """The living process, None if it is gone or another one has its pid."""
+        """The running process; None if it has ended, even if another process has its pid now."""
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(self.pid)
             if process.create_time() == self.started and process.status() != psutil.STATUS_ZOMBIE:
@@ -54,7 +54,7 @@ class Identity:
 
 
 class Process:
-    """A running child. Start it from the main thread: the leash is tied to the thread that starts it."""
+    """A child process. Start it from the main thread: the leash kills it when the starting thread ends."""
 
     def __init__(self, command: Command, log: Path) -> None:
         self.command = command
@@ -87,19 +87,19 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # else Ctrl-C reaches it at once, and we could not choose the order
+                start_new_session=True,  # else Ctrl-C would reach all children at once, in no order
             )
         self.identity = identity_of(self._child.pid)
 
     async def wait(self) -> int:
-        """The exit code; negative is a signal's number."""
+        """Wait for the end; returns the exit code, or minus the number of the signal that ended the process."""
         assert self._child is not None
         return await self._child.wait()
 
     def last_words(self) -> str:
-        """The end of what it has written since its start; empty if the log cannot be read.
+        """The end of what the process has written since its start; empty if the log cannot be read.
 
-        If the log has been rotated since, the end of the old log comes before it: the new one may still be empty.
+        If the log was rotated since, this includes the end of the old log: the new one may still be empty.
         """
         old, begin, words = old_log(self.log), self._log_begin, b""
         with contextlib.suppress(OSError):
@@ -109,13 +109,13 @@ class Process:
         return words[-LAST_WORDS_BYTES:].decode(errors="replace")
 
     def send(self, signal_number: signal.Signals) -> None:
-        """Send a signal; nothing happens if it has ended."""
+        """Send a signal, unless the process has ended."""
         if self._child is not None and self.running:
             with contextlib.suppress(ProcessLookupError):
                 self._child.send_signal(signal_number)
 
     async def stop(self) -> None:
-        """Ask it to stop, kill it when its time is over, return when it is gone."""
+        """Ask the process to stop, kill it after its stop timeout, and return when it has ended."""
         if not self.running:
             return
         self.send(self.command.stop_signal)
@@ -125,39 +125,39 @@ class Process:
             await self.kill()
 
     async def kill(self) -> None:
-        """SIGKILL, and return when it is gone."""
-        child = self._child  # a supervisor may have replaced it when the wait is over
+        """Send SIGKILL, and return when the process has ended."""
+        child = self._child  # a supervisor may start a new child during the wait
         self.send(signal.SIGKILL)
         if child is not None:
             await child.wait()
 
 
 def old_log(log: Path) -> Path:
-    """Where the content of a log goes that has become too long."""
+    """The file to which a log that has become too long is rotated."""
     return log.with_name(log.name + ".old")
 
 
 def _changed_ns(file: Path) -> int:
-    """When it was changed, in ns since the epoch; 0 if it does not exist."""
+    """When the file was last changed, in ns since the epoch; 0 if it does not exist."""
     with contextlib.suppress(OSError):
         return file.stat().st_mtime_ns
     return 0
 
 
 def _end_of(log: Path, begin: int = 0) -> bytes:
-    """At most LAST_WORDS_BYTES from the end of a log, none from before `begin`."""
+    """At most the last LAST_WORDS_BYTES of a log, and nothing from before the position `begin`."""
     with log.open("rb") as file:
         file.seek(max(begin, file.seek(0, os.SEEK_END) - LAST_WORDS_BYTES))
         return file.read()
 
 
 def leash(orphan_signal: signal.Signals = signal.SIGKILL, user: str | None = None) -> list[str]:
-    """What to put before a command so that the kernel sends it this signal when we die; also changes the user."""
+    """A prefix for a command: the kernel sends the command this signal when we die. It can also change the user."""
     return [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), str(int(orphan_signal)), user or "-"]
 
 
 def run_to_end(argv: Sequence[str], cwd: Path, user: str | None = None) -> None:
-    """Run a tool of a server on a leash and wait for its end; raises CannotStart with what it said if it fails."""
+    """Run a server's tool on a leash and wait for its end; if it fails, raises CannotStart with its output."""
     command = [*leash(user=user), *argv]
     done = subprocess.run(command, cwd=cwd, env=plain_environment(), capture_output=True, text=True, check=False)
     if done.returncode:
@@ -165,21 +165,21 @@ def run_to_end(argv: Sequence[str], cwd: Path, user: str | None = None) -> None:
 
 
 def identity_of(pid: int) -> Identity | None:
-    """The identity of a living process, None if it has ended already."""
+    """The identity of a running process; None if it has ended."""
     with contextlib.suppress(psutil.Error):
         return Identity(pid, psutil.Process(pid).create_time())
     return None
 
 
 def stop_left(identities: Sequence[Identity], timeout_s: float = 10.0) -> int:
-    """End what a killed launcher left behind; how many there were."""
+    """End the processes that a killed launcher left behind; returns how many there were."""
     left = [process for identity in identities if (process := identity.find())]
     for end in (psutil.Process.terminate, psutil.Process.kill):
         for identity in identities:
             if process := identity.find():
                 with contextlib.suppress(psutil.Error):
                     end(process)
-        # Not psutil's wait: it takes a dead process that nobody reaps for a living one.
+        # Not psutil's wait: it takes a zombie for a running process.
         give_up = time.monotonic() + timeout_s
         while any(identity.find() for identity in identities) and time.monotonic() < give_up:
             time.sleep(POLL_S)
@@ -187,14 +187,14 @@ def stop_left(identities: Sequence[Identity], timeout_s: float = 10.0) -> int:
 
 
 def plain_environment() -> dict[str, str]:
-    """The environment of the servers: nothing of the machine's own Java, Postgres or Redis can leak in."""
+    """The servers' environment, without any variable for the machine's own Java, Postgres or Redis."""
     return {"PATH": "/usr/bin:/bin", "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
 def forget_other_programs() -> None:
-    """Drop variables of the user's shell that mean something else there: libpq's, and what a worker gets from us.
+    """Delete shell variables that would change our processes: libpq's, and those by which we configure a worker.
 
-    libpq's change every connection of this process and its children (PGSSLMODE, PGSERVICE).
+    libpq's variables (PGSSLMODE, PGSERVICE) would change every connection of this process and its children.
     """
     for name in [name for name in os.environ if name.startswith("PG") or name in OF_A_WORKER]:
         del os.environ[name]

@@ -20,14 +20,14 @@ PREDECESSOR = (
     "pre-existing shared memory block",
     "Failed to acquire lock",
 )
-"""What the servers say and end if a process of their last life is still there."""
+"""A server logs one of these and ends if a process of its previous run is still alive."""
 PREDECESSOR_TIMEOUT_S = 20.0
 PREDECESSOR_PAUSE_S = 0.5
 
 
 @dataclass(frozen=True)
 class Server:
-    """How one server is prepared, started and known to be ready."""
+    """How to prepare and start one server, and how to tell that it is ready."""
 
     name: str
     prepare: Callable[[], Command]
@@ -37,12 +37,12 @@ class Server:
 
 @dataclass
 class Servers:
-    """The servers of one data folder; they may be started again after a stop."""
+    """The servers of one data folder; after a stop they can be started again."""
 
     folder: Path
     ports: Ports
     say: Callable[[str], None] = lambda line: None
-    """Hears how far Kafka's first download is."""
+    """Gets progress lines of Kafka's first download."""
 
     def __post_init__(self) -> None:
         self.folder = self.folder.resolve()
@@ -75,7 +75,7 @@ class Servers:
         }
 
     def each(self) -> tuple[Server, ...]:
-        """The servers, in the order in which their names are printed."""
+        """The servers, in the order in which we print their names."""
         folder = self.folder
         prepare_kafka = partial(kafka.prepare, folder / "kafka", self.kafka_port, self.controller_port, self.say)
         prepare_postgres = partial(postgres.prepare, folder / "postgres", self.postgres_port)
@@ -92,7 +92,10 @@ class Servers:
         )
 
     async def start(self) -> None:
-        """Start all that do not run, wait until each answers, make the database. Raises NotReady; then none runs."""
+        """Start the servers that do not run, wait until all answer, and create the database.
+
+        If one fails, stop all and raise its CannotStart.
+        """
         try:
             async with asyncio.TaskGroup() as tasks:
                 for server in self.each():
@@ -105,7 +108,7 @@ class Servers:
     async def start_one(self, server: Server) -> None:
         """Prepare and start one server unless it runs, and wait until it answers. Raises CannotStart.
 
-        After a kill its predecessor's last processes may still hold memory, a lock or the port: it is tried again.
+        Retries if the server ends because a killed predecessor's processes still hold memory, a lock or the port.
         """
         process = self.processes.get(server.name)
         try:
@@ -124,7 +127,7 @@ class Servers:
                 await asyncio.sleep(PREDECESSOR_PAUSE_S)
                 await process.start()
         except OSError as error:
-            raise CannotStart(f"{server.name} cannot be started in {self.folder}: {error}") from error
+            raise CannotStart(f"{server.name} cannot start in {self.folder}: {error}") from error
 
     async def stop(self) -> None:
         """Stop all in parallel."""

@@ -1,4 +1,4 @@
-"""What a data folder remembers about the venue that runs in it: the lock, and `up.json` for the CLI, tests and demo."""
+"""The launcher's files in a data folder: its lock, and `up.json`, which describes the venue to CLI, tests and demo."""
 
 import fcntl
 import json
@@ -15,15 +15,15 @@ from app.local.process import Identity, Process, identity_of
 
 
 class AlreadyUp(CannotStart):
-    """Another launcher has this data folder."""
+    """Another launcher has locked this data folder."""
 
 
 class ForeignFolder(CannotStart):
-    """A folder with something else in it: nothing there is ours to use or to remove."""
+    """The folder holds files that are not Matchstream's, so we neither use nor remove it."""
 
 
 class UnusableFolder(CannotStart):
-    """A folder that the system does not let us make or write."""
+    """The system does not let us create or write the folder."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class State:
 
 
 def acquire(folder: Path) -> IO[str]:
-    """Make the folder if need be and take its lock, which the kernel frees with this process.
+    """Create the folder if it is missing and take its lock, which the kernel frees when this process ends.
 
     Raises AlreadyUp, ForeignFolder, UnusableFolder.
     """
-    if not str(folder).isprintable():  # a line break in postmaster.pid, or bytes that are no text to Java
+    if not str(folder).isprintable():  # a line break would break postmaster.pid, and Java cannot read non-text bytes
         raise UnusableFolder(
             f"{str(folder)!r} cannot be the data folder (control characters): choose another with --data."
         )
@@ -63,7 +63,7 @@ def acquire(folder: Path) -> IO[str]:
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether a venue has been started in this folder before."""
+    """Whether a venue was ever started in this folder."""
     return (folder / LOCK).exists()
 
 
@@ -92,7 +92,7 @@ def write(
 
 
 def read(folder: Path) -> State | None:
-    """The state that the last launcher wrote; None if there is none, or it cannot be read."""
+    """The state that the last launcher wrote; None if the file is missing or unreadable."""
     try:
         fields: dict[str, Any] = json.loads((folder / STATE).read_text())
         fields["launcher"] = Identity(**fields["launcher"])

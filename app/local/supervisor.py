@@ -1,4 +1,4 @@
-"""Starts again what has died: at once the first time, then after growing pauses; at once whom the group sent away."""
+"""Restarts processes that end: at once after the first death or a Kafka rebalance, otherwise after growing pauses."""
 
 import asyncio
 import re
@@ -12,17 +12,17 @@ from app.streaming.failstop import REVOKED_CODE
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
 STEADY_AFTER_S = 30.0
-"""A process that lived this long has its earlier deaths forgiven."""
+"""If a process ran this long, its earlier deaths no longer count."""
 
 
 @dataclass
 class Backoff:
-    """How long to wait before the next start of one process."""
+    """How long to wait before the next start of a process."""
 
     deaths: int = 0
 
     def pause(self, lived_s: float, exit_code: int) -> float:
-        """The pause after a life of that length: 0, 0.5, 1, 2, 4, 8, 10, 10 … seconds. A rebalance is no death."""
+        """Seconds to wait after a run of `lived_s`: 0, 0.5, 1, 2, 4, 8, 10, 10 … A rebalance does not count."""
         if exit_code == REVOKED_CODE:
             return 0.0
         self.deaths = 1 if lived_s >= STEADY_AFTER_S else self.deaths + 1
@@ -31,18 +31,18 @@ class Backoff:
 
 SEVERE = re.compile(r"\b(ERROR|FATAL|PANIC)\b")
 SAME_SENTENCES = 3
-"""A process that has ended with the same sentence this often is a case for a person."""
+"""A process that ends this often with the same sentence needs an operator."""
 
 
 @dataclass
 class Refrain:
-    """Notices that a process ends again and again with the same sentence."""
+    """Notices a process that ends repeatedly with the same sentence."""
 
     sentence: str = ""
     times: int = 0
 
     def is_heard_in(self, last_words: str) -> bool:
-        """Whether these last words make it SAME_SENTENCES times; numbers in them (times, offsets) may differ."""
+        """Whether this is the SAME_SENTENCES-th such end in a row; numbers (times, offsets) in it may differ."""
         sentence = last_sentence(last_words)
         same = bool(sentence) and re.sub(r"\d+", "0", sentence) == re.sub(r"\d+", "0", self.sentence)
         self.sentence, self.times = sentence, self.times + 1 if same else 1
@@ -50,9 +50,9 @@ class Refrain:
 
 
 def last_sentence(last_words: str) -> str:
-    """Why a process ended, from the end of its log: a worker's reason, a server's last error, or else the last line.
+    """Why a process ended, read from the end of its log: a worker's reason, a server's last error, or the last line.
 
-    If an exception was the reason, the exception's own line follows.
+    If an exception was the reason, its last line is appended.
     """
     _, found, rest = last_words.rpartition("ending the process: ")
     lines = [line.strip() for line in rest.splitlines() if line.strip()]
@@ -64,9 +64,10 @@ def last_sentence(last_words: str) -> str:
 
 
 class Supervisor:
-    """Watches processes; `say` hears of every death, `changed` is called when a process has a new identity.
+    """Watches processes: calls `say` with a line for each death, and `changed` when a process has a new identity.
 
-    Its own errors must not end it (a full disk, too many open files): when they are over, everything has to come back.
+    An error while restarting (a full disk, too many open files) must not end the supervisor: it tries again until
+    the process is back.
     """
 
     def __init__(self, say: Callable[[str], None], changed: Callable[[], None]) -> None:
@@ -75,11 +76,11 @@ class Supervisor:
         self._watches: dict[Process, asyncio.Task[None]] = {}
 
     def watch(self, process: Process) -> None:
-        """Start it again whenever it ends, until released."""
+        """Restart the process whenever it ends, until it is released."""
         self._watches[process] = asyncio.create_task(self._keep_alive(process))
 
     async def release(self, *processes: Process) -> None:
-        """Let these rest when they end; all of them if none is named."""
+        """Stop restarting these processes; without arguments, all of them."""
         for process in processes or tuple(self._watches):
             if watch := self._watches.pop(process, None):
                 watch.cancel()
@@ -104,14 +105,14 @@ class Supervisor:
                 break
             except Exception as error:
                 pause = _when(LONGEST_PAUSE_S)
-                self._say(f"{process.command.name} cannot be started ({error}), trying again {pause}")
+                self._say(f"{process.command.name} cannot start ({error}), trying again {pause}")
                 await asyncio.sleep(LONGEST_PAUSE_S)
         self._changed()
 
 
 def _meaning(exit_code: int) -> str:
     if exit_code == REVOKED_CODE:
-        return "the group assigns its partitions anew"
+        return "Kafka reassigned its partitions"
     return f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
 
 

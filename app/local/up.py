@@ -1,4 +1,4 @@
-"""`python -m app up`: a venue until Ctrl-C; `down` stops it from elsewhere, `clean` removes its data."""
+"""`python -m app up` runs a venue until Ctrl-C, `down` stops it from another terminal, `clean` removes its data."""
 
 import argparse
 import asyncio
@@ -28,25 +28,26 @@ from app.local.venue import ONE_OF_EACH, Venue
 
 NEEDED_BYTES = 2 * 1024**3
 NEEDED_FILES = 1_024
-"""Open files of one process; Kafka has the most: 150 at first, then 3 for each segment of a partition."""
+"""Open files of one process. Kafka needs the most: 150 at first, and 3 more for each log segment."""
 DOWN_TIMEOUT_S = 90.0
+WORKERS_HELP = "processes of a role (default: one); repeat for other roles"
 
 
 class FullDisk(CannotStart):
-    """Too little room for the servers' data."""
+    """The disk has too little room for the servers' data."""
 
 
 class TooFewFiles(CannotStart):
-    """The system lets a process open too few files."""
+    """The system's limit on a process's open files is too low."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run `up` with these arguments; the exit code."""
+    """Run `up` with these arguments; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m app up", description="Start a venue on this machine.")
     parser.add_argument("--data", type=Path, default=FOLDER, help="data folder (default: %(default)s)")
     parser.add_argument("--port", type=_port, help="the gateway's port (default: 8080 if free)")
-    parser.add_argument("--workers", type=_workers, action="append", default=[], metavar="ROLE=N")
-    parser.add_argument("--no-workers", action="store_true", help="servers, topics, schema and instruments only")
+    parser.add_argument("--workers", type=_workers, action="append", default=[], metavar="ROLE=N", help=WORKERS_HELP)
+    parser.add_argument("--no-workers", action="store_true", help="only servers, topics, schema and instruments")
     options = parser.parse_args(arguments)
     workers = {} if options.no_workers else {**ONE_OF_EACH, **dict(options.workers)}
     asyncio.run(_up(options.data.resolve(), workers, options.port))
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def down(arguments: Sequence[str]) -> int:
-    """Stop the venue of a data folder, whoever started it."""
+    """Stop the venue that runs in a data folder; returns the exit code."""
     folder = _folder("down", "Stop the venue that runs in a data folder.", arguments)
     known = state.read(folder)
     if not state.is_up(folder):
@@ -63,13 +64,13 @@ def down(arguments: Sequence[str]) -> int:
         return 0
     launcher = known.launcher.find() if known else None
     if launcher is None:
-        print(f"A venue is starting or stopping in {folder}: try again in some seconds.", file=sys.stderr)
+        print(f"A venue is starting or stopping in {folder}: try again in a few seconds.", file=sys.stderr)
         return 1
     launcher.send_signal(signal.SIGTERM)
     give_up = time.monotonic() + DOWN_TIMEOUT_S
     while state.is_up(folder):
         if time.monotonic() > give_up:
-            print(f"The venue in {folder} (pid {launcher.pid}) does not stop.", file=sys.stderr)
+            print(f"The venue in {folder} (pid {launcher.pid}) has not stopped in time.", file=sys.stderr)
             return 1
         time.sleep(0.1)
     print("Stopped.")
@@ -77,14 +78,14 @@ def down(arguments: Sequence[str]) -> int:
 
 
 def clean(arguments: Sequence[str]) -> int:
-    """Remove a data folder in which nothing runs."""
-    folder = _folder("clean", "Remove all data of a venue that does not run.", arguments)
+    """Remove a data folder in which no venue runs; returns the exit code."""
+    folder = _folder("clean", "Remove all data of a stopped venue.", arguments)
     if not folder.exists():
-        print(f"There is no {folder}.")
+        print(f"{folder} does not exist.")
         return 0
     try:
         if not state.is_ours(folder):
-            raise state.ForeignFolder(f"{folder} is no data folder of Matchstream, it is left alone.")
+            raise state.ForeignFolder(f"{folder} is not a data folder of Matchstream, so it was not removed.")
         with state.acquire(folder):
             if known := state.read(folder):
                 stop_left([*known.processes.values()])
@@ -100,11 +101,11 @@ async def _up(folder: Path, workers: dict[str, int], port: int | None) -> NoRetu
     code = await _exit_code(folder, workers, port)
     with contextlib.suppress(OSError):
         sys.stdout.flush()
-    os._exit(code)  # everything is stopped, and a thread that still downloads would keep us for long
+    os._exit(code)  # all processes are stopped; a normal exit would wait for threads that still download
 
 
 async def _exit_code(folder: Path, workers: dict[str, int], port: int | None) -> int:
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it retries what it complains of, as new topics settle
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it warns, then retries, while new topics get leaders
     forget_other_programs()
     terminal = Terminal()
     stop, at_once = _stop_signals()
@@ -148,12 +149,12 @@ async def _start(venue: Venue, terminal: Terminal) -> None:
     terminal.say(f"ready after {time.monotonic() - began:.1f} s")
     for line in greeting(venue):
         terminal.say(line)
-    for worker in venue.workers:  # what they say as they start stands in the files: here it would hide the above
+    for worker in venue.workers:  # only now: the workers' start-up lines would hide the greeting
         terminal.follow(worker.name, venue.log(worker.name))
 
 
 def greeting(venue: Venue) -> list[str]:
-    """The addresses, and a first order to try."""
+    """Lines with the addresses, and a first order to try."""
     lines = [f"{name:<13} {address}" for name, address in venue.servers.env.items()]
     lines += [f"{worker.name:<13} {venue.web_url(worker.role, worker.slot)}" for worker in venue.workers]
     lines += [f"logs          {venue.folder / 'logs'}"]
@@ -170,7 +171,7 @@ def greeting(venue: Venue) -> list[str]:
 
 
 def command_line(folder: Path) -> str:
-    """How a shell in this working directory begins a command for the venue of the folder."""
+    """The beginning of a shell command, in this working directory, that acts on the venue in the folder."""
     faust = Path(sys.executable).with_name("faust")
     faust = faust.relative_to(Path.cwd()) if faust.is_relative_to(Path.cwd()) else faust
     venue = "" if folder == FOLDER.resolve() else f"{FOLDER_VARIABLE}={shlex.quote(str(folder))} "
@@ -178,14 +179,14 @@ def command_line(folder: Path) -> str:
 
 
 def check_space(folder: Path, needed_bytes: int = NEEDED_BYTES) -> None:
-    """Raise FullDisk unless the folder's disk has that much left."""
+    """Raise FullDisk unless the folder's disk has this much free space."""
     free = shutil.disk_usage(folder).free
     if free < needed_bytes:
-        raise FullDisk(f"{folder} has {free / 1e9:.1f} GB left, {needed_bytes / 1e9:.1f} GB are needed: make room.")
+        raise FullDisk(f"{folder} has {free / 1e9:.1f} GB left, {needed_bytes / 1e9:.1f} GB are needed: free some.")
 
 
 def allow_files(needed: int = NEEDED_FILES) -> None:
-    """Let this process and its children open that many files; raises TooFewFiles if the system forbids it."""
+    """Let this process and its children open this many files; raises TooFewFiles if the system does not allow it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise TooFewFiles(f"A process may open {hard} files here, Kafka needs {needed}: try `ulimit -n {needed}`.")
@@ -196,11 +197,11 @@ def allow_files(needed: int = NEEDED_FILES) -> None:
 def _stop_left(folder: Path, terminal: Terminal) -> None:
     known = state.read(folder)
     if known and (left := stop_left([*known.processes.values()])):
-        terminal.say(f"stopped {left} processes that a killed launcher had left")
+        terminal.say(f"stopped {left} processes that a killed launcher had left behind")
 
 
 async def _first_of(task: asyncio.Task[None], event: asyncio.Event) -> bool:
-    """Whether the task ended before the event came; if not, it is cancelled. Raises what the task raised."""
+    """Whether the task ended before the event; cancels the task if not. Raises the task's own error."""
     came = asyncio.create_task(event.wait())
     await asyncio.wait({task, came}, return_when=asyncio.FIRST_COMPLETED)
     came.cancel()
@@ -208,12 +209,12 @@ async def _first_of(task: asyncio.Task[None], event: asyncio.Event) -> bool:
         task.result()
         return True
     task.cancel()
-    await asyncio.gather(task, return_exceptions=True)  # what failed on the way to its end is of no interest now
+    await asyncio.gather(task, return_exceptions=True)  # we are stopping, so its errors no longer matter
     return False
 
 
 def _stop_signals() -> tuple[asyncio.Event, asyncio.Event]:
-    """Events for the first and the second wish to stop."""
+    """Events that the first and the second stop signal set."""
     stop, at_once = asyncio.Event(), asyncio.Event()
 
     def wished() -> None:

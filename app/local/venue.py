@@ -1,4 +1,4 @@
-"""A whole venue on this machine: the servers and one process per worker, for the launcher, the demo and the tests."""
+"""A whole venue on this machine, servers and one process per worker, for the launcher, the demo and the tests."""
 
 import asyncio
 import os
@@ -30,12 +30,12 @@ LOOK_TIMEOUT_S = 5.0  # a gateway asks Kafka, Postgres and Valkey before it answ
 POLL_S = 0.1
 FAUST = ("-m", "faust")
 FIRST_TO_STOP = "gateway"
-"""It takes orders: it stops taking them before those behind it go away."""
+"""Gateways stop accepting orders before the processes behind them stop."""
 
 
 @dataclass(frozen=True)
 class Worker:
-    """One Faust process: its role, and which of that role's processes it is."""
+    """One Faust process: its role, and its number (slot) among that role's processes."""
 
     role: str
     slot: int
@@ -46,7 +46,7 @@ class Worker:
 
 
 class Venue:
-    """Servers and workers of one data folder. `supervised`: what dies is started again, servers included."""
+    """Servers and workers of one data folder. `supervised` restarts every process that dies, servers included."""
 
     def __init__(
         self,
@@ -73,20 +73,20 @@ class Venue:
 
     @property
     def env(self) -> dict[str, str]:
-        """What a program needs in its environment to find this venue."""
+        """The environment variables with which a program finds this venue."""
         return self.servers.env | {"MATCHSTREAM_URL": self.url} | self._env
 
     @property
     def url(self) -> str:
-        """The first gateway."""
+        """The first gateway's base URL."""
         return self.web_url("gateway")
 
     def web_url(self, role: str, slot: int = 0) -> str:
-        """The web server of a worker: a gateway's API, another's health and metrics."""
+        """The base URL of a worker's web server: the API of a gateway, health and metrics of other roles."""
         return f"http://{HOST}:{self.ports.get(f'{role}-{slot}')}"
 
     async def start(self) -> None:
-        """Start servers, make topics, schema and instruments, start the workers; return when all are ready."""
+        """Start the servers, create topics, schema and instruments, start the workers; return when all are ready."""
         await self.start_servers()
         await prepare(self.servers.broker, self.servers.database_url)
         await asyncio.gather(*(self.start_worker(worker.role, worker.slot) for worker in self.workers))
@@ -106,9 +106,9 @@ class Venue:
     async def start_worker(
         self, role: str, slot: int = 0, env: Mapping[str, str] | None = None, program: Sequence[str] = FAUST
     ) -> Process:
-        """Start one worker, without waiting until it is ready; perhaps with more environment (`FAILPOINT`).
+        """Start one worker without waiting until it is ready; `env` adds variables (`FAILPOINT`).
 
-        `program` are Python's arguments for what takes Faust's (benchmarks/worker.py).
+        `program` are Python's arguments for a program that takes Faust's arguments (benchmarks/worker.py).
         """
         name = Worker(role, slot).name
         process = self.processes[name] = Process(self._command(role, slot, env or {}, program), self.log(name))
@@ -117,20 +117,20 @@ class Venue:
         return process
 
     async def wait_ready(self, role: str, slot: int = 0) -> None:
-        """Return once the worker's /readyz answers 200; raises CannotStart when it stays silent."""
+        """Return once the worker's /readyz answers 200; raises CannotStart after READY_TIMEOUT_S."""
         await self._until_ready([Worker(role, slot)])
 
     async def wait_all_ready(self) -> None:
-        """Return once every worker's /readyz answers 200 at the same look; raises CannotStart when one stays silent.
+        """Return once every worker's /readyz answers 200 in the same round; raises CannotStart after READY_TIMEOUT_S.
 
-        One that was ready is not so for good: when a second one of its role joins, it hands over and begins again.
+        A ready worker can become unready: when a second one of its role joins, it hands over partitions and restarts.
         """
         await self._until_ready(self.workers)
 
     async def kill(self, role: str, slot: int = 0, *, for_good: bool = False) -> None:
-        """SIGKILL for a worker or a server (`kafka`); return when it is gone.
+        """Send SIGKILL to a worker or a server (`kafka`), and return when it has ended.
 
-        Supervised, it is started again, unless it is `for_good`.
+        In a supervised venue it is restarted, unless `for_good`.
         """
         process = self.process(role, slot)
         if self._supervisor and for_good:
@@ -149,13 +149,13 @@ class Venue:
         return self.servers.processes.get(role) or self.processes[Worker(role, slot).name]
 
     def worker_env(self, role: str, slot: int = 0) -> dict[str, str]:
-        """What makes a process this worker and no other."""
+        """The environment variables that make a process this worker."""
         name = Worker(role, slot).name
         return {
             "ROLE": role,
             "SLOT": str(slot),
             "WEB_PORT": str(self.ports.get(name)),
-            # Faust takes braces for names of its settings.
+            # Faust would take text in braces for the name of a setting.
             "APP_DATADIR": str(self.folder / "workers" / name).replace("{", "{{").replace("}", "}}"),
             "PYTHONUNBUFFERED": "1",
         }
@@ -165,7 +165,7 @@ class Venue:
         return self.folder / "logs" / f"{name}.log"
 
     async def stop(self) -> None:
-        """Gateways first, then the other workers, then the servers; nothing is left."""
+        """Stop the gateways, then the other workers, then the servers; return when no process is left."""
         await self._let_go()
         first = [process for name, process in self.processes.items() if name.startswith(FIRST_TO_STOP)]
         await asyncio.gather(*(process.stop() for process in first))
@@ -174,7 +174,7 @@ class Venue:
         (self.folder / state.STATE).unlink(missing_ok=True)
 
     async def kill_all(self) -> None:
-        """SIGKILL for everything at once, as if the machine lost power; what is on disk stays as it is."""
+        """Send SIGKILL to all processes at once, as if the machine lost power; files on disk stay as they are."""
         await self._let_go()
         every = [*self.processes.values(), *self.servers.processes.values()]
         await asyncio.gather(*(process.kill() for process in every))
@@ -216,7 +216,7 @@ class Venue:
         try:
             state.write(self.folder, addresses, processes, self.ports.claimed, self._ready)
             self._is_remembered = True
-        except OSError:  # a full disk: the upkeep tries again
+        except OSError:  # the disk is full: the upkeep tries again
             self._is_remembered = False
 
     def _remember_again(self) -> None:
@@ -240,7 +240,7 @@ async def running_venue(
     say: Callable[[str], None] = lambda line: None,
     env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Venue]:
-    """A venue on free ports with its data in `folder`, ready for orders, for a test or a tool."""
+    """Run a venue on free ports with its data in `folder`, ready for orders, for a test or a tool."""
     venue = Venue(folder, workers, supervised=supervised, say=say, env=env)
     try:
         await venue.start()

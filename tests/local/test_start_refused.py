@@ -74,7 +74,7 @@ def test_a_folder_with_something_else_in_it(command: str, tmp_path: Path) -> Non
     (tmp_path / "thesis.txt").write_text("ten years of work")
     sentences = {
         "up": f"{tmp_path} has other files in it: choose another folder with --data.",
-        "clean": f"{tmp_path} is no data folder of Matchstream, it is left alone.",
+        "clean": f"{tmp_path} is not a data folder of Matchstream, so it was not removed.",
     }
     assert_refused(app(command, "--data", tmp_path), sentences[command])
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
@@ -89,7 +89,7 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
 
 def test_a_full_disk(tmp_path: Path) -> None:
     """Before anything is written; the sentence has both numbers."""
-    with pytest.raises(FullDisk, match=r"has \d+\.\d GB left, 1000000000\.0 GB are needed: make room\.$"):
+    with pytest.raises(FullDisk, match=r"has \d+\.\d GB left, 1000000000\.0 GB are needed: free some\.$"):
         check_space(tmp_path, needed_bytes=10**18)
     check_space(tmp_path, needed_bytes=1)
 
@@ -175,7 +175,9 @@ def test_a_user_without_a_name_or_a_home(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     with pytest.raises(jars.NoJars, match=r"^You have no home folder .*: set XDG_CACHE_HOME to a folder\.$"):
         jars.folder()
-    with pytest.raises(CannotStart, match=r"which has no entry in /etc/passwd: add one, or start as another user\.$"):
+    with pytest.raises(
+        CannotStart, match=r"which has no entry in /etc/passwd: add an entry, or start as another user\.$"
+    ):
         postgres.prepare(tmp_path / "postgres", 1)
 
 

@@ -73,7 +73,7 @@ async def test_a_start_that_fails_is_tried_again_until_it_works(
     await supervisor.release()
     assert process.running
     assert set(lines[1:]) == {
-        f"sleeper cannot be started ([Errno 17] File exists: '{tmp_path}/logs'), trying again in 0.01 s"
+        f"sleeper cannot start ([Errno 17] File exists: '{tmp_path}/logs'), trying again in 0.01 s"
     }
     await process.stop()
 

@@ -176,7 +176,7 @@ def test_clean_removes_the_data(folder: Path, second: Up) -> None:
     """And says so; a second time there is nothing to do."""
     assert app("clean", "--data", folder).stdout == f"Removed {folder}.\n"
     assert not folder.exists()
-    assert app("clean", "--data", folder).stdout == f"There is no {folder}.\n"
+    assert app("clean", "--data", folder).stdout == f"{folder} does not exist.\n"
 
 
 def _curl(line: str) -> Any:

@@ -73,7 +73,9 @@ def test_a_disk_that_fills_up_is_announced_before_it_is_full(tmp_path: Path, mon
     low = LOW_SPACE_BYTES
     said = [lines_with(free) for free in (low, low * 0.9, low * 0.8, low * 0.44, low * 0.4, 0, low, low * 0.9)]
     assert said == [0, 1, 0, 1, 0, 1, 0, 1]
-    assert lines[0] == f"WARNING: {tmp_path} has 966 MB left: make room, or orders are refused when it is full"
+    assert (
+        lines[0] == f"WARNING: {tmp_path} has 966 MB left: free some space; once the disk is full, orders are refused"
+    )
 
 
 async def test_a_duty_that_fails_keeps_nobody_from_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
