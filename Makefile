@@ -1,4 +1,4 @@
-# Needs python3.11 or newer (with venv) and make, nothing else: no Docker, no Java, no Postgres.
+# Needs only python3.11 or newer (with venv) and make: no Docker, no Java, no Postgres.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 VENV := .venv
@@ -23,19 +23,19 @@ clean: $(VENV)/local.stamp ## Remove the venue's data (.matchstream)
 	@$(PYTHON) -m app clean $(ARGS)
 
 .PHONY: demo
-demo: $(VENV)/local.stamp ## A venue, 5,000 orders, what became of them, and down again
+demo: $(VENV)/local.stamp ## Start a venue, send 5,000 orders, show a summary, remove everything
 	@exec $(PYTHON) -m app demo $(ARGS)
 
 .PHONY: test
-test: lint ## Lint and run all tests; they start the servers themselves
+test: lint ## Lint and run all tests, which start the servers they need
 	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: mutants
-mutants: $(VENV)/dev.stamp ## Test the tests: the matching core with mistakes in it, each of which they must notice
+mutants: $(VENV)/dev.stamp ## Put mistakes into the matching core, one at a time; the tests must notice each
 	@$(PYTHON) -m tests.matching.mutants $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp ## A short run of each benchmark: core, matching, recovery, stages, pipeline (about 8 minutes)
+bench: $(VENV)/dev.stamp ## Run each benchmark briefly: core, matching, recovery, stages, pipeline (about 8 minutes)
 	@$(PYTHON) -m benchmarks.core --runs 3
 	@$(PYTHON) -m benchmarks.matching --orders 200000
 	@$(PYTHON) -m benchmarks.recovery --small
@@ -43,38 +43,38 @@ bench: $(VENV)/dev.stamp ## A short run of each benchmark: core, matching, recov
 	@$(PYTHON) -m benchmarks.stages --rates 500 1000 2000 --seconds 15
 	@$(PYTHON) -m benchmarks.pipeline --seconds 15
 
-# In `make faults` these would do again what they do in `make test`.
+# `make faults` skips these: they would only repeat what `make test` does.
 CALM := assignment_cases cli lobster one_trade poison verified_fields verify
 .PHONY: faults
-faults: $(VENV)/dev.stamp ## Kill, pause and cut off everything, at length: 25 minutes (`python -m load chaos`: a soak)
+faults: $(VENV)/dev.stamp ## Kill, pause and cut off every part under load: 25 minutes (a soak: `python -m load chaos`)
 	@MATCHSTREAM_LONG=1 $(PYTHON) -m pytest tests/integration tests/tables/test_schedules.py \
 	    $(CALM:%=--ignore=tests/integration/test_%.py) $(ARGS)
 
 .PHONY: schedules
-schedules: $(VENV)/dev.stamp ## 200,000 random schedules of the recovery protocol (ARGS="--seed 7 --schedules 1000000")
+schedules: $(VENV)/dev.stamp ## Run 200,000 random schedules of the recovery protocol (ARGS="--seed 7 --schedules 999")
 	@$(PYTHON) -m tests.tables.schedules $(ARGS)
 
 .PHONY: lint
-lint: $(VENV)/dev.stamp ## Style, types and layers
+lint: $(VENV)/dev.stamp ## Check style, types and import rules
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy $(PACKAGES)
 	@$(VENV)/bin/lint-imports
 
 .PHONY: format
-format: $(VENV)/dev.stamp ## Put the code into the one style
+format: $(VENV)/dev.stamp ## Format the code
 	@$(VENV)/bin/ruff check --fix .
 	@$(VENV)/bin/ruff format .
 
 .PHONY: schemas
-schemas: $(VENV)/local.stamp ## Write the JSON Schemas of all messages, and the API's document
+schemas: $(VENV)/local.stamp ## Write the JSON Schemas of all messages and the API's OpenAPI document
 	@$(PYTHON) -m app.schemas
 	@$(PYTHON) -m web.schemas
 
-# UPGRADE=--upgrade takes newer versions; without it only what pyproject.toml needs changes.
+# UPGRADE=--upgrade takes newer versions; without it a pin changes only if pyproject.toml requires it.
 LOCK = $(VENV)/lock/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate
 .PHONY: lock
-lock: $(VENV)/local.stamp ## Pin all dependencies anew with hashes (UPGRADE=--upgrade: newer versions)
+lock: $(VENV)/local.stamp ## Pin all dependencies with hashes (UPGRADE=--upgrade: newer versions)
 	@test -x $(VENV)/lock/bin/uv || { $(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/python -m pip install -q uv; }
 	@$(LOCK) $(UPGRADE) pyproject.toml --group local --group test --group load --group lint -o requirements/dev.txt
 	@$(LOCK) pyproject.toml --group local -c requirements/dev.txt -o requirements/local.txt
@@ -82,7 +82,7 @@ lock: $(VENV)/local.stamp ## Pin all dependencies anew with hashes (UPGRADE=--up
 	@echo jgo | $(LOCK) - -c requirements/dev.txt -o requirements/jars.txt
 	@$(PYTHON) app/local/jars.py lock
 
-# The environment, made again only where a requirements file has changed.
+# The virtual environment; the stamps below update it when their requirements file changes.
 $(VENV)/made.stamp:
 	@for python in python3.11 python3; do \
 	    "$$python" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
@@ -92,13 +92,13 @@ $(VENV)/made.stamp:
 	done; \
 	echo "Matchstream needs Python 3.11 or newer, as python3.11 or python3." >&2; exit 1
 
-# Kafka's jars come beside everything else; the launcher waits for them, and says so.
+# Kafka's jars download in the background; the launcher waits for them, and says so.
 $(VENV)/jars.stamp: requirements/jars.txt requirements/kafka.txt $(VENV)/made.stamp
 	@$(PIP_INSTALL) -r requirements/jars.txt
 	@touch $@
 	@$(PYTHON) app/local/jars.py >/dev/null 2>&1 &
 
-# And then what makes Kafka's next starts shorter, with what this one leaves of the machine.
+# Kafka's class cache, which shortens its next starts, is made in the background at low priority.
 $(VENV)/local.stamp: requirements/local.txt $(VENV)/jars.stamp
 	@echo "installing the Python packages (the first time about half a minute)"
 	@$(PIP_INSTALL) -r requirements/local.txt

@@ -3,7 +3,7 @@
 import signal
 import sys
 
-# `python -m app …`: its imports take a second, in which Ctrl-C has nothing to stop and must not end in a traceback.
+# The imports of `python -m app …` take a second; a Ctrl-C during it must end the process without a traceback.
 if sys.argv[0] == "-m" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -15,7 +15,7 @@ import faust
 import faust.transport.drivers.aiokafka as kafka_driver
 import mode.loop
 
-# Faust takes the working directory off sys.path before it imports our modules, and the other packages live there.
+# Faust removes the working directory from sys.path before it imports our modules, but our other packages are there.
 sys.path.append(str(Path(__file__).parents[1]))
 
 from app.addresses import NEEDED, NoAddress, find
@@ -38,7 +38,7 @@ except WrongSetting as wrong:
     sys.exit(f"Error: {wrong}")
 where = find(settings, _faust_settings)
 _name = f"{settings.role}-{settings.slot}"
-if where.folder is not None:  # what the environment says beats this, too
+if where.folder is not None:  # these are the running venue's addresses; Faust lets the environment override them
     _faust_settings |= {"broker": where.parts["BROKER_URL"], "datadir": where.folder / "workers" / _name}
     found = {"database_url": where.parts["DATABASE_URL"], "redis_url": where.parts["REDIS_URL"]}
     settings = settings.model_copy(update=found)
@@ -48,20 +48,20 @@ know_closed_connections()
 read_intact(DENSE)
 
 if settings.role == "gateway":
-    # Twice as many requests a second; Faust's option --loop does the same. The CLI makes the loop after this.
+    # uvloop serves twice as many requests a second. Faust's CLI creates the event loop only after this.
     mode.loop.use("uvloop")
 
 
 class MatchstreamApp(faust.App):
-    """Faust's app, importing the modules of the role and no others (Faust would import all of `app`)."""
+    """Faust's app, but it imports only the modules of the role (Faust would import all of `app`)."""
 
     _beginnings: ClassVar[list[Callable[[], None]]] = []
 
-    # A gateway has no agents: web server and producer are all it needs of Faust, and a consumer without topics fails.
+    # A gateway has no agents: it needs only Faust's web server and producer; a consumer without topics would fail.
     producer_only = settings.role == "gateway"
 
     def at_worker_start(self, begin: Callable[[], None]) -> Callable[[], None]:
-        """Call this when a worker starts, before anything else does; Faust's signal for it comes in every command."""
+        """Call `begin` before the rest of a worker starts. (Faust's own signal also fires in every CLI command.)"""
         self._beginnings.append(begin)
         return begin
 
@@ -95,6 +95,6 @@ app = MatchstreamApp(
 )
 
 try:
-    app.conf  # noqa: B018 - Faust reads its settings when they are first asked for
+    app.conf  # noqa: B018 - Faust reads its settings at the first access
 except (ValueError, KeyError) as wrong:
-    sys.exit(f"Error: a setting of Faust in the environment or faust.conf.py cannot be used: {wrong}")
+    sys.exit(f"Error: Faust cannot use a setting in the environment or faust.conf.py: {wrong}")

@@ -1,22 +1,22 @@
-"""`python -m app …`: the commands around a venue. Each is loaded only when asked for."""
+"""`python -m app …`: commands to run, stop and prepare a venue. Each is imported only when used."""
 
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 COMMANDS = {
-    "up": ("app.local.up", "main", "start a venue on this machine: servers and workers, until Ctrl-C"),
+    "up": ("app.local.up", "main", "run a venue on this machine, servers and workers, until Ctrl-C"),
     "down": ("app.local.up", "down", "stop the venue of a data folder"),
-    "clean": ("app.local.up", "clean", "remove the data of a venue that does not run"),
-    "demo": ("app.local.demo", "main", "a venue, 5,000 orders, what became of them, and down again"),
-    "setup": ("app.setup", "main", "topics, schema and instruments on the servers of the settings"),
-    "replay": ("app.replay", "main", "a file of commands in, its reports out, without Kafka"),
+    "clean": ("app.local.up", "clean", "remove the data of a stopped venue"),
+    "demo": ("app.local.demo", "main", "start a venue, send 5,000 orders, show a summary, remove everything"),
+    "setup": ("app.setup", "main", "create topics, schema and instruments on the configured servers"),
+    "replay": ("app.replay", "main", "run a file of commands through the engine without Kafka, print the reports"),
 }
-"""Name: module, function (arguments -> exit code), help."""
+"""Name -> module, function (arguments -> exit code), help."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one command; the exit code."""
+    """Run one command; returns the exit code."""
     if not arguments or arguments[0] not in COMMANDS:
         print("usage: python -m app COMMAND …\n")
         print("\n".join(f"  {name:<8} {text}" for name, (_, _, text) in COMMANDS.items()))

@@ -1,7 +1,7 @@
-"""Where the venue is: as the environment or options say, else what runs in this folder, else as the settings say.
+"""Finds the venue's addresses: from the environment or options, else from this folder's venue, else from the settings.
 
-All addresses come from one of the three. Kafka of one venue with the gateway of another would look like one venue and
-be two, so an address that is missing beside a given one is refused, not guessed.
+All addresses come from the same one of these three. Otherwise a command could use the Kafka of one venue and the
+gateway of another; so if some addresses are given and a needed one is not, we refuse instead of guessing it.
 """
 
 import fcntl
@@ -17,12 +17,12 @@ from app.configuration import Settings, broker_address
 FOLDER = Path(".matchstream")
 """The data folder of `make run`, in the working directory."""
 FOLDER_VARIABLE = "MATCHSTREAM_VENUE"
-"""Names another data folder."""
+"""The environment variable that names another data folder."""
 STATE, LOCK = "up.json", "up.lock"
-"""In a data folder: the addresses of its venue, and what its launcher has locked."""
+"""Files in a data folder: the addresses of its venue, and the file that its launcher locks."""
 GATEWAY = "http://127.0.0.1:8080"
 KINDS = {"BROKER_URL": "Kafka", "DATABASE_URL": "Postgres", "REDIS_URL": "Valkey", "MATCHSTREAM_URL": "gateway"}
-"""Environment variable -> what has this address."""
+"""Environment variable -> the part that has this address."""
 NEEDED = {
     "matching": ("BROKER_URL",),
     "recording": ("BROKER_URL", "DATABASE_URL"),
@@ -32,23 +32,23 @@ NEEDED = {
 
 
 class NoAddress(ValueError):
-    """An address that is needed is not known; the message says why and what to set."""
+    """A needed address is unknown; the message says why and what to set."""
 
 
 class Addresses(NamedTuple):
-    """The addresses by their environment variables, and where they were found."""
+    """The addresses by environment variable, and where they came from."""
 
     parts: Mapping[str, str]
     source: str
     missing: str = ""
-    """What is wrong if a part is not there; `{}` is its name."""
+    """The error for an address that is not in `parts`; `{}` stands for its name."""
     folder: Path | None = None
-    """The data folder of the venue that was found there."""
+    """The data folder of the running venue, if the addresses came from one."""
     gateways: frozenset[str] = frozenset()
     """Every gateway of that venue."""
 
     def need(self, *names: str) -> None:
-        """Raise NoAddress unless these are known."""
+        """Raise NoAddress unless all these addresses are known."""
         for name in names:
             if name not in self.parts:
                 raise NoAddress(self.missing.format(f"{KINDS[name]} ({name})"))
@@ -61,7 +61,7 @@ class Addresses(NamedTuple):
 
     @property
     def database_url(self) -> str:
-        """Postgres; raises NoAddress."""
+        """Postgres' URL; raises NoAddress."""
         self.need("DATABASE_URL")
         return self.parts["DATABASE_URL"]
 
@@ -72,15 +72,15 @@ class Addresses(NamedTuple):
         return self.parts["MATCHSTREAM_URL"].rstrip("/")
 
     def text(self, *names: str) -> str:
-        """These addresses and where they come from, in a line for people, without passwords."""
+        """These addresses and their source, as one line for people, without passwords."""
         shown = ", ".join(f"{KINDS[name]} {without_password(self.parts[name])}" for name in names)
         return f"{shown} ({self.source})"
 
 
 def find(ours: Settings, fausts: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Addresses:
-    """The addresses of the one venue to act on; the settings as app.settings.load gives them.
+    """The addresses of the one venue to act on; the first two arguments are what app.configuration.load returns.
 
-    Options of a command line count as if they were in the environment.
+    A command line passes its options as part of `environment`.
     """
     configured = {
         "BROKER_URL": str(fausts.get("broker", "")),
@@ -89,7 +89,7 @@ def find(ours: Settings, fausts: Mapping[str, Any], environment: Mapping[str, st
         "MATCHSTREAM_URL": GATEWAY,
     }
     given = {name: environment[name] for name in KINDS if environment.get(name)}
-    is_configured = bool(environment.get("FAUST_CONF"))  # by somebody, and not the file for development
+    is_configured = bool(environment.get("FAUST_CONF"))  # settings of the user's own, not those for development
     folder = Path(environment.get(FOLDER_VARIABLE) or FOLDER).resolve()
     venue = _running(folder)
     if venue is not None and all(_is_of(venue, name, address) for name, address in given.items()):
@@ -98,18 +98,18 @@ def find(ours: Settings, fausts: Mapping[str, Any], environment: Mapping[str, st
         first = next(iter(given))
         sentence = (
             f"the address of {KINDS[first]} ({first}) is given and that of {{}} is not: "
-            "they may belong to two venues, give both or neither"
+            "they could belong to different venues, so give both or neither"
         )
         return Addresses({**(configured if is_configured else {}), **given}, "as given", sentence)
     if not is_configured and ((folder / LOCK).exists() or FOLDER_VARIABLE in environment):
         everything = ", ".join(KINDS)
-        sentence = f"the venue in {folder} does not run: start it with `make run`, or set {everything} for another one"
+        sentence = f"the venue in {folder} is not running: start it with `make run`, or set {everything} for another"
         return Addresses({}, f"the venue in {folder}", sentence)
     return Addresses(configured, "the settings")
 
 
 def without_password(url: str) -> str:
-    """The address for people and logs."""
+    """The address without its password and query, for people and logs."""
     found = urlsplit(url)
     user, at, host = found.netloc.rpartition("@")
     return urlunsplit(found._replace(netloc=f"{user.partition(':')[0]}{at}{host}", query=""))
@@ -122,7 +122,7 @@ def _is_of(venue: Addresses, name: str, address: str) -> bool:
 
 
 def _running(folder: Path) -> Addresses | None:
-    """The venue whose launcher holds the folder's lock."""
+    """The venue of this folder, if its launcher is running (it then holds the lock)."""
     try:
         with (folder / LOCK).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""API keys in their topic, for the command line: read them all, keep one, revoke one."""
+"""Reads, stores and revokes API keys in their Kafka topic, for the command line."""
 
 from aiokafka import TopicPartition
 
@@ -13,17 +13,17 @@ PARTITION = TopicPartition(API_KEYS.name, 0)
 
 
 async def keep(broker: str, key: ApiKey) -> None:
-    """Keep a key, in place of the one with its id; done when Kafka has it. `broker` is host:port."""
+    """Store a key, replacing one with the same id; returns when Kafka has it. `broker` is host:port."""
     await send(broker, [_to_send(key.key_id, encode_key(key))])
 
 
 async def revoke(broker: str, key_id: str) -> None:
-    """Forget a key; done when Kafka has it, a moment before the gateways do."""
+    """Revoke a key; returns when Kafka has it, a moment before the gateways know it."""
     await send(broker, [_to_send(key_id, None)])
 
 
 async def read(broker: str) -> dict[str, ApiKey]:
-    """Every key that is not revoked, by its id."""
+    """Every unrevoked key, by its id."""
     keys: dict[str, ApiKey] = {}
     async with connected_reader(broker) as reader:
         stretch = await Stretch.whole(reader, PARTITION)
@@ -34,9 +34,9 @@ async def read(broker: str) -> dict[str, ApiKey]:
 
 
 def apply(keys: dict[str, ApiKey], record: LogRecord) -> str:
-    """Take in the next record of the topic; the id that it is about, "" if it is about none.
+    """Apply the next record of the topic to `keys`; returns the key id that the record names, "" if it names none.
 
-    One that is no key opens nothing, nor does the key that it was about.
+    An unreadable record revokes the key that it names.
     """
     key_id = (record.key or b"").decode("utf-8", "replace")
     keys.pop(key_id, None)
@@ -44,12 +44,12 @@ def apply(keys: dict[str, ApiKey], record: LogRecord) -> str:
         try:
             key = decode_key(record.value)
         except UNDECODABLE as error:
-            pass_over(API_KEYS.name, 0, record.offset, f"it is no API key: {error}")
+            pass_over(API_KEYS.name, 0, record.offset, f"it is not an API key: {error}")
         else:
             if key.key_id == key_id:
                 keys[key_id] = key
             else:
-                pass_over(API_KEYS.name, 0, record.offset, "its key is not the id of its API key")
+                pass_over(API_KEYS.name, 0, record.offset, "its Kafka key is not its API key's id")
     return key_id
 
 

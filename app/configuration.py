@@ -1,7 +1,7 @@
-"""All settings: what faust.conf.py says, overridden by the environment, checked at start.
+"""All settings: read from faust.conf.py, overridden by the environment, checked at start.
 
-Faust's own settings keep Faust's names and meaning; ours are the fields of `Settings`. An unknown name in the file is
-refused, because Faust would ignore it silently.
+Faust's own settings keep Faust's names and meaning; ours are the fields of `Settings`. We refuse an unknown name in
+the file, because Faust would silently ignore it.
 """
 
 import os
@@ -29,13 +29,13 @@ OTHER_ROADS = {
     "broker_credentials": "BROKER_CREDENTIALS",
     "ssl_context": "",
 }
-"""Settings of Faust that our own clients of Kafka would not follow, and their environment variables."""
+"""Faust settings, with their environment variables, that we refuse because our own Kafka clients would ignore them."""
 _DATABASE_URL = re.compile(r"postgres(?:ql)?://(?:[^%]|%[0-9A-Fa-f]{2})*")
 _REDIS_URL = re.compile(r"(?:rediss?|unix)://.*")
 
 
 class WrongSetting(ValueError):
-    """A setting that cannot be used; the message says which and why, without a value that may have a password."""
+    """A setting has an unusable value; the message says which and why, but hides values that may have a password."""
 
 
 class UnknownSetting(WrongSetting):
@@ -43,7 +43,7 @@ class UnknownSetting(WrongSetting):
 
 
 class Settings(BaseModel):
-    """Our settings. Each may be given in faust.conf.py or, in capitals, in the environment."""
+    """Our settings. Set each in faust.conf.py or, with its name in capitals, in the environment."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,39 +51,40 @@ class Settings(BaseModel):
     """What this process does (app/topology.py). One role per process, so that a stalled sink cannot stop matching."""
 
     slot: int = Field(default=0, ge=0, le=999)
-    """Which of the role's processes this is: its place in the consumer group, its data folder and its web port."""
+    """The number of this process in its role: it decides the consumer group member, data folder and web port."""
 
     database_url: str = "postgresql://postgres@127.0.0.1:5432/matchstream"
-    """Postgres: history, ledger and the sink's own position."""
+    """Postgres, which stores history, ledger and the sink's own position."""
 
     redis_url: str = "redis://127.0.0.1:6379/0"
-    """Valkey or Redis: seen idempotency keys. Away, everything goes on; the engine decides duplicates."""
+    """Valkey or Redis, which remembers idempotency keys. Orders work without it: the engine detects duplicates."""
 
     snapshot_interval_s: float = Field(default=60.0, ge=0)
-    """How often matching has each changed book's levels recorded in Postgres; 0: only when somebody asks."""
+    """How often each changed book's levels are recorded in Postgres; 0: only on request."""
 
     order_log: Literal["all", "rejected", "off"] = "rejected"
     """Which orders the gateway writes to its order log; `all` costs more than matching them."""
 
     auth: Literal["off", "keys"] = "off"
-    """Whether the API asks for keys (`faust -A app create-key`). Off, everybody who reaches the gateway may do all."""
+    """Whether the API requires keys (`faust -A app create-key`). When off, anyone who can reach the gateway has full
+    access."""
 
     auth_off_beyond_loopback: bool = False
-    """A gateway with auth off that others can reach does not start, unless this says that it is meant."""
+    """A gateway with auth off that other machines can reach refuses to start, unless this is true."""
 
     allowed_hosts: str = ""
-    """Host names, separated by commas, that requests may be for and pages may come from, beside this machine's
+    """Host names, separated by commas, that the gateway accepts in requests' Host and Origin, beside this machine's
     (web/edge/names.py)."""
 
     rate_limit: float | None = None
-    """Requests a second of each API key without a rate of its own, or of each address with auth off; a batch counts
-    its orders; 0: no limit. Default: none on loopback, else web/edge/limits.py: DEFAULT_RATE."""
+    """Requests a second allowed to each API key without a rate of its own, or to each address with auth off; a batch
+    counts once per order; 0: no limit. Default: no limit on loopback, else web/edge/limits.py: DEFAULT_RATE."""
 
     max_connections: int = Field(default=10_000, ge=1)
-    """Connections a process serves at once; more are answered 503 and closed."""
+    """How many connections a process serves at once; further ones get 503 and are closed."""
 
     drain_s: float = Field(default=0.0, ge=0, le=60)
-    """How long a gateway that was told to stop says `not ready` before it closes: balancers look every few seconds."""
+    """How long a stopping gateway answers `not ready` before it closes; load balancers poll every few seconds."""
 
     @field_validator("rate_limit")
     @classmethod
@@ -111,22 +112,22 @@ class Settings(BaseModel):
 
 
 def names_of(text: str) -> frozenset[str]:
-    """The names of a setting that lists them with commas."""
+    """The names in a comma-separated setting, in lower case."""
     return frozenset(name for part in text.split(",") if (name := part.strip().lower()))
 
 
 def load(file: Path | None = None) -> tuple[Settings, dict[str, Any]]:
     """Our settings and Faust's, from the file and the environment; raises WrongSetting.
 
-    A variable of the environment that is empty counts as not given.
+    An empty environment variable counts as not set.
     """
     path = file or Path(os.environ.get("FAUST_CONF", DEFAULT_FILE))
     if not path.exists():
-        raise WrongSetting(f"FAUST_CONF names {path}, which does not exist")
+        raise WrongSetting(f"FAUST_CONF names {path}, which does not exist: correct the path or unset it")
     given = {name: value for name, value in runpy.run_path(str(path)).items() if not name.startswith("_")}
     unknown = sorted(set(given) - set(faust.Settings.SETTINGS) - set(Settings.model_fields))
     if unknown:
-        raise UnknownSetting(f"{path.name} has settings that nobody knows: {', '.join(unknown)}")
+        raise UnknownSetting(f"{path.name} has unknown settings: {', '.join(unknown)}")
     ours = {name: given.pop(name) for name in Settings.model_fields if name in given}
     ours |= {name: value for name in Settings.model_fields if (value := os.environ.get(name.upper()))}
     _check_roads_to_kafka(given)
@@ -146,16 +147,16 @@ def _sentence(name: str, wrong: Any, path: Path) -> str:
 
 
 def broker_address(broker: Any) -> str:
-    """Faust's broker setting (kafka://host:port, or several) as the bootstrap servers of a plain client.
+    """Faust's broker setting (one kafka://host:port or several) as the bootstrap servers of a plain Kafka client.
 
-    Raises WrongSetting for anything that would need TLS or a password, which no client of ours has for Kafka.
+    Raises WrongSetting for addresses that need TLS or a password: our Kafka clients support neither.
     """
     urls = broker if isinstance(broker, list | tuple) else str(broker).split(";")
     found = [urlsplit(str(url)) for url in urls]
     if not all(url.scheme in UNENCRYPTED and url.netloc and "@" not in url.netloc and not url.query for url in found):
         raise WrongSetting(
-            "broker (BROKER_URL) must be kafka://HOST:PORT, several with a ; between: "
-            "Matchstream speaks to Kafka without TLS and without a password"
+            "broker (BROKER_URL) must be kafka://HOST:PORT, or several separated by ';': "
+            "Matchstream connects to Kafka without TLS and password"
         )
     return ",".join(url.netloc for url in found)
 
@@ -163,7 +164,7 @@ def broker_address(broker: Any) -> str:
 def _check_roads_to_kafka(fausts: dict[str, Any]) -> None:
     named = [name for name, variable in OTHER_ROADS.items() if name in fausts or os.environ.get(variable)]
     if named:
-        raise WrongSetting(f"{', '.join(named)}: Matchstream reaches Kafka by the setting broker only")
+        raise WrongSetting(f"unsupported settings: {', '.join(named)}; set the address of Kafka with broker only")
     for broker in (fausts.get("broker"), os.environ.get("BROKER_URL")):
         if broker:
             broker_address(broker)
@@ -171,7 +172,7 @@ def _check_roads_to_kafka(fausts: dict[str, Any]) -> None:
 
 def _address(url: str, pattern: re.Pattern[str], example: str) -> str:
     if pattern.fullmatch(url) is None or not _has_host_and_port(url):
-        raise ValueError(f"must be {example}, with % before two hexadecimal digits only")
+        raise ValueError(f"must be {example}; a % must be followed by two hexadecimal digits")
     return url
 
 

@@ -1,4 +1,4 @@
-"""The ten instruments of a fresh installation, and how they are listed: by `list` commands in the log."""
+"""The ten instruments of a new installation, which `list` commands in the log put on the market."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from app.topics import EXECUTIONS, ORDERS
 
 
 class DefaultListing(NamedTuple):
-    """A market's name is base-quote; sizes are decimal text."""
+    """One of the instruments, named BASE-QUOTE; sizes are decimal text."""
 
     base: str
     quote: str
@@ -37,7 +37,7 @@ DEFAULTS = (
 
 
 def default_listings() -> list[ListInstrument]:
-    """The commands that list them; always the same, so that sending them again changes nothing (R15)."""
+    """The commands that list the ten; they are always the same, so sending them again changes nothing (R15)."""
     return [
         ListInstrument(
             instrument=market.instrument,
@@ -52,13 +52,14 @@ def default_listings() -> list[ListInstrument]:
 
 
 async def list_defaults(broker: str, partitions: int) -> None:
-    """Send the commands where nothing has been reported yet; `broker` is host:port. Done when Kafka has them.
+    """Send the `list` commands to partitions without reports; returns when Kafka has them. `broker` is host:port.
 
-    Never where trading has begun: a command would take the offset of one that the log has lost, and hide the loss.
+    A partition with reports gets none: if its log had lost its end, the command would take a lost command's offset
+    and so hide the loss.
     """
     ends = await bounds(broker, EXECUTIONS.name, range(partitions))
     new = {number for number, (_, end) in ends.items() if not end}
-    # Not by Kafka's count of partitions, which may have grown since the venue was made.
+    # Not Kafka's own count of partitions, which may have grown since the venue was created.
     placed = [(partition_of(command.instrument, partitions), command) for command in default_listings()]
     await send(
         broker,

@@ -1,10 +1,10 @@
-"""How far a reader of reports has come, per instrument: each report is applied once (docs/EXACTNESS.md, I10). Pure."""
+"""A reader's position per instrument, so that it applies each report once (docs/EXACTNESS.md, I10). Pure."""
 
 from enum import Enum
 
 
 class Step(Enum):
-    """What a report is to this reader: the next one, one that it has applied, or one whose predecessor is missing."""
+    """How a report follows the last applied one: it is the next, was applied already, or comes after a missing one."""
 
     NEXT = "next"
     DUPLICATE = "duplicate"
@@ -17,10 +17,13 @@ class Sequencer:
     def __init__(self, last_seqs: dict[str, int] | None = None) -> None:
         self.last_seqs = dict(last_seqs or {})
         self.missing: dict[str, int] = {}
-        """Instruments with an open gap, and the first seq that is missing there."""
+        """Instrument with an open gap -> the first missing seq."""
 
     def accept(self, instrument: str, seq: int) -> Step:
-        """Whether to apply this report; NEXT moves on. What lies beyond a gap will be sent again after its cure."""
+        """Judge a report, which the reader must apply if this returns NEXT.
+
+        Reports after a gap come again: the worker that fills the gap sends them once more.
+        """
         last = self.last_seqs.get(instrument, 0)
         if seq == last + 1:
             self.last_seqs[instrument] = seq

@@ -1,4 +1,4 @@
-"""What a venue needs before its first order: topics, schema, listed instruments. Run as often as you like."""
+"""Creates what a venue needs before its first order: topics, schema, instruments. Running it again does no harm."""
 
 import argparse
 import asyncio
@@ -17,7 +17,7 @@ from app.postgres.schema import migrate
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prepare the servers of the settings, which must be up; the exit code."""
+    """Prepare the configured servers, which must be running; returns the exit code."""
     argparse.ArgumentParser(prog="python -m app setup", description=__doc__).parse_args(arguments)
     try:
         where.need("BROKER_URL", "DATABASE_URL")
@@ -25,14 +25,14 @@ def main(arguments: Sequence[str]) -> int:
     except (NoAddress, WrongTopic, KafkaError, Away, Refused) as problem:
         print(f"Error: {problem}", file=sys.stderr)
         return 1
-    print(f"topics, schema and instruments are there: {where.text('BROKER_URL', 'DATABASE_URL')}")
+    print(f"topics, schema and instruments exist: {where.text('BROKER_URL', 'DATABASE_URL')}")
     return 0
 
 
 async def prepare(broker: str, database_url: str) -> None:
-    """Make what is missing and check what is there. `broker` is host:port.
+    """Create what is missing and check the rest. `broker` is host:port.
 
-    Raises WrongTopic, KafkaError, and of Postgres Away or Refused.
+    Raises WrongTopic, KafkaError, and for Postgres Away or Refused.
     """
     schema = asyncio.create_task(asyncio.to_thread(migrate, database_url))
     await create(broker, app.conf.topic_partitions, app.conf.topic_replication_factor)

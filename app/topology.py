@@ -4,7 +4,7 @@ from app.configuration import Role
 
 COMMANDS = tuple(f"app.commands.{name}" for name in ("trading", "markets", "keys", "verify", "rebuild", "table"))
 
-# Explicit modules, not packages: Faust skips a package whose module fails to import, and starts without it.
+# Modules, not packages: if a module of a package fails to import, Faust silently starts without the package.
 MODULES: dict[Role, tuple[str, ...]] = {
     "gateway": ("web.server", *COMMANDS),
     "matching": ("agents.matching", "web.probes", *COMMANDS),

@@ -69,7 +69,7 @@ async def _demo(orders: int, rate: int) -> int:
 
 
 def _cancel_on_signals() -> None:
-    """Let Ctrl-C end the demo early, with everything stopped as at its normal end; a second Ctrl-C does not wait."""
+    """On Ctrl-C, cancel the demo, so that the usual clean-up stops everything; a second one interrupts the clean-up."""
     task = asyncio.current_task()
     assert task is not None
     for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -81,7 +81,7 @@ def _say(line: str) -> None:
 
 
 async def _load(venue: Venue, orders: int, rate: int, result: Path) -> int:
-    """Run `python -m load` as a user would; it prints its own progress."""
+    """Run `python -m load` as a user would; it prints its progress to standard error."""
     options = {
         "--profile": "reference",
         "--rate": rate,
@@ -123,7 +123,7 @@ def _show(found: dict[str, Any], book: dict[str, Any]) -> None:
     print(f"\n  orders accepted    {accepted['count']:,} of {found['sent']:,}")
     print(f"  trades             {trades:,}")
     print(f"  order to answer    p50 {accepted['p50_ms']:.1f} ms, p99 {accepted['p99_ms']:.1f} ms")
-    print(f"  log and Postgres   {verdict} (also trades, books and answers, by a replay of the log)")
+    print(f"  log and Postgres   {verdict} (a replay of the log also checked trades, books and answers)")
     print(f"\n  {INSTRUMENT + ' buyers':>28}   sellers")
     for bid, ask in zip_longest(book["bids"], book["asks"]):
         print(f"  {_level(bid, 'quantity', 'price'):>28} | {_level(ask, 'price', 'quantity')}")

@@ -34,7 +34,7 @@ async def wait_ready(process: Process, probe: Probe, timeout_s: float) -> None:
 
 
 async def kafka_answers(port: int) -> bool:
-    """Whether the broker answers; Kafka opens its port only when it can serve."""
+    """Whether the broker answers an ApiVersions request."""
     return bool(await _first_bytes(port, kafka.API_VERSIONS_REQUEST))
 
 

@@ -96,7 +96,7 @@ def test_an_address_of_the_folders_venue_brings_the_others(running: Path, given:
 def test_a_venue_that_does_not_run_is_not_replaced_by_a_neighbours(folder: Path) -> None:
     """Which would have the usual ports."""
     for addresses in (found(), found(MATCHSTREAM_VENUE=str(folder / "none"))):
-        with pytest.raises(NoAddress, match="does not run: start it with `make run`"):
+        with pytest.raises(NoAddress, match="is not running: start it with `make run`"):
             addresses.need("MATCHSTREAM_URL")
 
 
@@ -104,7 +104,7 @@ def test_what_a_killed_launcher_left_is_no_venue(folder: Path) -> None:
     """Its ports may be somebody else's by now."""
     (folder / STATE).write_text(json.dumps({"addresses": HERE, "ports": {}}))
     assert (folder / LOCK).exists()
-    with pytest.raises(NoAddress, match="does not run"):
+    with pytest.raises(NoAddress, match="is not running"):
         found().need("BROKER_URL")
 
 
@@ -170,8 +170,8 @@ def test_every_entry_point_refuses_in_one_sentence(program: str, tmp_path: Path)
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "Error: broker (BROKER_URL) must be kafka://HOST:PORT, several with a ; between: "
-        "Matchstream speaks to Kafka without TLS and without a password\n"
+        "Error: broker (BROKER_URL) must be kafka://HOST:PORT, or several separated by ';': "
+        "Matchstream connects to Kafka without TLS and password\n"
     )
 
 

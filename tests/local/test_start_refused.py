@@ -122,11 +122,11 @@ def test_a_folder_whose_name_no_server_can_read(tmp_path: Path) -> None:
         ("ROLE", "admin", "ROLE in the environment is 'admin': input should be 'matching', 'gateway' or 'recording'"),
         ("AUTH", "yes", "AUTH in the environment is 'yes': input should be 'off' or 'keys'"),
         ("SLOT", "-1", "SLOT in the environment is '-1': input should be greater than or equal to 0"),
-        ("FAUST_CONF", "/none", "FAUST_CONF names /none, which does not exist"),
+        ("FAUST_CONF", "/none", "FAUST_CONF names /none, which does not exist: correct the path or unset it"),
         (
             "WEB_PORT",
             "tcp://10.0.0.1:80",
-            "a setting of Faust in the environment or faust.conf.py cannot be used: "
+            "Faust cannot use a setting in the environment or faust.conf.py: "
             "invalid literal for int() with base 10: 'tcp://10.0.0.1:80'",
         ),
     ],
