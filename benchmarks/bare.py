@@ -1,7 +1,7 @@
-"""`python -m benchmarks.bare BROKER TOPIC PORT`: the least that can answer a durable 201, to be measured beside ours.
+"""`python -m benchmarks.bare BROKER TOPIC PORT`: a minimal server that answers a durable 201, to compare ours with.
 
-aiohttp without middleware decodes an order with msgspec, aiokafka produces it, 201 once Kafka has it. No checks, no
-identity, no books: what remains is what HTTP and Kafka cost in Python on this machine.
+aiohttp without middleware decodes an order with msgspec, aiokafka produces it, and it answers 201 once Kafka has it.
+Without checks, identity and books, its cost is that of HTTP and Kafka in Python on this machine.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ class Order(msgspec.Struct):
 
 
 async def serve(broker: str, topic: str, port: int) -> None:
-    """Until the process is ended."""
+    """Serve until the process is ended."""
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     await admin.start()
     await admin.create_topics([NewTopic(topic, PARTITIONS, 1)])

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.core`: the matching core against published packages, against its own size, and its memory.
+"""`python -m benchmarks.core`: the matching core's speed beside published packages and by book size, and its memory.
 
-Prints conditions and tables, writes JSON with `--json`. One process on one core, CPU time; each figure is the median of
-several runs with their least and greatest, and what is compared runs in turns. The trades of all engines must be equal.
+Prints conditions and tables, writes JSON with `--json`. It measures CPU time of one process on one core; each figure is
+the median of several runs, with least and greatest. Compared engines run in turns and must give equal trades.
 """
 
 import argparse
@@ -35,9 +35,9 @@ GC_THRESHOLDS = (200_000, 50, 1_000)  # the matching worker's, for all engines
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.core", description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--runs", type=int, default=5, help="of everything")
+    parser.add_argument("--runs", type=int, default=5, help="runs of each measurement")
     parser.add_argument("--operations", type=int, default=100_000)
-    parser.add_argument("--json", type=Path, help="write the result to this file too")
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
     options = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     install_peers()
@@ -50,7 +50,7 @@ def main() -> int:
 
 
 def measure(seed: int, runs: int, operations: int) -> dict[str, Any]:
-    """Everything, as it is written."""
+    """Run all measurements; returns the content of the JSON file."""
     against, wrong = against_peers(seed, runs, operations)
     return {
         "conditions": conditions(),
@@ -68,7 +68,7 @@ def measure(seed: int, runs: int, operations: int) -> dict[str, Any]:
 
 
 def against_peers(seed: int, runs: int, operations: int) -> tuple[dict[str, list[float]], list[str]]:
-    """Operations a second of each engine in each run, and where their trades differ."""
+    """Operations a second of each engine in each run, and each difference between their trades."""
     engines: tuple[type[Engine], ...] = (Ours, *PEERS)
     found: dict[str, list[float]] = {engine.name: [] for engine in engines}
     stream = draw(seed, SMALL, operations)
@@ -84,7 +84,7 @@ def against_peers(seed: int, runs: int, operations: int) -> tuple[dict[str, list
 
 
 def words_only(seed: int, runs: int, operations: int) -> list[float]:
-    """Operations a second if nothing were done but to make each command and its report: no Python core is faster."""
+    """Operations a second for only creating each command and its report: no Python core can be faster."""
     stream, engine = draw(seed, SMALL, operations), Ours()
     ready, book = engine.ready(stream, ids(seed, stream)), listed()
     reports = [_plain(book.apply(command, at)) for command, at in commands(ready)][SMALL:]
@@ -100,12 +100,12 @@ def words_only(seed: int, runs: int, operations: int) -> list[float]:
 
 
 def _plain(report: Report) -> tuple[Any, ...]:
-    """What it consists of, without the types."""
+    """The fields of a report as plain tuples."""
     return tuple(report), *([tuple(each) for each in part] for part in (report.orders, report.trades, report.levels))
 
 
 def against_depth(seed: int, runs: int, operations: int) -> dict[str, list[float]]:
-    """Microseconds an operation with few and many orders resting, on as many levels and on more."""
+    """Microseconds per operation with few and with many resting orders, on the same number of levels and on more."""
     found: dict[str, list[float]] = {}
     shapes = {f"{SMALL:,} resting": (SMALL, 50), f"{LARGE:,} resting": (LARGE, 50)}
     shapes[f"{LARGE:,} resting on 20 times the levels"] = (LARGE, 1_000)
@@ -119,7 +119,7 @@ def against_depth(seed: int, runs: int, operations: int) -> dict[str, list[float
 
 
 def cancels(runs: int, count: int = 1_000) -> dict[str, list[float]]:
-    """Microseconds for a cancel of any order of one queue, by the queue's length."""
+    """Microseconds per cancel of a random order in a queue, by the queue's length."""
     found: dict[str, list[float]] = {}
     for _ in range(runs):
         for length in (SMALL, LARGE):
@@ -131,7 +131,7 @@ def cancels(runs: int, count: int = 1_000) -> dict[str, list[float]]:
 
 
 def sweeps(runs: int) -> dict[str, list[float]]:
-    """Microseconds for each of many one-lot orders that are traded away."""
+    """Microseconds per one-lot order that a sweep takes."""
     found: dict[str, list[float]] = {}
     for _ in range(runs):
         for name, count, at_once in (
@@ -151,7 +151,7 @@ def sweeps(runs: int) -> dict[str, list[float]]:
 
 
 def memory() -> dict[str, float]:
-    """Bytes for each resting order, its share of the queues and indexes included, and for each id in the window."""
+    """Bytes per resting order, including its share of queues and indexes, without and with its id record."""
     return {
         "resting order": _growth(id_window=1) / LARGE,
         "resting order and its id record": _growth(id_window=LARGE) / LARGE,
@@ -159,7 +159,7 @@ def memory() -> dict[str, float]:
 
 
 def _growth(id_window: int) -> int:
-    """What is allocated for many orders of a few clients, on some hundred levels."""
+    """Bytes allocated for many orders of a few clients, on some hundred levels."""
     chosen = random.Random(1)
     book = listed(UNLIMITED._replace(id_window_count=id_window))
     clients = [f"client-{number}" for number in range(50)]
@@ -177,7 +177,7 @@ def _growth(id_window: int) -> int:
 
 
 def _one_queue(length: int, max_fills: int = MAX_FILLS) -> tuple[Book, list[bytes]]:
-    """So many one-lot bids of different clients at one price, and their ids."""
+    """This many one-lot bids of different clients at one price, and their ids."""
     book, keys = listed(UNLIMITED._replace(max_fills=max_fills)), [os.urandom(16) for _ in range(length)]
     places = [
         Place(key, 0, f"client-{number % 50}", "k", Side.BUY, OrderType.LIMIT, 1, MIDDLE)
@@ -188,7 +188,7 @@ def _one_queue(length: int, max_fills: int = MAX_FILLS) -> tuple[Book, list[byte
 
 
 def _apply(book: Book, commands: Sequence[Place | Cancel], offset: int) -> float:
-    """Apply them after an offset; CPU seconds."""
+    """Apply commands that begin after this offset; returns CPU seconds."""
 
     def run() -> None:
         for number, command in enumerate(commands, offset + 1):
@@ -198,7 +198,7 @@ def _apply(book: Book, commands: Sequence[Place | Cancel], offset: int) -> float
 
 
 def _timed(engine: Engine, ready: Sequence[Any], resting: int) -> float:
-    """CPU seconds for what comes after the resting orders."""
+    """CPU seconds for the operations after the resting orders."""
     engine.run(ready[:resting])
     rest = ready[resting:]
     return _cpu_s(lambda: engine.run(rest))

@@ -1,6 +1,6 @@
-"""What Faust does by itself, for comparison: an agent that counts orders by instrument in a RocksDB table.
+"""A stock Faust agent, for comparison: it counts orders by instrument in a RocksDB table.
 
-No settings of ours, nothing exact: JSON in, one table write an event, Faust's own changelog.
+It has none of our settings and no exactness: it reads JSON and writes the table and Faust's changelog once per event.
 """
 
 import os
@@ -21,6 +21,6 @@ counts = app.Table("counts", default=int, options={"driver": "rocksdict"})
 
 @app.agent(orders)
 async def count(stream: faust.StreamT) -> None:
-    """One more for the instrument; the genesis record has none."""
+    """Count an order of its instrument; the genesis record has no instrument."""
     async for order in stream:
         counts[order.get("instrument", "")] += 1

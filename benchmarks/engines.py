@@ -1,7 +1,7 @@
 """Matching engines on one stream: ours with full reports, and two published packages, each through its own API.
 
-An engine's `ready` builds what its users would have at hand (text ids where its API takes text) and is not timed;
-`run` is, with everything it takes to call the engine. `trades` then says what traded, in one form for all.
+`ready` builds the inputs that a user of the engine would have anyway (text ids where its API takes text); we do not
+time it. We time `run`, including everything needed to call the engine. `trades` returns the trades in a common form.
 """
 
 import subprocess
@@ -19,7 +19,7 @@ from app.matching.words import OrderType, Side, TimeInForce
 from benchmarks.flow import UNLIMITED, Operation, listed
 
 _new = tuple.__new__  # a NamedTuple's own constructor takes twice as long
-_PLAIN_REST = (TimeInForce.GTC, None, None, None, False, None, None)  # what a plain limit order says besides
+_PLAIN_REST = (TimeInForce.GTC, None, None, None, False, None, None)  # the remaining fields of a plain limit order
 
 ROOT = Path(__file__).parents[1]
 REQUIREMENTS = Path(__file__).with_name("peers.txt")
@@ -36,7 +36,7 @@ class Traded(NamedTuple):
 
 
 class Engine(Protocol):
-    """A fresh and empty book."""
+    """An engine with an empty book."""
 
     name: str
 
@@ -62,7 +62,7 @@ class Ours:
             (
                 None if op.target is None else ids[op.target],
                 ids[op.number],
-                op.number * 0x9E3779B97F4A7C15 % 2**64,  # as long as a fingerprint is
+                op.number * 0x9E3779B97F4A7C15 % 2**64,  # as large as a real fingerprint
                 f"client-{op.client}",
                 ids[op.number].hex()[:20],
                 op.side,
@@ -83,7 +83,7 @@ class Ours:
 
 
 def commands(ready: Sequence[Any], offset: int = 0) -> Iterator[tuple[Place | Cancel, Moment]]:
-    """What `Ours.ready` gave as commands, made as the matching worker's converter makes them."""
+    """The output of `Ours.ready` as commands, created as the matching worker's converter creates them."""
     limit, rest = OrderType.LIMIT, _PLAIN_REST
     for target, key, said, client, client_order_id, side, price, quantity in ready:
         offset += 1
@@ -95,7 +95,7 @@ def commands(ready: Sequence[Any], offset: int = 0) -> Iterator[tuple[Place | Ca
 
 
 class Akhil4n:
-    """akhil4n-orderbook: its prices are Decimal, it names orders by text and keeps a log of trades."""
+    """akhil4n-orderbook: prices are Decimal, order ids are text, and it keeps a log of trades."""
 
     name = "akhil4n-orderbook"
 
@@ -127,7 +127,7 @@ class Akhil4n:
 
 
 class LightMatchingEngine:
-    """lightmatchingengine: it numbers the orders itself, so whoever calls it keeps the numbers."""
+    """lightmatchingengine: it numbers the orders itself, so its caller must keep the numbers."""
 
     name = "lightmatchingengine"
 
@@ -161,7 +161,7 @@ class LightMatchingEngine:
         return [Traded(keys[maker], keys[taker], *rest) for maker, taker, *rest in self._fills()]
 
     def _fills(self) -> Iterator[tuple[int, int, int, int]]:
-        """Its list has the taker's execution at each price first, and then those of the makers that it met there."""
+        """Its list has, at each price, the taker's execution and then those of its makers."""
         taker, left = 0, 0
         for trade in self._trades:
             if not left:
@@ -175,7 +175,7 @@ PEERS: tuple[type[Engine], ...] = (Akhil4n, LightMatchingEngine)
 
 
 def install_peers() -> None:
-    """Put the packages into an environment of their own, anew when their list has changed, and make them importable."""
+    """Install the packages into a separate environment, again if their list has changed, and make them importable."""
     stamp, wanted = ENVIRONMENT / "made.stamp", REQUIREMENTS.read_text()
     if not stamp.exists() or stamp.read_text() != wanted:
         venv.create(ENVIRONMENT, clear=True, with_pip=True)
@@ -187,7 +187,7 @@ def install_peers() -> None:
 
 
 def differences(name: str, expected: Iterable[Traded], found: Iterable[Traded]) -> str | None:
-    """What is the first difference between two engines' trades, if any."""
+    """The first difference between two engines' trades, if any."""
     expected, found = list(expected), list(found)
     for number, (one, other) in enumerate(zip(expected, found, strict=False)):
         if one != other:

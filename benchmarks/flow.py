@@ -1,7 +1,7 @@
-"""A seeded stream of orders for the benchmarks: so many resting, then passive orders, cancels and marketable orders.
+"""A seeded stream of orders for the benchmarks: resting orders, then passive orders, cancels and marketable orders.
 
-It is drawn with a book at hand, so every cancel names an open order, whatever has traded meanwhile; an engine is then
-timed on the finished stream.
+We draw it with a real book, so that every cancel names an order that is still open. Engines are timed later, on the
+finished stream.
 """
 
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ LARGEST_PASSIVE = 10
 
 
 class Operation(NamedTuple):
-    """A new order, or with `target` the cancel of that one. Both are numbers in the stream; price in ticks."""
+    """A new order, or the cancel of the order `target`. `number` and `target` count the stream; price is in ticks."""
 
     number: int
     target: int | None
@@ -40,7 +40,7 @@ class Operation(NamedTuple):
 
 
 class Mix(NamedTuple):
-    """The shares of passive orders and cancels; the rest are marketable, and as large as keeps the book's size."""
+    """The shares of passive orders and cancels; the rest are marketable orders, sized to keep the book's size."""
 
     passive: float = 0.6
     cancels: float = 0.3
@@ -59,7 +59,7 @@ def listed(listing: Listing = UNLIMITED) -> Book:
 
 
 def draw(seed: int, resting: int, count: int, levels: int = 50, mix: Mix | None = None) -> list[Operation]:
-    """`resting` passive orders and then `count` operations; passive prices lie within about `levels` of the middle."""
+    """`resting` passive orders and then `count` operations; passive prices are within about `levels` of the middle."""
     flow = _Flow(seed, levels, mix or Mix())
     return [flow.passive() for _ in range(resting)] + [flow.next() for _ in range(count)]
 
@@ -83,7 +83,7 @@ class _Flow:
         return self._order(-self._levels, quantity, CLIENTS)
 
     def passive(self) -> Operation:
-        """An order that does not trade: most are near the middle."""
+        """An order that does not trade; most are near the middle."""
         away = 1 + min(int(self._random.expovariate(3 / self._levels)), self._levels - 1)
         return self._order(away, self._random.randint(1, LARGEST_PASSIVE), 0)
 

@@ -1,4 +1,4 @@
-"""What keys and limits cost a request, in microseconds: `python -m benchmarks.guards`."""
+"""`python -m benchmarks.guards`: what API keys and rate limits cost per request, in microseconds."""
 
 import asyncio
 import time
@@ -17,11 +17,11 @@ from web.hosting import GATEWAY
 
 ROUNDS = 50_000
 REPEATS = 5
-RATE = 1e9  # a limit that nobody meets
+RATE = 1e9  # a limit that no run reaches
 
 
 async def handler(request: web.Request) -> web.StreamResponse:
-    """What everything else is measured against."""
+    """A call without any guard, whose cost we subtract."""
     return RESPONSE
 
 
@@ -29,7 +29,7 @@ RESPONSE = web.Response()
 
 
 async def microseconds(call: Callable[[], Awaitable[Any]]) -> float:
-    """The quickest of some runs."""
+    """Microseconds per call, of the quickest of several runs."""
     best = float("inf")
     for _ in range(REPEATS):
         began = time.perf_counter()
@@ -40,7 +40,7 @@ async def microseconds(call: Callable[[], Awaitable[Any]]) -> float:
 
 
 async def main() -> None:
-    """A line for each guard."""
+    """Print a line for each guard."""
     key = new_key("ann", KeyRole.TRADER, 0, rate=RATE)
     keyring = Keyring("127.0.0.1:9092", 0.0)
     keyring._apply(key.kept.key_id.encode(), encode_key(key.kept))
@@ -53,7 +53,7 @@ async def main() -> None:
     bare = await microseconds(lambda: handler(request))
     print(f"a key and its limit      {await microseconds(lambda: keyed(request)) - bare:5.2f} us")
     print(f"an address and its limit {await microseconds(lambda: limited(request)) - bare:5.2f} us")
-    print(f"saying what is left      {await microseconds(lambda: say_limits(request, RESPONSE)) - bare:5.2f} us")
+    print(f"the RateLimit header     {await microseconds(lambda: say_limits(request, RESPONSE)) - bare:5.2f} us")
     await keyring._consumer.stop()
 
 

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.matching`: the matching worker against a full log, with the exact protocol on and off.
+"""`python -m benchmarks.matching`: the matching worker's speed on a prepared log, with the exact protocol on and off.
 
-A log of orders over ten instruments is written first; then one worker starts, and the time from its first
-acknowledged report to its last one counts. Beside it, in the same Kafka, a stock Faust agent counts the same log into a
-RocksDB table. Prints conditions and a table, writes JSON with `--json`.
+We first write a log of orders for ten instruments. Then one worker starts, and we time it from its first acknowledged
+report to its last. For comparison, a stock Faust agent on the same Kafka counts the same log into a RocksDB table.
+Prints conditions and a table, writes JSON with `--json`.
 """
 
 import argparse
@@ -36,12 +36,12 @@ TIMEOUT_S = 120.0
 MIXES = {"orders": Mix(passive=0.75, cancels=0.0), "cancels": Mix()}
 COUNTER = "stock Faust counter"
 Log = Callable[..., Iterator[Prepared]]
-"""Makes the records for a log with this `secret`."""
+"""Creates the records for a log with this `secret`."""
 VARIANTS = {"exact": "plain", "no checkpoints": "no-checkpoints"}
 
 
 class Pace(NamedTuple):
-    """How a process got through a topic."""
+    """Speed, CPU and memory of a process that worked through a topic."""
 
     records: int
     seconds: float
@@ -60,15 +60,15 @@ class Pace(NamedTuple):
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.matching", description=__doc__.splitlines()[0])
     parser.add_argument("--orders", type=int, default=500_000)
-    parser.add_argument("--resting", type=int, default=10_000, help="of these, orders that only rest, over all books")
-    parser.add_argument("--mix", choices=MIXES, default="orders", help="with 30 %% cancels, or only orders")
+    parser.add_argument("--resting", type=int, default=10_000, help="how many of the orders only rest, over all books")
+    parser.add_argument("--mix", choices=MIXES, default="orders", help="only orders, or 30 %% cancels")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--small", action="store_true", help="100,000 orders")
-    parser.add_argument("--runs", type=int, default=1, help="of everything, in turns")
+    parser.add_argument("--runs", type=int, default=1, help="runs of each variant, in turns")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    parser.add_argument("--counter-seconds", type=float, default=10.0, help="how long the stock agent counts; 0: not")
-    parser.add_argument("--profile", type=Path, help="only profile the worker, to this file")
-    parser.add_argument("--json", type=Path, help="write the result to this file too")
+    parser.add_argument("--counter-seconds", type=float, default=10.0, help="how long the stock agent runs; 0: skip it")
+    parser.add_argument("--profile", type=Path, help="only profile the worker, and write the profile to this file")
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
     options = parser.parse_args()
     count = 100_000 if options.small else options.orders
     log = partial(prepared, options.seed, count, options.resting, PARTITIONS, MIXES[options.mix])
@@ -84,7 +84,7 @@ def main() -> int:
 
 
 async def measure(log: Log, variants: Sequence[str], runs: int, counter_s: float) -> dict[str, Any]:
-    """Each variant in a fresh Kafka, in turns; the stock agent in the last one's."""
+    """Run each variant on a new Kafka, in turns, and the stock agent on the last variant's."""
     paces: dict[str, list[dict[str, float]]] = {}
     changelog: list[float] = []
     for variant in list(variants) * runs:
@@ -102,7 +102,7 @@ async def measure(log: Log, variants: Sequence[str], runs: int, counter_s: float
 
 
 async def profile(log: Log, file: Path) -> None:
-    """The worker's profile over the whole log; it is slower meanwhile."""
+    """Profile the worker over the whole log; it runs slower than normal."""
     async with _logs(log) as (venue, consumer):
         change = f"profile={file}"
         process = await venue.start_worker("matching", program=("-m", "benchmarks.worker", change))
@@ -113,7 +113,7 @@ async def profile(log: Log, file: Path) -> None:
 
 @asynccontextmanager
 async def _logs(log: Log) -> AsyncIterator[tuple[Venue, AIOKafkaConsumer]]:
-    """Servers with the log written and no worker, and a consumer of no group."""
+    """A venue with the log written and no worker running, and a consumer without a group."""
     with tempfile.TemporaryDirectory(prefix="matchstream-matching-") as folder:
         venue = Venue(Path(folder) / "data", {}, supervised=False)
         try:
@@ -130,7 +130,7 @@ async def _logs(log: Log) -> AsyncIterator[tuple[Venue, AIOKafkaConsumer]]:
 
 
 async def _pace(consumer: AIOKafkaConsumer, process: Process, topic: str, expected: int, timeout_s: float) -> Pace:
-    """From the first record in the topic until there are as many as expected, or the time is over."""
+    """Measure from the topic's first record until it has as many as expected, or the time is over."""
     count, first = 0, 0
     async with asyncio.timeout(TIMEOUT_S):
         while not first:
@@ -157,13 +157,13 @@ def _cpu_s(process: Process) -> float:
     assert process.identity, "it has been started"
     found = process.identity.find()
     if found is None:
-        raise RuntimeError(f"{process.command.name} has ended: see {process.log}")
+        raise RuntimeError(f"{process.command.name} has ended unexpectedly: see {process.log}")
     times = found.cpu_times()
     return float(times.user + times.system)
 
 
 async def _changelog_bytes(consumer: AIOKafkaConsumer) -> int:
-    """Keys and values of all records that were ever written to the books' changelog."""
+    """Total size of the keys and values in the books' changelog."""
     total = 0
     for number in range(PARTITIONS):
         tp = TopicPartition(BOOKS_CHANGELOG.name, number)
@@ -176,7 +176,7 @@ async def _changelog_bytes(consumer: AIOKafkaConsumer) -> int:
 
 
 async def _count(venue: Venue, consumer: AIOKafkaConsumer, seconds: float) -> Pace:
-    """The stock agent for so long; it writes one changelog record for each event."""
+    """Run the stock agent for this long; it writes one changelog record per event."""
     argv = [sys.executable, "-m", "faust", "--loop", "uvloop", "-A", "benchmarks.counter", "worker", "-l", "info"]
     env = {"APP_DATADIR": str(venue.folder / "counter"), "TOPIC_PARTITIONS": str(PARTITIONS)}
     command = Command("counter", argv, cwd=ROOT, env={**os.environ, **venue.env, **env})

@@ -1,5 +1,5 @@
--- wrk's script: single orders of the reference load (ten instruments, uniform prices and quantities), a fresh key each.
--- At the end it prints one line of JSON, `RESULT {...}`.
+-- wrk's script: single orders of the reference load (ten instruments, uniform prices and quantities), each with a new
+-- key. At the end it prints one line of JSON, `RESULT {...}`.
 local instruments = {
   "BTC-USD", "ETH-USD", "SOL-USD", "BNB-USD", "XRP-USD", "ADA-USD", "DOGE-USD", "DOT-USD", "MATIC-USD", "LTC-USD",
 }

@@ -1,4 +1,4 @@
-"""A prepared `orders` log: a stream of orders for each instrument, interleaved, written straight to the topic."""
+"""A prepared `orders` log: interleaved streams of orders, one for each instrument, written directly to the topic."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -31,7 +31,7 @@ class Prepared(NamedTuple):
 def prepared(
     seed: int, count: int, resting: int, partitions: int, mix: Mix | None = None, secret: bytes = NO_SECRET
 ) -> Iterator[Prepared]:
-    """Orders for the ten default instruments in turn, of which the first `resting` (over all) only rest.
+    """Orders for the ten default instruments in turn; the first `resting` of all only rest.
 
     `secret` is that of the log's order ids.
     """
@@ -67,12 +67,12 @@ def scale_of(listing: ListInstrument) -> Scale:
 
 
 async def secret_of(broker: str, partitions: int) -> bytes:
-    """What the order ids of the log there are keyed with."""
+    """The secret of this log's order ids."""
     return (await genesis_records(broker, partitions))[0].secret
 
 
 async def write(broker: str, records: Iterator[Prepared]) -> int:
-    """Append the records to the topic in batches; how many there were, all acknowledged."""
+    """Append the records to the topic in batches; returns their number once Kafka has acknowledged all."""
     producer = AIOKafkaProducer(bootstrap_servers=broker, max_batch_size=MAX_BATCH_BYTES, acks="all")
     await producer.start()
     try:
@@ -96,6 +96,6 @@ async def _send(producer: AIOKafkaProducer, batch: object, partition: int) -> No
 
 
 async def ends(consumer: AIOKafkaConsumer, topic: str, partitions: int) -> int:
-    """How many records the topic has had, over all partitions."""
+    """The sum of the end offsets of all partitions of the topic."""
     found = await consumer.end_offsets([TopicPartition(topic, number) for number in range(partitions)])
     return sum(found.values())

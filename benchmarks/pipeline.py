@@ -1,9 +1,8 @@
-"""`python -m benchmarks.pipeline`: the whole pipeline under a closed loop, beside a bare durable handler.
+"""`python -m benchmarks.pipeline`: the whole pipeline under a closed loop, compared with a bare durable handler.
 
-wrk keeps a number of connections busy with single orders over HTTP. First it asks a bare handler (aiohttp, msgspec,
-aiokafka: decode, produce, 201 once Kafka has it), then a venue, both on the same machine in the same run, in turns.
-Everything that the venue accepted must be matched and recorded at the end. Prints conditions and a table, writes JSON
-with `--json`.
+wrk keeps a number of connections busy with single orders over HTTP: first on a bare handler (aiohttp, msgspec,
+aiokafka: decode, produce, 201 once Kafka has it), then on a venue, in turns on the same machine. At the end, everything
+that the venue accepted must be matched and recorded. Prints conditions and a table, writes JSON with `--json`.
 """
 
 import argparse
@@ -34,7 +33,7 @@ READY_TIMEOUT_S = 30.0
 
 
 class Loop(NamedTuple):
-    """What wrk saw. Latencies in ms; `answers` are those with status 201."""
+    """Results of one wrk run. Latencies are in ms; `answers` counts those with status 201."""
 
     answers: int
     others: int
@@ -50,14 +49,14 @@ class Loop(NamedTuple):
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=int, default=20, help="of each loop")
+    parser.add_argument("--seconds", type=int, default=20, help="seconds of each loop")
     parser.add_argument("--connections", type=int, default=64)
-    parser.add_argument("--runs", type=int, default=1, help="of both, in turns")
-    parser.add_argument("--gateway-only", action="store_true", help="without matching and recording")
-    parser.add_argument("--json", type=Path, help="write the result to this file too")
+    parser.add_argument("--runs", type=int, default=1, help="runs of both loops, in turns")
+    parser.add_argument("--gateway-only", action="store_true", help="run no matching and recording workers")
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
     options = parser.parse_args()
     if shutil.which("wrk") is None:
-        print("wrk is not installed (Debian: apt-get install wrk)", file=sys.stderr)
+        print("wrk is not installed: install it (Debian: apt-get install wrk)", file=sys.stderr)
         return 2
     found = asyncio.run(measure(options.seconds, options.connections, options.runs, options.gateway_only))
     _print(found)
@@ -67,7 +66,7 @@ def main() -> int:
 
 
 async def measure(seconds: int, connections: int, runs: int, gateway_only: bool) -> dict[str, Any]:
-    """Both loops, `runs` times in turns, each time in a venue of its own."""
+    """Run both loops `runs` times in turns, each time in a new venue."""
     workers = {"gateway": 1} if gateway_only else {"gateway": 1, "matching": 1, "recording": 1}
     bare, ours, right = [], [], True
     for _ in range(runs):
@@ -98,7 +97,7 @@ async def measure(seconds: int, connections: int, runs: int, gateway_only: bool)
 
 
 async def _venue(venue: Venue, seconds: int, connections: int, judged: bool) -> tuple[dict[str, Any], bool]:
-    """The loop against the venue: what wrk saw, the time to come to rest, CPU an order; and whether all is right."""
+    """Run wrk against the venue: its results, seconds until quiet, CPU per order; and whether the venue is right."""
     before = usage_by_name(venue)
     loop = await _loop(f"{venue.url}/api/v1/orders", seconds, connections)
     found: dict[str, Any] = loop._asdict() | {"per_s": round(loop.per_s)}
@@ -119,7 +118,7 @@ async def _venue(venue: Venue, seconds: int, connections: int, judged: bool) -> 
 
 @asynccontextmanager
 async def _bare_handler(venue: Venue) -> AsyncIterator[str]:
-    """The bare handler in a process of its own; its URL."""
+    """Run the bare handler in a separate process; gives its URL."""
     port = venue.ports.get("bare")
     argv = [sys.executable, "-m", "benchmarks.bare", venue.servers.broker, BARE_TOPIC, str(port)]
     process = Process(Command("bare", argv, ROOT, dict(os.environ)), venue.log("bare"))
@@ -140,7 +139,7 @@ async def _bare_handler(venue: Venue) -> AsyncIterator[str]:
 
 
 async def _loop(url: str, seconds: int, connections: int) -> Loop:
-    """wrk against this URL; raises RuntimeError with its words when it fails."""
+    """Run wrk against this URL; raises RuntimeError with its output if it fails."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(SCRIPT), url]
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
@@ -164,7 +163,7 @@ def _print(found: dict[str, Any]) -> None:
     for loop in found["ours"]:
         print("  CPU µs an order: " + ", ".join(f"{name} {cpu:.0f}" for name, cpu in loop["cpu_us"].items()))
         if "verdict" in loop:
-            print(f"  at rest after {loop['quiet_after_s']} s, {loop['verdict']}")
+            print(f"  quiet after {loop['quiet_after_s']} s, {loop['verdict']}")
     print(f"  ratio {found['ratio']}")
 
 

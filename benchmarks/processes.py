@@ -1,4 +1,4 @@
-"""What each process of a venue has used so far: CPU time, and how often it was put to sleep and woken."""
+"""The CPU time and wake-ups that each process of a venue has used so far."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from app.local.venue import Venue
 
 
 class Usage(NamedTuple):
-    """CPU seconds (user and system, all threads), and voluntary context switches: each is a sleep and a wake-up."""
+    """CPU seconds (user and system, all threads), and wake-ups (voluntary context switches)."""
 
     cpu_s: float
     wakeups: int
@@ -18,7 +18,7 @@ class Usage(NamedTuple):
 
 
 def usage_by_name(venue: Venue) -> dict[str, Usage]:
-    """By name, servers first; a process counts with its children (Postgres works in one for each connection)."""
+    """Usage by process name, servers first; includes children (Postgres forks one per connection)."""
     processes = {**venue.servers.processes, **venue.processes}
     running = {name: process.identity.find() for name, process in processes.items() if process.identity}
     return {name: _tree(process) for name, process in running.items() if process}
@@ -34,7 +34,7 @@ def _tree(root: psutil.Process) -> Usage:
 
 
 def _voluntary(pid: int, thread: int) -> int:
-    """Of one thread, as Linux counts it; 0 for one that has ended."""
+    """Voluntary context switches of a thread, as Linux counts them; 0 if it has ended."""
     try:
         with open(f"/proc/{pid}/task/{thread}/status") as status:  # noqa: PTH123 - some 60 files at each look
             lines = dict(line.split(":", 1) for line in status)

@@ -1,10 +1,10 @@
-"""`python -m benchmarks.recovery`: kill -9 of the matching worker, full books, a long log; until it matches again.
+"""`python -m benchmarks.recovery`: how long the matching worker needs after kill -9 until it matches again.
 
-The log is written straight to the topic. The first kill comes the moment the worker has caught up, so part of the log
-is above its last checkpoint; the others find it at rest. Right after each kill one marketable order goes to every
-instrument; the clock runs from the kill until the trades of the first and of the last of them can be read from
-`executions`, the supervisor's restart included. At the end the books in the changelog must equal those of an
-undisturbed run of the whole log, by state hash.
+We write a long log directly to the topic, which fills the books. The first kill hits the worker the moment it has
+caught up, so part of the log is above its last checkpoint; the others hit it at rest. Right after each kill we send
+one marketable order to every instrument. The clock runs from the kill, including the supervisor's restart, until we can
+read the first and the last of their trades from `executions`. At the end, the books in the changelog must have the same
+state hashes as those of an undisturbed run of the whole log.
 """
 
 import argparse
@@ -44,18 +44,18 @@ from tables.recovery.ports import KafkaLogs
 CLIENT = "prober"
 BELOW_ALL = MIDDLE - 50  # a sell at this price meets every bid
 POLL_S = 0.1
-QUIET_S = 15.0  # the age at which the largest of these books is due for a snapshot, and some more
+QUIET_S = 15.0  # longer than the age at which the largest of these books is due for a snapshot
 TIMEOUT_S = 240.0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recovery", description=__doc__.splitlines()[0])
     parser.add_argument("--orders", type=int, default=1_000_000)
-    parser.add_argument("--resting", type=int, default=100_000, help="over ten books")
+    parser.add_argument("--resting", type=int, default=100_000, help="resting orders, over ten books")
     parser.add_argument("--small", action="store_true", help="100,000 orders, 10,000 resting")
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write the result to this file too")
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
     options = parser.parse_args()
     count, resting = (100_000, 10_000) if options.small else (options.orders, options.resting)
     log = partial(prepared, options.seed, count, resting, PARTITIONS, MIXES["orders"])
@@ -68,7 +68,7 @@ def main() -> int:
 
 
 async def measure(log: Callable[..., Iterator[Prepared]], kills: int) -> dict[str, Any]:
-    """A venue of one matching worker, killed so many times."""
+    """Run a venue with one matching worker and kill the worker this many times."""
     with tempfile.TemporaryDirectory(prefix="matchstream-recovery-") as folder:
         venue = Venue(Path(folder) / "data", {"matching": 1})
         try:
@@ -133,7 +133,7 @@ async def _kill(venue: Venue, number: int, secret: bytes) -> tuple[float, float]
 
 
 def _probes(number: int) -> Iterator[Prepared]:
-    """An order of one lot for each instrument that trades at once."""
+    """For each instrument an order of one lot that trades at once."""
     for listing in default_listings():
         instrument, scale = listing.instrument, scale_of(listing)
         terms = Side.SELL, OrderType.LIMIT, scale.quantity(1), scale.price(BELOW_ALL)
@@ -160,7 +160,7 @@ async def _in_the_changelog(broker: str) -> dict[str, str]:
 
 
 async def _undisturbed(broker: str) -> tuple[dict[str, str], int]:
-    """The state hash of each book after the whole log, through the engine alone, and how many orders rest in all."""
+    """The state hash of each book after the engine alone has run the whole log, and the number of resting orders."""
     partitions = [Partition(number, PARTITIONS) for number in range(PARTITIONS)]
     consumer = AIOKafkaConsumer(bootstrap_servers=broker, auto_offset_reset="earliest")
     await consumer.start()

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.sizes`: what an order costs on Kafka's disk, topic by topic, at a given rate.
+"""`python -m benchmarks.sizes`: how many bytes an order takes on Kafka's disk, topic by topic, at a given rate.
 
-A venue of its own gets orders over ten instruments at the rate, straight into `orders`; then the segment files are
-measured, batch headers included, which at low rates hold one record each. The changelog is also given by the second and
-market: Kafka compacts it, so it does not add up over days. Prints a table, writes JSON with `--json`.
+We start a venue, write orders for ten instruments directly into `orders` at the rate, and measure the segment files,
+including batch headers (at low rates each batch holds one record). For the changelog we also print bytes per second and
+market, because Kafka compacts it and it does not add up over days. Prints a table, writes JSON with `--json`.
 """
 
 import argparse
@@ -34,10 +34,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sizes", description=__doc__.splitlines()[0])
     parser.add_argument("--rate", type=float, default=200.0, help="orders a second over all markets")
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--resting", type=int, default=1_000, help="of these, orders that only rest, over all books")
-    parser.add_argument("--mix", choices=MIXES, default="cancels", help="with 30 %% cancels, or only orders")
+    parser.add_argument("--resting", type=int, default=1_000, help="how many of the orders only rest, over all books")
+    parser.add_argument("--mix", choices=MIXES, default="cancels", help="only orders, or 30 %% cancels")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write the result to this file too")
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
     options = parser.parse_args()
     count = max(int(options.rate * options.seconds), options.resting)
     records = list(prepared(options.seed, count, options.resting, app.conf.topic_partitions, MIXES[options.mix]))
@@ -50,7 +50,7 @@ def main() -> int:
 
 
 async def measure(records: Sequence[Prepared], rate: float) -> dict[str, Any]:
-    """Bytes of each topic's segments, before the first order and after the last one was matched."""
+    """Bytes that each topic's segments grew by, from before the first order until the last one was matched."""
     with tempfile.TemporaryDirectory(prefix="matchstream-sizes-") as folder:
         venue = Venue(Path(folder) / "data", {"matching": 1}, supervised=False)
         try:
@@ -66,7 +66,7 @@ async def measure(records: Sequence[Prepared], rate: float) -> dict[str, Any]:
 
 
 async def _send(broker: str, records: Sequence[Prepared], rate: float) -> float:
-    """Each order at its time, as a gateway sends them; how long it took."""
+    """Send each order at its time, as a gateway would; returns how long it took."""
     producer: Any = AIOKafkaProducer(bootstrap_servers=broker, enable_idempotence=True, acks="all")
     await producer.start()
     try:
@@ -82,7 +82,7 @@ async def _send(broker: str, records: Sequence[Prepared], rate: float) -> float:
 
 
 def _bytes(venue: Venue) -> dict[str, int]:
-    """What lies on the disk of each topic."""
+    """Topic -> bytes of its segment files."""
     files = list((venue.folder / "kafka").rglob("*.log"))
     return {
         topic.name: sum(f.stat().st_size for f in files if f.parent.name.rpartition("-")[0] == topic.name)

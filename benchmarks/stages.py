@@ -1,9 +1,9 @@
-"""`python -m benchmarks.stages`: what an order costs and how long it takes at given rates, process by process.
+"""`python -m benchmarks.stages`: an order's latency at given rates, and its cost in each process.
 
-An open loop sends orders of the reference load at each rate in turn, to a venue of its own. For each rate it prints
-POST to 201 and POST to trade (from the scheduled time), and CPU time and wake-ups of each process for an order. CPU is
-all that a process used while the load ran, divided by the orders; what it uses when idle is printed beside it. Prints
-conditions, writes JSON with `--json`.
+We start a venue, and an open loop sends it orders of the reference load at each rate in turn. For each rate we print
+the times from POST to 201 and to the trade (from the scheduled time), and each process's CPU time and wake-ups per
+order. CPU per order is all CPU that a process used during the load, divided by the orders; we also print what processes
+use when idle. Prints conditions, writes JSON with `--json`.
 """
 
 import argparse
@@ -21,14 +21,14 @@ from load.report import conditions
 
 IDLE_S = 5.0
 SETTLE_S = 2.0
-FIRST_SECONDS = 5  # a load before the first one that counts: servers and workers are warm afterwards
+FIRST_SECONDS = 5  # a first load, which does not count, warms up servers and workers
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stages", description=__doc__.splitlines()[0])
     parser.add_argument("--rates", type=int, nargs="+", default=[500, 1_000, 2_000], help="orders a second")
-    parser.add_argument("--seconds", type=int, default=20, help="at each rate")
-    parser.add_argument("--json", type=Path, help="write the result to this file too")
+    parser.add_argument("--seconds", type=int, default=20, help="seconds at each rate")
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
     options = parser.parse_args()
     found = asyncio.run(measure(options.rates, options.seconds))
     _print(found)
@@ -38,7 +38,7 @@ def main() -> int:
 
 
 async def measure(rates: list[int], seconds: int) -> dict[str, Any]:
-    """All rates in one venue, after a short load that does not count."""
+    """Run all rates in one venue, after a short load that does not count."""
     with tempfile.TemporaryDirectory(prefix="matchstream-stages-") as folder:
         async with running_venue(Path(folder) / "data") as venue:
             await asyncio.sleep(SETTLE_S)
@@ -51,7 +51,7 @@ async def measure(rates: list[int], seconds: int) -> dict[str, Any]:
 
 
 async def _at(venue: Venue, rate: int, seconds: int, result: Path) -> dict[str, Any]:
-    """One rate: what the load tool saw, and what each process used for an order, in microseconds and wake-ups."""
+    """Run one rate: the load tool's result, and each process's microseconds of CPU and wake-ups per order."""
     before = usage_by_name(venue)
     load = await _load(venue, rate, seconds, result)
     spent, orders = _spent(venue, before), load["post_to_201"]["count"]

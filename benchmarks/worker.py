@@ -1,7 +1,7 @@
-"""A matching worker with something changed for a measurement: `python -m benchmarks.worker CHANGE [faust's arguments]`.
+"""A matching worker with one change for a measurement: `python -m benchmarks.worker CHANGE [faust's arguments]`.
 
-CHANGE is `plain`, `no-checkpoints` (nothing would survive a crash), or `profile=FILE`, where cProfile's figures go when
-the worker stops.
+CHANGE is `plain` (none), `no-checkpoints` (no state would survive a crash), or `profile=FILE` (a cProfile, written to
+FILE when the worker stops).
 """
 
 import cProfile
