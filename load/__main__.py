@@ -1,4 +1,4 @@
-"""`python -m load`: put load on a venue, judge it, write fixtures."""
+"""`python -m load`: run a load test or a soak with faults, verify a venue, or write generated requests to a file."""
 
 import sys
 

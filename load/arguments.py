@@ -28,7 +28,7 @@ WRONG = 1
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0, or 1 if the venue was found wrong."""
+    """Run a command; returns 0, or 1 if the venue is wrong or cannot be used."""
     given = sys.argv[1:] if arguments is None else arguments
     commands = {"fixtures": _fixtures, "chaos": _chaos, "check": _check}
     command = commands.get(given[0]) if given else None
@@ -42,17 +42,19 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(given: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m load",
-        description="Put load on a venue, on schedule; latencies count from when a request was due. "
+        description="Send requests to a venue on a schedule; latencies count from the scheduled times. "
         "Also: `python -m load check`, `fixtures`, `chaos`.",
     )
     _stream_options(parser)
     _venue_options(parser)
     parser.add_argument("--rate", type=float, default=1_000, help="requests a second")
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--connections", type=int, default=CONNECTIONS, help="kept alive, one request each at a time")
-    parser.add_argument("--tag", help="keys begin with it; default: the time, so that every run makes new orders")
-    parser.add_argument("--check", action="store_true", help="judge everything afterwards")
-    parser.add_argument("--ledger", type=Path, help="write what was asked and answered to this file")
+    parser.add_argument(
+        "--connections", type=int, default=CONNECTIONS, help="kept alive; each has one request at a time"
+    )
+    parser.add_argument("--tag", help="idempotency keys begin with it; default: the time, so each run makes new orders")
+    parser.add_argument("--check", action="store_true", help="verify topics, Postgres, books and answers afterwards")
+    parser.add_argument("--ledger", type=Path, help="write all requests and answers to this file")
     options = parser.parse_args(given)
     plan = Plan(
         options.profile,
@@ -81,10 +83,10 @@ def _run(given: list[str]) -> int:
 
 def _check(given: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m load check", description="Judge a running venue: topics, Postgres, books, and a ledger."
+        prog="python -m load check", description="Verify a running venue: topics, Postgres, books, and a ledger."
     )
     _venue_options(parser)
-    parser.add_argument("--ledger", type=Path, help="what a run wrote with --ledger")
+    parser.add_argument("--ledger", type=Path, help="the file that a run wrote with --ledger")
     options = parser.parse_args(given)
     entries = ledger.read(options.ledger) if options.ledger else Ledger()
     try:
@@ -100,11 +102,11 @@ def _check(given: list[str]) -> int:
 def _fixtures(given: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m load fixtures",
-        description="Write generated requests to a file, a JSON line each.",
+        description="Write generated requests to a file, one JSON line per request.",
     )
     _stream_options(parser)
     parser.add_argument("--count", type=int, default=100_000)
-    parser.add_argument("--commands", action="store_true", help="as commands for `python -m app replay` instead")
+    parser.add_argument("--commands", action="store_true", help="write commands for `python -m app replay` instead")
     parser.add_argument("file", type=Path)
     options = parser.parse_args(given)
     mix = PLAIN if options.plain else MIXED
@@ -115,17 +117,17 @@ def _fixtures(given: list[str]) -> int:
 
 def _chaos(given: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m load chaos", description="Start a venue of its own, strike it at random under load, judge it."
+        prog="python -m load chaos", description="Start a venue, cause random faults in it under load, and verify it."
     )
     parser.add_argument("--minutes", type=float, default=5)
-    parser.add_argument("--seed", type=int, default=1, help="the same seed, the same faults and requests")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same faults and requests")
     parser.add_argument("--rate", type=float, default=chaos.RATE, help="requests a second (default: %(default)g)")
     parser.add_argument("--data", type=Path, help="keep the venue's data in this folder; it must be new or empty")
     options = parser.parse_args(given)
     planned, seconds = chaos.schedule(options.seed, options.minutes * 60), options.minutes * 60
     for strike in planned:
         print(f"{strike.at_s:7.1f} s  {strike.kind}")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the venue is stopped then, too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM stops the venue, too
     with tempfile.TemporaryDirectory(prefix="matchstream-chaos-") as scratch:
         venue = OwnVenue((options.data or Path(scratch) / "data").resolve(), chaos.MATCHING_WORKERS)
         seen = asyncio.run(chaos.soak(venue, planned, seconds, options.seed, options.rate))
@@ -135,23 +137,26 @@ def _chaos(given: list[str]) -> int:
 
 def _stream_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", choices=sorted(PROFILES), default="reference")
-    parser.add_argument("--seed", type=int, default=1, help="the same seed, the same requests")
-    parser.add_argument("--plain", action="store_true", help="new orders only: no cancels, repeats, hostile requests")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same requests")
+    parser.add_argument("--plain", action="store_true", help="only new orders: no cancels, repeats, hostile requests")
 
 
 def _venue_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--url", help="a gateway; default: of this folder's venue, the environment or the settings")
-    parser.add_argument("--broker", help="Kafka, host:port; with --url and --database, all of one venue")
+    parser.add_argument("--url", help="a gateway; default: from this folder's venue, the environment or the settings")
+    parser.add_argument("--broker", help="Kafka's host:port; give --url and --database of the same venue with it")
     parser.add_argument("--database", help="Postgres")
     parser.add_argument(
-        "--naive", "--oracle", action="store_true", help="check against the naive engine: slow and independent"
+        "--naive", "--oracle", action="store_true", help="also replay through the naive engine: slow, but independent"
     )
-    parser.add_argument("--timeout", type=float, default=QUIET_TIMEOUT_S, help="seconds for the venue to be quiet")
-    parser.add_argument("--json", type=Path, help="write the result to this file too")
+    parser.add_argument("--timeout", type=float, default=QUIET_TIMEOUT_S, help="seconds for the venue to become quiet")
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
 
 
 def _venue(options: argparse.Namespace, is_judged: bool = True) -> Venue:
-    """Where the venue is, said on standard error. Options count like the environment; raises NoAddress."""
+    """Find the venue and print its addresses to standard error; raises NoAddress.
+
+    Options count as if they were environment variables.
+    """
     given = {
         "MATCHSTREAM_URL": options.url,
         "BROKER_URL": options.broker and f"kafka://{options.broker.removeprefix('kafka://')}",

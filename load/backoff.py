@@ -1,11 +1,11 @@
-"""When to try again: exponential backoff with jitter."""
+"""The pauses between attempts: exponential backoff with jitter."""
 
 from random import Random
 from typing import NamedTuple
 
 
 class Backoff(NamedTuple):
-    """The n-th pause is between half and all of `first_s` x 2^(n-1), at most `longest_s`; after `attempts` no more."""
+    """The n-th pause is 50 to 100 % of `first_s` x 2^(n-1), at most `longest_s`; give up after `attempts`."""
 
     first_s: float = 0.05
     longest_s: float = 2.0

@@ -1,7 +1,7 @@
-"""The soak (T3): a venue of its own, orders all the time, one random fault after the other, and then the verdict.
+"""The soak (T3): starts a venue, sends it orders, causes one random fault after another, and verifies everything.
 
-What strikes when is a function of the seed. Now and then, and at the end, everything is killed at once, and the logs
-are judged before anything runs again (the freeze-frame, O9).
+The seed decides which fault strikes when. A freeze-frame (O9), sometimes and at the end, kills everything at once and
+verifies the logs before any worker runs again.
 """
 
 import asyncio
@@ -30,22 +30,22 @@ from load.request import Terms
 from load.run import check
 from load.target import Target
 
-RATE = 50.0  # a second: the naive engine replays all of it, and the books stay small
+RATE = 50.0  # requests a second: the naive engine must replay all of them, and the books stay small
 CONNECTIONS = 16
 TIMEOUT_S = 5.0
 MATCHING_WORKERS = 2
 FIRST_AFTER_S = 5.0
 SHORTEST_GAP_S, LONGEST_GAP_S = 1.0, 12.0
-LAG_TIMEOUT_S = 60.0  # O10: after the last fault everything is matched and recorded within it
+LAG_TIMEOUT_S = 60.0  # O10: within this time after the last fault, everything must be matched and recorded
 MATCHED_TIMEOUT_S = 60.0
-# What a strike may meet when it hits somebody who is down already.
+# Errors of a strike whose target is down already.
 MISSES = (OSError, TimeoutError, KafkaError, RedisError, *AWAY)
 
 Strike = Callable[["Soak", Random], Awaitable[None]]
 
 
 class Planned(NamedTuple):
-    """A fault, when it begins at the earliest, and the seed of its own choices."""
+    """A fault, its earliest start, and the seed for its random choices."""
 
     at_s: float
     kind: str
@@ -54,7 +54,7 @@ class Planned(NamedTuple):
 
 @dataclass
 class Soak:
-    """A running soak and what it has seen."""
+    """A running soak and its results so far."""
 
     venue: OwnVenue
     struck: Counter[str] = field(default_factory=Counter)
@@ -70,7 +70,7 @@ class Soak:
         return not self.violations and self.verdict is not None and self.verdict.is_right
 
     def as_text(self) -> str:
-        """The table of faults by kind, what was asked, and the verdict."""
+        """A table of faults by kind, the outcomes of the requests, and the verdict."""
         lines = [f"{'fault':<40}{'times':>7}{'missed':>8}"]
         lines += [f"{kind:<40}{times:>7}{self.missed[kind]:>8}" for kind, times in sorted(self.struck.items())]
         lines += [f"{'all':<40}{self.struck.total():>7}{self.missed.total():>8}", ""]
@@ -81,7 +81,7 @@ class Soak:
 
 
 def schedule(seed: int, seconds: float) -> list[Planned]:
-    """Which fault strikes when."""
+    """The faults of a soak in order of time."""
     random, planned, at_s = Random(seed), list[Planned](), FIRST_AFTER_S
     while at_s < seconds:
         kind = random.choices([*KINDS], [weight for weight, _ in KINDS.values()])[0]
@@ -91,7 +91,7 @@ def schedule(seed: int, seconds: float) -> list[Planned]:
 
 
 async def soak(venue: OwnVenue, planned: list[Planned], seconds: float, seed: int, rate: float = RATE) -> Soak:
-    """Start the venue, strike it as planned while orders flow, judge it, stop it whatever happens."""
+    """Start the venue, strike it as planned under load, and verify it; always stops it at the end."""
     seen = Soak(venue)
     try:
         await venue.start()
@@ -124,7 +124,7 @@ async def _strike_under_load(seen: Soak, planned: list[Planned], seconds: float,
     await _everything_moves(seen, ledger)
     seen.orders, seen.outcomes = len(ledger), ledger.outcomes()
     verdict = seen.verdict = await check(seen.venue.venue, ledger, naive=True, timeout_s=LAG_TIMEOUT_S)
-    seen.violations += verdict.in_flight  # nothing may be: everybody works, and nobody asks for more
+    seen.violations += verdict.in_flight  # all workers run and no requests come, so nothing may be in flight
 
 
 async def _strike(seen: Soak, strike: Planned, began: float) -> None:
@@ -138,7 +138,7 @@ async def _strike(seen: Soak, strike: Planned, began: float) -> None:
 
 
 async def _everything_moves(seen: Soak, ledger: Ledger) -> None:
-    """An order in each market is matched; raises NotMatched."""
+    """Place an order in each market and wait until it is matched; raises NotMatched."""
     async with Client(seen.venue.venue.url, ledger) as client:
         await client.until_ready(MATCHED_TIMEOUT_S)
         for instrument in TEN_INSTRUMENTS:
@@ -147,7 +147,7 @@ async def _everything_moves(seen: Soak, ledger: Ledger) -> None:
 
 
 async def _freeze(seen: Soak) -> None:
-    """Kill everything, judge the logs while no worker runs."""
+    """Kill everything, and verify the logs while no worker runs."""
     await seen.venue.kill()
     await seen.venue.start(workers=False)
     seen.frames += 1
@@ -163,7 +163,7 @@ async def _freeze_and_go_on(seen: Soak, random: Random) -> None:
 
 
 def _one(of: str) -> Strike:
-    """SIGKILL for one process of a role, or a server."""
+    """Send SIGKILL to one process of a role, or to a server."""
 
     async def strike(seen: Soak, random: Random) -> None:
         await strikes.kill(seen.venue, random.choice(seen.venue.names(of)))
@@ -208,7 +208,7 @@ async def _corrupt(seen: Soak, random: Random) -> None:
 
 
 PAST_SESSION_S = strikes.SESSION_TIMEOUT_S + 4.0
-# How often each is drawn, and what it does.
+# Kind of fault -> its weight in the random choice, and the strike.
 KINDS: dict[str, tuple[int, Strike]] = {
     "kill -9 matching": (6, _one("matching")),
     "kill -9 recording": (3, _one("recording")),

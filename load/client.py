@@ -1,4 +1,4 @@
-"""A small typed client of the venue: sends, repeats what got no clear answer, and writes everything into a ledger."""
+"""A small typed client of the venue: it repeats requests with an unclear outcome and records all in a ledger."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ MATCHED_POLL_S = 0.02
 
 
 class Answer(NamedTuple):
-    """What became of a request after all attempts; `status` is None if the last one had no answer."""
+    """The outcome of a request after all attempts; `status` is None if the last attempt got no answer."""
 
     request: Request
     outcome: Outcome
@@ -44,7 +44,7 @@ class NotReady(TimeoutError):
 
 
 class NotMatched(TimeoutError):
-    """The engine did not report on an order in time."""
+    """The engine did not report about an order in time."""
 
 
 class Client:
@@ -80,7 +80,7 @@ class Client:
         return self._session
 
     async def place(self, terms: Terms, key: str | None = None) -> Answer:
-        """A new order; without a key it gets one of its own, so that repeats are safe."""
+        """Place a new order, with a new key if none is given, so that repeats are safe."""
         kind = Kind.MARKET if terms.type == "market" else Kind.LIMIT
         return await self.send(request.place(kind, terms, key or str(uuid4())))
 
@@ -88,7 +88,7 @@ class Client:
         return await self.send(request.cancel(order_id, key or str(uuid4())))
 
     async def send(self, asked: Request) -> Answer:
-        """Any request, repeated with the same key while its outcome is unknown, recorded once."""
+        """Send any request, repeat it with the same key while its outcome is unknown, and record it once."""
         due, attempt, had_unknown = time.monotonic_ns(), 0, False
         while True:
             attempt += 1
@@ -102,7 +102,7 @@ class Client:
         return Answer(asked, outcome, status, body, attempt)
 
     async def get(self, path: str, **query: object) -> Any:
-        """A read, as JSON; raises aiohttp.ClientResponseError for anything but a 2xx."""
+        """The JSON answer of a GET; raises aiohttp.ClientResponseError unless the status is 2xx."""
         params = {name: str(value) for name, value in query.items() if value is not None}
         async with self.session.get(f"{self.url}{API}{path}", params=params) as response:
             response.raise_for_status()
@@ -113,7 +113,7 @@ class Client:
         return found
 
     async def matched(self, order_id: str, timeout_s: float = 30.0) -> dict[str, Any]:
-        """The order as soon as the engine has seen it, however long the venue is away; raises NotMatched."""
+        """Poll until the engine has seen the order, ignoring connection errors; raises NotMatched after `timeout_s`."""
         last: object = None
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
@@ -128,12 +128,12 @@ class Client:
         raise NotMatched(f"{order_id} was not matched within {timeout_s:g} s: {last}")
 
     async def orders(self, **query: object) -> list[dict[str, Any]]:
-        """Newest first; `client_id`, `instrument`, `status`, `limit`, `page`."""
+        """Orders, newest first; the query can have `client_id`, `instrument`, `status`, `limit`, `page`."""
         found: list[dict[str, Any]] = await self.get("/orders", **query)
         return found
 
     async def trades(self, **query: object) -> list[dict[str, Any]]:
-        """Newest first; `instrument`, `limit`, `page`."""
+        """Trades, newest first; the query can have `instrument`, `limit`, `page`."""
         found: list[dict[str, Any]] = await self.get("/trades", **query)
         return found
 
@@ -142,7 +142,7 @@ class Client:
         return found
 
     async def until_ready(self, timeout_s: float = 60.0) -> None:
-        """Wait until /readyz says 200; raises NotReady."""
+        """Wait until /readyz answers 200; raises NotReady after `timeout_s`."""
         last: object = None
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
@@ -158,7 +158,7 @@ class Client:
 
     @asynccontextmanager
     async def trade_stream(self, instrument: str | None = None) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
-        """The trades from now on, as the WebSocket sends them; ends when the venue closes it."""
+        """The trades from now on, as the WebSocket sends them, until the venue closes it."""
         query = f"?instrument={instrument}" if instrument else ""
         async with self.session.ws_connect(f"{self.url}/ws/trades{query}", heartbeat=30) as socket:
 
@@ -187,7 +187,7 @@ ID_LENGTH = 36
 
 
 def answered_id(body: bytes) -> str | None:
-    """The order id that an answer names, found without decoding the rest."""
+    """The first order id in an answer, found without decoding the rest; None if it has none."""
     at = body.find(MARK)
     if at < 0:
         return None

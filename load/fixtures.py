@@ -1,4 +1,4 @@
-"""Requests of the generator as files: as they go to HTTP, or as the commands of the `orders` topic for `replay`."""
+"""Writes generated requests to files, as HTTP requests or as commands of the `orders` topic for `replay`."""
 
 import base64
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def write(file: Path, profile: Profile, seed: int, count: int, mix: Mix, as_commands: bool = False) -> int:
-    """Write `count` requests, a JSON line each, or the commands that they become; returns the number of lines."""
+    """Write `count` requests, or their commands, one JSON line each; returns the number of lines."""
     asked = islice(requests(profile, seed, mix), count)
     lines = command_lines(profile, asked) if as_commands else (_encode(as_json(each)) for each in asked)
     with file.open("wb") as out:
@@ -37,7 +37,10 @@ def as_json(asked: Request) -> dict[str, object]:
 
 
 def command_lines(profile: Profile, asked: Iterable[Request], secret: bytes = NO_SECRET) -> Iterator[bytes]:
-    """The markets of the profile, then each request that a gateway would let through, for a log with this secret."""
+    """The profile's `list` commands, then a command for each request that a gateway would accept.
+
+    `secret` is that of the log's order ids.
+    """
     yield from (encode_command(listing(instrument)) for instrument in profile.instruments)
     for each in asked:
         command = command_of(each, secret)
@@ -46,13 +49,13 @@ def command_lines(profile: Profile, asked: Iterable[Request], secret: bytes = NO
 
 
 def listing(instrument: str) -> ListInstrument:
-    """A market in which every price and quantity of the profiles is valid."""
+    """Rules under which every price and quantity of the profiles is valid."""
     base, quote = instrument.split("-")
     return ListInstrument(instrument, f"list-{instrument}", base, quote, tick_size="0.01", lot_size="0.01")
 
 
 def command_of(asked: Request, secret: bytes = NO_SECRET) -> CommandMessage | None:
-    """What a gateway makes of a request, None for one that it must refuse."""
+    """The command that a gateway makes of a request; None if it must refuse the request."""
     if asked.must_refuse or asked.about is None or asked.key is None:
         return None
     if not asked.places:

@@ -1,4 +1,4 @@
-"""The seeded stream of requests: the same profile, seed, mix and tag give the same bytes, with no clock and no I/O."""
+"""The stream of generated requests: profile, seed, mix and tag decide every byte; it uses no clock and no I/O."""
 
 from collections.abc import Iterator
 from random import Random
@@ -9,15 +9,15 @@ from load.hostile import hostile, other_body
 from load.profiles import MIXED, Drawn, Mix, Profile
 from load.request import Terms
 
-BLOCK = 1_000  # shares are exact in each block of so many requests
-REMEMBERED = 8_192  # earlier orders that repeats and cancels choose from
-SETTLED = 256  # requests ago: no longer in flight, so that another body under its key comes second
+BLOCK = 1_000  # each block of this many requests has the exact shares of the mix
+REMEMBERED = 8_192  # earlier orders from which repeats and cancels choose
+SETTLED = 256  # an order this many orders ago is answered, so another body under its key surely arrives second
 SHOUTED_EVERY = 8
 OTHER_BODY_EVERY = 8
 
 
 def requests(profile: Profile, seed: int, mix: Mix = MIXED, tag: str = "") -> Iterator[Request]:
-    """An endless stream. Keys begin with `tag`, by default the seed; another tag makes other orders alike."""
+    """An endless stream of requests. Keys begin with `tag`, by default the seed; another tag gives equal new orders."""
     return _Stream(profile, seed, mix, tag or f"s{seed}").draw()
 
 
@@ -36,7 +36,7 @@ class _Stream:
                 self.number += 1
 
     def _block(self) -> list[Kind]:
-        """The kinds of a thousand requests: market orders in one burst, the others anywhere, a limit order first."""
+        """The kinds of a thousand requests: a limit order first, market orders in one burst, the rest at random."""
         mix, others = self.mix, self.mix.cancel + self.mix.repeat + self.mix.hostile
         kinds = [Kind.LIMIT] * (BLOCK - others - mix.market)
         kinds += [Kind.CANCEL] * mix.cancel + [Kind.REPEAT] * mix.repeat + [Kind.HOSTILE] * mix.hostile
@@ -76,7 +76,7 @@ class _Stream:
         return Terms(client, drawn.instrument, drawn.side, type_, _text(drawn.quantity), price)
 
     def _earlier(self, but_last: int = 0) -> Request:
-        """Any remembered order, or one that is surely answered by now."""
+        """A remembered order at random, but not one of the last `but_last`, which may be unanswered."""
         if not but_last:
             return self.placed[self.random.randrange(len(self.placed))]
         back = self.random.randrange(but_last, len(self.placed))

@@ -1,4 +1,4 @@
-"""Requests that must be refused: one of each kind of nonsense that a public entry meets."""
+"""Requests that the venue must refuse: one for each kind of malformed or malicious input."""
 
 from collections.abc import Callable
 from random import Random
@@ -12,7 +12,7 @@ GOOD = '{"client_id":"mallory","instrument":"BTC-USD","side":"buy","type":"limit
 
 
 def _body(body: str | bytes) -> Callable[[str], Request]:
-    """An order with this body under a key of its own; if it were accepted, this is the order it would make."""
+    """A request with this body; `about` names the order that it would make if the venue accepted it."""
     raw = body.encode() if isinstance(body, str) else body
 
     def make(key: str) -> Request:
@@ -44,13 +44,13 @@ def _elsewhere(method: str, path: str) -> Callable[[str], Request]:
 
 
 def _unlisted(key: str) -> Request:
-    """A gateway that does not know all instruments yet may leave it to the engine."""
+    """An order for an unlisted instrument; a gateway that does not know all of them yet may leave it to the engine."""
     body = GOOD.replace("BTC-USD", "NO-SUCH")
     return _body(body)(key)._replace(about=None, must_refuse=False)
 
 
 def _cancel_of_nothing(key: str) -> Request:
-    """With matching away a cancel is durable (202) before anyone knows that there is no such order."""
+    """A cancel of an unknown order; if matching is down, a gateway answers 202 before the engine can refuse it."""
     return cancel(unknown_id("mallory", "BTC-USD", key), key)._replace(kind=Kind.HOSTILE)
 
 
@@ -93,11 +93,11 @@ NAMES = tuple(HOSTILE)
 
 
 def hostile(random: Random, key: str) -> Request:
-    """One of them, under this key."""
+    """A random one of these requests, under this key."""
     return HOSTILE[NAMES[random.randrange(len(NAMES))]](key)
 
 
 def other_body(earlier: Request) -> Request:
-    """The earlier order's key with another quantity: refused if its key is remembered, and never a second order."""
+    """An earlier order's key with another quantity: refused while the key is remembered, and never a second order."""
     body = earlier.body.replace(b'"quantity":"', b'"quantity":"1').replace(b'"quantity": ', b'"quantity": 1')
     return earlier._replace(kind=Kind.HOSTILE, body=body)

@@ -1,4 +1,4 @@
-"""Latencies in an HDR histogram: microseconds from when a request was due, three digits, up to two minutes."""
+"""Latencies in an HDR histogram: microseconds since a request was due, three digits, up to two minutes."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99_9": 99.9}
 
 
 class Latency:
-    """Counts durations; what is longer than the histogram counts as its end."""
+    """Counts durations; those beyond the histogram's range count as its largest value."""
 
     def __init__(self) -> None:
         self._histogram: Any = HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS)

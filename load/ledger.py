@@ -1,4 +1,4 @@
-"""The ledger that the load generator keeps: what was asked and what was answered, for the checker to judge."""
+"""The load generator's ledger of requests and answers, which the checker judges."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ OVERLOADED = (429, 503)
 
 
 def outcome_of(status: int | None) -> Outcome:
-    """What one answer says about its request; no answer and every 5xx but 503 leave it open."""
+    """The outcome that one answer shows; without an answer, or with a 5xx other than 503, it is unknown."""
     if status is not None and 200 <= status < 300:
         return Outcome.OK
     if status is not None and (400 <= status < 500 or status in OVERLOADED):
@@ -21,17 +21,17 @@ def outcome_of(status: int | None) -> Outcome:
 
 
 def is_worth_repeating(status: int | None) -> bool:
-    """Whether another attempt with the same key may bring a better answer."""
+    """Whether to repeat the request with the same key: the outcome is unknown, or the venue is overloaded."""
     return outcome_of(status) is Outcome.UNKNOWN or status in OVERLOADED
 
 
 def over_all(last: Outcome, had_unknown: bool) -> Outcome:
-    """The outcome of all attempts: a refusal says nothing about an earlier attempt that had no answer."""
+    """The outcome of all attempts: after an attempt with an unknown outcome, a later refusal leaves it unknown."""
     return Outcome.UNKNOWN if last is Outcome.REFUSED and had_unknown else last
 
 
 class Ledger:
-    """Entries in the order in which they were finished."""
+    """Entries in the order in which their requests finished."""
 
     def __init__(self, entries: list[Entry] | None = None) -> None:
         self.entries: list[Entry] = entries or []
@@ -46,17 +46,17 @@ class Ledger:
         return iter(self.entries)
 
     def outcomes(self) -> dict[str, int]:
-        """How many requests had which outcome, all three always there."""
+        """Outcome -> number of requests, for all three outcomes."""
         counts = Counter(entry.outcome for entry in self.entries)
         return {outcome.value: counts[outcome] for outcome in Outcome}
 
     def write(self, file: Path) -> None:
-        """One JSON line for each entry; bodies in base64, because hostile ones are not text."""
+        """Write one JSON line per entry; bodies are in base64, because hostile ones are not text."""
         with file.open("wb") as out:
             for entry in self.entries:
                 out.write(msgspec.json.encode(entry) + b"\n")
 
 
 def read(file: Path) -> Ledger:
-    """What `write` wrote; raises msgspec.ValidationError."""
+    """The ledger that `write` wrote; raises msgspec.ValidationError."""
     return Ledger(read_entries(file))

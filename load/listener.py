@@ -1,4 +1,4 @@
-"""Listening to the public trades on the WebSocket: how long after its request an order traded, and what was missed."""
+"""Listens to the public trades on the WebSocket: measures the time from request to trade, and counts missed trades."""
 
 import asyncio
 import time
@@ -25,21 +25,21 @@ _decode = msgspec.json.Decoder(_Trade).decode
 
 
 class TradeListener:
-    """Trades while it listens."""
+    """Counts the trades that arrive while it is connected."""
 
     def __init__(self, url: str) -> None:
         self._url = f"{url}/ws/trades"
         self._seqs: dict[str, int] = {}
-        self._taken: dict[str, int] = {}  # the id of an order that took -> its first trade, ns of the monotonic clock
+        self._taken: dict[str, int] = {}  # id of a taker order -> time of its first trade, ns of the monotonic clock
         self.trades = 0
         self.connects = 0
         self.failures = 0
-        self.gaps = 0  # trades that did not come although the connection stood
+        self.gaps = 0  # trades missed on an open connection
         self.repeats = 0
         self.listening = asyncio.Event()
 
     async def run(self) -> None:
-        """Until cancelled; a lost connection is made again, and what was missed meanwhile is no gap."""
+        """Listen until cancelled; reconnects, and does not count trades missed while disconnected as gaps."""
         async with ClientSession() as session:
             while True:
                 try:
@@ -50,7 +50,10 @@ class TradeListener:
                 await asyncio.sleep(RECONNECT_S)
 
     def latency(self, due: Mapping[str, int], ids: Mapping[str, str]) -> Latency:
-        """From when an order's request was due (by its name, as its id) to its first trade, if it took."""
+        """Times from when an order's request was due to the order's first trade as a taker.
+
+        `due` and `ids` map an order's name to its due time and to its id.
+        """
         found = Latency()
         for name, order_id in ids.items():
             if name in due and order_id in self._taken:

@@ -1,4 +1,4 @@
-"""The reference's own load test in Locust: a ramp of 12k, 20k, 30k, 40k requests a second, scaled to this machine.
+"""The reference system's load test in Locust: a ramp of 12k, 20k, 30k, 40k requests a second, scaled to this machine.
 
 `locust -f load/locustfile.py --headless --host http://127.0.0.1:8080 [--scale 0.1] [--stage-seconds 30]`
 """
@@ -19,16 +19,16 @@ ACCEPTED = 201
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def add_options(parser: Any) -> None:
-    """Our own options, beside Locust's."""
+    """Add our options to Locust's."""
     parser.add_argument("--scale", type=float, default=0.1, help="share of the reference's rates")
     parser.add_argument("--stage-seconds", type=float, default=30.0, help="how long each stage lasts")
 
 
 class Ramp(LoadTestShape):
-    """One stage after the other, then the end."""
+    """Runs one stage after another, then ends."""
 
     def tick(self) -> tuple[int, float] | None:
-        """(users, users started a second), None to stop."""
+        """(users, users started a second); None to stop."""
         assert self.runner is not None, "Locust sets it before the first tick"
         options = self.runner.environment.parsed_options or Namespace()
         stage = int(self.get_run_time() / options.stage_seconds)  # type: ignore[no-untyped-call]
@@ -39,14 +39,14 @@ class Ramp(LoadTestShape):
 
 
 class Trader(FastHttpUser):
-    """Places the reference's orders: ten instruments, uniform prices and quantities; every one under a new key."""
+    """Places the reference's orders, each under a new key: ten instruments, uniform prices and quantities."""
 
     wait_time = constant_throughput(PER_USER)
     stream = requests(PROFILES["reference"], seed=1, mix=PLAIN, tag=f"l{time.time_ns():x}")
 
     @task
     def place(self) -> None:
-        """One order; anything but 201 is a failure."""
+        """Place one order; any status but 201 is a failure."""
         request = next(self.stream)
         headers = {"Content-Type": request.content_type, "Idempotency-Key": request.key or ""}
         with self.client.post(

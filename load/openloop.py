@@ -1,6 +1,6 @@
-"""Load on schedule: each request is due at its time, whatever became of the ones before it, and timed from then.
+"""Sends requests on a fixed schedule, without waiting for earlier answers, and times each from when it was due.
 
-So a stalled venue is charged for everyone who had to wait (no coordinated omission).
+So the latencies of a stalled venue include every request that had to wait (no coordinated omission).
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from load.wire import Connection, rendered
 
 CONNECTIONS = 64
 TIMEOUT_S = 10.0
-DRAIN_S = 30.0  # for repeats and answers after the last request was due
+DRAIN_S = 30.0  # time for repeats and answers after the last request was due
 TICK_S = 0.001
 CHECK_S = 0.25
 RECONNECT_S = 0.1
@@ -40,7 +40,7 @@ class _Job(NamedTuple):
 
 
 class OpenLoop:
-    """One run against `url`: `rate` requests a second for `seconds`, repeats of unclear ones on top."""
+    """One run against `url`: `rate` new requests a second for `seconds`, plus repeats of those with unclear outcome."""
 
     def __init__(
         self,
@@ -71,16 +71,16 @@ class OpenLoop:
         self.sent = 0
         self.repeats = 0
         self.ledger = Ledger()
-        self.accepted = Latency()  # new orders that got their 201 at the first attempt or later
+        self.accepted = Latency()  # of orders that got a 2xx, at any attempt
         self.statuses: Counter[str] = Counter()
         self.due: dict[str, int] = {}
-        """An order's name -> when its request was due, for latencies measured elsewhere."""
+        """Order name -> when its request was due; the trade listener measures latencies from it."""
         self.ids: dict[str, str] = {}
-        """An order's name -> its id, from its 201."""
+        """Order name -> its id, from the answer."""
 
     @property
     def open(self) -> int:
-        """Requests that are due and have no outcome yet."""
+        """How many due requests have no outcome yet."""
         return len(self._jobs) + len(self._waiting) + len(self._pausing)
 
     async def run(self) -> None:
@@ -103,7 +103,7 @@ class OpenLoop:
             await asyncio.gather(watch, *self._tasks, return_exceptions=True)
 
     def stop(self) -> None:
-        """End the schedule, with at most one more request; `run` goes on to wait for the answers."""
+        """End the schedule after at most one more request; `run` still waits for the answers."""
         self.count = self.sent
 
     async def _send_on_schedule(self) -> None:
@@ -119,7 +119,7 @@ class OpenLoop:
                 self.due.setdefault(request.about or "", due)
             self._offer(_Job(request, raw, due))
             if self.sent % 256 == 0:
-                await asyncio.sleep(0)  # behind schedule: answers must be read too
+                await asyncio.sleep(0)  # even when behind schedule, we must read answers
 
     def _prepared(self) -> Iterator[tuple[Request, bytes]]:
         host = f"{self._host}:{self._port}"
@@ -143,7 +143,7 @@ class OpenLoop:
     def _on_answer(self, connection: Connection, status: int, body: bytes) -> None:
         job = self._jobs.pop(connection, None)
         if job is None:
-            return  # a server may say why it closes an idle connection
+            return  # a server may send an answer when it closes an idle connection
         if not connection.closing:
             self._ready(connection)
         self.statuses[str(status)] += 1
@@ -187,7 +187,7 @@ class OpenLoop:
             self._done.set()
 
     def _give_up(self) -> None:
-        """What is still open stays unknown; a request that was never sent is not in the ledger."""
+        """Record open requests as unknown, but not those that were never sent, and close all connections."""
         pausing = list(self._pausing.values())
         for timer, _ in pausing:
             timer.cancel()
@@ -202,7 +202,7 @@ class OpenLoop:
             connection.abort()
 
     async def _connect(self) -> None:
-        """Until it stands, however long the venue is away."""
+        """Open one connection; retries until the venue accepts it or the run ends."""
         while not self._stopped:
             try:
                 loop = asyncio.get_running_loop()
@@ -216,7 +216,7 @@ class OpenLoop:
             return
 
     async def _watch(self) -> None:
-        """End connections whose answer does not come."""
+        """Abort connections whose answer takes longer than the timeout."""
         while True:
             await asyncio.sleep(CHECK_S)
             now = time.monotonic_ns()

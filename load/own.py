@@ -1,4 +1,4 @@
-"""A venue of one's own: the local launcher as a subprocess in a folder, killed or stopped when we want."""
+"""A venue of our own: runs the local launcher as a subprocess in a folder, and stops or kills it on request."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ import psutil
 from load.target import Target
 
 ROOT = Path(__file__).parents[1]
-START_TIMEOUT_S = 180.0  # the first time Kafka is downloaded
+START_TIMEOUT_S = 180.0  # the first start on a machine downloads Kafka
 STOP_TIMEOUT_S = 60.0
 GONE_TIMEOUT_S = 20.0
 VERIFY_TIMEOUT_S = 300.0
@@ -24,11 +24,11 @@ POLL_S = 0.1
 
 
 class NotUp(TimeoutError):
-    """The venue did not start, or did not end; the message says where its logs are."""
+    """The venue did not start or end in time; the message says what to look at."""
 
 
 class OwnVenue(Target):
-    """`python -m app up` in a folder; may be started again after a stop or a kill."""
+    """`python -m app up` in a folder; can be started again after a stop or a kill."""
 
     def __init__(self, folder: Path, matching: int = 1) -> None:
         super().__init__(folder)
@@ -36,7 +36,7 @@ class OwnVenue(Target):
         self._launcher: asyncio.subprocess.Process | None = None
 
     async def start(self, workers: bool = True) -> None:
-        """All of it, or without workers the servers only; raises NotUp."""
+        """Start servers and workers, or only the servers; raises NotUp."""
         which = ["--workers", f"matching={self._matching}"] if workers else ["--no-workers"]
         argv = [sys.executable, "-m", "app", "up", "--data", str(self.folder), *which]
         self._launcher = await asyncio.create_subprocess_exec(*argv, cwd=ROOT, stdout=DEVNULL, stderr=DEVNULL)
@@ -47,7 +47,7 @@ class OwnVenue(Target):
             await asyncio.sleep(POLL_S)
 
     async def verified(self) -> dict[str, Any]:
-        """What `faust -A app verify` says of it, snapshots included, as JSON."""
+        """The JSON verdict of `faust -A app verify --naive` on the venue."""
         argv = [sys.executable, "-m", "faust", "-A", "app", "verify", "--naive", "--json"]
         env = {**os.environ, **{k: v for k, v in self.up["addresses"].items() if k.isupper()}}
         verifier = await asyncio.create_subprocess_exec(*argv, cwd=ROOT, env=env, stdout=PIPE, stderr=PIPE)
@@ -59,11 +59,11 @@ class OwnVenue(Target):
         return found
 
     async def kill(self) -> None:
-        """SIGKILL for the launcher, whose children end with it: nobody has time to do anything."""
+        """Send SIGKILL to the launcher; the kernel then kills its children, so no process can clean up."""
         await self._end(signal.SIGKILL)
 
     async def stop(self) -> None:
-        """Ask it to stop, and kill it if it does not."""
+        """Ask the venue to stop, and kill it if it does not in time."""
         try:
             await self._end(signal.SIGTERM)
         except NotUp:
@@ -78,10 +78,10 @@ class OwnVenue(Target):
         try:
             await asyncio.wait_for(self._launcher.wait(), STOP_TIMEOUT_S)
         except TimeoutError:
-            raise NotUp(f"the venue's launcher {self._launcher.pid} does not end") from None
+            raise NotUp(f"the venue's launcher (pid {self._launcher.pid}) did not end in time") from None
         _, living = await asyncio.to_thread(psutil.wait_procs, left, GONE_TIMEOUT_S)
         if living:
-            raise NotUp(f"these processes of the venue do not end: {living}")
+            raise NotUp(f"processes of the venue did not end in time: {living}")
         self._launcher = None
 
     def _is_ready(self, launcher: int) -> bool:

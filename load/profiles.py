@@ -1,4 +1,4 @@
-"""The shapes of load: which instruments, clients, prices and quantities; in whole hundredths, never a float."""
+"""Profiles of load: which instruments, clients, prices and quantities; numbers are whole hundredths, never floats."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ SIDES = ("buy", "sell")
 MID = 7_000_000  # 70,000.00
 HALF_BAND = 150_000  # 1,500.00
 SMALLEST, LARGEST = 10, 210  # 0.10 to 2.10
-SWEEP_ORDERS = 50  # rest on one side before one market order takes them all
+SWEEP_ORDERS = 50  # orders that rest on one side before a market order takes all of them
 SWEEP_QUANTITY = SWEEP_ORDERS * LARGEST
 
 
@@ -35,7 +35,7 @@ class Drawn(NamedTuple):
 
 
 class Mix(NamedTuple):
-    """How many of each thousand requests are not plain limit orders."""
+    """How many of each thousand requests are of these kinds; the rest are limit orders."""
 
     market: int
     cancel: int
@@ -58,14 +58,14 @@ class Profile:
 
 
 def _reference(random: Random, number: int, instruments: tuple[str, ...]) -> Drawn:
-    """Uniform prices on both sides of one band: half of the orders cross, the extremes pile up."""
+    """Both sides at uniform prices in one band: half of the orders cross, and orders at the extremes pile up."""
     instrument = instruments[random.randrange(len(instruments))]
     price = MID + random.randint(-HALF_BAND, HALF_BAND)
     return Drawn(instrument, SIDES[random.randrange(2)], random.randint(SMALLEST, LARGEST), price)
 
 
 def _book_builder(random: Random, number: int, instruments: tuple[str, ...]) -> Drawn:
-    """Most orders near the middle, few far away, none across it: the book only grows."""
+    """Most orders near the middle, few far away, and none that crosses: the book only grows."""
     instrument = instruments[random.randrange(len(instruments))]
     side = SIDES[random.randrange(2)]
     distance = min(random.randint(1, HALF_BAND) for _ in range(4))
@@ -82,12 +82,12 @@ def _crossing(random: Random, number: int, instruments: tuple[str, ...]) -> Draw
 
 
 def _one_price(random: Random, number: int, instruments: tuple[str, ...]) -> Drawn:
-    """Everybody at one price: one long queue on one side or the other."""
+    """All orders at one price: one long queue on one side or the other."""
     return Drawn(instruments[0], SIDES[random.randrange(2)], random.randint(SMALLEST, LARGEST), MID)
 
 
 def _sweep(random: Random, number: int, instruments: tuple[str, ...]) -> Drawn:
-    """Fifty orders on as many levels of one side, then one market order that takes all of them and finds the end."""
+    """Fifty orders on fifty levels of one side, then a market order that takes all and empties the side."""
     cycle, place = divmod(number, SWEEP_ORDERS + 1)
     instrument, resting = instruments[cycle % len(instruments)], SIDES[cycle // len(instruments) % 2]
     if place == SWEEP_ORDERS:
@@ -97,7 +97,7 @@ def _sweep(random: Random, number: int, instruments: tuple[str, ...]) -> Drawn:
 
 
 def _round_lot(random: Random) -> int:
-    """People like round numbers."""
+    """A quantity that is usually round, as people choose them."""
     quantity = random.randint(SMALLEST, LARGEST)
     return quantity if random.random() < 0.3 else max(SMALLEST, quantity - quantity % 50)
 

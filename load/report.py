@@ -1,4 +1,4 @@
-"""What a run says about itself: conditions, counts, latencies, verdict; as text and as JSON."""
+"""The report of a run, as text and as JSON: conditions, counts, latencies, verdict."""
 
 import os
 import platform
@@ -19,7 +19,7 @@ PACKAGES = ("faust-streaming", "aiokafka", "aiohttp", "msgspec", "uvloop")
 
 @dataclass
 class Report:
-    """One run. Times in seconds, latencies as Latency.as_json; `cpu_s` is the generator's own."""
+    """The results of one run. Times are in seconds, latencies as in Latency.as_json; `cpu_s` is the generator's own."""
 
     profile: str
     seed: int
@@ -38,17 +38,17 @@ class Report:
     stream: dict[str, int]
     quiet_s: float | None = None
     verdict: Verdict | None = None
-    problem: str | None = None  # why there is no verdict although one was wanted
+    problem: str | None = None  # why a requested verdict is missing
 
     @property
     def is_right(self) -> bool:
-        """Nothing wrong was seen: no verdict against it, nothing missed on the stream, no nonsense accepted."""
+        """Whether the verdict (if any) is right, the stream missed no trade, and no answer is wrong in itself."""
         judged = self.verdict is None or self.verdict.is_right
         return judged and self.problem is None and not self.wrong_answers and not self.stream.get("gaps")
 
     @property
     def wrong_answers(self) -> int:
-        """Answers that are wrong in themselves."""
+        """How many answers accept a request that must be refused, or accept an order without naming it."""
         return sum(
             entry.outcome is Outcome.OK
             and (entry.request.must_refuse or (entry.request.places and entry.answered_id is None))
@@ -101,7 +101,7 @@ class Report:
         lines += [self.verdict.as_text()] if self.verdict else []
         lines += [f"no verdict: {self.problem}"] if self.problem else []
         if not self.is_right:
-            lines.append(f"This run is WRONG ({self._why()}): its speed means nothing.")
+            lines.append(f"This run is WRONG ({self._why()}): ignore its speed.")
         return "\n".join(lines)
 
     def _why(self) -> str:
@@ -113,7 +113,7 @@ class Report:
 
 
 def conditions() -> dict[str, Any]:
-    """Where this was measured."""
+    """The machine and the versions with which this was measured."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "cpus": os.cpu_count(),
@@ -127,7 +127,7 @@ def conditions() -> dict[str, Any]:
 
 
 def bare_loop_s() -> float:
-    """CPU seconds of an empty loop of ten million turns: how fast this machine is now."""
+    """CPU seconds for ten million turns of an empty loop: how fast this machine is at the moment."""
     began = time.process_time()
     for _ in range(10_000_000):
         pass

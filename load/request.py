@@ -1,4 +1,4 @@
-"""One HTTP request to the venue as plain data: what is sent, and which order an acceptance would be about."""
+"""HTTP requests to the venue as plain data: what to send, and which order it places or cancels."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -10,7 +10,7 @@ ORDER_ID = "{order_id}"
 
 
 class Terms(NamedTuple):
-    """A new order as a client says it; decimals are text, `price` is None for a market order."""
+    """A new order in a client's words; decimals are text, `price` is None for a market order."""
 
     client_id: str
     instrument: str
@@ -22,23 +22,23 @@ class Terms(NamedTuple):
 
 
 def place(kind: Kind, terms: Terms, key: str, shouted: bool = False) -> Request:
-    """Ask for a new order; `shouted` is the reference's other spelling: words in capitals, numbers as numbers."""
+    """Ask for a new order; `shouted` uses the reference's other spelling: words in capitals, JSON numbers."""
     body = _shouted(terms) if shouted else _plain(terms)
     return Request(kind, "POST", ORDERS_PATH, body.encode(), key, order_name(terms.client_id, terms.instrument, key))
 
 
 def cancel(order_id: str, key: str) -> Request:
-    """Ask to take an order out of the book."""
+    """Ask to cancel an order."""
     return Request(Kind.CANCEL, "POST", f"{ORDERS_PATH}/{order_id}/cancel", b"", key)
 
 
 def cancel_of(placed: Request, key: str) -> Request:
-    """Ask to take an order out whose id is not known yet: `resolved` fills it in."""
+    """Ask to cancel an order whose id is not known yet: `resolved` fills it in."""
     return cancel(ORDER_ID, key)._replace(about=placed.about)
 
 
 def resolved(asked: Request, ids: Mapping[str, str]) -> Request:
-    """The request as it is sent, by the ids that orders have got; one that has none is canceled in vain."""
+    """The request with its order id filled in; an order without an id yet gets an id that no order has."""
     if ORDER_ID not in asked.path or asked.about is None:
         return asked
     order_id = ids.get(asked.about) or unknown_id(*asked.about.split())
@@ -46,7 +46,7 @@ def resolved(asked: Request, ids: Mapping[str, str]) -> Request:
 
 
 def unknown_id(client_id: str, instrument: str, key: str) -> str:
-    """An id that belongs to the instrument, but to no order of a venue with a secret."""
+    """A well-formed id of the instrument that no order has, because the venue's ids depend on its secret."""
     return identity.id_text(identity.order_id(client_id, instrument, key))
 
 

@@ -1,4 +1,4 @@
-"""One load run from start to report: requests on schedule, trades listened to, a line a second, the verdict."""
+"""Runs one load test: sends requests on schedule, listens to trades, prints a status line a second, verifies."""
 
 import asyncio
 import sys
@@ -28,7 +28,7 @@ QUIET_TIMEOUT_S = 300.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run. Without `check` nothing is judged but the answers themselves."""
+    """The parameters of a run. `check` verifies topics and Postgres afterwards; otherwise we judge only the answers."""
 
     profile: str = "reference"
     rate: float = 1_000.0
@@ -44,7 +44,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Venue:
-    """Where it is: base URL of a gateway, Kafka's host:port, Postgres' URL."""
+    """The addresses of a venue: a gateway's base URL, Kafka's host:port, Postgres' URL."""
 
     url: str
     broker: str
@@ -52,7 +52,7 @@ class Venue:
 
 
 async def run(plan: Plan, venue: Venue, live: bool = True) -> Report:
-    """Put the load on, wait for the rest, judge if that was asked for; raises NotReady if nobody is there."""
+    """Send the load, wait for outstanding answers, and verify if `plan.check`; raises NotReady without a gateway."""
     async with Client(venue.url) as client:
         await client.until_ready(READY_TIMEOUT_S)
     stream = requests(PROFILES[plan.profile], plan.seed, plan.mix, plan.tag)
@@ -79,7 +79,7 @@ async def run(plan: Plan, venue: Venue, live: bool = True) -> Report:
 
 
 async def check(venue: Venue, ledger: Ledger, naive: bool = False, timeout_s: float = QUIET_TIMEOUT_S) -> Verdict:
-    """Wait until the venue has done what it was asked, then judge all of it; raises NotQuiet."""
+    """Wait until the venue has finished its work, then verify all of it; raises NotQuiet."""
     where = Addresses(venue.broker, venue.database_url, venue.url)
     return await verify(where, entries=ledger.entries, naive=naive, timeout_s=timeout_s)
 
@@ -93,7 +93,7 @@ async def _judge(report: Report, venue: Venue, naive: bool) -> None:
 
 
 async def _live(loop: OpenLoop, listener: TradeListener) -> None:
-    """A line a second on standard error, over itself on a terminal."""
+    """Print a status line a second to standard error; on a terminal it overwrites the previous one."""
     end, last, busy = "\r" if sys.stderr.isatty() else "\n", 0, psutil.cpu_percent()
     while True:
         await asyncio.sleep(LINE_EVERY_S)

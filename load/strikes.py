@@ -1,6 +1,6 @@
-"""Faults for a venue on this machine: signals to its processes, blows at its servers, records nobody should write.
+"""Faults for a venue on this machine: signals to its processes, damage to its servers, records that are not allowed.
 
-Each is bounded in time and leaves nothing behind that the venue has not to cope with; what was stopped goes on again.
+Each takes a bounded time, resumes the processes that it paused, and leaves behind only what the venue must cope with.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from app.topics import ORDERS
 from load.profiles import TEN_INSTRUMENTS
 from load.target import Target
 
-SESSION_TIMEOUT_S = 10.0  # the group forgets a silent member after it
+SESSION_TIMEOUT_S = 10.0  # after this time Kafka removes a silent member from its group
 NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND = 68, 69
 PARTITIONS = 8
 RETRY_S = 0.2
@@ -36,27 +36,27 @@ MATCHING_GROUP = group_of("matching")
 
 
 async def kill(target: Target, *names: str) -> None:
-    """SIGKILL for all of them at once; raises ProcessLookupError if none of them lives."""
+    """Send SIGKILL to all of them at once; raises ProcessLookupError if none is running."""
     if not target.send(signal.SIGKILL, *names):
-        raise ProcessLookupError(f"dead already: {', '.join(names)}")
+        raise ProcessLookupError(f"not running: {', '.join(names)}")
 
 
 async def kill_in_a_loop(target: Target, name: str, times: int, gap_s: float) -> None:
-    """SIGKILL again and again, some of the times while it still loads."""
+    """Send SIGKILL repeatedly, so that some hit the process while it still loads."""
     for _ in range(times):
         target.send(signal.SIGKILL, name)
         await asyncio.sleep(gap_s)
 
 
 async def pause(target: Target, seconds: float, *names: str) -> None:
-    """SIGSTOP for so long."""
+    """Stop these processes (SIGSTOP) for this many seconds."""
     with paused(target, *names):
         await asyncio.sleep(seconds)
 
 
 @contextmanager
 def paused(target: Target, *names: str) -> Iterator[None]:
-    """SIGSTOP, and SIGCONT whatever happens."""
+    """Stop these processes (SIGSTOP), and always resume them at the end (SIGCONT)."""
     stopped = list(filter(None, map(target.process, names)))
     try:
         for process in stopped:
@@ -70,12 +70,12 @@ def paused(target: Target, *names: str) -> Iterator[None]:
 
 
 async def lock_tables(target: Target, seconds: float) -> None:
-    """Nobody can read or write the history, as during a careless migration."""
+    """Lock Postgres' history against readers and writers, as a careless migration would."""
     await lock_history(target.venue.database_url, seconds)
 
 
 async def flush_keys(target: Target) -> None:
-    """Valkey forgets every idempotency key."""
+    """Make Valkey forget every idempotency key."""
     client = redis.from_url(target.redis_url, socket_timeout=5.0)
     try:
         await client.flushall()
@@ -84,12 +84,12 @@ async def flush_keys(target: Target) -> None:
 
 
 async def delete_tables(target: Target, name: str) -> None:
-    """A worker's data folder is deleted under its feet."""
+    """Delete a worker's data folder while it runs."""
     await asyncio.to_thread(shutil.rmtree, target.folder / "workers" / name, ignore_errors=True)
 
 
 async def corrupt_tables(target: Target, name: str, random: Random) -> None:
-    """Bytes of a worker's RocksDB files are overwritten while it runs."""
+    """Change bytes in a worker's RocksDB files while it runs."""
     for file in (target.folder / "workers" / name).rglob("*.db/*"):
         with suppress(OSError):
             content = bytearray(file.read_bytes())
@@ -99,14 +99,14 @@ async def corrupt_tables(target: Target, name: str, random: Random) -> None:
 
 
 async def delete_group(target: Target, *names: str) -> None:
-    """All members are paused until the group has forgotten them, and then the group is deleted."""
+    """Pause all members of matching's group until Kafka has removed them, then delete the group."""
     deleting = asyncio.create_task(delete_matching_group(target.venue.broker))
     await pause(target, SESSION_TIMEOUT_S + 2.0, *names)
     await deleting
 
 
 async def poison(target: Target) -> None:
-    """Records that are no commands, belong to nobody, or lie in the wrong place, straight to the topic."""
+    """Write to `orders` what is not a command, is for an unlisted market, or has the wrong key or partition."""
     good, book = encode_command(_order("BTC-USD", "poison")), partition_of("BTC-USD", PARTITIONS)
     records = [
         (b"BTC-USD", b"poison", book),
@@ -125,7 +125,7 @@ async def poison(target: Target) -> None:
 
 
 async def use_transactions(target: Target) -> None:
-    """Orders in a committed and in an aborted transaction, which count alike; each leaves a hole in the offsets."""
+    """Write orders in a committed and an aborted transaction, which both count; each leaves a hole in the offsets."""
     broker, tag = target.venue.broker, uuid4().hex[:12]
     for is_committed in (True, False):
         async with _producer(broker, transactional_id=f"somebody-{tag}-{is_committed}") as producer:
@@ -148,7 +148,7 @@ def _producer(broker: str, transactional_id: str | None = None) -> AIOKafkaProdu
 
 
 async def delete_matching_group(broker: str) -> None:
-    """As soon as it has no members; raises TimeoutError."""
+    """Delete matching's group as soon as it has no members; raises TimeoutError."""
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     await admin.start()
     try:
@@ -159,7 +159,7 @@ async def delete_matching_group(broker: str) -> None:
             if code in (0, GROUP_ID_NOT_FOUND):
                 return
             if code != NON_EMPTY_GROUP or time.monotonic() > give_up:
-                raise TimeoutError(f"the group {MATCHING_GROUP} could not be deleted: error {code}")
+                raise TimeoutError(f"Kafka did not delete the group {MATCHING_GROUP}: error {code}")
             await asyncio.sleep(RETRY_S)
     finally:
         await admin.close()

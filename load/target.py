@@ -1,4 +1,4 @@
-"""A venue on this machine as its data folder describes it (`up.json`): addresses, and processes to strike."""
+"""Addresses and processes of a venue on this machine, read from its `up.json`, for causing faults in it."""
 
 import json
 import os
@@ -15,20 +15,20 @@ from load.run import Venue
 
 
 class Target:
-    """What the local launcher, or a test's venue, wrote into its folder; read anew each time: pids change."""
+    """Reads the `up.json` of a launcher's or a test's venue; at every access, because pids change."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @property
     def up(self) -> dict[str, Any]:
-        """The content of up.json; raises OSError when nothing was ever up."""
+        """The content of up.json; raises OSError if no venue ever ran in the folder."""
         content: dict[str, Any] = json.loads((self.folder / STATE).read_text())
         return content
 
     @property
     def venue(self) -> Venue:
-        """Where an outside client finds it."""
+        """The venue's addresses for an outside client."""
         found = self.up["addresses"]
         return Venue(found["gateway"], broker_address(found["BROKER_URL"]), found["DATABASE_URL"])
 
@@ -37,11 +37,11 @@ class Target:
         return str(self.up["addresses"]["REDIS_URL"])
 
     def names(self, prefix: str = "") -> list[str]:
-        """The processes, `matching-0` or `kafka`, that begin so."""
+        """The names of processes that begin with `prefix`, such as `matching-0` or `kafka`."""
         return [name for name in self.up["processes"] if name.startswith(prefix)]
 
     def process(self, name: str) -> psutil.Process | None:
-        """The living process of that name; None between two lives."""
+        """The running process of this name; None if it has ended and not been restarted yet."""
         identity = self.up["processes"][name]
         with suppress(psutil.Error):
             process = psutil.Process(identity["pid"])
@@ -50,7 +50,7 @@ class Target:
         return None
 
     def send(self, signal_number: signal.Signals, *names: str) -> int:
-        """Send a signal to each that lives; to how many."""
+        """Send a signal to each of these processes that is running; returns to how many."""
         sent = 0
         for process in filter(None, map(self.process, names)):
             with suppress(ProcessLookupError):

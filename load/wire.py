@@ -1,4 +1,4 @@
-"""HTTP/1.1 as bytes on kept-alive connections: cheap to send, so that the venue gets the cores."""
+"""HTTP/1.1 as raw bytes on kept-alive connections: cheap to send, so that the CPU is left to the venue."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def rendered(request: Request, host: str) -> bytes:
 class Connection(asyncio.Protocol):
     """One connection with at most one request in flight.
 
-    `on_answer(connection, status, body)` for each answer; `on_lost(connection)` once, when it is closed by anyone.
+    Calls `on_answer(connection, status, body)` for each answer, and `on_lost(connection)` once, when it is closed.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
         self.busy_since_ns = 0  # 0: idle
-        self.closing = False  # the other side has said that this was its last answer
+        self.closing = False  # the server has announced that it closes the connection after this answer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are not subclasses
 
     def send(self, data: bytes, now_ns: int) -> None:
         assert self._transport is not None and not self.busy_since_ns
@@ -61,13 +61,13 @@ class Connection(asyncio.Protocol):
         self._on_lost(self)
 
     def abort(self) -> None:
-        """Give up on it; `on_lost` follows."""
+        """Close the connection at once; `on_lost` follows."""
         if self._transport is not None:
             self._transport.abort()
 
 
 def _parsed(data: bytes) -> tuple[int, bytes, bool] | None:
-    """Status, body, and whether the other side will close; None while incomplete. Only whole answers come in one."""
+    """Status, body, and whether the server will close; None while incomplete. `data` never has more than one answer."""
     end = data.find(END_OF_HEAD)
     if end < 0:
         return None
