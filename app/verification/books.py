@@ -1,4 +1,4 @@
-"""A gateway's books against those that the log's reports add up to, each at the seq that the gateway showed (O3)."""
+"""Compares the books that a gateway showed with books rebuilt from the log's reports, each at the same seq (O3)."""
 
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
@@ -13,14 +13,14 @@ from app.models.http import rfc3339
 from app.models.reports import ExecutionReport, LevelChange
 from app.verification.effective import difference
 
-MOST_LEVELS = 1_000  # that a gateway shows on a side
-RESERVED = "_"  # begins the names that are no markets
+MOST_LEVELS = 1_000  # a gateway shows at most this many on a side
+RESERVED = "_"  # the first character of names that are not markets
 
 _Levels = dict[tuple[Side, str], LevelChange]
 
 
 class Books:
-    """Follows the books of all listed instruments. `answers` are a gateway's, by the instrument that was asked for."""
+    """Rebuilds the books of all listed instruments. `answers`: instrument -> the book that the gateway showed."""
 
     def __init__(self, answers: Mapping[str, Book]) -> None:
         self._answers = dict(answers)
@@ -29,7 +29,10 @@ class Books:
         self._required_seqs: dict[str, int] = {}
 
     def follow(self, report: ExecutionReport, is_required: bool) -> Iterator[str]:
-        """The log gives a report; a gateway must know of it by now if `is_required`. What is wrong at its seq."""
+        """Apply the log's next report; yields the difference from the gateway's book if that has this report's seq.
+
+        `is_required`: the gateway must have applied this report already.
+        """
         if report.instrument.startswith(RESERVED):
             return
         self._seqs[report.instrument] = report.seq
@@ -49,18 +52,18 @@ class Books:
             yield f"book of {report.instrument} at seq {answer.seq}: {difference(found, should)} by the log"
 
     def end(self) -> Iterator[str]:
-        """The books that lag behind what they must show, or show what the log does not give."""
+        """Each book that is behind the required seq, or ahead of the log."""
         for instrument, seq in self._required_seqs.items():
             answer = self._answers.get(instrument)
             if answer is None or answer.seq < seq:
-                yield f"book of {instrument} is at seq {answer and answer.seq}, the log at {seq}"
+                yield f"book of {instrument} is at seq {answer and answer.seq}, but the log is at {seq}"
         for instrument, answer in self._answers.items():
             if not 1 <= answer.seq <= (seq := self._seqs.get(instrument, 0)):
-                yield f"book of {instrument} is at seq {answer.seq}, the log ends at {seq}"
+                yield f"book of {instrument} is at seq {answer.seq}, but the log ends at {seq}"
 
 
 def _book(report: ExecutionReport, levels: _Levels) -> Book:
-    """The answer that is right after this report."""
+    """The gateway's right answer after this report."""
     bids, asks = ([level for (of, _), level in levels.items() if of is side] for side in Side)
     bids.sort(key=_price, reverse=True)
     asks.sort(key=_price)

@@ -1,4 +1,4 @@
-"""Nothing from nothing (O6): what the effective topics say must add up by itself, whatever the engine thinks."""
+"""Conservation (O6): checks, without any engine, that the quantities in the effective reports add up."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ from app.models.decimals import UNIT_DIGITS, text, units
 from app.models.reports import ExecutionReport, OrderChange, TradeReport
 
 OPEN = ("new", "partially_filled")
-MAX_LEFTOVERS = 1_000  # prices in a heap that are no levels any more
+MAX_LEFTOVERS = 1_000  # prices in a heap that no longer have a level
 
 
 class _Fills:
-    """What one order has traded: quantity in units, notional in units of units."""
+    """The total fills of an order: quantity in units (10^-8), notional in price units x quantity units."""
 
     __slots__ = ("notional", "quantity")
 
@@ -21,14 +21,14 @@ class _Fills:
 
 
 class Conservation:
-    """The reports of one partition, those of each instrument in order; remembers open orders only."""
+    """Checks the reports of one partition, those of each instrument in order; remembers only open orders."""
 
     def __init__(self) -> None:
         self._fills: dict[str, _Fills] = defaultdict(_Fills)
         self._books: dict[str, _Book] = defaultdict(_Book)
 
     def hear(self, report: ExecutionReport) -> Iterator[str]:
-        """What does not add up in the next report."""
+        """Take in the next report; yields what does not add up in it."""
         name = f"{report.instrument} seq {report.seq}"
         # In a report of several parts the order states come before the trades that explain them.
         book, fills = self._books[report.instrument], self._fills
@@ -50,7 +50,7 @@ class Conservation:
             yield f"{name}: the book is crossed, bid {bid}, ask {ask}"
 
     def end(self) -> Iterator[str]:
-        """What does not add up in the books that are left."""
+        """What does not add up in the books after the last report."""
         for instrument, book in self._books.items():
             yield from (f"{instrument}, final book: {wrong}" for wrong in book.complaints())
 
@@ -60,7 +60,7 @@ def _trade(trade: TradeReport, fills: dict[str, _Fills]) -> Iterator[str]:
     if not quantity:
         yield "has quantity zero"
     if trade.buy_order_id == trade.sell_order_id:
-        yield f"is of the order {trade.buy_order_id} with itself"
+        yield f"has the order {trade.buy_order_id} on both sides"
     for order_id in (trade.buy_order_id, trade.sell_order_id):
         fills[order_id].quantity += quantity
         fills[order_id].notional += price * quantity
@@ -69,19 +69,23 @@ def _trade(trade: TradeReport, fills: dict[str, _Fills]) -> Iterator[str]:
 def _order(order: OrderChange, fills: _Fills) -> Iterator[str]:
     filled, remaining = units(order.filled_quantity), units(order.remaining_quantity)
     if units(order.quantity) != filled + remaining:
-        yield f"is of {order.quantity}, but {order.filled_quantity} + {order.remaining_quantity}"
+        parts = f"filled {order.filled_quantity} + remaining {order.remaining_quantity}"
+        yield f"has quantity {order.quantity}, but {parts}"
     if filled != fills.quantity:
-        yield f"is filled {order.filled_quantity}, its trades add up to {text(fills.quantity, UNIT_DIGITS)}"
+        yield f"has filled {order.filled_quantity}, but its trades add up to {text(fills.quantity, UNIT_DIGITS)}"
     elif filled:
         average = text((2 * fills.notional + filled) // (2 * filled), UNIT_DIGITS)
         if order.avg_price != average:
-            yield f"has the average price {order.avg_price}, its trades give {average}"
+            yield f"has the average price {order.avg_price}, but its trades give {average}"
     if (order.status.value == "filled") != (not remaining and order.status.value != "rejected"):
         yield f"is {order.status.value} with {order.remaining_quantity} remaining"
 
 
 class _Sum:
-    """The open orders at one price; `stops` of them may not be in the book; it `hides` some if they may show less."""
+    """Totals of the open orders at one price.
+
+    `stops` counts stop orders, which may not be in the book. `hides`: the level may show less than the total quantity.
+    """
 
     __slots__ = ("hides", "orders", "quantity", "stops")
 
@@ -96,21 +100,21 @@ class _Sum:
         self.hides |= is_stop or is_iceberg
 
     def may_show(self, quantity: int, orders: int) -> bool:
-        """Whether a level of these orders can look like this."""
+        """Whether a level with this quantity and number of orders is consistent with these open orders."""
         is_sum = quantity <= self.quantity if self.hides else quantity == self.quantity
         return is_sum and self.orders - self.stops <= orders <= self.orders
 
 
 class _Book:
-    """Levels and open orders of one instrument, from its reports; prices and quantities in units."""
+    """Levels and open orders of one instrument, built from its reports; prices and quantities are in units."""
 
     def __init__(self) -> None:
         self.levels: dict[tuple[str, int], tuple[int, int]] = {}
         self.open: dict[str, tuple[str, int, int] | None] = {}  # order -> (side, price, remaining) if it rests
         self.sides: dict[str, tuple[str, bool, bool]] = {}  # order -> (side, is a stop, is an iceberg)
-        self.bids: list[int] = []  # heaps of prices, bids negated, with leftovers of levels that are gone
+        self.bids: list[int] = []  # heaps of prices, bids negated; may contain prices whose level is gone
         self.asks: list[int] = []
-        self.orders: list[OrderChange] = []  # of the parts so far
+        self.orders: list[OrderChange] = []  # from the parts of the current report so far
 
     def change(self, report: ExecutionReport) -> None:
         for level in report.levels:
@@ -143,7 +147,8 @@ class _Book:
     def complaints(self) -> Iterator[str]:
         """Each level that is not the sum of the open orders at its price.
 
-        Icebergs show less than they have; a triggered stop rests, or waits for fills, which no report tells.
+        Icebergs show less than their remaining quantity. Reports do not say whether a triggered stop rests in the book
+        or still waits for fills.
         """
         sums: dict[tuple[str, int], _Sum] = defaultdict(_Sum)
         for order_id, resting in self.open.items():
@@ -154,10 +159,11 @@ class _Book:
             there = sums.pop((side, price), _Sum())
             if not there.may_show(quantity, orders):
                 at, shown, right = (text(value, UNIT_DIGITS) for value in (price, quantity, there.quantity))
-                yield f"{side} {at} shows {shown} in {orders}, its open orders are {right} in {there.orders}"
+                sums_up = f"its {there.orders} open orders add up to {right}"
+                yield f"level {side} {at} shows {shown} in {orders} orders, but {sums_up}"
         for (side, price), there in sums.items():
             if there.orders > there.stops:
-                yield f"{side} {text(price, UNIT_DIGITS)} has open orders and no level"
+                yield f"{side} {text(price, UNIT_DIGITS)} has open orders, but no level"
 
     def _rest(self, order: OrderChange) -> None:
         side, is_stop, _ = self.sides.get(order.order_id, ("", False, False))

@@ -1,4 +1,4 @@
-"""The digest of every record of a topic partition by instrument and seq, on disk: memory does not grow with the log."""
+"""Digests of all records of a topic partition, by instrument and seq; on disk, so that memory does not grow."""
 
 import tempfile
 from array import array
@@ -9,7 +9,7 @@ PAGE = 512  # digests, 4 KiB
 
 
 class Digests:
-    """Appended in order of seq, from 1; any earlier one can be asked for."""
+    """Append records in order of seq, from 1; compare any earlier seq at any time."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="matchstream-verify-")  # noqa: SIM115 - lives as long as this
@@ -18,7 +18,7 @@ class Digests:
         self._written = 0
 
     def append(self, instrument: str, value: bytes) -> None:
-        """The record of the instrument's next seq."""
+        """Append the record with the instrument's next seq."""
         last = self._last.setdefault(instrument, bytearray())
         last += _digest(value)
         if len(last) == PAGE * DIGEST_BYTES:
@@ -29,7 +29,7 @@ class Digests:
             last.clear()
 
     def is_of(self, instrument: str, seq: int, value: bytes) -> bool:
-        """Whether the record with this seq, which was appended, had these bytes."""
+        """Whether the record appended with this seq had these bytes."""
         page, place = divmod(seq - 1, PAGE)
         pages = self._pages.get(instrument, ())
         if page < len(pages):
@@ -40,7 +40,7 @@ class Digests:
         return found == _digest(value)
 
     def close(self) -> None:
-        """Give the disk back."""
+        """Delete the temporary file."""
         self._file.close()
 
 

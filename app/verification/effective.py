@@ -1,7 +1,7 @@
-"""What a topic effectively says (docs/EXACTNESS.md, I10) against what the log gives, record by record (O2).
+"""Compares the effective records of a topic (docs/EXACTNESS.md, I10) with those that the log gives, one by one (O2).
 
-A partition's records come in the order of their commands, so neither side runs far ahead of the other; what an
-honest venue never leaves behind is bounded by MAX_WAITING.
+A partition's records come in the order of their commands, so neither side gets far ahead of the other. If one does,
+because records are missing or added, MAX_WAITING bounds what we hold.
 """
 
 from collections import deque
@@ -16,11 +16,11 @@ from app.models.undecodable import UNDECODABLE
 from app.verification.digests import Digests
 from app.verification.findings import Finding
 
-MAX_WAITING = 100_000  # records that the log has given and the topic has not shown, while it shows others
+MAX_WAITING = 100_000  # records that the log has given, but the topic has not shown while it showed others
 
 
 class Expected(NamedTuple):
-    """A record that the log gives: its seq and bytes, the command's offset, and the message."""
+    """A record that the log gives: its seq and bytes, the offset of its command, and the message."""
 
     seq: int
     value: bytes
@@ -29,7 +29,7 @@ class Expected(NamedTuple):
 
 
 def head_of(value: bytes | None) -> tuple[str, int]:
-    """Instrument and seq of a record; of what is none, no instrument."""
+    """Instrument and seq of a record; ("", 0) if it is unreadable."""
     try:
         head = decode_head(value or b"")
     except UNDECODABLE:
@@ -37,7 +37,7 @@ def head_of(value: bytes | None) -> tuple[str, int]:
     return head.instrument, head.seq
 
 
-# Given each effective record: its offset in the topic, its bytes, and what the log says.
+# Called with each effective record: its offset in the topic, its bytes, and the log's record.
 Hear = Callable[[int, bytes, Expected], None]
 
 
@@ -50,17 +50,17 @@ class Effective:
         self._given: dict[str, deque[Expected]] = {}
         self._shown: deque[LogRecord] = deque()
         self._seqs: dict[str, int] = {}
-        self._lost: set[str] = set()  # instruments in which something is wrong: what follows says nothing new
+        self._lost: set[str] = set()  # instruments with a difference after which further ones mean nothing
         self._waiting = 0
         self._log_has_ended = self._is_late = False
 
     @property
     def wants_records(self) -> bool:
-        """Whether what the log has given waits for the topic."""
+        """Whether records of the log wait to be compared and the topic must be read further."""
         return self._waiting > 0 and not self._shown
 
     def give(self, instrument: str, expected: Expected) -> None:
-        """The log gives a record."""
+        """Take in a record that the log gives."""
         if instrument not in self._lost:
             self._given.setdefault(instrument, deque()).append(expected)
             self._waiting += 1
@@ -68,27 +68,27 @@ class Effective:
                 self._give_up()
 
     def show(self, records: Iterable[LogRecord]) -> None:
-        """The topic shows records."""
+        """Take in the topic's next records."""
         self._shown.extend(records)
         self.compare()
 
     def compare(self) -> None:
-        """Go as far as the log allows."""
+        """Compare as many records as the log has given so far."""
         while self._shown and self._judge(self._shown[0]):
             self._shown.popleft()
 
     def end_of_log(self) -> None:
-        """The log gives nothing more, so what is shown beyond it is wrong."""
+        """Declare the log ended: further records in the topic are wrong."""
         self._log_has_ended = True
         self.compare()
 
     def show_late(self, records: Iterable[LogRecord]) -> None:
-        """Records from beyond the end of the topic: among them may be what was missing, the rest is not judged."""
+        """Take in records from beyond the topic's end as first seen: missing ones may be there; ignore the others."""
         self._is_late = True
         self.show(records)
 
     def missing(self, is_required: Callable[[str, int], bool]) -> dict[str, int]:
-        """Per instrument, the last seq that must be there and is not; `is_required(instrument, command's offset)`."""
+        """Instrument -> the last required seq that is missing; calls `is_required(instrument, command's offset)`."""
         return {
             instrument: required[-1].seq
             for instrument, queue in sorted(self._given.items())
@@ -97,20 +97,20 @@ class Effective:
 
     @property
     def first_missing(self) -> int | None:
-        """The first command of which something that it gave is not there."""
+        """The offset of the first command with a missing record; None if nothing is missing."""
         return min((queue[0].offset for queue in self._given.values() if queue), default=None)
 
     def end(self, is_required: Callable[[str, int], bool]) -> int:
-        """Nothing more comes; how many records that the log gives are not there and need not be."""
+        """Report missing records; returns how many records are missing that are not required yet."""
         missing = self.missing(is_required)
         for instrument, seq in missing.items():
             last = self._seqs.get(instrument, 0)
-            self._finding.complain(f"{self._name}: {instrument} ends at seq {last}, by the log it is {seq}")
+            self._finding.complain(f"{self._name}: {instrument} ends at seq {last}, but should end at {seq} by the log")
         self._digests.close()
         return sum(len(queue) for instrument, queue in self._given.items() if instrument not in missing)
 
     def _judge(self, record: LogRecord) -> bool:
-        """Whether this record is done with; it may have to wait for the log."""
+        """Compare a record; returns False if it must wait until the log has given its counterpart."""
         value = record.value or b""
         try:
             instrument, seq = (head := decode_head(value)).instrument, head.seq
@@ -120,7 +120,7 @@ class Effective:
         if instrument in self._lost:
             return self._done(record)
         if record.key != instrument.encode():
-            return self._done(record, f"has the key {record.key!r}, its instrument is {instrument}")
+            return self._done(record, f"has the key {record.key!r}, but its instrument is {instrument}")
         if seq == last + 1:
             return self._next(record, instrument, value)
         if seq > last and self._is_late:
@@ -141,7 +141,7 @@ class Effective:
             if self._is_late:
                 return self._done(record)
             last = self._seqs.get(instrument, 0)
-            return self._done(record, f"{instrument} goes on with seq {last + 1}, by the log it ends", lost=instrument)
+            return self._done(record, f"{instrument} has seq {last + 1}, but ends before by the log", lost=instrument)
         expected = queue.popleft()
         self._waiting -= 1
         self._seqs[instrument] = expected.seq
@@ -160,7 +160,7 @@ class Effective:
         return True
 
     def _give_up(self) -> None:
-        """The sides have come apart: the topic shows what the log does not give, or not what it has long given."""
+        """Report the instrument on which log and topic have drifted apart: a record is extra or missing."""
         if self._shown:
             record = self._shown.popleft()
             instrument, _ = head_of(record.value)
@@ -169,7 +169,7 @@ class Effective:
         else:
             instrument = max(self._given, key=lambda name: len(self._given[name]))
             seq = self._given[instrument][0].seq
-            self._finding.complain(f"{self._name}: {instrument} has no seq {seq}, which the log gives")
+            self._finding.complain(f"{self._name}: {instrument} lacks seq {seq}, which the log gives")
             self._lose(instrument)
 
     def _lose(self, instrument: str) -> None:
@@ -178,13 +178,13 @@ class Effective:
 
 
 def difference(found: bytes, right: bytes) -> str:
-    """The first field in which two JSON texts differ: `orders[0].status is "new", but "filled"`."""
+    """The first field in which two JSON texts differ: `orders[0].status is "new", but should be "filled"`."""
     try:
         ours, theirs = msgspec.json.decode(found), msgspec.json.decode(right)
     except UNDECODABLE:
-        return f"{found[:80]!r}, but {right[:80]!r}"
+        return f"it is {found[:80]!r}, but should be {right[:80]!r}"
     first = next(_differences("", ours, theirs), None)
-    return first or "the same fields in other bytes"
+    return first or "it has the right fields, but should have other bytes"
 
 
 def _differences(path: str, found: object, right: object) -> Iterator[str]:
@@ -195,9 +195,9 @@ def _differences(path: str, found: object, right: object) -> Iterator[str]:
         for index, (mine, theirs) in enumerate(zip(found, right, strict=False)):
             yield from _differences(f"{path}[{index}]", mine, theirs)
         if len(found) != len(right):
-            yield f"{path} has {len(found)} entries, but {len(right)}"
+            yield f"{path} has {len(found)} entries, but should have {len(right)}"
     elif found != right:
-        yield f"{path} is {_shown(found)}, but {_shown(right)}"
+        yield f"{path} is {_shown(found)}, but should be {_shown(right)}"
 
 
 def _shown(value: object) -> str:

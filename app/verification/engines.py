@@ -1,4 +1,4 @@
-"""The naive engine as a partition of the market: it shares no decision with the one that the venue runs (O1)."""
+"""The naive engine as a partition of the market; it shares no matching code with the venue's engine (O1)."""
 
 import json
 from typing import Any, NamedTuple
@@ -17,21 +17,21 @@ from app.naive.matching import ENGINE_VERSIONS, NaiveEngine, NaiveRejections
 
 
 class NaiveOutput(NamedTuple):
-    """What one record gave, as app.engine.Output."""
+    """The reports and trades of one command, like app.engine.Output."""
 
     reports: list[ExecutionReport]
     trades: list[PublicTrade]
 
 
 class NaivePartition:
-    """A partition whose books are the naive engine's, as app.engine.Partition."""
+    """A partition whose books are the naive engine's, like app.engine.Partition."""
 
     def __init__(self, number: int, partitions: int) -> None:
         self.number, self.partitions = number, partitions
         self.books: dict[str, tuple[NaiveEngine, Scale]] = {}
         self._rejections = NaiveRejections(number)
         self._secret: bytes | None = None
-        self._engine_version = ENGINE_VERSIONS[-1]  # of the genesis record
+        self._engine_version = ENGINE_VERSIONS[-1]  # until the genesis record names one
 
     def apply(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> NaiveOutput | None:
         at = Moment(offset, timestamp_ms)
@@ -46,7 +46,7 @@ class NaivePartition:
 
     def _report(self, at: Moment, key: bytes | None, value: bytes | None) -> tuple[events.Report | None, Scale | None]:
         message = decode_command(value)
-        if self._secret is None:  # what comes first tells it
+        if self._secret is None:  # the first record, if it is a genesis record, has it
             self._secret = message.secret if isinstance(message, Genesis) else NO_SECRET
         if isinstance(message, Genesis):
             if at.offset == 0:
@@ -66,7 +66,7 @@ class NaivePartition:
         command = to_core(message, listed[1] if listed else None, self._secret, strictly=self._engine_version >= 2)
         if listed is None:
             naive = NaiveEngine(message.instrument, self._engine_version)
-            report = naive.apply(command, at)  # raises before it is kept, if the listing is invalid
+            report = naive.apply(command, at)  # an invalid listing raises here, before we keep the book
             self.books[message.instrument] = naive, scale_of(naive.listing)
             return report, self.books[message.instrument][1]
         return listed[0].apply(command, at), listed[1]

@@ -1,4 +1,4 @@
-"""What the checks found: how much each compared, how many differences there are, the first one; and the verdict."""
+"""The findings of the checks (how much each compared, how many differences, the first one), and the verdict."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 @dataclass
 class Finding:
-    """What one check found about one thing."""
+    """The result of one check on one kind of data."""
 
     check: str
     about: str
@@ -15,7 +15,7 @@ class Finding:
     differences: int = 0
     first: str | None = None
     note: str | None = None
-    """What is not wrong, but must be known."""
+    """A fact that is not wrong, but that people should know."""
 
     def complain(self, sentence: str) -> None:
         """Count a difference."""
@@ -25,9 +25,9 @@ class Finding:
 
 @dataclass
 class Findings:
-    """One finding for each check; without Postgres, books or a changelog to look at, those compare nothing.
+    """One finding for each check; the checks of Postgres, books or a changelog compare nothing if those are not given.
 
-    `origin` comes first: parts that belong to another log, or know more of it than there is, differ everywhere.
+    `origin` comes first: if a part belongs to another log, or is ahead of the log, all its other checks fail, too.
     """
 
     origin: Finding = field(default_factory=lambda: Finding("O1", "one log behind all parts"))
@@ -41,7 +41,7 @@ class Findings:
     conservation: Finding = field(default_factory=lambda: Finding("O6", "conservation"))
 
     def all(self) -> tuple[Finding, ...]:
-        """In the order of the checks."""
+        """All findings, in the order of the checks."""
         return (
             self.origin,
             self.log,
@@ -56,9 +56,9 @@ class Findings:
 
 
 class Verdict(NamedTuple):
-    """The findings that compared something or found something; `in_flight` says what was still on its way.
+    """The findings of all checks that compared something; `in_flight` says what was not reported yet.
 
-    `addresses`: where each part was found, without passwords. `log_ids`: the genesis of each partition of `orders`.
+    `addresses`: each part's address, without password. `log_ids`: the log id of each partition of `orders`.
     """
 
     engine: str
@@ -89,7 +89,7 @@ class Verdict(NamedTuple):
         }
 
     def as_text(self) -> str:
-        """What was judged, a line for each check, and one for the verdict."""
+        """The addresses, a line for each check, and the verdict."""
         lines = [f"  {part} {address}" for part, address in self.addresses.items()]
         if self.log_ids:
             ids = ", ".join(f"{partition_id} {log_id}" for partition_id, log_id in sorted(self.log_ids.items()))
@@ -102,7 +102,7 @@ class Verdict(NamedTuple):
 def verdict(
     findings: Findings, naive: bool, in_flight: tuple[str, ...] = (), log_ids: Mapping[int, str] | None = None
 ) -> Verdict:
-    """What is known in the end."""
+    """The verdict from the final findings."""
     seen = tuple(finding for finding in findings.all() if finding.compared or finding.differences)
     return Verdict("naive" if naive else "fast", seen, in_flight, log_ids=log_ids or {})
 

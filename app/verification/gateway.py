@@ -1,4 +1,4 @@
-"""The books that a gateway shows, by its public API."""
+"""Reads the books that a gateway shows, through its public API."""
 
 import asyncio
 from typing import Any
@@ -16,7 +16,7 @@ AT_ONCE = 16
 async def gateway_books(url: str, api_key: str | None = None) -> dict[str, Book]:
     """Every book of the gateway at this base URL.
 
-    Raises aiohttp's errors, TimeoutError, and msgspec.ValidationError for an answer that is no book.
+    Raises aiohttp's errors, TimeoutError, and msgspec.ValidationError if an answer is not a book.
     """
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     timeout, connector = aiohttp.ClientTimeout(total=TIMEOUT_S), aiohttp.TCPConnector(limit=AT_ONCE)

@@ -1,6 +1,6 @@
-"""The judge of one partition: commands in, and every topic, row, state and promise held against what they give; pure.
+"""The judge of a partition: replays its commands, and compares topics, rows, states and promises with the result. Pure.
 
-Feed it `orders`, and `executions` and `trades` whenever they want records, in offset order; `end` when all are read.
+Feed it `orders` in offset order, and records of `executions` and `trades` whenever they want some; then call `end`.
 """
 
 from collections.abc import Iterable
@@ -21,26 +21,30 @@ from app.verification.rows import ExpectedRows
 
 
 class States(Protocol):
-    """Durable states of a partition, to be held against the engine's as it passes them (O3)."""
+    """Durable states of a partition, compared with the engine's as the replay passes them (O3)."""
 
     def before(self, offset: int, partition: Partition) -> None:
-        """The command at this offset comes next."""
+        """Called before the command at this offset is applied."""
 
     def after(self, instrument: str, offset: int, partition: Partition) -> None:
-        """The command at this offset has changed this instrument."""
+        """Called after the command at this offset has changed this instrument."""
 
     def end(self, partition: Partition, executions: int) -> None:
-        """All commands are carried out; `executions` ends there, which was asked after these states were read."""
+        """Called after the last command; `executions` is that topic's end, as seen after these states were read."""
 
     def heard(self, instrument: str, seq: int, offset: int) -> None:
-        """This report took effect at this offset of `executions`."""
+        """Called when the report with this seq is effective at this offset of `executions`."""
 
     def cover(self, instrument: str, offset: int) -> bool:
-        """Whether a snapshot covers this command: what it gave was acknowledged before (docs/EXACTNESS.md, I3)."""
+        """Whether a snapshot covers this command, so its reports must be in the topic (docs/EXACTNESS.md, I3)."""
 
 
 class PartitionJudge:
-    """What commands below `required` gave must be everywhere; rows were recorded up to `recorded` of executions."""
+    """Judges one partition.
+
+    `required`: the topics must have all output of commands below this offset. `recorded`: Postgres has recorded
+    `executions` below this offset; None without Postgres.
+    """
 
     def __init__(
         self,
@@ -65,10 +69,10 @@ class PartitionJudge:
         self.rows = ExpectedRows(partition_id)
         self.next_offset = 0
         self.heard_to = -1
-        """The last command of which a report is there."""
+        """The offset of the last command with a report in the topic."""
 
     def orders(self, records: Iterable[LogRecord]) -> None:
-        """The next commands of the log."""
+        """Replay the log's next commands."""
         for record in records:
             self._in_order(record)
             if self._states is not None:
@@ -84,7 +88,7 @@ class PartitionJudge:
         self.trades.compare()
 
     def end_of_orders(self, executions: int) -> None:
-        """The log ends here, and `executions` there; topics may still show what it gave."""
+        """Declare the log ended, with `executions` ending at this offset; the topics may still bring late records."""
         if self.next_offset == 0:
             self._findings.log.complain(f"orders[{self.partition_id}] does not begin with its genesis record")
         self.executions.end_of_log()
@@ -93,12 +97,12 @@ class PartitionJudge:
             self._states.end(self._partition, executions)
 
     def is_required(self, instrument: str, offset: int) -> bool:
-        """Whether what this command gave must be in the topics."""
+        """Whether the output of this command must be in the topics."""
         covered = self._states is not None and self._states.cover(instrument, offset)
         return offset < self._required or covered
 
     def end(self) -> int:
-        """Everything is read; how many reports were not there yet and need not be."""
+        """Finish after the last record; returns how many reports are missing that are not required yet."""
         in_flight = self.executions.end(self.is_required)
         self.trades.end(self.is_required)
         for sentence in self._conservation.end():
@@ -106,7 +110,7 @@ class PartitionJudge:
         return in_flight
 
     def _in_order(self, record: LogRecord) -> None:
-        """Offsets ascend; holes are what transactions leave (docs/EXACTNESS.md, I7), and hold no command."""
+        """Check the genesis record; offsets may have holes, which transactions leave (docs/EXACTNESS.md, I7)."""
         if self.next_offset == 0:
             genesis = None if record.offset else _genesis(record)
             if genesis is None:
@@ -123,8 +127,8 @@ class PartitionJudge:
         should = [encode(report) for report in right.reports] if right else []
         if mine != should:
             where = f"orders[{self.partition_id}]@{record.offset}"
-            differs = next((difference(a, b) for a, b in zip(mine, should, strict=False) if a != b), "another length")
-            self._findings.log.complain(f"{where}: the engines differ: {differs} by the naive one")
+            differs = next((difference(a, b) for a, b in zip(mine, should, strict=False) if a != b), "report count")
+            self._findings.log.complain(f"{where}: the engines differ: {differs} by the naive engine")
 
     def _give(self, output: Output, offset: int) -> None:
         for report in output.reports:
@@ -137,7 +141,7 @@ class PartitionJudge:
             self.trades.give(trade.instrument, Expected(trade.seq, encode(trade), offset, trade))
 
     def _hear(self, offset: int, value: bytes, expected: Expected) -> None:
-        """An effective report: of what it says the conservation is judged, of what it should say the rows."""
+        """Handle an effective report: conservation and promises use the topic's report, expected rows the log's."""
         self.heard_to = max(self.heard_to, expected.offset)
         if self._recorded is not None and offset < self._recorded:
             self.rows.add(expected.message)

@@ -1,6 +1,6 @@
-"""What clients asked and were answered, one entry for each request: ok, refused or unknown (O5).
+"""The ledger of clients' requests and their outcomes: ok, refused or unknown (O5).
 
-The three words are Jepsen's :ok, :fail and :info. Unknown means that the request may or may not have had its effect.
+These are Jepsen's :ok, :fail and :info. Unknown means that the request may or may not have taken effect.
 """
 
 import json
@@ -19,7 +19,7 @@ _PATH = re.compile(rf"{ORDERS_PATH}/([0-9a-f-]{{36}})(?:/|\?|$)")
 
 
 def order_name(client_id: str, instrument: str, key: str) -> str:
-    """What makes an order one and the same, as one text: names have no spaces."""
+    """The identity of an order as one text; names have no spaces, so it is unambiguous."""
     return f"{client_id} {instrument} {key}"
 
 
@@ -34,9 +34,9 @@ class Kind(StrEnum):
 
 
 class Request(NamedTuple):
-    """`about` names the order that is placed or canceled (`order_name`): its id only the venue knows.
+    """One HTTP request. `about` is the `order_name` of the order to place or cancel; only the venue knows its id.
 
-    `must_refuse` says that only a 4xx is right, whatever happens.
+    `must_refuse`: the only right answer is a 4xx.
     """
 
     kind: Kind
@@ -50,12 +50,12 @@ class Request(NamedTuple):
 
     @property
     def places(self) -> bool:
-        """Whether an acceptance makes an order."""
+        """Whether the request, if accepted, creates an order."""
         return self.method == "POST" and self.path == ORDERS_PATH and self.about is not None
 
     @property
     def order_id(self) -> str | None:
-        """The order that the path names."""
+        """The order id in the path, if any."""
         found = _PATH.match(self.path)
         return found[1] if found else None
 
@@ -70,7 +70,7 @@ class Entry(NamedTuple):
     """One request with all its attempts.
 
     `status` is the last HTTP status, None if no answer came. `answered_id` is the order id in the last answer. Times
-    are ns of one monotonic clock, `due_ns` being when the request should have been sent.
+    are ns of one monotonic clock; `due_ns` is when the request was scheduled.
     """
 
     request: Request
@@ -84,13 +84,13 @@ class Entry(NamedTuple):
 
 
 def read_entries(file: Path) -> list[Entry]:
-    """The entries of a file, a JSON array a line; raises msgspec.MsgspecError."""
+    """The entries of a file with one JSON array per line; raises msgspec.MsgspecError."""
     decode = msgspec.json.Decoder(Entry).decode
     with file.open("rb") as lines:
         return [decode(line) for line in lines]
 
 
 def body_of(asked: Request) -> dict[str, Any]:
-    """The fields of an order's body, numbers as the text that was sent; raises ValueError."""
+    """The fields of an order's body, with numbers as text exactly as sent; raises ValueError."""
     body: dict[str, Any] = json.loads(asked.body, parse_float=str, parse_int=str)
     return body

@@ -1,4 +1,4 @@
-"""The venue's topics read from Kafka by ourselves, partition by partition, at our own pace."""
+"""Reads the venue's topics from Kafka, partition by partition, without a consumer group."""
 
 from types import TracebackType
 from typing import Self
@@ -10,7 +10,7 @@ from app.topics import EXECUTIONS, ORDERS, TRADES
 
 
 class VenueLogs:
-    """Topics by partition. A topic is read in one place at a time."""
+    """Reads the topics by partition. Only one stream per topic can be open at a time."""
 
     def __init__(self, broker: str) -> None:
         self.partitions = 0
@@ -19,7 +19,7 @@ class VenueLogs:
     async def __aenter__(self) -> Self:
         for reader in self._readers.values():
             await reader.start()
-            reader.unsubscribe()  # it only had to learn about its topic
+            reader.unsubscribe()  # it was subscribed only to learn the topic's partitions
         self.partitions = await self._used()
         return self
 
@@ -30,7 +30,7 @@ class VenueLogs:
             await reader.stop()
 
     async def _used(self) -> int:
-        """How many partitions the venue has: those that were added to a topic since are not in all, or are empty."""
+        """How many partitions the venue has; ignores later-added ones, which are empty or not in all topics."""
         count = min(len(reader.partitions_for_topic(topic) or ()) for topic, reader in self._readers.items())
         for partition_id in reversed(range(count)):
             if any([await self.end(topic, partition_id) for topic in self._readers]):
@@ -38,15 +38,15 @@ class VenueLogs:
         return count
 
     async def stream(self, topic: str, partition_id: int, start: int = 0) -> Stretch:
-        """From this offset, or its first record if that is later, to its end now."""
+        """The partition from this offset, or from its first record if that is later, to its current end."""
         return await Stretch.whole(self._readers[topic], TopicPartition(topic, partition_id), start)
 
     async def end(self, topic: str, partition_id: int) -> int:
-        """Where the topic ends now."""
+        """The partition's current end offset."""
         return await end_of(self._readers[topic], TopicPartition(topic, partition_id))
 
     async def last(self, topic: str, partition_id: int, end: int) -> LogRecord | None:
-        """The last record below an end; transactions may have left holes before it."""
+        """The last record below `end`; None if there is none. Transactions may have left holes before the end."""
         step = 1
         while True:
             stream, found = await self.stream(topic, partition_id, end - step), None

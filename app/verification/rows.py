@@ -1,4 +1,4 @@
-"""What Postgres should hold (O4): the rows that reports give, handed out once they change no more; and differences."""
+"""The rows that Postgres should have (O4): built from reports, handed out once final, and compared."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ Row = dict[str, Any]
 Key = tuple[Any, ...]
 Rows = dict[Key, Row]
 
-# The key of each table that is compared. Decimals are text as reported, times int ms, ids text.
+# Each compared table -> its key. Decimals are text as reported, times int ms, ids text.
 KEYS: dict[str, tuple[str, ...]] = {
     "orders": ("instrument", "accepting_seq"),
     "order_events": ("order_id", "seq"),
@@ -44,19 +44,19 @@ _MISSING = _Missing()
 
 
 class Tables(Protocol):
-    """What was recorded, as it was at one moment."""
+    """The recorded tables, all as of one moment."""
 
     @property
     def positions(self) -> Mapping[int, int]:
-        """Up to which offset of each partition of `executions`."""
+        """Partition of `executions` -> the offset up to which it is recorded."""
 
     @property
     def log_ids(self) -> Mapping[int, str]:
-        """Of which log."""
+        """Partition -> the id of the log that was recorded."""
 
     @property
     def strange_topics(self) -> Sequence[str]:
-        """Other topics than `executions` of which there are positions."""
+        """Topics other than `executions` for which positions are recorded."""
 
     async def rows(self, table: str, key_columns: Sequence[str], keys: Sequence[Key]) -> list[Row]:
         """The rows with these keys."""
@@ -66,16 +66,16 @@ class Tables(Protocol):
 
 
 class ExpectedRows:
-    """The rows of one partition's reports. Remembers what may still change: open orders, a row for an instrument."""
+    """The rows of one partition's reports. Holds only rows that may still change: open orders, one per instrument."""
 
     def __init__(self, partition_id: int) -> None:
         self._partition_id = partition_id
         self.secret = NO_SECRET
-        """Of the log's order ids: its genesis tells it."""
+        """The secret of the log's order ids, from its genesis record."""
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in KEYS}
-        """By table and instrument."""
+        """Table -> instrument -> number of rows."""
         self.settled = 0
-        """How many rows `take` would give."""
+        """How many rows `take` would return."""
         self._settled: dict[str, Rows] = {name: {} for name in KEYS}
         self._open: dict[str, Row] = {}
         self._snapshots: Rows = {}
@@ -83,7 +83,7 @@ class ExpectedRows:
         self._progress: Rows = {}
 
     def add(self, report: ExecutionReport) -> None:
-        """The next report of its instrument."""
+        """Take in the next report of its instrument."""
         name = report.instrument
         self._progress[name,] = {
             "instrument": name,
@@ -104,12 +104,12 @@ class ExpectedRows:
             self._instrument(report)
 
     def take(self) -> dict[str, Rows]:
-        """The rows that change no more, once."""
+        """The rows that are final; each row is returned once."""
         taken, self._settled, self.settled = self._settled, {name: {} for name in KEYS}, 0
         return taken
 
     def rest(self) -> dict[str, Rows]:
-        """All others: after the last report."""
+        """The remaining rows; call it after the last report."""
         for row in self._open.values():
             self._settle("orders", (row["instrument"], row["accepting_seq"]), row)
         for key, row in self._snapshots.items():
@@ -140,7 +140,7 @@ class ExpectedRows:
             self._settle("orders", (row["instrument"], row["accepting_seq"]), row)
 
     def _snapshot(self, report: ExecutionReport) -> None:
-        """The levels of all its parts so far; it is complete with the last one."""
+        """Collect a snapshot's levels part by part; the last part completes it."""
         key = report.instrument, report.seq - report.part + 1
         row = self._snapshots.pop(key, {"instrument": key[0], "first_seq": key[1], "levels": []})
         row |= {"seq": report.seq, "time": report.time, "complete": report.part == report.parts}
@@ -162,9 +162,9 @@ class ExpectedRows:
 
 
 def compare(table: str, found: Iterable[Row], expected: Mapping[Key, Row]) -> Iterator[str]:
-    """Each missing row and each wrong column. `found` are those with the expected keys.
+    """Each missing row and each wrong column. `found` has the rows with the expected keys.
 
-    A column that the log says nothing of is wrong too, so nobody can add one and forget to compare it.
+    A column that the expected row lacks counts as wrong, so that nobody can add a column and forget to compare it.
     """
     have = {tuple(row[name] for name in KEYS[table]): row for row in found}
     for key, right in expected.items():
@@ -179,11 +179,11 @@ def compare(table: str, found: Iterable[Row], expected: Mapping[Key, Row]) -> It
 
 
 def compare_counts(table: str, found: Mapping[str, int], expected: Mapping[str, int]) -> Iterator[str]:
-    """Each instrument with more rows than the log gives; fewer would be missing ones."""
+    """Each instrument with more rows than the log gives; `compare` reports missing ones."""
     for instrument, count in sorted(found.items()):
         if count > expected.get(instrument, 0):
             right = f"{expected.get(instrument, 0)} up to the position in sink_progress"
-            yield f"Postgres {table}: {count} rows of {instrument}, the log gives {right}"
+            yield f"Postgres {table}: {count} rows of {instrument}, but the log gives {right}"
 
 
 def _rejection(report: ExecutionReport, secret: bytes) -> Row:
@@ -200,12 +200,12 @@ def _rejection(report: ExecutionReport, secret: bytes) -> Row:
 
 
 def _plain(value: Any) -> Any:
-    """Words as text, so that differences read well."""
+    """An enum member as its text, so that differences read well."""
     return value.value if hasattr(value, "value") else value
 
 
 def _value(value: Any) -> str:
-    """A column's value in a sentence; times are Decimals, which compare with ints but read badly."""
+    """A column's value for a sentence; times are Decimals, whose repr reads badly."""
     return str(value) if isinstance(value, Decimal) else repr(value)
 
 

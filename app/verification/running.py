@@ -1,4 +1,4 @@
-"""Judging the venue behind these addresses: wait for a fixed point, collect the evidence, one pass over it."""
+"""Verifies the venue at given addresses: waits until it has caught up, collects the evidence, and judges it."""
 
 import asyncio
 import time
@@ -22,18 +22,18 @@ from app.verification.reading import VenueLogs
 from app.verification.venue import Evidence, judge
 from app.verification.waiting import Recorded, caught_up
 
-FEED_TIMEOUT_S = 15.0  # for a gateway to show what was reported
+FEED_TIMEOUT_S = 15.0  # time for a gateway to apply all reports
 POLL_S = 0.1
-PATIENCE_S = 15.0  # for the reports of the last commands, and what a killed worker writes after its next start
+PATIENCE_S = 15.0  # time for the last commands' reports, and for what a killed worker writes after its restart
 
-# Given partition, its log id and the findings: the durable states of the partition as they are now.
+# (partition, its log id, findings) -> the partition's durable states as they are now.
 StatesOf = Callable[[int, str, Findings], Awaitable[States]]
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Kafka's host:port, Postgres' and a gateway's URL; a part without its address is not judged."""
+    """Kafka's host:port, Postgres' URL and a gateway's URL; a part without an address is not judged."""
 
     broker: str
     database_url: str | None = None
@@ -57,13 +57,13 @@ async def verify(
     timeout_s: float = 60.0,
     progress: Progress = lambda done, total: None,
 ) -> Verdict:
-    """The verdict; `progress` hears how many of how many commands are replayed.
+    """Verify the venue; calls `progress(done, total)` with the number of replayed commands.
 
-    Raises waiting.NotQuiet, and the errors of a server that is away.
+    Raises waiting.NotQuiet, and the errors of a server that cannot be reached.
     """
     async with VenueLogs(where.broker) as logs:
         ids = await _log_ids(where.broker, logs.partitions)
-        # A database of another log would never have recorded this one: the judge says so, without a wait.
+        # If Postgres belongs to another log, it will never catch up: do not wait, the judge reports it.
         recorded = None if await _has_another_log(where, ids) else _recorded(where)
         required, _ = await caught_up(where.broker, logs, recorded, timeout_s)
         total = sum([await logs.end(ORDERS.name, partition_id) for partition_id in range(logs.partitions)])
@@ -93,7 +93,7 @@ async def verify(
 
 
 async def until_quiet(where: Addresses, timeout_s: float) -> float:
-    """Wait until what is in `orders` now is reported and recorded; seconds waited. Raises waiting.NotQuiet."""
+    """Wait until all commands now in `orders` are reported and recorded; returns seconds. Raises waiting.NotQuiet."""
     async with VenueLogs(where.broker) as logs:
         return (await caught_up(where.broker, logs, _recorded(where), timeout_s)).waited_s
 
@@ -103,7 +103,7 @@ def _recorded(where: Addresses) -> Recorded | None:
 
 
 async def _has_another_log(where: Addresses, ids: Mapping[int, str]) -> bool:
-    """Whether Postgres has recorded another log than this one; False while it is away."""
+    """Whether Postgres has recorded another log than this one; False while it cannot be reached."""
     if where.database_url is None:
         return False
     try:
@@ -115,7 +115,7 @@ async def _has_another_log(where: Addresses, ids: Mapping[int, str]) -> bool:
 
 
 async def _books(where: Addresses, logs: VenueLogs) -> dict[str, Book]:
-    """The gateway's books once they have what `executions` has now; after a while as they are, for the judge to say."""
+    """The gateway's books once it has applied all of `executions`; after FEED_TIMEOUT_S as they are, for the judge."""
     assert where.url is not None
     ends = {partition_id: await logs.end(EXECUTIONS.name, partition_id) for partition_id in range(logs.partitions)}
     last = [await logs.last(EXECUTIONS.name, partition_id, end) for partition_id, end in ends.items()]
@@ -126,7 +126,7 @@ async def _books(where: Addresses, logs: VenueLogs) -> dict[str, Book]:
         try:
             books = await gateway_books(where.url, where.api_key)
         except aiohttp.ClientResponseError as error:
-            if error.status != HTTPStatus.SERVICE_UNAVAILABLE or is_late:  # it may still be catching up
+            if error.status != HTTPStatus.SERVICE_UNAVAILABLE or is_late:  # 503: it may still be catching up
                 raise
         else:
             behind = [name for name, seq in heads.items() if name in books and books[name].seq < seq]
@@ -139,7 +139,7 @@ async def _log_ids(broker: str, partitions: int) -> Mapping[int, str]:
     try:
         return await log_ids(broker, partitions)
     except WrongTopic:
-        return {}  # the judge says which partition does not begin with its genesis
+        return {}  # the judge reports which partition does not begin with its genesis record
 
 
 def _of_log(states: StatesOf, ids: Mapping[int, str]) -> Callable[[int, Findings], Awaitable[States]]:

@@ -1,7 +1,7 @@
-"""One pass over a venue: for each partition its topics to their ends, what Postgres has of it, its durable states.
+"""One pass over a venue: for each partition, reads its topics, its rows in Postgres and its durable states.
 
-Nothing is held but what the engine itself holds, whatever the logs' length. Ends are taken in an order in which the
-cause of everything that is seen lies below the end of `orders`, so a running venue is judged up to a fixed point.
+Memory does not grow with the logs: it holds little more than the engine's own state. We ask for the end of `orders`
+last, so that it covers the commands behind all that we see; so we can judge a running venue.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ POLL_S = 0.05
 
 
 class Stream(Protocol):
-    """The records of one partition of a topic, up to the end that it had when this was made."""
+    """The records of one partition of a topic, up to its end when the stream was opened."""
 
     end: int
 
     async def read(self) -> list[LogRecord]:
-        """The next ones; none when it has ended."""
+        """The next records; empty at the end."""
 
     async def extend(self) -> None:
-        """Go on to the end that it has now."""
+        """Move the end to the partition's current end."""
 
 
 class Logs(Protocol):
@@ -42,15 +42,15 @@ class Logs(Protocol):
     def partitions(self) -> int: ...
 
     async def stream(self, topic: str, partition: int) -> Stream:
-        """From its first record to its end now."""
+        """The partition from its first record to its current end."""
 
 
 class Evidence(NamedTuple):
-    """What there is to judge beside the topics; what is None nobody looks at.
+    """The data to judge beside the topics; a None is skipped.
 
-    `required`: by partition, the offset below which every command must have had its effects. `log_ids`: the genesis
-    of each partition. `states` gives a partition's durable states once they are read. `patience_s`: how long a working
-    venue may take to report its last commands, and to write again what a crash has cut off.
+    `required`: partition -> the offset below which every command must have had its effects. `log_ids`: partition -> the
+    id in its genesis record. `states` reads a partition's durable states. `patience_s`: how long a working venue may
+    take to report its last commands, and to write again what a crash has cut off.
     """
 
     required: Mapping[int, int]
@@ -63,7 +63,7 @@ class Evidence(NamedTuple):
 
 
 class Streams(NamedTuple):
-    """The topics of one partition."""
+    """The streams of one partition's topics."""
 
     executions: Stream
     trades: Stream
@@ -71,7 +71,7 @@ class Streams(NamedTuple):
 
     @classmethod
     async def of(cls, logs: Logs, partition_id: int) -> "Streams":
-        """The end of `orders` is asked last: whatever the others have came from below it."""
+        """Open all streams, `orders` last: so everything in the others comes from a command below its end."""
         executions, trades = (
             await logs.stream(EXECUTIONS.name, partition_id),
             await logs.stream(TRADES.name, partition_id),
@@ -79,7 +79,7 @@ class Streams(NamedTuple):
         return cls(executions, trades, await logs.stream(ORDERS.name, partition_id))
 
     async def carry_to(self, judge_: PartitionJudge, after_batch: Callable[[int], Awaitable[None]]) -> None:
-        """All commands, and what the topics have of them, each as soon as it is wanted."""
+        """Feed all commands to the judge, and the topics' records as soon as it wants them."""
         outputs = ((judge_.executions, self.executions), (judge_.trades, self.trades))
         while commands := await self.orders.read():
             judge_.orders(commands)
@@ -93,7 +93,7 @@ class Streams(NamedTuple):
         judge_.end_of_orders(self.executions.end)
 
     async def wait_for_missing(self, judge_: PartitionJudge, patience_s: float) -> None:
-        """A working venue reports its last commands a moment later, some only after a killed worker's next start."""
+        """Wait for missing records: a working venue may report late, or only after a killed worker's restart."""
         deadline = time.monotonic() + patience_s
         for effective, stream in ((judge_.executions, self.executions), (judge_.trades, self.trades)):
             while effective.first_missing is not None and time.monotonic() < deadline:
@@ -106,7 +106,7 @@ class Streams(NamedTuple):
 async def judge(
     logs: Logs, evidence: Evidence, naive: bool = False, progress: Callable[[int], None] = lambda commands: None
 ) -> Verdict:
-    """Compare everything with what the log gives; `progress` hears of every batch of commands."""
+    """Compare everything with what the log gives; calls `progress` with the size of every batch of commands."""
     whole = _Pass(evidence, naive, progress)
     for partition_id in range(logs.partitions):
         await whole.partition(logs, partition_id)
@@ -125,7 +125,7 @@ class _Pass:
         self._judged: set[int] = set()
 
     async def partition(self, logs: Logs, partition_id: int) -> None:
-        """Judge the next one."""
+        """Judge the next partition."""
         evidence, findings = self._evidence, self._findings
         self._judged.add(partition_id)
         states = await evidence.states(partition_id, findings) if evidence.states else None
@@ -155,10 +155,10 @@ class _Pass:
         for table, counts in judge_.rows.counts.items():
             self._counts[table] |= counts
         if missing := judge_.end():
-            self._in_flight.append(f"orders[{partition_id}]: {missing:,} reports had not come yet")
+            self._in_flight.append(f"orders[{partition_id}]: {missing:,} reports are not there yet")
 
     async def end(self) -> Verdict:
-        """What can be said when all partitions are judged."""
+        """The verdict, after all partitions."""
         findings = self._findings
         await self._compare_counts()
         findings.books.compared = len(self._evidence.books or ())
@@ -169,7 +169,7 @@ class _Pass:
         return verdict(findings, self._naive, tuple(self._in_flight), self._evidence.log_ids)
 
     async def _compare_counts(self) -> None:
-        """Rows that the log does not give, and positions of partitions that are not there."""
+        """Report rows that the log does not give, and positions of partitions that do not exist."""
         tables, finding = self._evidence.tables, self._findings.postgres
         if tables is None:
             return
@@ -181,7 +181,7 @@ class _Pass:
             if partition_id not in self._judged
         )
         strange = [*tables.strange_topics, *missing]
-        sentence = "Postgres sink_progress: a position of {}, which does not exist"
+        sentence = "Postgres sink_progress: has a position of {}, which does not exist"
         _complain(self._findings.origin, map(sentence.format, strange))
 
     async def _compare_rows(self, rows: Mapping[str, Rows]) -> None:
@@ -197,7 +197,7 @@ class _Pass:
                 _complain(finding, compare(table, found, {key: expected[key] for key in some}))
 
     def _compare_position(self, partition_id: int, end: int) -> None:
-        """Whether Postgres has recorded this log, and no more of it than there is."""
+        """Check that Postgres has recorded this log, and not beyond the end of `executions`."""
         tables, finding = self._evidence.tables, self._findings.origin
         if tables is None or partition_id not in tables.positions:
             return
@@ -209,7 +209,7 @@ class _Pass:
                 f"{name} is of the log {log_id}, orders[{partition_id}] of {right}: these are two installations"
             )
         elif position > end:
-            finding.complain(f"{name} is recorded up to {position}, the topic ends at {end}: it lost its end")
+            finding.complain(f"{name} is recorded up to {position}, but the topic ends at {end}: it lost its end")
 
 
 def _complain(finding: Finding, sentences: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""Waiting until a running venue has done what it was asked so far; one whose workers are down is taken as it is."""
+"""Waits until a running venue has finished its work so far; does not wait for workers that are down."""
 
 import asyncio
 import time
@@ -13,18 +13,18 @@ from app.topics import EXECUTIONS, ORDERS
 from app.verification.reading import VenueLogs
 
 POLL_S = 0.2
-# What Postgres has recorded of each partition of executions; None while it is away.
+# Returns the recorded offset of each partition of executions; None while Postgres cannot be reached.
 Recorded = Callable[[], Awaitable[Mapping[int, int] | None]]
 
 
 class NotQuiet(TimeoutError):
-    """The venue did not finish its work in time; the message says where it stood."""
+    """The venue did not finish its work in time; the message says how far it was."""
 
 
 class CaughtUp(NamedTuple):
-    """The offset of each partition of `orders` below which everything is done, and how long that took.
+    """For each partition of `orders` the offset below which everything must be done, and how long we waited.
 
-    With nobody to match what is left these are 0: only what a snapshot covers is then known to have been done.
+    If commands are left and no matching worker runs, the offsets are 0: then only snapshots show what must be done.
     """
 
     required: dict[int, int]
@@ -32,7 +32,7 @@ class CaughtUp(NamedTuple):
 
 
 async def caught_up(broker: str, logs: VenueLogs, recorded: Recorded | None, timeout_s: float) -> CaughtUp:
-    """Wait for what is in `orders` now to be reported, and for those reports to be recorded. Raises NotQuiet."""
+    """Wait until all commands now in `orders` are reported, and those reports recorded. Raises NotQuiet."""
     started = time.monotonic()
     required = {partition_id: await logs.end(ORDERS.name, partition_id) for partition_id in range(logs.partitions)}
     last = {partition_id: await logs.last(ORDERS.name, partition_id, end) for partition_id, end in required.items()}
@@ -51,7 +51,7 @@ async def caught_up(broker: str, logs: VenueLogs, recorded: Recorded | None, tim
 
 
 async def _unmatched(reports: Mapping[int, "_Reports"], commands: Mapping[int, int]) -> str | None:
-    """Which partition's last command has no report yet, in words."""
+    """A sentence about a partition whose last command has no report yet; None if all have one."""
     for partition_id, offset in commands.items():
         done = await reports[partition_id].done(offset)
         if done < offset:
@@ -62,8 +62,8 @@ async def _unmatched(reports: Mapping[int, "_Reports"], commands: Mapping[int, i
 class _Reports:
     """How far the commands of a partition are reported.
 
-    Mostly the last report says it. But who begins anew after a snapshot of one instrument reports once more what is
-    younger of another one, and a worker that was paused what it had in hand: then all reports are read, once.
+    Usually the last report in the topic shows it. But a restarted worker repeats older reports of instruments with
+    older snapshots, and a paused worker sends its unsent ones late: then we read all reports, once.
     """
 
     def __init__(self, logs: VenueLogs, partition_id: int) -> None:
@@ -71,7 +71,7 @@ class _Reports:
         self._done = self._read_to = 0
 
     async def done(self, wanted: int) -> int:
-        """The highest command known to be reported: at least `wanted`, if that one is; 0 is the genesis record."""
+        """The highest command known to be reported; at least `wanted` if that one is. 0 is the genesis record."""
         topic, partition_id = EXECUTIONS.name, self._partition_id
         if self._done < wanted and not self._read_to:
             last = await self._logs.last(topic, partition_id, await self._logs.end(topic, partition_id))
@@ -85,7 +85,7 @@ class _Reports:
 
 
 class _Part(msgspec.Struct):
-    """Of a report, or a part of it, only what is needed here: decoding all of it takes four times as long."""
+    """The few fields of a report that we need here: decoding all of them takes four times as long."""
 
     offset: int
     part: int = 1
@@ -96,17 +96,17 @@ _decode_part = msgspec.json.Decoder(_Part).decode
 
 
 def _command_of(value: bytes | None) -> int:
-    """The command whose report ends with this; 0, the genesis record, if none does."""
+    """The offset of the command whose report ends with this record; 0 (the genesis record) if none does."""
     try:
         report = _decode_part(value or b"")
     except UNDECODABLE:
-        return 0  # what it is instead is for the judge to say
+        return 0  # the judge reports unreadable records
     return report.offset if report.part == report.parts else 0
 
 
 def _unrecorded(recorded: Mapping[int, int] | None, ends: Mapping[int, int]) -> str | None:
     if recorded is None:
-        return "Postgres is away"
+        return "Postgres cannot be reached"
     for partition_id, end in ends.items():
         if recorded.get(partition_id, 0) < end:
             return f"Postgres has {recorded.get(partition_id, 0)} of {end} reports of partition {partition_id}"

@@ -180,9 +180,9 @@ Lie = Callable[[dict[bytes, bytes]], list[Record]]
 LIES: list[tuple[Lie, str]] = [
     (alter_a_chunk, "names BTC-USD@5001, which is not in the changelog"),
     (lose_a_chunk, "names BTC-USD@5001, which is not in the changelog"),
-    (alter_an_older_snapshot, "BTC-USD@500: the checksum is wrong"),
+    (alter_an_older_snapshot, "BTC-USD@500: wrong checksum"),
     (write_a_snapshot_again_with_other_content, "BTC-USD@500 was written twice, with different content"),
-    (swap_two_snapshots, "BTC-USD@900: offset is 500, but 900 by the log"),
+    (swap_two_snapshots, "BTC-USD@900: offset is 500, but should be 900 by the log"),
     (alter_a_block, "the id block BTC-USD#1 cannot be read"),
     (lose_a_block, "needs the id block BTC-USD#1"),
     (write_a_snapshot_of_nothing, "BTC-USD@9999 is there, and by the log nothing is"),

@@ -213,10 +213,10 @@ def show_a_wrong_level(told: Telling) -> None:
 
 LIES: list[tuple[Callable[[Telling], None], str, str]] = [
     (drop_a_trade, "O2", "jumps from seq 0 to 2"),
-    (double_a_trade, "O2", "by the log it ends"),
+    (double_a_trade, "O2", "but ends before by the log"),
     (reprice_a_trade, "O2", 'price is "1'),
     (say_filled_too_much, "O2", 'filled_quantity is "1'),
-    (say_another_status, "O2", 'status is "canceled", but "filled"'),
+    (say_another_status, "O2", 'status is "canceled", but should be "filled"'),
     (enlarge_a_fill, "O2", 'trades[0].quantity is "1'),
     (lose_a_report, "O2", "jumps from seq"),
     (lose_the_last_report, "O1", "it lost its end"),
@@ -232,13 +232,13 @@ LIES: list[tuple[Callable[[Telling], None], str, str]] = [
         "O1",
         "executions[0] is of the log 00000000-0000-0000-0000-000000000063, orders[0] of 00000000",
     ),
-    (claim_a_position_of_another_topic, "O1", "sink_progress: a position of clearing, which does not exist"),
+    (claim_a_position_of_another_topic, "O1", "sink_progress: has a position of clearing, which does not exist"),
     (accept_and_lose, "O5", "201 for the order"),
-    (refuse_and_carry_out, "O5", "and it was made"),
+    (refuse_and_carry_out, "O5", "but it was made"),
     (answer_another_id, "O5", "names"),
-    (accept_another_order_under_a_used_key, "O5", "and the engine never refused it"),
+    (accept_another_order_under_a_used_key, "O5", "but the engine never refused it"),
     (accept_nonsense, "O5", "for a request that must be refused"),
-    (make_another_order_than_asked, "O5", "asked for"),
+    (make_another_order_than_asked, "O5", "but the request was"),
     (show_a_wrong_level, "O3", ": bids[0].orders is "),
 ]
 
@@ -260,7 +260,7 @@ async def test_a_lie_is_caught_with_the_right_sentence(
 @pytest.mark.parametrize(
     ("lie", "sentence"),
     [
-        (say_filled_too_much, "is of 0.27, but 10.27 + 0.00"),
+        (say_filled_too_much, "has quantity 0.27, but filled 10.27 + remaining 0.00"),
         (say_another_status, "is canceled with 0.00 remaining"),
         (enlarge_a_fill, "its trades add up to"),
     ],
@@ -305,4 +305,4 @@ async def test_an_acceptance_that_only_the_engine_could_refuse_is_counted() -> N
     told.entries[at] = entry._replace(outcome=Outcome.OK, status=201, answered_id=honest.id_of(entry.request))
     verdict = await told.judged()
     assert verdict.is_right, verdict.as_text()
-    assert "equal; 1 x 201 for an order that does not exist" in verdict.as_text()
+    assert "equal; 1 x 201 for an order that the engine then refused" in verdict.as_text()

@@ -57,4 +57,4 @@ async def test_what_does_not_come_is_told_and_not_called_wrong() -> None:
     """Patience ends; nothing had promised those commands their effects."""
     verdict = await Working(telling(), comes=False).judged(patience_s=0.1)
     assert verdict.is_right, verdict.as_text()
-    assert verdict.in_flight == tuple(f"orders[{number}]: {LATE} reports had not come yet" for number in (0, 1))
+    assert verdict.in_flight == tuple(f"orders[{number}]: {LATE} reports are not there yet" for number in (0, 1))
