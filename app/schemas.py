@@ -1,4 +1,4 @@
-"""`python -m app.schemas [DIR]`: the JSON Schemas of every message that crosses a topic, generated from app/models."""
+"""`python -m app.schemas [DIR]`: writes the JSON Schemas of all messages in topics, generated from app/models."""
 
 import json
 import sys

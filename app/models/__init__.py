@@ -1,4 +1,4 @@
-"""Every message that crosses a topic or a table, and its conversion to and from the core's terms.
+"""All messages in topics and tables, and their conversion to and from the core's types.
 
-Structs here are the only definition of each JSON shape; the files under `schemas/` are generated from them.
+The structs here are the only definition of each JSON shape; `make schemas` generates the files in `schemas/` from them.
 """

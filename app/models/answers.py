@@ -1,6 +1,6 @@
-"""What the API answers, shape by shape: the schemas of the OpenAPI document (docs/API.md).
+"""The shapes of the API's answers, for the OpenAPI document (docs/API.md).
 
-Handlers and history build plain dicts, which is faster; the tests hold every answer against these shapes.
+Handlers and history build plain dicts, which is faster; the tests compare every answer with these shapes.
 """
 
 from typing import Annotated
@@ -32,9 +32,9 @@ HttpStatus = Annotated[int, Meta(ge=100, le=599)]
 
 
 class Order(Struct, forbid_unknown_fields=True):
-    """An order as it is now; `seq` is that of the report that last touched it, null while it is pending.
+    """An order's current state; `seq` is that of the last report about it, null while it is pending.
 
-    Of an order from before this gateway's start some members are null while Postgres is away or behind.
+    For an order from before this gateway's start, some members are null while Postgres is unreachable or behind.
     """
 
     order_id: OrderIdText
@@ -62,7 +62,7 @@ class Order(Struct, forbid_unknown_fields=True):
 
 
 class CreatedOrder(Struct, forbid_unknown_fields=True):
-    """What is known of an order once Kafka has it."""
+    """A new order that Kafka has acknowledged, before the engine has seen it."""
 
     order_id: OrderIdText
     client_order_id: Identifier
@@ -71,14 +71,14 @@ class CreatedOrder(Struct, forbid_unknown_fields=True):
 
 
 class ChangingOrder(Struct, forbid_unknown_fields=True):
-    """An order whose change is in the log; the engine has not answered yet."""
+    """An order whose change is in the log, but which the engine has not answered yet."""
 
     order_id: OrderIdText
     instrument: Identifier
 
 
 class OrderEvent(Struct, forbid_unknown_fields=True):
-    """An order after one report; `last_*` and `liquidity` are those of its last fill in it."""
+    """An order's state after one report; `last_*` and `liquidity` are those of its last fill in that report."""
 
     order_id: OrderIdText
     instrument: Identifier
@@ -98,14 +98,14 @@ class OrderEvent(Struct, forbid_unknown_fields=True):
 
 
 class OrderPage(Struct, forbid_unknown_fields=True):
-    """Orders newest first, and where they go on; null at the end."""
+    """Orders, newest first, and the cursor of the next page; null on the last page."""
 
     orders: list[Order]
     next_cursor: str | None
 
 
 class Trade(Struct, forbid_unknown_fields=True):
-    """One trade as everybody may see it; `seq` counts the trades of the instrument."""
+    """A public trade; `seq` counts the trades of the instrument."""
 
     trade_id: str
     instrument: Identifier
@@ -119,14 +119,14 @@ class Trade(Struct, forbid_unknown_fields=True):
 
 
 class TradePage(Struct, forbid_unknown_fields=True):
-    """Trades newest first, and where they go on; null at the end."""
+    """Trades, newest first, and the cursor of the next page; null on the last page."""
 
     trades: list[Trade]
     next_cursor: str | None
 
 
 class BookLevel(Struct, forbid_unknown_fields=True):
-    """One price; `cumulative` is the quantity up to and including it."""
+    """A price level; `cumulative` is the total quantity from the best level to this one."""
 
     price: Price
     quantity: Quantity
@@ -135,7 +135,7 @@ class BookLevel(Struct, forbid_unknown_fields=True):
 
 
 class Book(Struct, forbid_unknown_fields=True):
-    """The best levels of both sides, best first, after the report with this seq; a CRC32 of ten of each."""
+    """The best levels of both sides, best first, after the report with this seq; a CRC-32 of the ten best of each."""
 
     instrument: Identifier
     seq: Seq
@@ -146,20 +146,20 @@ class Book(Struct, forbid_unknown_fields=True):
 
 
 class Canceled(Struct, forbid_unknown_fields=True):
-    """The orders that a mass cancel ended on one instrument; null when the engine has not answered yet."""
+    """The orders of one instrument that a mass cancel ended; null if the engine has not answered yet."""
 
     instrument: Identifier
     canceled: list[OrderIdText] | None
 
 
 class MassCancel(Struct, forbid_unknown_fields=True):
-    """A mass cancel, instrument by instrument."""
+    """The results of a mass cancel, by instrument."""
 
     results: list[Canceled]
 
 
 class SnapshotLevel(Struct, forbid_unknown_fields=True):
-    """One price of a snapshot."""
+    """A price level of a snapshot."""
 
     side: Side
     price: Price
@@ -168,7 +168,7 @@ class SnapshotLevel(Struct, forbid_unknown_fields=True):
 
 
 class Snapshot(Struct, forbid_unknown_fields=True):
-    """A whole book as Postgres has it, bids and then asks, best first."""
+    """A whole book as recorded in Postgres: bids, then asks, best first."""
 
     instrument: Identifier
     seq: Seq
@@ -177,33 +177,33 @@ class Snapshot(Struct, forbid_unknown_fields=True):
 
 
 class TakenSnapshot(Struct, forbid_unknown_fields=True):
-    """Where a snapshot stands in the instrument's reports; null when the engine has not answered yet."""
+    """The seq of the report with the snapshot; null if the engine has not answered yet."""
 
     instrument: Identifier
     seq: Seq | None
 
 
 class Snapshots(Struct, forbid_unknown_fields=True):
-    """The snapshots that were taken, instrument by instrument."""
+    """The requested snapshots, by instrument."""
 
     results: list[TakenSnapshot]
 
 
 class NamedInstrument(Struct, forbid_unknown_fields=True):
-    """An instrument whose change is in the log; the engine has not answered yet."""
+    """An instrument whose change is in the log, but which the engine has not answered yet."""
 
     instrument: Identifier
 
 
 class FieldError(Struct, forbid_unknown_fields=True):
-    """What is wrong with one field, parameter or header; "" is the whole request."""
+    """An error in one field, parameter or header; an empty `field` stands for the whole request."""
 
     field: str
     message: str
 
 
 class Problem(Struct):
-    """Any answer other than success (RFC 9457). `code` is the word to decide by."""
+    """An error (RFC 9457). Programs should decide by `code`."""
 
     type: str
     title: str
@@ -217,7 +217,7 @@ class Problem(Struct):
 
 
 class BatchResult(Struct, forbid_unknown_fields=True):
-    """What became of one order of a batch: the order, or its problem."""
+    """The result of one order of a batch: the order, or its problem."""
 
     status: HttpStatus
     order: CreatedOrder | UnsetType = UNSET
@@ -225,19 +225,19 @@ class BatchResult(Struct, forbid_unknown_fields=True):
 
 
 class BatchResults(Struct, forbid_unknown_fields=True):
-    """Results in the order of the batch."""
+    """The results, in the same order as the batch."""
 
     results: list[BatchResult]
 
 
 class Health(Struct):
-    """The process serves requests."""
+    """Answered while the process serves requests."""
 
     status: str
 
 
 class Readiness(Struct):
-    """Whether orders can be taken, and in words what is degraded."""
+    """Whether the gateway can accept orders, and the state of each part in words."""
 
     status: str
     gateway: str
@@ -251,7 +251,7 @@ class Readiness(Struct):
     valkey: str
 
 
-# As in `commands.ListInstrument`, where these are defined.
+# The fields of `commands.ListInstrument`, which defines them.
 _RULES = [(field.name, field.type) for field in fields(ListInstrument) if field.name != "command_id"]
 Instrument = defstruct(
     "Instrument",

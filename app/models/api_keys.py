@@ -1,7 +1,7 @@
-"""API keys: what a client presents, what is kept of it, and what its role allows.
+"""API keys: the text that a client presents, the record that Kafka keeps, and what a role allows.
 
-A key is `ms_<key id>_<secret>`. The secret is 256 random bits, so one SHA-256 of it is as good as a slow hash: there is
-nothing to guess.
+A key is `ms_<key id>_<secret>`. The secret is 256 random bits, so nobody can guess it, and one SHA-256 protects the key
+as well as a slow hash would.
 """
 
 import secrets
@@ -20,7 +20,7 @@ PREFIX = "ms"
 ID_BYTES = 6
 SECRET_BYTES = 32
 MIN_RATE, MAX_RATE = 0.001, 1_000_000.0
-"""Requests a second: one in a quarter of an hour, and more than a gateway can answer."""
+"""Requests a second: from one in 17 minutes to more than a gateway can answer."""
 
 KeyId = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{{2 * ID_BYTES}}}$(?!\n)")]
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
@@ -29,7 +29,7 @@ Time = Annotated[int, Meta(ge=0, le=LARGEST_TIME_MS)]
 
 
 class KeyRole(StrEnum):
-    """What a key may do; each role may do what those before it may."""
+    """What a key allows; each role also allows all that the roles before it do."""
 
     VIEWER = "viewer"
     """See the market and its client's orders."""
@@ -38,10 +38,10 @@ class KeyRole(StrEnum):
     """Place, amend and cancel its client's orders."""
 
     ADMIN = "admin"
-    """See and cancel everybody's orders, list, halt and resume instruments."""
+    """See and cancel all clients' orders; list, halt and resume instruments."""
 
     def may(self, needed: "KeyRole") -> bool:
-        """Whether this role may do what needs that one."""
+        """Whether this role allows what requires the role `needed`."""
         return _RANKS[self] >= _RANKS[needed]
 
 
@@ -49,7 +49,7 @@ _RANKS = {role: rank for rank, role in enumerate(KeyRole)}
 
 
 class ApiKey(Struct, frozen=True):
-    """A key as it is kept: times in ms, `rate` in requests a second (None: as the gateway's setting says)."""
+    """The stored record of a key. Times are in ms, `rate` in requests a second (None: the gateway's default)."""
 
     key_id: KeyId
     digest: Digest
@@ -60,7 +60,7 @@ class ApiKey(Struct, frozen=True):
     expires_at: Time | None = None
 
     def opens_for(self, presented: str) -> bool:
-        """Whether this is the key that was presented; takes as long for any other."""
+        """Whether this is the presented key, compared in constant time."""
         return compare_digest(self.digest, digest_of(presented))
 
     def is_expired(self, now_ms: int) -> bool:
@@ -68,7 +68,7 @@ class ApiKey(Struct, frozen=True):
 
 
 class NewKey(NamedTuple):
-    """A key's text, which nobody can find out again, and what is kept of it."""
+    """A key's text, which cannot be recovered later, and the record to keep."""
 
     text: str
     kept: ApiKey
@@ -77,20 +77,20 @@ class NewKey(NamedTuple):
 def new_key(
     client_id: str, role: KeyRole, created_at: int, rate: float | None = None, expires_at: int | None = None
 ) -> NewKey:
-    """A key that nobody had before."""
+    """Create a new random key."""
     key_id = secrets.token_hex(ID_BYTES)
     text = f"{PREFIX}_{key_id}_{secrets.token_urlsafe(SECRET_BYTES)}"
     return NewKey(text, ApiKey(key_id, digest_of(text), client_id, role, created_at, rate, expires_at))
 
 
 def key_id_of(presented: str) -> str | None:
-    """The id inside a key; None for what is no key."""
+    """The id inside a key; None if the text is not a key."""
     parts = presented.split("_", 2)
     return parts[1] if len(parts) == 3 and parts[0] == PREFIX else None
 
 
 def digest_of(text: str) -> str:
-    """What is kept of a key's text; surrogates in it, which no key has, are told apart from all else."""
+    """The digest that we keep of a key's text; also works for surrogates, which no real key has."""
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -1,13 +1,13 @@
-"""The checksum of an order book: what a client computes over its own copy to know that it is the venue's."""
+"""The checksum of an order book, with which a client checks that its own copy equals the venue's book."""
 
 from collections.abc import Iterable
 from zlib import crc32
 
 CHECKED_LEVELS = 10
-"""The best levels of each side that it covers, fewer if there are fewer."""
+"""The checksum covers this many best levels of each side, or all if a side has fewer."""
 
 Level = tuple[str, str]
-"""Price and displayed quantity, as the API has them."""
+"""Price and displayed quantity, as text in the API's format."""
 
 
 def book_checksum(bids: Iterable[Level], asks: Iterable[Level]) -> int:

@@ -1,6 +1,7 @@
-"""Decimal text outside, ints inside: exact conversion between them, never through a float.
+"""Exact conversion between decimal text, used outside, and ints, used inside; never through a float.
 
-Between text and ticks or lots stands the *unit*, 10^-8 of an asset, in which every allowed decimal is an int.
+Text is first converted to *units* of 10^-8 of an asset, in which every allowed decimal is an int, and then to ticks or
+lots.
 """
 
 import re
@@ -12,20 +13,20 @@ UNIT_DIGITS = 8
 LARGEST_UNITS = 10**20 - 1  # 999999999999.99999999
 WHOLE_DIGITS = 12
 MAX_EXPONENT_DIGITS = 7
-"""A longer exponent needs 10^7 digits to make up for it, more than any body has; int() of it would take minutes."""
-# Checked before any arithmetic: other spellings ("1e9", "٣", " 1", "1_0") would be read by int() or Decimal().
+"""We refuse longer exponents: to balance one takes 10^7 digits, more than any body has; int() would take minutes."""
+# Checked before any arithmetic, because int() and Decimal() also read other spellings ("1e9", "٣", " 1", "1_0").
 _DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,8})?", re.ASCII)
 _JSON_NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?", re.ASCII)
 _CACHE_LIMIT = 65_536
 
 
 class InvalidDecimal(ValueError):
-    """The text is no plain decimal of at most 12 digits before and 8 after the point."""
+    """The text is not a plain decimal of at most 12 digits before and 8 after the point."""
 
 
 @lru_cache(maxsize=16_384)
 def units(text: str) -> int:
-    """The decimal as an int of 10^-8; raises InvalidDecimal."""
+    """The decimal in units of 10^-8; raises InvalidDecimal."""
     if _DECIMAL.fullmatch(text) is None:
         raise _invalid(text)
     whole, _, fraction = text.partition(".")
@@ -33,7 +34,7 @@ def units(text: str) -> int:
 
 
 def plain(number: str) -> str:
-    """A JSON number in any spelling (1e-05, 1E+2, -0, 1.500000000) as plain text of exactly that value.
+    """A JSON number in any spelling (1e-05, 1E+2, -0, 1.500000000) as plain decimal text of exactly the same value.
 
     Raises InvalidDecimal.
     """
@@ -58,7 +59,7 @@ def plain(number: str) -> str:
 
 
 def text(value: int, decimals: int) -> str:
-    """Units as text with a fixed number of decimals; digits beyond them must be zero."""
+    """Units as text with this many decimals; further digits must be zero."""
     whole, fraction = divmod(value, UNITS_PER_ONE)
     return f"{whole}.{fraction:08d}"[: -UNIT_DIGITS + decimals or None] if decimals else str(whole)
 
@@ -82,7 +83,7 @@ def _invalid(text: str) -> InvalidDecimal:
 
 
 class Scale:
-    """Ticks and lots of one instrument, to and from text. Sizes are in units."""
+    """Converts one instrument's ticks and lots to and from text. Both sizes are in units."""
 
     def __init__(self, tick_size: int, lot_size: int) -> None:
         assert tick_size > 0 and lot_size > 0
@@ -93,12 +94,12 @@ class Scale:
         """A quantity in lots as text with the decimals of the lot size."""
 
     def ticks(self, price: str) -> int | None:
-        """Text as ticks; None when it is no whole number of them. Raises InvalidDecimal."""
+        """Text as ticks; None if it is not a whole number of ticks. Raises InvalidDecimal."""
         ticks, rest = divmod(units(price), self.tick_size)
         return None if rest else ticks
 
     def lots(self, quantity: str) -> int | None:
-        """Text as lots; None when it is no whole number of them. Raises InvalidDecimal."""
+        """Text as lots; None if it is not a whole number of lots. Raises InvalidDecimal."""
         lots, rest = divmod(units(quantity), self.lot_size)
         return None if rest else lots
 
@@ -108,7 +109,7 @@ class Scale:
 
 
 class _Texts(dict[int, str]):
-    """Numbers of ticks or lots to their text, computed when first asked for: what is there costs a dict's look-up."""
+    """A cache from numbers of ticks or lots to their text; a hit costs only a dict look-up."""
 
     def __init__(self, size: int) -> None:
         self._size, self._decimals = size, decimals_of(size)

@@ -1,6 +1,6 @@
-"""What people send over HTTP, and orders and trades as they are answered: the JSON shapes of the API (docs/API.md).
+"""The JSON of API requests, and the orders and trades in answers (docs/API.md).
 
-Numbers come as JSON numbers or strings and are read exactly; answers have decimal strings and RFC 3339 times.
+Requests have JSON numbers or strings as numbers, which we read exactly; answers have decimal strings, RFC 3339 times.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -24,36 +24,36 @@ _NUMBER = {
         {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,8})?$"},
         {"type": "number", "minimum": 0, "maximum": 999_999_999_999},
     ],
-    "description": "at most 12 digits, a point, at most 8 digits; a JSON number may be spelled in any way, as 1e-05, "
+    "description": "at most 12 digits, a point, at most 8 digits; a JSON number may have any spelling, such as 1e-05, "
     "and is read exactly, never through a float",
 }
 _OR_NULL = {**_NUMBER, "anyOf": [*_NUMBER["anyOf"], {"type": "null"}]}
-# A path cannot have `.` or `..`: clients take them for folders. The topic still reads them, in old logs.
+# Not `.` or `..`, because HTTP clients resolve them in paths as folders. Old commands in the topic may still have them.
 NAME_PATTERN = r"^(?!\.{1,2}$)[A-Za-z0-9._:-]{1,64}$(?!\n)"
 NAME_RULE = "1 to 64 of A-Z a-z 0-9 . _ : -, but not . or .."
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, max_length=64, description=NAME_RULE)]
-"""A client, instrument or key that somebody makes over HTTP or on the command line."""
+"""The name of a client or instrument, or a key, that is new: created over HTTP or on the command line."""
 RequiredNumber = Annotated[Raw, Meta(extra_json_schema=_NUMBER)]
 Number = Annotated[Raw, Meta(extra_json_schema=_OR_NULL)] | UnsetType
 
 
 class InvalidNumber(ValueError):
-    """A field is no number that fits; the first argument is its name."""
+    """A field is not an allowed number; the first argument is its name."""
 
 
 class InvalidTime(ValueError):
-    """A time that the topics have no number for."""
+    """A time outside the range of the topics, 1970 to 9999."""
 
 
 def _word(words: type[StrEnum]) -> Meta:
-    """The schema of a word of an enumeration, in any letter case."""
-    return Meta(extra_json_schema={"enum": list(words), "description": "letter case is free"})
+    """The schema of an enumeration's word, in any letter case."""
+    return Meta(extra_json_schema={"enum": list(words), "description": "in any letter case"})
 
 
 class PlaceOrderRequest(Struct, forbid_unknown_fields=True):
-    """`POST /orders`. The key may come here or in the header `Idempotency-Key`. Letter case of words is free.
+    """`POST /orders`. The idempotency key may be here or in the header `Idempotency-Key`. Words have any letter case.
 
-    With an API key `client_id` may be left out: it is the key's.
+    With an API key `client_id` is optional: it defaults to the API key's client.
     """
 
     instrument: Name
@@ -73,18 +73,18 @@ class PlaceOrderRequest(Struct, forbid_unknown_fields=True):
     deadline: datetime | None = None
 
 
-# Decoded one by one, so that a malformed one is no reason to refuse the others.
+# We decode entries one by one, so that a malformed entry does not make us refuse the others.
 _Entry = Annotated[Raw, Meta(extra_json_schema={"$ref": "#/components/schemas/PlaceOrderRequest"})]
 
 
 class BatchRequest(Struct, forbid_unknown_fields=True):
-    """`POST /orders/batch`: each entry is what `POST /orders` takes, with its key inside."""
+    """`POST /orders/batch`: each entry is the body of a `POST /orders`, including its idempotency key."""
 
     orders: Annotated[list[_Entry], Meta(min_length=1, max_length=MAX_BATCH_ORDERS)]
 
 
 class CancelRequest(Struct, forbid_unknown_fields=True):
-    """`POST /orders/{id}/cancel`, all of it optional."""
+    """`POST /orders/{id}/cancel`; the whole body is optional."""
 
     client_id: Identifier | None = None
 
@@ -100,11 +100,11 @@ class AmendRequest(Struct, forbid_unknown_fields=True):
 _TYPES = {DecimalText: RequiredNumber, DecimalText | UnsetType: Number, Identifier: Name}
 _RULES = [field for field in msgspec.structs.fields(ListInstrument) if field.name != "command_id"]
 DECIMAL_RULES = {rule.name: rule.required for rule in _RULES if _TYPES.get(rule.type) in (RequiredNumber, Number)}
-"""The rules that are numbers, and whether each is required."""
+"""Name of each rule that is a number -> whether it is required."""
 ListInstrumentRequest = msgspec.defstruct(
     "ListInstrumentRequest",
     [(rule.name, _TYPES.get(rule.type, rule.type), *(() if rule.required else (rule.default,))) for rule in _RULES],
-    namespace={"__doc__": "`POST /instruments`: the rules of a market, by their names in a `list` command."},
+    namespace={"__doc__": "`POST /instruments`: the rules of a market, named as in a `list` command."},
     module=__name__,
     forbid_unknown_fields=True,
 )
@@ -119,7 +119,7 @@ _UNKNOWN_TERMS: Any = SimpleNamespace(**dict.fromkeys(OrderTerms.__struct_fields
 
 
 def decimal_text(name: str, number: Number) -> str | None:
-    """A JSON number in any spelling, or a string that is a plain decimal, as decimal text; None for absent or null.
+    """A JSON number in any spelling, or a string with a plain decimal, as decimal text; None if absent or null.
 
     Raises InvalidNumber.
     """
@@ -132,14 +132,14 @@ def decimal_text(name: str, number: Number) -> str | None:
         text = _decode_text(written) if written.startswith(b'"') else plain(written.decode())
         units(text)
     except msgspec.MsgspecError as error:
-        raise InvalidNumber(name, f"is no text: {error}") from error
+        raise InvalidNumber(name, f"is not a valid string: {error}") from error
     except InvalidDecimal as error:
         raise InvalidNumber(name, f"is {error}") from error
     return text
 
 
 def milliseconds(moment: datetime | None) -> int | None:
-    """A time of a request as the topics have it; without a zone it is UTC. Raises InvalidTime."""
+    """A request's time in ms since the epoch; a time without zone is UTC. Raises InvalidTime."""
     if moment is None:
         return None
     time_ms = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // timedelta(milliseconds=1)
@@ -149,7 +149,7 @@ def milliseconds(moment: datetime | None) -> int | None:
 
 
 def rfc3339(time_ms: int) -> str:
-    """A time of the log as people read it."""
+    """A time in ms since the epoch as RFC 3339 text, UTC."""
     seconds, rest = divmod(time_ms, 1000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
 
@@ -162,7 +162,7 @@ def order_answer(
     created: int | None,
     updated: int | None,
 ) -> dict[str, Any]:
-    """An order as it is answered, from its terms and its latest change; what is not known is null."""
+    """The answer for an order, from its terms and its latest change; unknown members are null."""
     terms = terms or _UNKNOWN_TERMS
     return {
         "order_id": change.order_id,
@@ -191,14 +191,14 @@ def order_answer(
 
 
 def changed_answer(order: dict[str, Any], change: OrderChange, seq: int, updated: int) -> dict[str, Any]:
-    """An order that was answered, after a change of it."""
+    """The answer for an order, updated with a later change."""
     moving = ("price", "quantity", "filled_quantity", "remaining_quantity", "avg_price", "status", "reason")
     moved = {name: getattr(change, name) for name in moving}
     return {**order, **moved, "seq": seq, "updated_at": rfc3339(updated)}
 
 
 def pending_answer(order_id: str, order: PlaceOrder, scale: Scale, time_ms: int) -> dict[str, Any]:
-    """An order that the engine has not seen, as it is answered; its numbers are whole ticks and lots."""
+    """The answer for an order that the engine has not seen; its numbers must be whole ticks and lots."""
     quantity = _in_lots(order.quantity, scale)
     assert quantity is not None, "the gateway takes whole lots only"
     terms = OrderTerms(
@@ -228,7 +228,7 @@ def _in_lots(quantity: str | None, scale: Scale) -> str | None:
 
 
 def trade_answer(instrument: str, trade: TradeReport | PublicTrade, time_ms: int) -> dict[str, Any]:
-    """A trade as it is answered."""
+    """The answer for a trade."""
     return {
         "trade_id": trade.trade_id,
         "instrument": instrument,

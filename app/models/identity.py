@@ -1,9 +1,9 @@
-"""Ids that are functions of what the client said: the same request has the same id on any gateway.
+"""Ids computed from the client's request, so that the same request has the same id on every gateway.
 
-An order id is a UUIDv8: 32 bits tell the instrument (`instrument_tag`), the rest is a hash of client, instrument and
-key. The public trades show order ids, so the hash is keyed with a secret of the venue: without it, anyone could try
-names until one gives the id. The secret is in the genesis record of the log. Inside an id is 16 bytes, outside the
-usual UUID text.
+An order id is a UUIDv8: 32 bits identify the instrument (`instrument_tag`), the rest is a hash of client, instrument
+and key. Public trades show order ids, so the hash is keyed with the venue's secret: otherwise anyone could try client
+names and keys until one gives the id. The log's genesis record has the secret. An id is 16 bytes inside, and UUID text
+outside.
 """
 
 from functools import lru_cache
@@ -13,11 +13,11 @@ from uuid import UUID
 ID_BYTES = 16
 SECRET_BYTES = 32
 NO_SECRET = b""
-"""Of a log that began before there were secrets: its ids stay as they are."""
+"""For logs from before secrets existed, so that their ids stay the same."""
 
 
 def order_id(client_id: str, instrument: str, client_order_id: str, secret: bytes = NO_SECRET) -> bytes:
-    """The order id for this client's key on this instrument, in the venue that has this secret."""
+    """The order id for this client's key on this instrument, in a venue with this secret."""
     digest = bytearray(_hash16(b"order", client_id, instrument, client_order_id, secret=secret))
     digest[:4] = instrument_tag(instrument)
     digest[6] = digest[6] & 0x0F | 0x80
@@ -26,7 +26,7 @@ def order_id(client_id: str, instrument: str, client_order_id: str, secret: byte
 
 
 def command_id(client_id: str | None, instrument: str, key: str) -> bytes:
-    """The identity of any other command: its own key space beside the orders'."""
+    """The id of any other command; its keys never collide with those of orders."""
     return _hash16(b"command", client_id or "", instrument, key)
 
 
@@ -37,13 +37,13 @@ def instrument_tag(instrument: str) -> bytes:
 
 
 def fingerprint(*facts: object) -> int:
-    """64 bits over a command's canonical content; equal iff it says the same."""
+    """A 64-bit hash of a command's canonical content: equal for repeats, different for other content."""
     return int.from_bytes(blake2b(repr(facts).encode(), digest_size=8).digest(), "big")
 
 
 @lru_cache(maxsize=4_096)
 def id_text(value: bytes) -> str:
-    """An id as the UUID text that people see."""
+    """An id as UUID text."""
     digits = value.hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 

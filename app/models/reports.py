@@ -1,7 +1,7 @@
-"""The reports of the `executions` topic and the trades of the `trades` topic: JSON shapes, made from the core's events.
+"""The JSON shapes of the `executions` and `trades` topics, and their conversion from the core's events.
 
-Prices and quantities are decimal strings with the decimals of the instrument's tick and lot, `avg_price` has eight;
-times are int milliseconds since the epoch; absent fields have their default.
+Prices and quantities are decimal strings with the decimals of the instrument's tick and lot; `avg_price` has eight.
+Times are int milliseconds since the epoch. Absent fields have their default.
 """
 
 from collections.abc import Iterable
@@ -30,11 +30,11 @@ from app.models.identity import id_text
 from app.models.undecodable import UNDECODABLE
 
 Seq = Annotated[int, Meta(ge=1)]
-_BUY = Side.BUY  # looked up once: a member of an enum class takes as long to find as a whole call
+_BUY = Side.BUY  # looked up once, because looking up an enum member costs as much as a function call
 
 
 class OrderTerms(Struct, omit_defaults=True, frozen=True):
-    """What does not change while an order lives; `price` and `quantity` may, so they stand in OrderChange."""
+    """The parts of an order that never change; `price` and `quantity` can change, so OrderChange has them."""
 
     client_order_id: str
     side: Side
@@ -48,10 +48,10 @@ class OrderTerms(Struct, omit_defaults=True, frozen=True):
 
 
 class OrderChange(Struct, omit_defaults=True, frozen=True):
-    """An order after the command; `terms` is given when it first appears.
+    """An order's state after the command; its first state has `terms`.
 
     `quantity` = `filled_quantity` + `remaining_quantity`; `last_*` and `liquidity` are those of its last fill in this
-    command. A price off the tick size is null (the order was rejected for it).
+    command. A price that is not a multiple of the tick size is null (and the order is rejected).
     """
 
     order_id: str
@@ -71,7 +71,7 @@ class OrderChange(Struct, omit_defaults=True, frozen=True):
 
 
 class TradeReport(Struct, frozen=True):
-    """One fill, with both clients: for the ledger, not for the public."""
+    """One fill with both clients' ids, which the public must not see."""
 
     trade_id: str
     seq: Seq
@@ -85,7 +85,7 @@ class TradeReport(Struct, frozen=True):
 
 
 class LevelChange(Struct, frozen=True):
-    """A level after the command: displayed quantity and number of orders, both zero when it is gone."""
+    """A level after the command: displayed quantity and number of orders; both are zero if the level is gone."""
 
     side: Side
     price: str
@@ -96,9 +96,9 @@ class LevelChange(Struct, frozen=True):
 class ExecutionReport(Struct, omit_defaults=True, frozen=True):
     """The outcome of one command, or a part of it (`part` of `parts`).
 
-    `command_id` is absent for orders: theirs is the order id.
-    `seq` is dense per instrument. `offset` is the command's in the partition of `orders` with the same number. A
-    reader applies a report iff its seq is the last one's + 1.
+    `command_id` is absent for orders, which have `order_id` instead. `seq` is dense per instrument. `offset` is that of
+    the command, in the partition of `orders` with the same number. A reader applies a report only if its seq is that of
+    the last one plus 1.
     """
 
     instrument: str
@@ -123,7 +123,7 @@ class ExecutionReport(Struct, omit_defaults=True, frozen=True):
 
 
 class PublicTrade(Struct, frozen=True):
-    """One trade as everybody may see it; `seq` is dense per instrument over all its trades."""
+    """A public trade; `seq` is dense over all trades of the instrument."""
 
     trade_id: str
     instrument: str
@@ -141,7 +141,7 @@ decode_report = msgspec.json.Decoder(ExecutionReport).decode
 
 
 class Head(Struct):
-    """What each record of `executions` and `trades` has."""
+    """The fields that every record of `executions` and `trades` has."""
 
     instrument: str
     seq: int
@@ -151,9 +151,9 @@ decode_head = msgspec.json.Decoder(Head).decode
 
 
 def read_report(value: bytes | None) -> ExecutionReport | None:
-    """The report; None for a record that has not even a report's instrument and seq: somebody else wrote it.
+    """The report; None if the record lacks even instrument and seq, so that another program must have written it.
 
-    Raises UNDECODABLE for a report that this release cannot read: passing over it would lose it.
+    Raises UNDECODABLE for a report that this release cannot read: skipping it would lose it.
     """
     try:
         return decode_report(value or b"")
@@ -166,7 +166,7 @@ def read_report(value: bytes | None) -> ExecutionReport | None:
 
 
 def report_message(report: core.Report, scale: Scale | None) -> ExecutionReport:
-    """One part of a report (see `events.split`) as it goes to the topic; without a scale it has no numbers."""
+    """One part of a report (see `events.split`) as a message for the topic; without a scale it has no numbers."""
     assert scale or not (report.orders or report.levels), "numbers need a scale"
     # Taking all fields at once is as fast as asking for two of them by name.
     (
@@ -214,7 +214,7 @@ def report_message(report: core.Report, scale: Scale | None) -> ExecutionReport:
 
 
 def public_trades(parts: Iterable[ExecutionReport]) -> list[PublicTrade]:
-    """The trades of a report, given in its parts, as they go to the `trades` topic."""
+    """The trades in a report's parts as messages for the `trades` topic."""
     return [
         PublicTrade(
             t.trade_id,

@@ -1,7 +1,7 @@
-"""A book's state and its id blocks as bytes: versioned, checksummed, in pieces that fit a Kafka record, canonical.
+"""Encodes a book's state and id blocks as canonical bytes: with version and checksum, in pieces that fit Kafka records.
 
-Equal states have equal bytes (docs/EXACTNESS.md, I2). Bodies are JSON: its ints have no upper bound,
-and people can read them. Anything but what was written raises DamagedSnapshot.
+Equal states have equal bytes (docs/EXACTNESS.md, I2). Bodies are JSON, because its ints have no upper bound and people
+can read it. Decoding altered bytes raises DamagedSnapshot.
 """
 
 from collections.abc import Callable
@@ -17,10 +17,10 @@ from app.matching.states import BookState
 from app.models.conversion import without_later_defaults
 from app.models.undecodable import UNDECODABLE
 
-# Raised whenever a state is written differently; chunk size and encoding are part of it.
+# Raise it whenever the bytes of a state change, also for another chunk size or encoding.
 FORMAT_VERSION = 1
 MAX_CHUNK_BYTES = 512 * 1024
-# A body up to this size goes into the head itself, which stays below the chunk's size.
+# The head contains a body of up to this size; the head then stays below MAX_CHUNK_BYTES.
 MAX_INLINE_BYTES = MAX_CHUNK_BYTES - 4096
 DIGEST_BYTES = 32
 
@@ -29,11 +29,11 @@ T = TypeVar("T")
 
 
 class DamagedSnapshot(ValueError):
-    """The bytes are not a whole snapshot or block that this program wrote for this log."""
+    """The bytes are not a complete snapshot or id block that Matchstream wrote for this log."""
 
 
 class _Head(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """What the snapshot is of, and what its body must be; `chunks` is 0 when `body` is here."""
+    """The identity of a snapshot and the digest of its body; `chunks` is 0 if the head contains the body."""
 
     format: int
     log_id: str
@@ -54,7 +54,7 @@ _decode_body: dict[bool, Callable[[bytes], State]] = {
 
 
 def encode_state(state: State, log_id: str) -> tuple[bytes, list[bytes]]:
-    """(head, chunks) of a snapshot; small ones have no chunks. Each value is at most MAX_CHUNK_BYTES."""
+    """(head, chunks) of a snapshot; small snapshots have no chunks. Each value has at most MAX_CHUNK_BYTES."""
     body = _body(state)
     digest = _digest(body)
     inline = len(body) * 4 // 3 <= MAX_INLINE_BYTES  # bytes are base64 in JSON
@@ -64,21 +64,23 @@ def encode_state(state: State, log_id: str) -> tuple[bytes, list[bytes]]:
 
 
 def decode_state(head: bytes, chunk: Callable[[int], bytes | None], log_id: str) -> State:
-    """The state of a snapshot; `chunk(i)` gives its i-th chunk, None if there is none. Raises DamagedSnapshot."""
+    """The state of a snapshot; `chunk(i)` returns the i-th chunk, None if it is missing. Raises DamagedSnapshot."""
     found = _read(_decode_head, _unseal(head))
     if (found.format, found.log_id) != (FORMAT_VERSION, log_id):
-        raise DamagedSnapshot(f"format {found.format} of the log {found.log_id}, not {FORMAT_VERSION} of {log_id}")
+        raise DamagedSnapshot(
+            f"has format {found.format} of the log {found.log_id}, expected {FORMAT_VERSION} of {log_id}"
+        )
     body = _joined(found.chunks, chunk) if found.chunks else found.body
     if _digest(body) != found.digest:
-        raise DamagedSnapshot(f"{found.instrument}@{found.offset}: the checksum is wrong")
+        raise DamagedSnapshot(f"{found.instrument}@{found.offset}: wrong checksum")
     state = _read(_decode_body[found.instrument.startswith("_")], body)
     if (state.instrument, state.offset) != (found.instrument, found.offset):
-        raise DamagedSnapshot(f"{found.instrument}@{found.offset} holds {state.instrument}@{state.offset}")
+        raise DamagedSnapshot(f"{found.instrument}@{found.offset} contains {state.instrument}@{state.offset}")
     return state
 
 
 def log_id_of(head: bytes) -> str:
-    """The log whose state this snapshot is; raises DamagedSnapshot."""
+    """The id of the log that this snapshot belongs to; raises DamagedSnapshot."""
     return _read(_decode_head, _unseal(head)).log_id
 
 
@@ -88,7 +90,7 @@ def encode_block(block: Block) -> bytes:
 
 
 def block_payload(value: bytes) -> bytes:
-    """An id block's JSON, [format, records], without its checksum; whatever it is, for a comparison."""
+    """The JSON [format, records] of an id block, without its checksum and unchecked: for showing differences."""
     return value[DIGEST_BYTES:]
 
 
@@ -96,12 +98,12 @@ def decode_block(value: bytes) -> Block:
     """The content of an id block; raises DamagedSnapshot."""
     version, block = _read(_decode_block, _unseal(value))
     if version != FORMAT_VERSION:
-        raise DamagedSnapshot(f"an id block of format {version}, not {FORMAT_VERSION}")
+        raise DamagedSnapshot(f"id block has format {version}, expected {FORMAT_VERSION}")
     return block
 
 
 def state_hash(state: State) -> str:
-    """Equal for equal states only: what `verify` compares."""
+    """A hash that is equal only for equal states; `verify` compares it."""
     return _digest(_body(state)).hex()
 
 
@@ -128,7 +130,7 @@ def _seal(payload: bytes) -> bytes:
 def _unseal(value: bytes) -> bytes:
     payload = value[DIGEST_BYTES:]
     if len(value) < DIGEST_BYTES or value[:DIGEST_BYTES] != _digest(payload):
-        raise DamagedSnapshot("the checksum is wrong")
+        raise DamagedSnapshot("wrong checksum")
     return payload
 
 

@@ -1,4 +1,4 @@
-"""What decoding raises for bytes that are not the message: a reader of foreign records catches all of it."""
+"""The exceptions that decoding can raise; whoever reads records that others may have written catches them all."""
 
 UNDECODABLE: tuple[type[Exception], ...] = (ValueError, RecursionError)
-"""msgspec's errors and text that is not UTF-8 are ValueErrors; nesting beyond Python's stack is a RecursionError."""
+"""msgspec's errors and those for non-UTF-8 text are ValueErrors; too deep nesting raises RecursionError."""

@@ -104,7 +104,7 @@ CANCEL_ALL = Call(
             "client_id", Identifier, "whose orders; needed, but with an API key, which says it", example=EXAMPLE_CLIENT
         ),
         OF_INSTRUMENT,
-        Parameter("side", Side, "on this side only; letter case is free"),
+        Parameter("side", Side, "on this side only; in any letter case"),
         KEY,
     ),
 )
