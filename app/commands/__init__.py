@@ -1,1 +1,1 @@
-"""The command line beside Faust's own, `faust -A app …`: each module adds its commands to the app."""
+"""Our commands of `faust -A app …`, beside Faust's own; importing a module adds its commands to the app."""

@@ -1,6 +1,7 @@
-"""Calls to the gateway from the command line: one sentence when it cannot be reached or says no.
+"""Calls to the gateway from the command line; a failed or refused call ends the command with one sentence.
 
-The API key, if the gateway asks for one, is the environment variable MATCHSTREAM_API_KEY: arguments are seen by all.
+If the gateway requires an API key, set it in the environment variable MATCHSTREAM_API_KEY: other users of the machine
+could see a command-line argument.
 """
 
 import asyncio
@@ -21,26 +22,26 @@ from app.addresses import Addresses, NoAddress, find, without_password
 from app.configuration import load
 
 TIMEOUT_S = 10.0
-ENGINE_TIMEOUT_S = 8  # to hear what the engine did; a gateway by itself waits two seconds
+ENGINE_TIMEOUT_S = 8  # how long to wait for the engine's answer; a gateway waits two seconds unless asked for more
 RETRY_S = 0.2
 
-url_option = cli.option("--url", help="The gateway; default: of this folder's venue, MATCHSTREAM_URL, or the settings.")
-key_option = cli.option("--key", help="The idempotency key: a repeat does nothing twice. Default: a new one.")
-json_option = cli.option("--json", "as_json", is_flag=True, help="Print the answer as it came.")
+url_option = cli.option("--url", help="A gateway; default: this folder's venue's, MATCHSTREAM_URL, or the settings.")
+key_option = cli.option("--key", help="The idempotency key, which makes a repeat safe. Default: a new one.")
+json_option = cli.option("--json", "as_json", is_flag=True, help="Print the gateway's JSON answer.")
 
 
 def api_key() -> str | None:
-    """The key to present, if there is one."""
+    """The API key from the environment, if any."""
     return os.environ.get("MATCHSTREAM_API_KEY")
 
 
 def gateway_at(url: str | None) -> str:
-    """The base URL of the gateway to ask, said on standard error."""
+    """The base URL of the gateway to use; prints it to standard error."""
     return acting_on("MATCHSTREAM_URL", url=url).gateway
 
 
 def acting_on(*names: str, url: str | None = None) -> Addresses:
-    """Where the venue is, as far as these addresses go, said on standard error; one sentence if they are not known."""
+    """The venue's addresses; prints those named to standard error, and ends the command if one is unknown."""
     found = where if url is None else find(*load(), {**os.environ, "MATCHSTREAM_URL": url})
     try:
         found.need(*names)
@@ -51,7 +52,7 @@ def acting_on(*names: str, url: str | None = None) -> Addresses:
 
 
 async def call(method: str, url: str, path: str, **options: Any) -> tuple[int, Any]:
-    """Status and JSON body; a gateway that cannot be reached is a message, not a traceback."""
+    """Status and JSON body of an answer; ends the command with one sentence if the gateway cannot be reached."""
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     key = api_key()
     authorization = {"Authorization": f"Bearer {key}"} if key else {}
@@ -63,11 +64,11 @@ async def call(method: str, url: str, path: str, **options: Any) -> tuple[int, A
             return response.status, json.loads(await response.text())
     except (TimeoutError, aiohttp.ClientError, ValueError) as error:
         reason = str(error) or type(error).__name__
-        fail(f"no answer from the gateway at {without_password(url)}: {reason}. Is `make run` up?")
+        fail(f"no answer from the gateway at {without_password(url)}: {reason}; `make run` starts a venue")
 
 
 async def change(url: str, path: str, key: str | None = None, **options: Any) -> tuple[int, Any]:
-    """POST a command under this key or a new one; the same again while the answer is that the engine is not done."""
+    """POST a command under this idempotency key or a new one, retrying while the gateway answers 202."""
     headers = {"Idempotency-Key": key or str(uuid4()), "Prefer": f"wait={ENGINE_TIMEOUT_S}"}
     give_up = time.monotonic() + ENGINE_TIMEOUT_S
     while True:
@@ -78,7 +79,7 @@ async def change(url: str, path: str, key: str | None = None, **options: Any) ->
 
 
 def show(answer: tuple[int, Any], as_json: bool, text: Any) -> None:
-    """Print an answer as `text` makes it of its body; a problem is one sentence and exit code 1."""
+    """Print an answer, formatted by `text`; an error is printed as one sentence, with exit code 1."""
     status, body = answer
     if status >= 400 and not as_json:
         fail(f"{body.get('title', status)}: {body.get('detail', '')}".rstrip(": "))
@@ -88,7 +89,7 @@ def show(answer: tuple[int, Any], as_json: bool, text: Any) -> None:
 
 
 def fail(message: str) -> NoReturn:
-    """End the command with exit code 1 and one sentence: Faust would log an exception with its traceback, twice."""
+    """End the command with one sentence and exit code 1; for an exception Faust would log the traceback, twice."""
     if message:
         click.echo(f"Error: {message}", err=True)
     sys.stdout.flush()

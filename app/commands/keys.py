@@ -1,4 +1,4 @@
-"""`faust -A app create-key | list-keys | revoke-key`: API keys, straight to their topic, so that Kafka guards them."""
+"""`faust -A app create-key | list-keys | revoke-key`: manage API keys directly in their Kafka topic."""
 
 import json
 from datetime import datetime
@@ -18,16 +18,16 @@ json_option = cli.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @app.command(
-    cli.option("--client-id", required=True, help="Whose orders the key is about."),
+    cli.option("--client-id", required=True, help="The client whose orders the key may see and change."),
     cli.option("--role", type=click.Choice([role.value for role in KeyRole]), required=True),
-    cli.option("--rate", type=float, help="Requests a second (default: the setting's)."),
-    cli.option("--expires", help="When it ends, as 2027-01-31 or 2027-01-31T12:00:00Z (default: never)."),
+    cli.option("--rate", type=float, help="Requests a second (default: the setting rate_limit)."),
+    cli.option("--expires", help="When the key expires, as 2027-01-31 or 2027-01-31T12:00:00Z (default: never)."),
     json_option,
 )
 async def create_key(
     self: Any, client_id: str, role: str, rate: float | None, expires: str | None, as_json: bool
 ) -> None:
-    """Make an API key and print it: it is shown this once, only its hash is kept."""
+    """Create an API key and print it: this is the only time, because Matchstream keeps only its hash."""
     now_ms = time_ns() // 1_000_000
     made = new_key(_client_id(client_id), KeyRole(role), now_ms, _rate(rate), _expiry(expires, now_ms))
     await api_keys.keep(_broker(), made.kept)
@@ -36,7 +36,7 @@ async def create_key(
 
 @app.command(json_option)
 async def list_keys(self: Any, as_json: bool) -> None:
-    """Show every API key that is not revoked, without what would open a door."""
+    """List all API keys that are not revoked, without their secrets."""
     rows = [_row(key) for key in (await api_keys.read(_broker())).values()]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -49,10 +49,10 @@ async def list_keys(self: Any, as_json: bool) -> None:
 
 @app.command(cli.argument("key_id"))
 async def revoke_key(self: Any, key_id: str) -> None:
-    """Revoke the API key with the id KEY_ID (`list-keys` shows it; it stands between the key's underscores)."""
+    """Revoke the API key with the id KEY_ID (`list-keys` shows it; it is the middle part of the key)."""
     broker = _broker()
     if key_id not in await api_keys.read(broker):
-        fail(f"there is no key {key_id[:64]}")
+        fail(f"unknown key id {key_id[:64]}: `faust -A app list-keys` shows all")
     await api_keys.revoke(broker, key_id)
     click.echo(f"revoked {key_id}")
 
@@ -72,12 +72,12 @@ def _client_id(text: str) -> str:
     try:
         return msgspec.convert(text, Name)
     except msgspec.ValidationError:
-        fail(f"a client id is {NAME_RULE}")
+        fail(f"invalid --client-id: expected {NAME_RULE}")
 
 
 def _rate(rate: float | None) -> float | None:
-    if rate is not None and not MIN_RATE <= rate <= MAX_RATE:  # which also refuses NaN
-        fail(f"--rate {rate:g} is no rate: from {MIN_RATE:g} to {MAX_RATE:,.0f} requests a second")
+    if rate is not None and not MIN_RATE <= rate <= MAX_RATE:  # also refuses NaN
+        fail(f"invalid --rate {rate:g}: expected {MIN_RATE:g} to {MAX_RATE:,.0f} requests a second")
     return rate
 
 
@@ -87,11 +87,11 @@ def _expiry(text: str | None, now_ms: int) -> int | None:
     try:
         expires_at = milliseconds(datetime.fromisoformat(text))
     except InvalidTime as error:
-        fail(f"{text!r} {error}")
+        fail(f"invalid --expires {text!r}: {error}")
     except ValueError:
-        fail(f"{text!r} is no time: write 2027-01-31 or 2027-01-31T12:00:00Z")
+        fail(f"invalid --expires {text!r}: write 2027-01-31 or 2027-01-31T12:00:00Z")
     if expires_at is None or expires_at <= now_ms:
-        fail(f"{text} is over already")
+        fail(f"--expires {text} is in the past")
     return expires_at
 
 

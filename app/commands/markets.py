@@ -1,4 +1,4 @@
-"""`faust -A app list-instrument | halt | resume | snapshot | engine-version`: what an operator does with a market."""
+"""`faust -A app list-instrument | halt | resume | snapshot | engine-version`: an operator's commands for a market."""
 
 from typing import Any
 from urllib.parse import quote
@@ -31,7 +31,7 @@ WHOLE_NUMBERS = (
     cli.argument("instrument"),
     cli.argument("tick_size"),
     cli.argument("lot_size"),
-    cli.option("--rule", "rules", multiple=True, metavar="NAME=VALUE", help="More of its rules, as `max_price=1000`."),
+    cli.option("--rule", "rules", multiple=True, metavar="NAME=VALUE", help="Another rule, such as `max_price=1000`."),
     key_option,
     url_option,
     json_option,
@@ -46,7 +46,7 @@ async def list_instrument(
     url: str | None,
     as_json: bool,
 ) -> None:
-    """List INSTRUMENT (BASE-QUOTE); listed again with other rules, those hold from then on."""
+    """List INSTRUMENT (BASE-QUOTE), or change the rules of a listed one."""
     base, _, quote = instrument.partition("-")
     requested: dict[str, Any] = {"instrument": instrument, "base_asset": base, "quote_asset": quote}
     requested |= {"tick_size": tick_size, "lot_size": lot_size} | dict(map(_rule, rules))
@@ -56,29 +56,29 @@ async def list_instrument(
 
 @app.command(cli.argument("instrument"), key_option, url_option, json_option)
 async def halt(self: Any, instrument: str, key: str | None, url: str | None, as_json: bool) -> None:
-    """Halt INSTRUMENT: no new orders, cancels go on."""
+    """Halt INSTRUMENT: it refuses new orders, but still accepts cancels."""
     path = f"{INSTRUMENTS}/{quote(instrument, safe='')}/halt"
     show(await change(gateway_at(url), path, key), as_json, _market)
 
 
 @app.command(cli.argument("instrument"), key_option, url_option, json_option)
 async def resume(self: Any, instrument: str, key: str | None, url: str | None, as_json: bool) -> None:
-    """Open INSTRUMENT again."""
+    """Resume INSTRUMENT after a halt."""
     path = f"{INSTRUMENTS}/{quote(instrument, safe='')}/resume"
     show(await change(gateway_at(url), path, key), as_json, _market)
 
 
 @app.command(cli.argument("instrument"))
 async def snapshot(self: Any, instrument: str) -> None:
-    """Let the engine report every level of INSTRUMENT at this point of the log, for `executions` and Postgres."""
+    """Record every level of INSTRUMENT now, as a report in `executions` and a row in Postgres."""
     await _send(SnapshotBook(instrument=instrument, command_id=uuid4().hex))
 
 
 @app.command(cli.argument("instrument"), cli.argument("version", type=int))
 async def engine_version(self: Any, instrument: str, version: int) -> None:
-    """Put VERSION of the matching rules in force for INSTRUMENT; every worker must run a release that has it."""
+    """Switch INSTRUMENT to VERSION of the matching rules; every worker's release must have this version."""
     if version not in VERSIONS:
-        fail(f"this release has the engine versions {', '.join(map(str, VERSIONS))}, not {version}")
+        fail(f"unknown engine version {version}: this release has {', '.join(map(str, VERSIONS))}")
     await _send(SetEngineVersion(instrument=instrument, command_id=uuid4().hex, version=version))
 
 
@@ -90,7 +90,7 @@ async def _send(command: SnapshotBook | SetEngineVersion) -> None:
             broker, [ToSend(ORDERS.name, number, command.instrument.encode(), encode_command(command))]
         )
     except KafkaError as error:
-        fail(f"not sent: {error}")
+        fail(f"Kafka did not accept the command: {error}")
     click.echo(f"orders[{number}]@{offset}  command {command.command_id}")
 
 

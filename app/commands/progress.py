@@ -8,14 +8,14 @@ INTERVAL_S = 0.1
 
 
 class ProgressBar:
-    """One line, drawn over itself."""
+    """One line that is redrawn in place."""
 
     def __init__(self, what: str, out: TextIO) -> None:
         self._what, self._out, self._is_shown = what, out, out.isatty()
         self._started = self._drawn = time.monotonic()
 
     def show(self, done: int, total: int) -> None:
-        """So many of so many are done."""
+        """Draw the bar for `done` of `total`."""
         now = time.monotonic()
         if not self._is_shown or now - self._drawn < INTERVAL_S:
             return
@@ -26,7 +26,7 @@ class ProgressBar:
         self._out.flush()
 
     def clear(self) -> None:
-        """Leave an empty line."""
+        """Erase the bar."""
         if self._is_shown:
             self._out.write("\r\x1b[K")
             self._out.flush()

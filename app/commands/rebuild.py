@@ -1,4 +1,4 @@
-"""`faust -A app rebuild`: books and manifests computed anew from the log, where what is there is damaged or missing."""
+"""`faust -A app rebuild`: computes books and manifests from the log again, where they are damaged or missing."""
 
 import asyncio
 import json
@@ -28,9 +28,9 @@ from tables.recovery.changelog import Damaged
 POLL_S = 0.5
 
 
-@app.command(cli.option("--json", "as_json", is_flag=True, help="Print what was done as JSON."))
+@app.command(cli.option("--json", "as_json", is_flag=True, help="Print the result as JSON."))
 async def rebuild(self: Any, as_json: bool) -> None:
-    """Compare every partition's snapshots and manifest with the log; write fresh ones where they are wrong."""
+    """Compare all snapshots and manifests with the log, and write new ones where they are wrong."""
     broker = acting_on("BROKER_URL").broker
     try:
         slot = take_slot(Path(app.conf.datadir))
@@ -45,7 +45,7 @@ async def rebuild(self: Any, as_json: bool) -> None:
 
 
 async def _until_nobody_matches(broker: str) -> None:
-    """Kafka forgets a stopped member when its session ends."""
+    """Wait until matching's group is empty: Kafka removes a stopped member only when its session ends."""
     deadline = time.monotonic() + app.conf.broker_session_timeout + 2 * app.conf.broker_heartbeat_interval
     while found := await members(broker, "matching"):
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""`faust -A app table`: the books and order ids that a worker would start from, for people to look at."""
+"""`faust -A app table`: shows the books and order ids from which a worker would start."""
 
 import json
 from pathlib import Path
@@ -21,22 +21,22 @@ from tables.recovery.changelog import Damaged
 @app.command(
     cli.argument("name", type=click.Choice(["books", "order-ids"])),
     cli.argument("key", required=False),
-    cli.option("--local", is_flag=True, help="From this slot's RocksDB, beside a running worker (SLOT, APP_DATADIR)."),
-    cli.option("--changelog", is_flag=True, help="From the changelog in Kafka, from anywhere: the default."),
+    cli.option("--local", is_flag=True, help="Read a local worker's RocksDB, even while it runs (SLOT, APP_DATADIR)."),
+    cli.option("--changelog", is_flag=True, help="Read the changelog in Kafka (the default)."),
     cli.option("--json", "as_json", is_flag=True, help="Print JSON."),
 )
 async def table(self: Any, name: str, key: str | None, local: bool, changelog: bool, as_json: bool) -> None:
-    """Show the table `books` or `order-ids`: all of it in short, or the KEY (an instrument, an order id)."""
+    """Show the table `books` or `order-ids`: a summary of all, or one KEY (an instrument or an order id)."""
     if local and changelog:
-        fail("either --local or --changelog")
+        fail("give either --local or --changelog, not both")
     try:
         partitions = await _partitions(local)
         views = _books(partitions, key) if name == "books" else _order_ids(partitions, key)
     except (Damaged, DamagedSnapshot, KafkaError) as error:
         fail(str(error) or type(error).__name__)
     if key is not None and not views:
-        place = f" in {app.conf.tabledir}: the worker of another SLOT may have it" if local else ""
-        fail(f"{name} has nothing for {key}{place}")
+        place = f" in {app.conf.tabledir}: try another SLOT" if local else ""
+        fail(f"{name} has no entry for {key}{place}")
     click.echo(json.dumps(views[0] if key is not None else views, indent=2) if as_json else _text(views))
 
 
@@ -80,7 +80,7 @@ def _uuid(text: str | None) -> UUID | None:
 
 
 def _text(views: list[View]) -> str:
-    """A line for each; what a line cannot hold follows below it."""
+    """One line for each view, and below it one for each order in its lists."""
     lines: list[str] = []
     for view in views:
         lines.append("  ".join(f"{name} {value}" for name, value in view.items() if not isinstance(value, list)))

@@ -1,4 +1,4 @@
-"""`faust -A app book | place | cancel`: trading from the command line, through the gateway like any client."""
+"""`faust -A app book | place | cancel`: trading from the command line, through the gateway like any other client."""
 
 from decimal import Decimal
 from typing import Any
@@ -14,7 +14,7 @@ from app.commands.gateway import api_key, call, change, gateway_at, json_option,
 
 @app.command(
     cli.argument("instrument"),
-    cli.option("--levels", type=click.IntRange(1, 1_000), default=10, show_default=True, help="Levels a side."),
+    cli.option("--levels", type=click.IntRange(1, 1_000), default=10, show_default=True, help="Levels on each side."),
     url_option,
     json_option,
 )
@@ -31,7 +31,7 @@ async def book(self: Any, instrument: str, levels: int, url: str | None, as_json
     cli.argument("side", type=click.Choice(["buy", "sell"])),
     cli.argument("quantity"),
     cli.argument("price", required=False),
-    cli.option("--client-id", help="Whose order it is. Default: the API key's client; without a key, cli."),
+    cli.option("--client-id", help="The order's client. Default: the API key's client; without a key, cli."),
     key_option,
     cli.option("--time-in-force", type=click.Choice(["GTC", "IOC"]), default="GTC", show_default=True),
     url_option,
@@ -49,7 +49,7 @@ async def place(
     url: str | None,
     as_json: bool,
 ) -> None:
-    """Place an order: a limit order with PRICE, a market order without."""
+    """Place an order: with PRICE a limit order, without it a market order."""
     order = {"instrument": instrument, "side": side, "quantity": quantity}
     if client_id or not api_key():
         order["client_id"] = client_id or "cli"
@@ -67,7 +67,7 @@ async def cancel(self: Any, order_id: str, key: str | None, url: str | None, as_
 
 
 def _became(order: dict[str, Any]) -> str:
-    """What the engine has made of an order, as far as it has answered."""
+    """The order's status and fills, as far as the engine has answered."""
     line = f"{order['order_id']}  {order['status']}"
     if order.get("avg_price"):
         line += f"  {order['filled_quantity']} @ {order['avg_price']}"
@@ -75,7 +75,7 @@ def _became(order: dict[str, Any]) -> str:
 
 
 def _ladder(book: dict[str, Any]) -> str:
-    """The book as traders draw it: asks above, best prices in the middle."""
+    """The book as traders show it: asks above bids, with the best prices in the middle."""
     lines = [f"{book['instrument']}  seq {book['seq']}", f"{'':4} {'price':>16} {'quantity':>16} {'orders':>7}"]
     lines += [_level("ask", level) for level in reversed(book["asks"])]
     if book["asks"] and book["bids"]:

@@ -1,4 +1,4 @@
-"""`faust -A app verify`: whether everything durable is what the log of commands gives (docs/EXACTNESS.md, Checks)."""
+"""`faust -A app verify`: checks that all durable data follow from the log (docs/EXACTNESS.md, Checks)."""
 
 import json
 import sys
@@ -26,19 +26,25 @@ from tables.recovery.changelog import Damaged
 
 @app.command(
     cli.option(
-        "--naive", "--oracle", "naive", is_flag=True, help="Replay through the naive engine too: slow and independent."
+        "--naive",
+        "--oracle",
+        "naive",
+        is_flag=True,
+        help="Also replay through the naive engine: slow, but independent.",
     ),
     cli.option(
-        "--ledger", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="What clients were told."
+        "--ledger",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="A file of clients' requests and answers, which are compared, too.",
     ),
-    cli.option("--url", help="A gateway whose books are compared as well."),
+    cli.option("--url", help="A gateway whose books are compared, too."),
     cli.option(
         "--timeout",
         "timeout_s",
         type=float,
         default=60.0,
         show_default=True,
-        help="Seconds for work in flight.",
+        help="How many seconds to wait for work in flight.",
     ),
     cli.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON."),
 )
@@ -50,7 +56,7 @@ async def verify(
     timeout_s: float,
     as_json: bool,
 ) -> None:
-    """Compare topics, snapshots and Postgres with what the log gives, from its first command; exit code 1 if wrong."""
+    """Compare topics, snapshots and Postgres with a replay of the whole log; exit code 1 if something differs."""
     venue = acting_on("BROKER_URL", "DATABASE_URL", url=url)
     broker = venue.broker
     where = running.Addresses(broker, venue.database_url, url, api_key())
@@ -66,7 +72,7 @@ async def verify(
             progress=bar.show,
         )
     except NotQuiet as error:
-        fail(f"{error}; is a worker stuck? ({looked_at})")
+        fail(f"{error}; check whether a worker is stuck ({looked_at})")
     except (
         KafkaError,
         aiohttp.ClientError,

@@ -35,10 +35,13 @@ async def test_a_change_that_is_not_done_for_long_is_shown_as_it_is(monkeypatch:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("soon", "'soon' is no time: write 2027-01-31 or 2027-01-31T12:00:00Z"),
-        ("1969-12-31", "'1969-12-31' must be a time from 1970 to 9999"),
-        ("0001-01-01T00:00:00+14:00", "'0001-01-01T00:00:00+14:00' must be a time from 1970 to 9999"),
-        ("2000-01-01", "2000-01-01 is over already"),
+        ("soon", "invalid --expires 'soon': write 2027-01-31 or 2027-01-31T12:00:00Z"),
+        ("1969-12-31", "invalid --expires '1969-12-31': must be a time from 1970 to 9999"),
+        (
+            "0001-01-01T00:00:00+14:00",
+            "invalid --expires '0001-01-01T00:00:00+14:00': must be a time from 1970 to 9999",
+        ),
+        ("2000-01-01", "--expires 2000-01-01 is in the past"),
     ],
 )
 def test_an_expiry_that_no_key_can_have(text: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
