@@ -1,6 +1,6 @@
 """The JSON of API requests, and the orders and trades in answers (docs/API.md).
 
-Requests have JSON numbers or strings as numbers, which we read exactly; answers have decimal strings, RFC 3339 times.
+Numbers in requests are JSON numbers or strings, read exactly; answers have decimal strings and RFC 3339 times.
 """
 
 from datetime import UTC, datetime, timedelta

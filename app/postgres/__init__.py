@@ -1,6 +1,7 @@
-"""Postgres: the only part of Matchstream that speaks SQL. The sink's transactions, and reading history.
+"""All SQL of Matchstream: the sink's transactions, and reading the history from Postgres.
 
-`app.postgres.schema` is not among the names here: it loads half as much as all the rest of a worker, for setup only.
+Import `app.postgres.schema` separately: only setup needs it, and it takes half as long to import as the whole rest of a
+worker.
 """
 
 from app.postgres.address import shown_address

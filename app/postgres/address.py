@@ -1,4 +1,4 @@
-"""A database's address as people may see it: without the password."""
+"""A database's address without the password, for people and logs."""
 
 from psycopg2 import ProgrammingError
 from psycopg2.extensions import parse_dsn
@@ -7,7 +7,7 @@ UNREADABLE = "an address that libpq cannot read"
 
 
 def shown_address(database_url: str) -> str:
-    """User, host, port and database of a URL or a DSN, as a URL; whatever else it holds is left out."""
+    """User, host, port and database of a URL or a DSN, as a URL; leaves out everything else."""
     try:
         parts = parse_dsn(database_url)
     except ProgrammingError:

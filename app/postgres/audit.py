@@ -1,4 +1,4 @@
-"""Everything that was recorded as it was at one moment, for whoever checks it against the log: one transaction."""
+"""Reads the recorded data as of one moment, in one transaction, so that `verify` can compare them with the log."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ STATEMENT_TIMEOUT_S = 600.0
 POSITIONS_TIMEOUT = "5s"
 SESSION = {
     "TimeZone": "UTC",
-    # Rows are found by key, some thousands at a time.
+    # We look up some thousands of rows by key: make Postgres use the index.
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
@@ -23,11 +23,11 @@ KEY_TYPES = {
     "first_seq": "bigint",
     "accepting_seq": "bigint",
 }
-# How a column's type is read, so that rows compare with reports; other types as they are.
+# Column type -> the SQL with which we read it, so that values compare with reports; other types need none.
 CASTS = {
     "numeric": "t.{}::text",
     "uuid": "t.{}::text",
-    # Not as an int: a time must have the log's milliseconds exactly, and a cast would round.
+    # Not as an int: a time must equal the log's milliseconds exactly, but a cast would round it.
     "timestamp with time zone": "trim_scale(extract(epoch FROM t.{}) * 1000)",
 }
 
@@ -35,9 +35,9 @@ Row = dict[str, Any]
 
 
 class Audit:
-    """Positions and log ids of the sink by partition; rows by key, counts by instrument.
+    """The recorded data as of one moment: the sink's position and log id of each partition, rows, and counts.
 
-    `strange_topics` are those of sink positions that are not of the recorded topic.
+    `strange_topics`: other topics for which the sink's table has positions.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Audit:
 
     @classmethod
     async def open(cls, database_url: str, topic: str) -> "Audit":
-        """Everything from this moment on is read as it is now. Raises Away or Refused."""
+        """Begin a transaction in which all reads see the data as they are now. Raises Away or Refused."""
         connection = await connect(database_url, **SESSION)
         await execute(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         query = "SELECT topic, partition, next_offset, log_id FROM sink_progress"
@@ -76,12 +76,12 @@ class Audit:
         return [dict(zip(columns, row, strict=True)) for row in await cursor.fetchall()]
 
     async def counts(self, table: str) -> Mapping[str, int]:
-        """How many rows each instrument has."""
+        """Instrument -> its number of rows."""
         query = f"SELECT instrument, count(*) FROM {table} GROUP BY instrument"
         return dict(await (await execute(self._connection, query, None, STATEMENT_TIMEOUT_S)).fetchall())
 
     async def _columns_of(self, table: str) -> dict[str, str]:
-        """Each column and how it is read."""
+        """Each column, and the SQL that reads it."""
         if table not in self._columns:
             query = "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = %s"
             found = await (await execute(self._connection, query, [table])).fetchall()
@@ -90,7 +90,7 @@ class Audit:
 
 
 async def recorded_positions(database_url: str, topic: str) -> dict[int, int] | None:
-    """The sink's next offset in each partition; None while Postgres is away."""
+    """Partition -> the sink's next offset; None while Postgres cannot be reached."""
     try:
         connection = await connect(database_url, statement_timeout=POSITIONS_TIMEOUT)
     except Away:

@@ -1,4 +1,4 @@
-"""Connections: how one is opened, what bounds each statement, and where psycopg2's errors become ours."""
+"""Opens connections to Postgres, runs statements with a timeout, and turns psycopg2's errors into Away or Refused."""
 
 import asyncio
 import os
@@ -12,17 +12,17 @@ import psycopg2
 from app.postgres.errors import Away, translated
 
 CONNECT_TIMEOUT_S = 5.0
-# An answer that is not there by then is an outage for whoever waits.
+"""If connecting takes longer, we treat Postgres as unavailable."""
 APPLICATION_NAME = "matchstream"
 
 
-# What waiting may cure: no server, one that is read-only, a lock in the way, a disk that is full (errors.py).
+# Errors that may pass: the server is down or read-only, a lock is in the way, a disk is full (errors.py).
 AWAY = (Away, TimeoutError)
 _ERRORS = (psycopg2.Error, TimeoutError, OSError)
 
 
 async def connect(database_url: str, **settings: str) -> aiopg.Connection:
-    """A connection whose session has these Postgres settings; raises Away or Refused."""
+    """Open a connection with these Postgres settings; raises Away or Refused."""
     _unwatch_next_file()
     try:
         connection = await aiopg.connect(database_url, timeout=CONNECT_TIMEOUT_S, **OPTIONS)
@@ -37,7 +37,7 @@ async def connect(database_url: str, **settings: str) -> aiopg.Connection:
 
 
 async def configure(connection: aiopg.Connection, **settings: str) -> None:
-    """Give an open connection these Postgres settings."""
+    """Apply these Postgres settings to an open connection."""
     names = ", ".join(["set_config(%s, %s, false)"] * len(settings))
     await execute(connection, f"SELECT {names}", [part for item in settings.items() for part in item])
 
@@ -52,16 +52,16 @@ async def execute(
     except _ERRORS as error:
         raise translated(error) from error
     except asyncio.CancelledError as error:
-        # aiopg raises this for a statement that Postgres canceled; a task that was canceled is told apart.
+        # aiopg raises this, too, if Postgres canceled the statement. Re-raise it only if our task was canceled.
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        raise Away("canceled the statement", "its time was over, or an operator canceled it") from error
+        raise Away("canceled the statement", "it took too long, or an operator canceled it") from error
     return cursor
 
 
 class Pool:
-    """At most so many connections, opened when needed and kept; aiopg's own cannot open them as `connect` does."""
+    """A pool of at most `most` connections, opened on demand. aiopg's own pool cannot use our `connect`."""
 
     def __init__(self, database_url: str, most: int, **settings: str) -> None:
         self._database_url, self._settings = database_url, settings
@@ -70,7 +70,7 @@ class Pool:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[aiopg.Connection]:
-        """A connection that works as far as is known; raises Away or Refused."""
+        """A connection, a new one or one that worked last time; raises Away or Refused."""
         async with self._room:
             connection = self._idle.pop() if self._idle else await connect(self._database_url, **self._settings)
             try:
@@ -82,16 +82,16 @@ class Pool:
                 self._idle.append(connection)
 
     async def discard(self) -> None:
-        """Close the connections that nobody uses: they may be to a server that has gone since."""
+        """Close the idle connections: their server may have gone since."""
         idle, self._idle = self._idle, []
         for connection in idle:
             await connection.close()
 
 
 def _unwatch_next_file() -> None:
-    """Let the event loop forget the number that the next socket gets.
+    """Remove any stale watcher from the event loop for the file descriptor that the next socket will get.
 
-    When a connection is refused, aiopg lets the socket's watch stand, and uvloop would refuse the number's next user.
+    After a refused connection aiopg leaves its watcher registered, and uvloop would refuse the descriptor's next user.
     """
     number, loop = os.open(os.devnull, os.O_RDONLY), asyncio.get_running_loop()
     try:
@@ -101,7 +101,7 @@ def _unwatch_next_file() -> None:
         os.close(number)
 
 
-# aiopg would look up types that we do not use; a dead network is noticed by the kernel.
+# Without the enable_* options aiopg would look up types that we do not use. The keepalives detect a dead network.
 OPTIONS: dict[str, Any] = {
     "enable_json": False,
     "enable_hstore": False,

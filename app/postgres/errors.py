@@ -1,4 +1,4 @@
-"""Postgres' errors: which of them waiting can cure, and what an operator does about the others.
+"""Postgres' errors: which may pass if we wait, and what an operator must do about the others.
 
 The codes are SQLSTATEs (PostgreSQL documentation, appendix A); a key stands for all codes that begin with it.
 """
@@ -22,7 +22,7 @@ WAITED_FOR = {
     "57P": "is away",
     "58030": "cannot read or write its disk",
 }
-"""What is true of Postgres while these are raised; each ends without a change of what was asked."""
+"""Code -> the temporary condition of Postgres; once it has passed, the same statement can succeed."""
 
 FROM_THE_LOG = "drop the database and run `python -m app setup`: recording fills it again from `executions`"
 CURES = {
@@ -35,9 +35,9 @@ CURES = {
     "42883": "run `python -m app setup`, which brings the schema of an older release up to date",
     "XX00": f"data are damaged; restore the database, or {FROM_THE_LOG}",
 }
-"""What to do about errors that stay until an operator acts. Codes in neither table are our mistakes."""
+"""Code -> what an operator must do; these errors do not pass on their own. Codes in neither table are our mistakes."""
 
-# While a client connects libpq tells it no SQLSTATE, only the server's sentence. What is not found here is waited for.
+# For a failed connect libpq gives only the server's sentence, no SQLSTATE. If none of these matches, we wait.
 REFUSED_CONNECTIONS = (
     (re.compile(r"authentication failed|no password supplied|no pg_hba\.conf entry|not permitted to log in"), "28000"),
     (re.compile(r'role ".*" does not exist'), "28000"),
@@ -47,7 +47,7 @@ REFUSED_CONNECTIONS = (
 
 
 class Away(Exception):
-    """Postgres cannot do it at present, and waiting may cure that. `state` says what is true of Postgres."""
+    """Postgres cannot run the statement now, but this may pass. `state` is its condition, such as "is read-only"."""
 
     def __init__(self, state: str, text: str) -> None:
         super().__init__(f"Postgres {state}: {text}")
@@ -55,9 +55,9 @@ class Away(Exception):
 
 
 class Refused(RuntimeError):
-    """Postgres will not do it, however long anyone waits. `code` is the SQLSTATE.
+    """Postgres refuses the statement, and waiting does not help. `code` is the SQLSTATE.
 
-    `cure` is what an operator can do; None if the statement is a mistake of ours.
+    `cure` says what an operator can do; None if the statement is our mistake.
     """
 
     def __init__(self, code: str | None, text: str, cure: str | None) -> None:
@@ -66,7 +66,7 @@ class Refused(RuntimeError):
 
 
 def translated(error: psycopg2.Error | OSError | TimeoutError) -> Away | Refused:
-    """The same error as what it means for whoever asked."""
+    """Convert a driver's error into Away (wait) or Refused (do not)."""
     text = _text(error)
     code = getattr(error, "pgcode", None) or _code_of_connection(text)
     if code is None:
@@ -77,7 +77,7 @@ def translated(error: psycopg2.Error | OSError | TimeoutError) -> Away | Refused
 
 
 def _text(error: BaseException) -> str:
-    """One line, without the statement and where in it Postgres was."""
+    """The error's message on one line, without the statement and the position in it."""
     parts = [str(error)]
     if isinstance(error, psycopg2.Error) and error.diag.message_primary:
         parts = [part for part in (error.diag.message_primary, error.diag.message_detail) if part]
@@ -85,7 +85,7 @@ def _text(error: BaseException) -> str:
 
 
 def _is_lost_connection(error: psycopg2.Error) -> bool:
-    # psycopg2 gives a connection that ended in the middle of an answer the parent of all these classes.
+    # If the connection is lost in the middle of a result, psycopg2 raises a plain DatabaseError.
     kinds = (psycopg2.OperationalError, psycopg2.InterfaceError)
     return isinstance(error, kinds) or type(error) is psycopg2.DatabaseError
 
@@ -95,5 +95,5 @@ def _code_of_connection(text: str) -> str | None:
 
 
 def _of(table: dict[str, str], code: str) -> str | None:
-    """The entry for the longest beginning of this code."""
+    """The entry whose key is the longest prefix of this code."""
     return next((table[code[:length]] for length in range(len(code), 1, -1) if code[:length] in table), None)

@@ -1,7 +1,7 @@
-"""History: orders, trades and rejections as they are recorded, in the shapes of the API (docs/API.md).
+"""Reads recorded orders, trades and rejections from Postgres, in the shapes of the API (docs/API.md).
 
-Answers are plain dicts: decimals are text with the decimals they were reported with, times RFC 3339 in UTC with
-milliseconds. An answer takes at most ANSWER_TIMEOUT_S; after that, and when Postgres is away, HistoryUnavailable.
+Answers are plain dicts: decimals are text with as many decimals as reported, times are RFC 3339 in UTC with
+milliseconds. A query raises HistoryUnavailable after ANSWER_TIMEOUT_S, and while Postgres cannot be reached.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ from app.postgres.shapes import (
 )
 
 ANSWER_TIMEOUT_S = 2.0
-# Later than we stop waiting: it frees the server, and is not what the caller meets.
+# Longer than ANSWER_TIMEOUT_S: it only ends statements on the server whose callers have given up.
 STATEMENT_TIMEOUT_MS = 3_000
 MAX_CONNECTIONS = 8
 MAX_LIMIT = 1_000
 
-# What an order's first report said of it, beside what never changes.
+# The changing columns of an order that its first report had, too.
 _AT_FIRST = ("status", "reason", "price", "quantity", "filled_quantity", "remaining_quantity", "avg_price")
 _FOREVER = [name for name in ORDER if name not in (*_AT_FIRST, "seq", "updated_at")]
 ACCEPTED = f"""SELECT {select(ORDER, "status_now")} FROM (
@@ -46,18 +46,18 @@ Row = dict[str, Any]
 
 
 class HistoryUnavailable(RuntimeError):
-    """Postgres is away or took too long; nothing is known about what was asked."""
+    """Postgres cannot be reached or took too long, so the answer is unknown."""
 
 
 class Page(NamedTuple):
-    """Rows newest first, and the row key below which others follow; None when these are the last."""
+    """Rows, newest first, and the key of the last one if more rows follow; else None."""
 
     rows: list[Row]
     following: RowKey | None
 
 
 class Accepted(NamedTuple):
-    """An order as the engine took or refused it, when that was (ms since the epoch), and its status now."""
+    """An order as the engine first reported it, the time of that report (ms since the epoch), and its status now."""
 
     order: Row
     time_ms: int
@@ -65,7 +65,7 @@ class Accepted(NamedTuple):
 
 
 class History:
-    """What Postgres knows. Costs nothing until it is asked; Postgres may come and go."""
+    """Queries on the recorded history. Connects only when first used, and again after Postgres was down."""
 
     def __init__(self, database_url: str) -> None:
         self._pool = Pool(
@@ -77,15 +77,15 @@ class History:
         )
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._pool.discard()
 
     async def recorded_seqs(self) -> dict[str, int]:
-        """The seq of the last report that is recorded of each instrument. What is asked afterwards has it all."""
+        """Instrument -> the seq of its last recorded report. Later queries see all reports up to it."""
         return dict(await self._rows("SELECT instrument, last_seq FROM instrument_progress", []))
 
     async def recorded(self, topic: str) -> dict[int, Recorded]:
-        """How far each partition of the topic is recorded, all at one moment."""
+        """Partition of the topic -> how far it is recorded, all as of one moment."""
         query = """
             SELECT partition, next_offset, log_id, instrument, last_seq
             FROM sink_progress LEFT JOIN instrument_progress USING (partition) WHERE topic = %s
@@ -98,7 +98,7 @@ class History:
         return found
 
     async def order(self, order_id: str) -> Row | None:
-        """The order of this id, the latest one if its key was used again."""
+        """The order with this id; the latest one if its key was used again."""
         if not _is_id(order_id):
             return None
         query = f"SELECT {select(ORDER)} FROM orders WHERE order_id = %s ORDER BY accepting_seq DESC LIMIT 1"
@@ -106,7 +106,7 @@ class History:
         return answer(ORDER, rows[0]) if rows else None
 
     async def accepted(self, order_id: str) -> Accepted | None:
-        """The latest order of this id as its first report left it."""
+        """The latest order with this id, as its first report had it."""
         rows = await self._rows(ACCEPTED, [order_id])
         if not rows:
             return None
@@ -138,10 +138,10 @@ class History:
         skip: int = 0,
         limit: int = 10,
     ) -> Page:
-        """Orders newest first: `limit` of them below a row, without the first `skip`."""
+        """Orders, newest first: at most `limit` of those below the row `below`, after skipping `skip`."""
         conditions = {"client_id": client_id, "instrument": instrument, "status": status}
         given = {column: value for column, value in conditions.items() if value is not None}
-        # Of one instrument the seq tells the order of acceptance, and the primary key has it.
+        # Within one instrument seq is the order of acceptance, and the primary key has it.
         by_seq = instrument is not None and client_id is None
         newest = _Newest("orders", ORDER, "created_at", "accepting_seq", by_seq)
         return await self._page(newest, given, below, skip, _limit(limit))
@@ -149,13 +149,13 @@ class History:
     async def trades(
         self, *, instrument: str | None = None, below: RowKey | None = None, skip: int = 0, limit: int = 50
     ) -> Page:
-        """Trades newest first, as for `orders`."""
+        """Trades, newest first; the arguments are like those of `orders`."""
         given = {} if instrument is None else {"instrument": instrument}
         newest = _Newest("trades", TRADE, "executed_at", "seq", instrument is not None)
         return await self._page(newest, given, below, skip, _limit(limit))
 
     async def rejection(self, order_id: str) -> Row | None:
-        """Why a place command never reached a market: the latest one that would have had this order id."""
+        """The latest rejection of a place command, before any market, that would have made this order id."""
         if not _is_id(order_id):
             return None
         query = f"SELECT {select(REJECTION)} FROM rejections WHERE order_id = %s ORDER BY time DESC, seq DESC LIMIT 1"
@@ -163,7 +163,7 @@ class History:
         return answer(REJECTION, rows[0]) if rows else None
 
     async def instruments(self) -> list[Row]:
-        """The fields of each `list` command in force, with market_status, seq and updated_at; by name."""
+        """The rules of each instrument from its last `list` command, with market_status, seq, updated_at; by name."""
         rows = await self._rows(f"SELECT {select(INSTRUMENT)} FROM instruments ORDER BY instrument", [])
         answers = [answer(INSTRUMENT, row) for row in rows]
         return [{**row.pop("listing"), **row} for row in answers]
@@ -193,10 +193,10 @@ class History:
             if isinstance(error, Refused) and error.cure is None:
                 raise  # a mistake of ours
             await self._pool.discard()
-            raise HistoryUnavailable(str(error) or "Postgres gave no answer in time") from error
+            raise HistoryUnavailable(str(error) or "Postgres did not answer in time") from error
 
     async def _ask(self, query: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
-        # A connection that was kept may be one to a server that has gone since: then a new one.
+        # The server of a pooled connection may have gone since: then retry once, with a new connection.
         for _ in range(2):
             async with self._pool.connection() as connection:
                 try:
@@ -209,7 +209,7 @@ class History:
 
 
 class _Newest(NamedTuple):
-    """A table read newest first, by time and within equal times by instrument and seq."""
+    """A table read newest first: by time, and for equal times by instrument and seq."""
 
     table: str
     fields: Fields

@@ -1,4 +1,4 @@
-"""The history locked for a while, as a careless migration would do it: for whoever tests what happens then."""
+"""Locks the history's tables for a while, as a careless migration would; for tests."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ TABLES = "orders, order_events, trades, sink_progress, instrument_progress"
 
 
 async def lock_history(database_url: str, seconds: float) -> None:
-    """Nobody can read or write it until these seconds are over. Raises Away or Refused."""
+    """Keep everyone from reading and writing the history for these seconds. Raises Away or Refused."""
     connection = await connect(database_url, lock_timeout="10s")
     try:
         await execute(connection, f"BEGIN; LOCK TABLE {TABLES} IN ACCESS EXCLUSIVE MODE")

@@ -1,6 +1,6 @@
-"""The recorder: takes fetched records, keeps each report once, and has the sink write what has gathered.
+"""The recorder: takes in fetched records, keeps each report once, and lets the sink write them in transactions.
 
-While one transaction runs the next gathers, so a backlog makes large transactions and a quiet hour small ones.
+Reports gather while the sink writes the previous transaction, so transactions are large under load, small when quiet.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from app.postgres.statements import Statement, statements
 from app.progress import Sequencer, Step
 from app.unusable import NO_REPORT, pass_over
 
-MAX_REPORTS = 4_000  # in one transaction; the batch that reaches it is the last
+MAX_REPORTS = 4_000  # in one transaction; it takes no further batch once it has this many
 MAX_BYTES = 16 * 1024 * 1024
-LINGER_S = 0.02  # a transaction costs as much as a hundred reports, so a few are worth waiting for
+LINGER_S = 0.02  # wait this long for more reports: a transaction costs as much as a hundred of them
 GAP_ALARM_S = 10.0
 
 _log = logging.getLogger(__name__)
@@ -27,11 +27,11 @@ T = TypeVar("T")
 
 
 class UnexpectedRecords(RuntimeError):
-    """Records that do not follow what was taken in before: of another partition, or from before the position."""
+    """Records do not follow those before: their partition was not started, or their offset is below the position."""
 
 
 class _Gathering:
-    """What has been taken in and is not being written yet."""
+    """The reports that have gathered for the next transaction."""
 
     def __init__(self, secret: bytes) -> None:
         self.moves: dict[int, tuple[int, int]] = {}
@@ -46,7 +46,7 @@ class _Gathering:
 
 
 class Recorder:
-    """Everything between the topic and the sink. `run` must be running for anything to be written."""
+    """Connects the topic with the sink. It writes only while `run` is running."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -62,9 +62,9 @@ class Recorder:
         """How many were written since the start."""
 
     async def start(self, log_ids: dict[int, str], secret: bytes = NO_SECRET) -> dict[int, int]:
-        """Begin the partitions whose log ids are given; answers the offset at which to read each.
+        """Start the partitions whose log ids are given; returns the offset from which to read each.
 
-        `secret` is that of the log's order ids. Raises AnotherInstallation. Waits while Postgres is away.
+        `secret` is that of the log's order ids. Raises AnotherInstallation. Waits while Postgres cannot be reached.
         """
         self._secret = secret
         self._gathering = _Gathering(secret)
@@ -75,9 +75,9 @@ class Recorder:
         return dict(self._next_offsets)
 
     async def append(self, partition_id: int, records: Iterable[Any], acknowledge: Callable[[], None]) -> None:
-        """Take in fetched records; `acknowledge` is called once they are written. Waits while there is no room.
+        """Take in fetched records; calls `acknowledge` once they are written. Waits while the next transaction is full.
 
-        A record that is no report is passed over. Raises UnexpectedRecords, and what read_report raises.
+        Skips records that are not reports. Raises UnexpectedRecords, and what read_report raises.
         """
         async with self._changed:
             await self._changed.wait_for(lambda: not self._gathering.is_full)
@@ -86,19 +86,19 @@ class Recorder:
             self._changed.notify_all()
 
     async def run(self) -> None:
-        """Write what gathers, for ever; raises what the sink raises."""
+        """Write gathered reports until cancelled; raises what the sink raises."""
         writing: asyncio.Task[None] | None = None
         try:
             while True:
                 gathered = await _wait_unless_failed(writing, self._take_over())
-                run = await _prepare(gathered)  # while the one before is on its way
+                run = await _prepare(gathered)  # while Postgres works on the previous run
                 if writing is not None:
                     await writing
                 writing = asyncio.create_task(self._write(run, gathered))
         finally:
             if writing is not None:
                 writing.cancel()
-                await asyncio.gather(writing, return_exceptions=True)  # it holds on to the connection until then
+                await asyncio.gather(writing, return_exceptions=True)  # only then does it release the connection
 
     async def _take_over(self) -> _Gathering:
         async with self._changed:
@@ -127,13 +127,13 @@ class Recorder:
 
     def _take(self, partition_id: int, records: Iterable[Any]) -> None:
         if partition_id not in self._progress:
-            raise UnexpectedRecords(f"partition {partition_id} was never begun")
+            raise UnexpectedRecords(f"partition {partition_id} was not started")
         gathering, progress = self._gathering, self._progress[partition_id]
         begin = expected = self._next_offsets[partition_id]
         for record in records:
             # A higher offset is a hole in the topic, which the consumer has confirmed.
             if record.offset < expected:
-                raise UnexpectedRecords(f"partition {partition_id}: {record.offset} came, {expected} was next")
+                raise UnexpectedRecords(f"partition {partition_id}: got offset {record.offset}, expected {expected}")
             expected = record.offset + 1
             gathering.reports += 1
             gathering.bytes += len(record.value or b"")
@@ -151,7 +151,7 @@ class Recorder:
         gathering.moves[partition_id] = gathering.moves.get(partition_id, (begin, begin))[0], expected
 
     def _watch(self, progress: Sequencer, instrument: str) -> None:
-        """A gap closes when its reports are sent again; one that stays is for people to see."""
+        """Log an error if a gap stays open: normally it closes when its reports are sent again."""
         if instrument not in self._watched:
             self._watched.add(instrument)
             asyncio.get_running_loop().call_later(GAP_ALARM_S, self._alarm, progress, instrument)
@@ -160,13 +160,13 @@ class Recorder:
         self._watched.discard(instrument)
         if instrument in progress.missing:
             _log.error(
-                "%s: report %s is missing, later ones are not recorded", instrument, progress.missing[instrument]
+                "%s: report %s is missing, so later ones are not recorded", instrument, progress.missing[instrument]
             )
             self._watch(progress, instrument)
 
 
 async def _wait_unless_failed(task: asyncio.Task[None] | None, coroutine: Coroutine[Any, Any, T]) -> T:
-    """What the coroutine gives; what the task raises, as soon as it does: in a quiet hour nothing else would tell."""
+    """Await the coroutine, but raise the task's error as soon as it fails, not only when new records come."""
     wanted = asyncio.create_task(coroutine)
     try:
         if task is not None:
@@ -182,5 +182,5 @@ async def _prepare(gathered: _Gathering) -> Run:
     built: list[Statement] = []
     for statement in statements(gathered.rows):
         built.append(statement)
-        await asyncio.sleep(0)  # each takes milliseconds, in which Postgres may have answered
+        await asyncio.sleep(0)  # each takes milliseconds; Postgres may have answered meanwhile
     return Run(gathered.moves, built, gathered.last_seqs)

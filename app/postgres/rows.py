@@ -1,4 +1,4 @@
-"""What a run of reports leaves in Postgres: its rows, with all changes of one order folded into the last. Pure."""
+"""The rows that a run of reports leaves in Postgres; all changes of an order are merged into its last state. Pure."""
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -10,14 +10,14 @@ from app.models.identity import NO_SECRET, id_text, order_id
 from app.models.reports import ExecutionReport, LevelChange, OrderChange, OrderTerms, TradeReport
 from app.postgres.arrays import NULL
 
-RESERVED = "_"  # the first character of an instrument that stands for records of no market
+RESERVED = "_"  # the first character of instrument names in reports about records of no market
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Row = tuple[str, ...]
 
 
 class PlacedOrder:
-    """An order that first appeared in this run: its terms, and where it stands at the end of the run."""
+    """An order that first appeared in this run: its terms, and its state at the end of the run."""
 
     __slots__ = ("accepting_seq", "change", "created_at", "instrument", "seq", "terms", "updated_at")
 
@@ -26,12 +26,12 @@ class PlacedOrder:
         self.moved_to(seq, time, change)
 
     def moved_to(self, seq: int, time: str, change: OrderChange) -> None:
-        """The order after another report."""
+        """Update the order with another report."""
         self.seq, self.updated_at, self.change = seq, time, change
 
 
 class SnapshotLevels(NamedTuple):
-    """The levels of a snapshot that this run has seen, from its first part or in continuation."""
+    """The levels of a snapshot that this run has; earlier runs may have its first parts, later runs its last."""
 
     seq: int
     time: str
@@ -40,9 +40,9 @@ class SnapshotLevels(NamedTuple):
 
 
 class Rows:
-    """The rows of consecutive reports of one partition, each report given once and in order.
+    """The rows of consecutive reports; `add` must get each report once and in order.
 
-    `secret` is that of the log's order ids, for the ids that refused records would have had.
+    With the log's `secret` it computes the order ids that refused records would have had.
     """
 
     def __init__(self, secret: bytes = NO_SECRET) -> None:
@@ -51,9 +51,9 @@ class Rows:
         self.trades: list[Row] = []
         self.placed: list[PlacedOrder] = []
         self.changed: dict[str, tuple[int, str, OrderChange]] = {}
-        """Order id -> seq, time and state of orders that were there before this run."""
+        """Order id -> last seq, time and state in this run, for orders from before this run."""
         self.snapshots: dict[tuple[str, int], SnapshotLevels] = {}
-        """By instrument and the seq of the snapshot's first part."""
+        """(instrument, seq of the snapshot's first part) -> its levels."""
         self.rejections: list[tuple[Any, ...]] = []
         self.market_changes: list[ExecutionReport] = []
         """Reports with a listing or a market status."""
@@ -106,7 +106,7 @@ class Rows:
                     "t" if change.triggered else "f",
                 )
             )
-            # Terms come once, when an order begins; a key used again begins another order of the same id.
+            # Only an order's first state has terms; if a key is used again, a new order with the same id begins.
             if change.terms is not None:
                 order = self._by_id[key] = PlacedOrder(instrument, seq, time, change, change.terms)
                 self.placed.append(order)
@@ -138,7 +138,7 @@ class Rows:
     def _add_snapshot(self, report: ExecutionReport, time: str) -> None:
         key = (report.instrument, report.seq - report.part + 1)
         before = self.snapshots[key].levels if key in self.snapshots else []
-        # A level that is gone has no orders: it is no part of the book.
+        # Levels without orders are gone and not part of the book.
         levels = before + [level for level in report.levels if level.orders]
         self.snapshots[key] = SnapshotLevels(report.seq, time, levels, report.part == report.parts)
 
@@ -175,7 +175,7 @@ def order_row(order: PlacedOrder) -> Row:
 
 
 def change_row(order_id: str, seq: int, time: str, change: OrderChange) -> Row:
-    """The new state of an order that is there already, in the columns of statements.CHANGES."""
+    """The new state of an order that Postgres already has, in the columns of statements.CHANGES."""
     return (
         order_id,
         str(seq),
@@ -193,17 +193,17 @@ def change_row(order_id: str, seq: int, time: str, change: OrderChange) -> Row:
 
 @lru_cache(maxsize=4096)
 def time_text(time_ms: int) -> str:
-    """Milliseconds since the epoch as Postgres reads them, exactly."""
+    """Milliseconds since the epoch as text for Postgres, exactly."""
     return (_EPOCH + timedelta(milliseconds=time_ms)).isoformat(timespec="milliseconds")
 
 
 def storable(raw: str) -> str:
-    """Text without the one character that Postgres cannot keep."""
+    """Text with NUL, the only character that Postgres cannot store, replaced."""
     return raw.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def order_id_in(raw: str, secret: bytes) -> str | None:
-    """The order id that a refused record would have made in this log, if it is an order that can be read."""
+    """The order id that a refused record would have had in this log; None if it is not a readable order."""
     try:
         message = decode_command(raw.encode())
     except (UndecodableCommand, UnicodeEncodeError):

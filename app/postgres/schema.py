@@ -1,4 +1,4 @@
-"""Bringing a database to the newest schema, and making the database if there is none."""
+"""Creates the database if it is missing, and brings it to the newest schema."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ from app.postgres.errors import translated
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 MAINTENANCE_DATABASE = "postgres"
 CONNECT_TIMEOUT_S = 10
-# Any number of our own: whoever holds it migrates, others wait and then find nothing to do.
+# Our advisory lock, an arbitrary number: its holder migrates, others wait and then find nothing to do.
 _LOCK = 0x4D41544348
 
 
 def migrate(database_url: str) -> None:
     """Create the database of this URL if it is missing and apply the revisions it lacks.
 
-    Several callers at once are safe. Raises Away or Refused; a revision that fails leaves nothing behind.
+    Several processes may call it at once. Raises Away or Refused; a revision that fails leaves nothing behind.
     """
     try:
         _migrate(database_url)
@@ -39,7 +39,7 @@ def _migrate(database_url: str) -> None:
         connection.execute(text(f"SELECT pg_advisory_lock({_LOCK})"))
         connection.commit()
         config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))  # a configparser's value
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))  # configparser expands %
         command.upgrade(config, "head")
         connection.commit()
     engine.dispose()

@@ -1,4 +1,4 @@
-"""How rows become the API's words: for each answer its fields, in order, and the SQL that gives each of them."""
+"""How rows become API answers: the fields of each answer, in order, and the SQL that selects each of them."""
 
 from typing import Any
 
@@ -57,10 +57,10 @@ SNAPSHOT: Fields = {**_as_is("instrument", "seq"), "time": _time("time"), **_as_
 
 
 def select(fields: Fields, *more: str) -> str:
-    """The list of a SELECT that `answer` understands."""
+    """The select list whose rows `answer` converts."""
     return ", ".join([*fields.values(), *more])
 
 
 def answer(fields: Fields, row: tuple[Any, ...]) -> dict[str, Any]:
-    """A row as a dict; columns beyond the fields are left out."""
+    """A row as a dict, without the columns after the fields."""
     return dict(zip(fields, row, strict=False))

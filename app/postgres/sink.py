@@ -1,8 +1,8 @@
 """The sink: writes runs of reports exactly once, each in a transaction with its position (docs/EXACTNESS.md, I9, I14).
 
-What waiting can cure (errors.py) it waits for, as long as that takes. A position that somebody else moved, a log that
-is not the one recorded here and what waiting cannot cure raise: the process ends, and begins again from what is
-recorded.
+The sink waits out errors that may pass (errors.py), however long they last. It raises if another process moved the
+position, if the log is not the recorded one, and for all other errors; then the process ends, and the next one
+continues from what is recorded.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 STATEMENT_TIMEOUT_S = 60.0
 SESSION = {
     "TimeZone": "UTC",
-    # A sink that is stopped in the middle of a transaction must not hold its locks.
+    # If our process is stopped (SIGSTOP) in the middle of a transaction, Postgres must release its locks.
     "idle_in_transaction_session_timeout": "30s",
     "lock_timeout": "20s",
     "work_mem": "32MB",
-    # Rows are found by key, one by one; before its first ANALYZE a table looks small enough to be read through.
+    # We look up rows by key, but before its first ANALYZE Postgres takes a table for small enough to scan.
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
@@ -58,11 +58,11 @@ T = TypeVar("T")
 
 
 class PositionMoved(RuntimeError):
-    """Another sink records this partition."""
+    """Another sink has moved the position of a partition."""
 
 
 class Run(NamedTuple):
-    """Consecutive records of one or more partitions, and what they leave."""
+    """Consecutive records of one or more partitions, and the statements that record them."""
 
     moves: dict[int, tuple[int, int]]
     """Partition -> the offsets [from, to) of its records."""
@@ -81,11 +81,11 @@ class Sink:
 
     @property
     def waits_for(self) -> str | None:
-        """What is wrong with Postgres, while recording waits for it."""
+        """Why recording waits for Postgres; None if it does not wait."""
         return None if self._waits_for is None else str(self._waits_for)
 
     async def close(self) -> None:
-        """Break off what is running; nothing of it is recorded unless its COMMIT had arrived."""
+        """Close the connection; Postgres rolls back a running transaction unless it already has our COMMIT."""
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
@@ -98,13 +98,13 @@ class Sink:
         return await self._patiently(lambda connection: self._begin(connection, log_ids))
 
     async def write(self, run: Run) -> None:
-        """Record a run: when this returns it is there, once. Raises PositionMoved, Refused."""
+        """Record a run; when this returns, it is recorded exactly once. Raises PositionMoved, Refused."""
         tries = 0
 
         async def attempt(connection: aiopg.Connection) -> None:
             nonlocal tries
             tries += 1
-            # After a lost COMMIT nobody knows whether it happened; the position does.
+            # If the connection was lost during COMMIT, the position tells whether the transaction was committed.
             if tries == 1 or not await self._is_written(connection, run):
                 await self._transaction(connection, run)
 
@@ -132,7 +132,7 @@ class Sink:
         return found == {partition_id: to_offset for partition_id, (_, to_offset) in run.moves.items()}
 
     async def _transaction(self, connection: aiopg.Connection, run: Run) -> None:
-        """Two messages: Postgres works through all statements without a pause, in which we prepare the next run."""
+        """Send all statements in one message and COMMIT in another, so that Postgres works while we prepare a run."""
         texts, parameters = zip(*_moves(run, self._topic), *run.statements, strict=True)
         try:
             await execute(connection, "; ".join(["BEGIN", *texts]), list(chain(*parameters)), STATEMENT_TIMEOUT_S)
@@ -148,7 +148,7 @@ class Sink:
         self._reach("rows-after-commit")
 
     async def _patiently(self, action: Callable[[aiopg.Connection], Awaitable[T]]) -> T:
-        """Do this, again on a new connection whenever Postgres could not."""
+        """Run the action; after an Away, run it again on a new connection until it succeeds."""
         pause = FIRST_PAUSE_S
         while True:
             try:
@@ -167,7 +167,7 @@ class Sink:
                 return result
 
     def _wait_for(self, error: Away) -> None:
-        """Tell people once, and again if it is something else."""
+        """Log why recording waits, once for each new reason."""
         if self._waits_for is None or self._waits_for.state != error.state:
             _log.warning("Postgres %s, recording waits until it can: %s", error.state, error.text)
         self._waits_for = error

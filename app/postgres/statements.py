@@ -1,4 +1,4 @@
-"""The statements that record one run of reports, in the order in which they must run."""
+"""The SQL statements that record one run of reports, in the order in which they must run."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -99,12 +99,12 @@ TRADES = Columns(
     frozenset({"instrument", "trade_id", "buy_client_id", "sell_client_id"}),
 )
 _MOVING = [column for column in CHANGES.types if column != "order_id"]
-# Without ON CONFLICT: a row that is there already was recorded outside the position's transaction, and that must show.
+# Without ON CONFLICT on purpose: rows and position commit together, so an existing row is an error and must be seen.
 INSERT_EVENTS = EVENTS.insert()
 INSERT_TRADES = TRADES.insert()
 INSERT_ORDERS = ORDERS.insert()
-# The latest order of each id. Asked for in this way, Postgres finds each by its key whatever it knows of the table:
-# a plain join was seen to read all open orders for every change until the table's first ANALYZE.
+# Updates the latest order of each id. The LATERAL subquery makes Postgres use the index even without statistics:
+# with a plain join it read all open orders for every change until the table's first ANALYZE.
 UPDATE_ORDERS = (
     "UPDATE orders SET "
     + ", ".join(f"{column} = given.{column}" for column in _MOVING)
@@ -139,9 +139,10 @@ UPDATE instruments SET market_status = %s, seq = %s, updated_at = %s WHERE instr
 
 
 def statements(rows: Rows) -> Iterator[Statement]:
-    """Each statement with its parameters, built when it is asked for: a large one takes milliseconds.
+    """Each statement with its parameters, built lazily because a large one takes milliseconds.
 
-    Changes come before placed orders: a changed order was there before, even if its id begins again in this run.
+    Changes come before placed orders: a change is for an order of an earlier run, even if this run has a new order with
+    the same id.
     """
     if rows.changed:
         changes = [change_row(order_id, *change) for order_id, change in rows.changed.items()]

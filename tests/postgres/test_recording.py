@@ -135,7 +135,7 @@ async def test_a_gap_that_stays_is_said(
             await running.take(records([values[0], *values[2:]]))
             await asyncio.sleep(0.2)
             await running.take(records(values[1:], len(values) - 1))
-    assert "BTC-USD: report 2 is missing, later ones are not recorded" in caplog.messages
+    assert "BTC-USD: report 2 is missing, so later ones are not recorded" in caplog.messages
 
 
 async def test_records_that_do_not_follow_are_refused(database: str) -> None:
@@ -143,9 +143,9 @@ async def test_records_that_do_not_follow_are_refused(database: str) -> None:
     values = market(6, 10)
     async with recording(database) as running:
         await running.take(records(values[:5]))
-        with pytest.raises(UnexpectedRecords, match="4 came, 5 was next"):
+        with pytest.raises(UnexpectedRecords, match="got offset 4, expected 5"):
             await running.take(records(values[4:], 4))
-        with pytest.raises(UnexpectedRecords, match="partition 1 was never begun"):
+        with pytest.raises(UnexpectedRecords, match="partition 1 was not started"):
             await running.take(records(values), partition=1)
     assert differences(database, values[:5], {0: 5}) == []
 
