@@ -51,7 +51,7 @@ faults: $(VENV)/dev.stamp ## Kill, pause and cut off every part under load: 25 m
 	    $(CALM:%=--ignore=tests/integration/test_%.py) $(ARGS)
 
 .PHONY: schedules
-schedules: $(VENV)/dev.stamp ## Run 200,000 random schedules of the recovery protocol (ARGS="--seed 7 --schedules 999")
+schedules: $(VENV)/dev.stamp ## Run 200,000 random schedules of the recovery protocol (ARGS="--schedules 1000000")
 	@$(PYTHON) -m tests.tables.schedules $(ARGS)
 
 .PHONY: lint

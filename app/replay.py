@@ -1,11 +1,11 @@
-"""`python -m app replay FILE`: a log of commands in, its execution reports out, through the same engine, without Kafka.
+"""`python -m app replay FILE`: runs a log of commands through the engine without Kafka and prints the reports.
 
-A line is a command as in the `orders` topic; it may carry `offset` (else the line's number from 1, or one more than
-the line before if that is larger) and `time` in milliseconds (else one more than the line before). Offsets ascend, as
-in a log. A line on standard output is a report as in `executions`.
+Each line is a command as in the `orders` topic. It may have `offset` (default: the line's number from 1, or the offset
+before plus 1 if that is larger) and `time` in milliseconds (default: the time before plus 1). Offsets must ascend, as
+in a log. Each line on standard output is a report as in `executions`.
 
-Markets begin with the newest engine version, unless the first line is a genesis record: then with the version that it
-names, 1 if it names none. So an old log gives its old reports.
+Markets begin with the newest engine version, unless the first line is a genesis record: then they begin with the
+version that it names, or 1 if it names none. So an old log gives its old reports.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from app.models.reports import encode
 
 FIRST_OFFSET = 1
 FIRST_TIME_MS = 1
-GENESIS = b'"genesis"'  # in a log it is the record before all commands
+GENESIS = b'"genesis"'  # the kind of a log's first record, before all commands
 
 decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 decode_int = msgspec.json.Decoder(int).decode
@@ -30,11 +30,11 @@ encode_fields = msgspec.json.Encoder().encode
 
 
 class OffsetGoesBack(ValueError):
-    """The lines are no log: an offset is not above the one before."""
+    """The lines are not a log: an offset is not above the one before."""
 
 
 def replay(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Report lines for command lines. Blank lines are passed over; a line that is no command gets its rejection.
+    """Report lines for command lines. Skips blank lines; a line that is not a command gives a rejection.
 
     Raises OffsetGoesBack, UnknownEngine.
     """
@@ -44,7 +44,7 @@ def replay(lines: Iterable[bytes]) -> Iterator[bytes]:
             continue
         key, value, offset, time = _record(line, max(number, last + 1), time + 1)
         if offset <= last:
-            raise OffsetGoesBack(f"line {number}: the offset {offset} is not above {last}, that of the line before")
+            raise OffsetGoesBack(f"line {number}: offset {offset} is not above {last}, the offset of the line before")
         last = offset
         outcome = partition.apply(offset, time, key, value)
         if outcome is not None:
@@ -52,9 +52,9 @@ def replay(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run `python -m app replay FILE`; the exit code."""
+    """Run `python -m app replay FILE`; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m app replay", description=__doc__)
-    parser.add_argument("file", help="a command a line; - for standard input")
+    parser.add_argument("file", help="a file with one command per line; - reads standard input")
     try:
         run(parser.parse_args(arguments).file)
     except (OSError, OffsetGoesBack, UnknownEngine) as error:
@@ -73,7 +73,7 @@ def run(path: str, output: BinaryIO | None = None) -> None:
 
 
 def _record(line: bytes, next_offset: int, next_time: int) -> tuple[bytes | None, bytes, int, int]:
-    """(key, value, offset, time) of the log record that a line stands for; other fields stay as they are written."""
+    """(key, value, offset, time) of a line's log record; the bytes of all other fields stay unchanged."""
     try:
         fields = decode_fields(line)
         offset, time = fields.pop("offset", None), fields.pop("time", None)

@@ -148,7 +148,7 @@ async def _pace(consumer: AIOKafkaConsumer, process: Process, topic: str, expect
 
 async def _until_known(consumer: AIOKafkaConsumer, topic: str) -> None:
     async with asyncio.timeout(TIMEOUT_S):
-        while topic not in await consumer.topics():  # noqa: ASYNC110 - Kafka tells nobody
+        while topic not in await consumer.topics():  # noqa: ASYNC110 - Kafka sends no signal
             await asyncio.sleep(POLL_S)
 
 

@@ -36,7 +36,7 @@ def _tree(root: psutil.Process) -> Usage:
 def _voluntary(pid: int, thread: int) -> int:
     """Voluntary context switches of a thread, as Linux counts them; 0 if it has ended."""
     try:
-        with open(f"/proc/{pid}/task/{thread}/status") as status:  # noqa: PTH123 - some 60 files at each look
+        with open(f"/proc/{pid}/task/{thread}/status") as status:  # noqa: PTH123 - reads some 60 files each time
             lines = dict(line.split(":", 1) for line in status)
     except OSError:
         return 0

@@ -102,7 +102,7 @@ async def _caught_up(broker: str) -> None:
     try:
         expected = await ends(consumer, ORDERS.name, PARTITIONS) - PARTITIONS
         async with asyncio.timeout(TIMEOUT_S):
-            while await ends(consumer, EXECUTIONS.name, PARTITIONS) < expected:  # noqa: ASYNC110 - Kafka tells nobody
+            while await ends(consumer, EXECUTIONS.name, PARTITIONS) < expected:  # noqa: ASYNC110 - Kafka sends no signal
                 await asyncio.sleep(POLL_S)
     finally:
         await consumer.stop()

@@ -13,7 +13,7 @@ CHUNKED = b"transfer-encoding: chunked"
 
 
 def rendered(request: Request, host: str) -> bytes:
-    """The request as it goes over the wire."""
+    """The request as bytes of HTTP/1.1."""
     key = f"Idempotency-Key: {request.key}\r\n" if request.key is not None else ""
     head = (
         f"{request.method} {request.path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {request.content_type}\r\n"

@@ -33,7 +33,7 @@ SETTINGS = {
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
 }
-"""What a single broker needs, here as in docker-compose.yml."""
+"""Settings for a single broker; docker-compose.yml has the same."""
 
 LOGGING = """\
 log4j.rootLogger=INFO, stdout
@@ -81,7 +81,7 @@ def _settings(port: int, controller_port: int) -> dict[str, str]:
         "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "log.dirs": DATA,
-        "offsets.topic.num.partitions": "8",  # fewer than the default 50: files to open at each start
+        "offsets.topic.num.partitions": "8",  # instead of 50, so that each start opens fewer files
         "transaction.state.log.num.partitions": "4",
     }
 

@@ -1,4 +1,4 @@
-"""Commands in the core's terms and back: ticks and lots for decimals, identities and fingerprints for keys."""
+"""Converts commands to the core's and back: decimals to ticks and lots, keys to ids and fingerprints."""
 
 from collections.abc import Callable
 from typing import Any
@@ -37,10 +37,10 @@ _LATER_DEFAULTS = tuple(core.Listing._field_defaults[name] for name in core.List
 def to_core(
     message: CommandMessage, scale: Scale | None, secret: bytes = identity.NO_SECRET, strictly: bool = True
 ) -> core.Command:
-    """The message in the core's terms, with the order ids of a log that has this secret.
+    """The core's command for a message, with the order ids of a log that has this secret. Raises UndecodableCommand.
 
-    Only `list` does without the scale; raises UndecodableCommand. Not `strictly`: as in a log of engine version 1,
-    where a price on a market or stop order was passed over.
+    Only `list` needs no scale. Without `strictly` it ignores a price on a market or stop order, as engine version 1
+    did.
     """
     if not strictly and isinstance(message, PlaceOrder | ReplaceOrder) and message.type in _UNPRICED:
         message = msgspec.structs.replace(message, price=None)
@@ -61,7 +61,7 @@ def scale_of(listing: core.Listing) -> Scale:
 def _place(m: PlaceOrder | ReplaceOrder, scale: Scale, secret: bytes) -> core.Place:
     price = m.price
     if price is not None and m.type is OrderType.MARKET:
-        units(price)  # a decimal it must be; otherwise it says nothing, and is no part of the order
+        units(price)  # it must be a decimal, but otherwise we ignore it
         price = None
     side, type_, force, stop_price, display = m.side, m.type, m.time_in_force, m.stop_price, m.display_quantity
     client_id, client_order_id, mode = m.client_id, m.client_order_id, m.self_trade_prevention
@@ -166,9 +166,9 @@ def _list(m: ListInstrument) -> core.List:
 
 
 def without_later_defaults(listing: core.Listing) -> tuple[Any, ...]:
-    """The rules without those that the first release lacked, as long as they have their defaults.
+    """The rules, without those added after the first release if all of them have their defaults.
 
-    So fingerprints and snapshots of the logs of that release keep their bytes.
+    So fingerprints and snapshots from that release's logs keep their bytes.
     """
     return listing[:_FIRST_RULES] if listing[_FIRST_RULES:] == _LATER_DEFAULTS else listing
 

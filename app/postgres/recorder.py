@@ -59,7 +59,7 @@ class Recorder:
         self.recorded: dict[int, int] = {}
         """Partition -> the offset below which everything is in Postgres."""
         self.transactions = 0
-        """How many were written since the start."""
+        """How many the sink has written since the start."""
 
     async def start(self, log_ids: dict[int, str], secret: bytes = NO_SECRET) -> dict[int, int]:
         """Start the partitions whose log ids are given; returns the offset from which to read each.

@@ -91,7 +91,7 @@ class Sink:
             self._connection = None
 
     async def begin(self, log_ids: dict[int, str]) -> dict[int, Recorded]:
-        """Begin the partitions whose log ids are given; answers how far each is recorded, a new one up to 0.
+        """Start the partitions whose log ids are given; returns how far each is recorded: for a new one, up to 0.
 
         Raises AnotherInstallation, Refused.
         """
@@ -113,9 +113,8 @@ class Sink:
     async def _begin(self, connection: aiopg.Connection, log_ids: dict[int, str]) -> dict[int, Recorded]:
         question = [self._topic, list(log_ids)]
         rows = await (await execute(connection, READ_POSITIONS, question)).fetchall()
-        if new := set(log_ids) - {
-            partition_id for partition_id, *_ in rows
-        }:  # a restart must not need a writable Postgres
+        # Write only for new partitions, so that a restart works with a read-only Postgres.
+        if new := set(log_ids) - {partition_id for partition_id, *_ in rows}:
             for partition_id in sorted(new):
                 await execute(connection, BEGIN_PARTITION, [self._topic, partition_id, log_ids[partition_id]])
             rows = await (await execute(connection, READ_POSITIONS, question)).fetchall()
