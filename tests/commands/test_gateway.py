@@ -1,4 +1,4 @@
-"""What the command line does with a gateway that has not heard from the engine yet."""
+"""The command line with a gateway that has no answer from the engine yet."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def _keys(server: Misbehaving) -> list[str | None]:
 
 
 async def test_a_change_is_asked_again_under_its_key_until_it_is_done() -> None:
-    """202 is no answer to somebody at a terminal; whatever else comes is."""
+    """A user at a terminal wants the result, so 202 is repeated; every other answer is shown."""
     async with misbehaving(202, 202, 200) as server:
         assert await change(server.url, PATH) == (200, BODY)
     assert len(_keys(server)) == 3 and len(set(_keys(server))) == 1 and None not in _keys(server)
@@ -25,7 +25,7 @@ async def test_a_change_is_asked_again_under_its_key_until_it_is_done() -> None:
 
 
 async def test_a_change_that_is_not_done_for_long_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command is durable, and what became of it can be asked later."""
+    """The command is durable, and the user can ask for its result later."""
     monkeypatch.setattr(gateway, "ENGINE_TIMEOUT_S", 1)
     async with misbehaving(default=202) as server:
         assert await change(server.url, PATH) == (202, BODY)
@@ -45,7 +45,7 @@ async def test_a_change_that_is_not_done_for_long_is_shown_as_it_is(monkeypatch:
     ],
 )
 def test_an_expiry_that_no_key_can_have(text: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One sentence; `fail` would end the tests."""
+    """The refusal is one sentence; we replace `fail`, which would end the tests."""
 
     def refuse(message: str) -> None:
         raise SystemExit(message)

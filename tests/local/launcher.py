@@ -1,4 +1,4 @@
-"""`python -m app …` as a user runs it: what it prints, how it ends, and which processes it has."""
+"""Runs `python -m app …` as a user would, and reads its output, exit code and processes."""
 
 import os
 import subprocess
@@ -19,13 +19,13 @@ POLL_S = 0.05
 
 
 def app(*arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """A command that ends by itself."""
+    """Run a command that ends on its own."""
     command = [warm.python(), "-m", "app", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=START_TIMEOUT_S)
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], sentence: str) -> None:
-    """Exit code 1, and on standard error this one sentence only."""
+    """Require exit code 1, and on standard error only this sentence."""
     assert (done.returncode, done.stderr) == (1, sentence + "\n")
 
 
@@ -42,12 +42,12 @@ class Up:
             )
 
     def lines(self) -> list[str]:
-        """What the launcher itself has said so far, without its name."""
+        """The launcher's own lines so far, without its name."""
         lines = self._output.read_text(errors="replace").splitlines()
         return [line.partition("| ")[2] for line in lines if line.startswith("matchstream ")]
 
     def until(self, beginning: str) -> str:
-        """The first line that begins like this, as soon as it is there."""
+        """Wait for the first line that begins like this."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             ended = self.process.poll() is not None
@@ -58,29 +58,29 @@ class Up:
         raise AssertionError(f"no line began with {beginning!r}: {self._output.read_text(errors='replace')}")
 
     def shown(self, name: str) -> str:
-        """The address that is printed for a worker or as an environment variable."""
+        """The address printed for a worker or an environment variable."""
         return next(word for line in self.lines() if line.startswith(f"{name} ") and "://" in (word := line.split()[1]))
 
     def processes(self) -> list[psutil.Process]:
-        """The launcher, all below it, and all that its state file names."""
+        """The launcher, its descendants, and all processes in its state file."""
         launcher = psutil.Process(self.process.pid)
         known = state.read(self.folder)
         named = [found for identity in known.processes.values() if (found := identity.find())] if known else []
         return [launcher, *launcher.children(recursive=True), *named]
 
     def pid(self, name: str) -> int:
-        """The process that the state file names now."""
+        """The process that the state file names at the moment."""
         known = state.read(self.folder)
         assert known is not None
         return known.processes[name].pid
 
     def end(self) -> int:
-        """Wait for its end; the exit code."""
+        """Wait for the end; returns the exit code."""
         return self.process.wait(END_TIMEOUT_S)
 
 
 def left(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Which of these are still alive."""
+    """Those that are still running."""
     return [process for process in processes if _lives(process)]
 
 

@@ -20,12 +20,12 @@ from app.local.servers import Servers, running_servers
 from app.postgres import schema
 
 ODD = 'ü $HOME `id` %41 #1 \\u0041 it\'s "a" {b}, c;d=e: 日本 & more'
-"""What has a meaning to a shell, to Java's properties, to Postgres, Valkey, Faust or a URL."""
+"""Characters that are special to a shell, to Java's properties, to Postgres, Valkey, Faust or in a URL."""
 
 
 @pytest.fixture(scope="module")
 async def odd(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
-    """Servers in a folder with such a name, below one that only its owner may enter."""
+    """Servers in a folder with these characters, below one that only its owner may enter."""
     private = tmp_path_factory.mktemp("private")
     private.chmod(0o700)
     folder = private / ODD / "data"
@@ -34,7 +34,7 @@ async def odd(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers
 
 
 async def test_everything_is_inside_a_folder_with_an_odd_name(odd: Servers) -> None:
-    """Kafka would have written beside it: its settings are in another syntax and another character set."""
+    """Kafka would write to another folder: its settings file has another syntax and character set."""
     kept = {path.relative_to(odd.folder).parts[0] for path in odd.folder.rglob("*")}
     assert kept == {"kafka", "logs", "ports.json", "postgres", "valkey"}
     assert (odd.folder / "kafka" / "data" / "meta.properties").exists()
@@ -55,7 +55,7 @@ async def test_folders_that_are_not_ours_keep_their_permissions(odd: Servers) ->
 async def test_the_schema_is_made_from_a_folder_with_an_odd_name(
     odd: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Alembic takes a percent sign for the beginning of a name."""
+    """Alembic would take a percent sign for the beginning of a variable name."""
     copy = tmp_path / ODD / "migrations"
     shutil.copytree(schema.MIGRATIONS, copy)
     monkeypatch.setattr(schema, "MIGRATIONS", copy)
@@ -63,7 +63,7 @@ async def test_the_schema_is_made_from_a_folder_with_an_odd_name(
 
 
 async def test_a_start_right_after_a_kill_waits_for_what_is_still_there(odd: Servers) -> None:
-    """A backend that holds shared memory, a lock, a port: each is let go when the server has met it once."""
+    """Something holds shared memory, a lock and a port, and releases each when the server has failed on it once."""
     backends = psutil.Process(odd.processes["postgres"].identity.pid).children()
     for backend in backends:
         backend.suspend()
@@ -89,7 +89,7 @@ async def _release(servers: Servers, name: str, words: str, *let_go: Callable[[]
 
 
 def test_a_lock_of_a_process_that_nobody_reaps_is_removed(tmp_path: Path) -> None:
-    """Where the first process of a container reaps nobody, a killed postmaster's pid is taken for ever."""
+    """If a container's first process reaps no zombies, a killed postmaster's pid stays taken."""
     lock = tmp_path / "postmaster.pid"
     zombie = subprocess.Popen(["/bin/true"])
     while psutil.Process(zombie.pid).status() != psutil.STATUS_ZOMBIE:
@@ -101,7 +101,7 @@ def test_a_lock_of_a_process_that_nobody_reaps_is_removed(tmp_path: Path) -> Non
 
 
 def test_a_lock_of_another_program_is_removed_and_of_a_live_postmaster_kept(tmp_path: Path) -> None:
-    """Postgres begins by going into its folder, so that one of this folder is there."""
+    """We tell them apart by working directory: a postmaster changes into its data folder."""
     lock = tmp_path / "postmaster.pid"
     for folder, is_kept in ((tmp_path, True), (Path("/"), False)):
         with subprocess.Popen(["/bin/sleep", "100"], cwd=folder) as program:
@@ -112,14 +112,14 @@ def test_a_lock_of_another_program_is_removed_and_of_a_live_postmaster_kept(tmp_
 
 
 def let_others_pass(folder: Path) -> None:
-    """Open the folders that pytest made, down to this one; the system's own are open."""
+    """Let everyone enter pytest's folders down to this one; the system's folders already allow it."""
     for each in (folder, *folder.parents):
         if each.stat().st_uid == os.geteuid() and not stat.S_IMODE(each.stat().st_mode) & 0o005:
             each.chmod(0o755)
 
 
 def install(monkeypatch: pytest.MonkeyPatch, site: Path) -> None:
-    """Let the package of the binaries be there."""
+    """Pretend that the package with the binaries is installed there."""
     for folder in (postgres.BINARIES_IN_SITE.parent, postgres.LIBRARIES_IN_SITE):
         shutil.copytree(postgres.SITE / folder, site / folder, symlinks=True)
     monkeypatch.setattr(postgres, "SITE", site)
@@ -127,7 +127,7 @@ def install(monkeypatch: pytest.MonkeyPatch, site: Path) -> None:
 
 
 def test_binaries_whose_path_initdb_cannot_quote_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is the environment that is in an odd place then; the copy is in the user's cache, and makes a cluster."""
+    """Here the Python environment has the odd path; the copy in the user's cache can create a cluster."""
     install(monkeypatch, tmp_path / "$HOME")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(postgres, "BINARIES_WHEN_ROOT", tmp_path / "cache" / "matchstream")
@@ -141,7 +141,7 @@ def test_binaries_whose_path_initdb_cannot_quote_are_copied(tmp_path: Path, monk
 def test_binaries_that_only_root_may_read_are_copied_for_postgres(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As umask 077 makes them; the copy is made once, and the environment stays as it is."""
+    """An installation with umask 077 has such binaries; we copy them once and do not change the environment."""
     site = tmp_path / "site"
     install(monkeypatch, site)
     for path in (site, *site.rglob("*")):

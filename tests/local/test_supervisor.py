@@ -1,4 +1,4 @@
-"""The supervisor starts again what dies, and lets go what it is told to."""
+"""The supervisor restarts processes that die, until they are released."""
 
 import asyncio
 import signal
@@ -23,14 +23,14 @@ def test_pauses_double_up_to_the_longest_and_a_steady_life_forgives() -> None:
 
 
 def test_who_gives_up_partitions_is_started_again_at_once() -> None:
-    """Each join of a worker ends the others once: the next real death must not wait longer for it."""
+    """Each worker that joins ends the others once; this must not delay the restart after the next real death."""
     backoff = Backoff()
     assert [backoff.pause(lived_s=1, exit_code=REVOKED_CODE) for _ in range(5)] == [0, 0, 0, 0, 0]
     assert [backoff.pause(lived_s=1, exit_code=70) for _ in range(2)] == [0, 0.5]
 
 
 async def test_a_killed_process_is_started_again_with_a_new_identity(tmp_path: Path) -> None:
-    """What died is replaced, and whoever keeps the list of pids hears of it."""
+    """The supervisor replaces a dead process and reports the new identity to the owner of the list of pids."""
     changed, lines = asyncio.Event(), list[str]()
     process = await started(tmp_path, "sleep", "100")
     before = process.identity
@@ -46,7 +46,7 @@ async def test_a_killed_process_is_started_again_with_a_new_identity(tmp_path: P
 
 
 async def test_a_released_process_stays_dead(tmp_path: Path) -> None:
-    """A stop must not be answered with a start."""
+    """The supervisor must not restart what we stop."""
     process = await started(tmp_path, "sleep", "100")
     supervisor = Supervisor(lambda line: None, lambda: None)
     supervisor.watch(process)
@@ -58,7 +58,7 @@ async def test_a_released_process_stays_dead(tmp_path: Path) -> None:
 async def test_a_start_that_fails_is_tried_again_until_it_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Here a file is where the folder of its log was: the system's error, as a full disk or too many files give one."""
+    """Here a file has the name of the log folder: a system error, as a full disk or too many open files would give."""
     monkeypatch.setattr(module, "LONGEST_PAUSE_S", 0.01)
     changed, lines = asyncio.Event(), list[str]()
     process = await started(tmp_path, "sleep", "100", log=tmp_path / "logs" / "sleeper.log")
@@ -81,7 +81,7 @@ async def test_a_start_that_fails_is_tried_again_until_it_works(
 async def test_what_ends_again_and_again_with_one_sentence_is_an_alarm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Times and offsets in it differ; the alarm comes once, and not for a process that says something else."""
+    """Times and offsets may differ; the alarm comes once, and not for a process with changing sentences."""
     monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.0)
     monkeypatch.setattr(module, "LONGEST_PAUSE_S", 0.0)
     lines = list[str]()
@@ -113,12 +113,12 @@ async def test_what_ends_again_and_again_with_one_sentence_is_an_alarm(
     ],
 )
 def test_why_a_process_ended(last_words: str, sentence: str) -> None:
-    """A worker's reason with its exception, if there was one; of a server the last line."""
+    """A worker's reason, with its exception if there was one; a server's last line."""
     assert last_sentence(last_words) == sentence
 
 
 async def test_a_process_that_ignores_the_stop_is_killed_when_its_time_is_over(tmp_path: Path) -> None:
-    """Nothing may keep a stop waiting for ever."""
+    """No process may block a stop forever."""
     script = "trap '' TERM; echo deaf; while :; do sleep 0.1; done"
     process = await started(tmp_path, "sh", "-c", script, stop_timeout_s=0.2)
     await until(lambda: b"deaf" in process.log.read_bytes())
@@ -127,7 +127,7 @@ async def test_a_process_that_ignores_the_stop_is_killed_when_its_time_is_over(t
 
 
 async def test_a_process_is_known_by_pid_and_start_time(tmp_path: Path) -> None:
-    """A pid that the system gave to another program is not ours to end."""
+    """We must not end another program that has got the pid since."""
     process = await started(tmp_path, "sleep", "100")
     assert process.identity is not None
     stranger = type(process.identity)(process.identity.pid, process.identity.started - 1)
@@ -140,7 +140,7 @@ async def test_a_process_is_known_by_pid_and_start_time(tmp_path: Path) -> None:
 async def started(
     folder: Path, program: str, *arguments: str, stop_timeout_s: float = 10, log: Path | None = None
 ) -> Process:
-    """A running process of that program."""
+    """A running process of this program."""
     argv = [f"/bin/{program}", *arguments]
     command = Command("sleeper", argv, cwd=folder, env=plain_environment(), stop_timeout_s=stop_timeout_s)
     process = Process(command, log or folder / "sleeper.log")

@@ -1,4 +1,4 @@
-"""`python -m app up`, `down` and `clean` as a user meets them: a venue's whole life in one data folder."""
+"""`python -m app up`, `down` and `clean` as a user runs them: a venue's whole life in one data folder."""
 
 import json
 import os
@@ -25,13 +25,13 @@ USUAL_PORTS = sorted({*USUAL.values(), *USUAL_OF_ROLE.values()})
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data folder that all tests of this module use, one after the other: each begins where the last one ended."""
+    """The data folder of all tests in this module: each test begins where the one before ended."""
     return tmp_path_factory.mktemp("life") / "data"
 
 
 @pytest.fixture(scope="module")
 def taken() -> Iterator[set[int]]:
-    """The usual ports, held by us as far as nobody else has them already."""
+    """Listen on all usual ports that are still free."""
     with ExitStack() as listening:
         ports = set(filter(is_free, USUAL_PORTS))
         for port in ports:
@@ -52,12 +52,12 @@ def first(folder: Path, taken: set[int]) -> Iterator[Up]:
 
 @pytest.fixture(scope="module")
 def order_id(first: Up) -> str:
-    """The order that the printed curl makes."""
+    """The order that the printed curl creates."""
     return str(_curl(first.until("curl"))["order_id"])
 
 
 def test_busy_ports_are_evaded_and_the_addresses_printed(first: Up, taken: set[int]) -> None:
-    """Whoever has a Postgres running gets a venue all the same, and is told where everything is."""
+    """A user whose own Postgres has the usual port still gets a venue, and sees its addresses."""
     ports = json.loads((first.folder / FILE).read_text())
     assert not set(ports.values()) & taken
     assert first.shown("BROKER_URL") == f"kafka://{HOST}:{ports['kafka']}"
@@ -70,13 +70,13 @@ def test_busy_ports_are_evaded_and_the_addresses_printed(first: Up, taken: set[i
 
 
 def test_the_printed_curl_makes_an_order(first: Up, order_id: str) -> None:
-    """A newcomer's first step works as it stands."""
+    """A newcomer's first step works without changes."""
     order = _until(lambda: _get(f"{first.shown('gateway-0')}/api/v1/orders/{order_id}"), lambda o: o["status"] == "new")
     assert (order["instrument"], order["client_id"]) == ("BTC-USD", "me")
 
 
 def test_the_printed_command_shows_the_book(first: Up, order_id: str) -> None:
-    """Pasted into the same shell, it finds this venue whatever its folder."""
+    """Pasted into the same shell, it finds this venue in any folder."""
     line = first.until("MATCHSTREAM_VENUE=")
     shown = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (shown.returncode, shown.stdout.split()[0]) == (0, "BTC-USD"), shown.stderr
@@ -84,7 +84,7 @@ def test_the_printed_command_shows_the_book(first: Up, order_id: str) -> None:
 
 
 def test_a_second_up_and_a_clean_are_refused_while_it_runs(first: Up) -> None:
-    """Two launchers in one folder would fight for it, and data in use are not removed."""
+    """Two launchers in one folder would conflict, and `clean` must not remove data in use."""
     sentence = f"Matchstream already runs in {first.folder}: `python -m app down` stops it."
     assert_refused(app("up", "--data", first.folder), sentence)
     assert_refused(app("clean", "--data", first.folder), sentence)
@@ -93,7 +93,7 @@ def test_a_second_up_and_a_clean_are_refused_while_it_runs(first: Up) -> None:
 
 @pytest.mark.parametrize("name", ["matching-1", "valkey", "postgres"])
 def test_what_is_killed_is_started_again(name: str, first: Up) -> None:
-    """A worker or a server: said in one line, and a new process listens where the old one did."""
+    """For a worker or a server, the launcher prints one line, and a new process listens on the same port."""
     before = first.pid(name)
     os.kill(before, signal.SIGKILL)
     said = first.until(f"{name} ended (signal 9)")
@@ -109,7 +109,7 @@ def test_what_is_killed_is_started_again(name: str, first: Up) -> None:
 
 
 def test_down_stops_it_from_elsewhere_and_leaves_no_process(first: Up, order_id: str) -> None:
-    """Workers, servers, their children, and the launcher, which ends with exit code 0."""
+    """Workers, servers and their children end, and the launcher ends with exit code 0."""
     processes = first.processes()
     assert len(processes) > 10
     done = app("down", "--data", first.folder)
@@ -132,7 +132,7 @@ def second(folder: Path, first: Up) -> Iterator[Up]:
 
 
 def test_a_second_start_has_the_data_and_the_addresses_of_the_first(second: Up, first: Up, order_id: str) -> None:
-    """What people have bookmarked and what they have traded is still there."""
+    """Users' bookmarks and trades remain valid."""
     for name in ("BROKER_URL", "DATABASE_URL", "REDIS_URL", "gateway-0", "matching-0", "recording-0"):
         assert second.shown(name) == first.shown(name)
     book = _get(f"{second.shown('gateway-0')}/api/v1/orderbook?instrument=BTC-USD")
@@ -141,7 +141,7 @@ def test_a_second_start_has_the_data_and_the_addresses_of_the_first(second: Up, 
 
 
 def test_a_killed_launcher_takes_everything_with_it(second: Up) -> None:
-    """SIGKILL gives it no time to stop anything: the kernel does."""
+    """SIGKILL gives it no time to stop its processes, so the kernel does."""
     processes = second.processes()
     second.process.kill()
     second.end()
@@ -149,7 +149,7 @@ def test_a_killed_launcher_takes_everything_with_it(second: Up) -> None:
 
 
 def test_a_start_that_cannot_go_on_stops_what_it_started(folder: Path, second: Up) -> None:
-    """After a killed launcher, with a stale lock and state: the folder is used, its topics are found to be others."""
+    """After a killed launcher, with a stale lock and state, `up` uses the folder, then finds its topics to differ."""
     refused = app("up", "--data", folder, env=os.environ | {"TOPIC_PARTITIONS": "4"})
     assert refused.returncode == 1
     assert refused.stderr == (
@@ -161,7 +161,7 @@ def test_a_start_that_cannot_go_on_stops_what_it_started(folder: Path, second: U
 
 @pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])
 def test_a_wish_to_stop_during_the_start_is_heard(wish: signal.Signals, folder: Path, second: Up) -> None:
-    """Ctrl-C does not wait for servers that are still coming up, and none of them stays."""
+    """Ctrl-C does not wait for servers that are still starting, and none of them keeps running."""
     up = Up(folder, "--no-workers")
     up.until("starting")
     _until(up.processes, lambda found: len(found) > 2)
@@ -173,14 +173,14 @@ def test_a_wish_to_stop_during_the_start_is_heard(wish: signal.Signals, folder: 
 
 
 def test_clean_removes_the_data(folder: Path, second: Up) -> None:
-    """And says so; a second time there is nothing to do."""
+    """`clean` says so; run again, it has nothing to do."""
     assert app("clean", "--data", folder).stdout == f"Removed {folder}.\n"
     assert not folder.exists()
     assert app("clean", "--data", folder).stdout == f"{folder} does not exist.\n"
 
 
 def _curl(line: str) -> Any:
-    """Do what the printed command would do."""
+    """Run the printed command in a shell."""
     _, _, url, _, header, _, body = shlex.split(line)
     name, value = header.split(": ")
     request = urllib.request.Request(url, body.encode(), {name: value, "Content-Type": "application/json"})
@@ -200,7 +200,7 @@ def _get(url: str) -> Any:
 
 
 def _until(look: Callable[[], Any], is_right: Callable[[Any], bool]) -> Any:
-    """What is found once it is right; what cannot be reached yet is looked for again."""
+    """Poll until the found value is right; tries again while nothing can be reached."""
     deadline = time.monotonic() + END_TIMEOUT_S
     while True:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""While a venue runs its logs are bounded, and a disk that fills up is announced."""
+"""While a venue runs, the launcher bounds the logs and warns before the disk is full."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ LIMIT = 10_000
 
 
 async def test_a_log_that_is_written_all_the_time_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process that writes it hears nothing of it; its newest lines are there, in this file or the old one."""
+    """The writing process does not notice; its newest lines are in this file or in the old one."""
     monkeypatch.setattr(module, "MAX_LOG_BYTES", LIMIT)
     monkeypatch.setattr(module, "INTERVAL_S", 0.01)
     log = tmp_path / "logs" / "chatty.log"
@@ -44,7 +44,7 @@ async def test_a_log_that_is_written_all_the_time_is_bounded(tmp_path: Path, mon
 
 
 async def test_the_last_words_outlive_a_rotation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that ends just after its log was cut is still heard: its words are in the old log."""
+    """If a process ends just after its log was rotated, we find its last words in the old log."""
     monkeypatch.setattr(module, "MAX_LOG_BYTES", 0)
     log = tmp_path / "logs" / "brief.log"
     log.parent.mkdir()
@@ -60,7 +60,7 @@ async def test_the_last_words_outlive_a_rotation(tmp_path: Path, monkeypatch: py
 
 
 def test_a_disk_that_fills_up_is_announced_before_it_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once when it runs low and once at each half of the rest; again after there has been room."""
+    """Once when space runs low, once each time the rest has halved, and again after space was freed."""
     lines = list[str]()
     upkeep = Upkeep(tmp_path, lines.append, lambda: None)
 
@@ -79,7 +79,7 @@ def test_a_disk_that_fills_up_is_announced_before_it_is_full(tmp_path: Path, mon
 
 
 async def test_a_duty_that_fails_keeps_nobody_from_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The state cannot be written while the disk is full; the next second it is tried again."""
+    """While the disk is full, the state cannot be written; the launcher tries again the next second."""
     monkeypatch.setattr(module, "INTERVAL_S", 0.0)
     failures = list[OSError]()
 
