@@ -26,9 +26,12 @@ clean: $(VENV)/local.stamp ## Remove the venue's data (.matchstream)
 demo: $(VENV)/local.stamp ## A venue, 5,000 orders, what became of them, and down again
 	@exec $(PYTHON) -m app demo $(ARGS)
 
+# Two processes of tests; what shares a venue stays in one of them (tests/conftest.py).
+TOGETHER := -n 2 --dist loadgroup --no-loadscope-reorder
+
 .PHONY: test
 test: lint ## Lint and run all tests; they start the servers themselves
-	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(PYTHON) -m pytest -n 2 $(TOGETHER) $(ARGS)
 
 .PHONY: mutants
 mutants: $(VENV)/dev.stamp ## Test the tests: the matching core with mistakes in it, each of which they must notice
@@ -44,11 +47,12 @@ bench: $(VENV)/dev.stamp ## A short run of each benchmark: core, matching, recov
 	@$(PYTHON) -m benchmarks.pipeline --seconds 15
 
 # In `make faults` these would do again what they do in `make test`.
-CALM := assignment_cases cli lobster one_trade poison verified_fields verify
+CALM := assignment_cases cli one_trade poison verified_fields verify
+LONG_FORMS := tests/integration $(CALM:%=--ignore=tests/integration/test_%.py) \
+    tests/local/test_servers.py tests/matching/test_flash1.py tests/tables/test_schedules.py
 .PHONY: faults
 faults: $(VENV)/dev.stamp ## Kill, pause and cut off everything, at length: 25 minutes (`python -m load chaos`: a soak)
-	@MATCHSTREAM_LONG=1 $(PYTHON) -m pytest tests/integration tests/tables/test_schedules.py \
-	    $(CALM:%=--ignore=tests/integration/test_%.py) $(ARGS)
+	@MATCHSTREAM_LONG=1 $(PYTHON) -m pytest $(TOGETHER) $(LONG_FORMS) $(ARGS)
 
 .PHONY: schedules
 schedules: $(VENV)/dev.stamp ## 200,000 random schedules of the recovery protocol (ARGS="--seed 7 --schedules 1000000")

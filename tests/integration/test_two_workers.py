@@ -22,7 +22,7 @@ from tests.long import LONG
 pytestmark = pytest.mark.skipif(not LONG, reason="takes minutes: in `make faults`")
 
 RATE = 60
-ROUNDS = 10
+ROUNDS = 4
 # The group forgets a dead member after its session, and the survivor begins anew when it is given more.
 TAKEOVER_TIMEOUT_S = strikes.SESSION_TIMEOUT_S + 60.0
 
@@ -50,7 +50,7 @@ async def test_the_survivor_takes_over_within_the_groups_timeout(pair: Venue, le
 
 
 async def test_workers_may_join_and_leave_under_load(pair: Venue, ledger: Ledger) -> None:
-    """Ten times a second worker comes, and goes by a signal or a kill."""
+    """A second worker comes, and goes by a signal or a kill, twice each."""
     async with _load(pair, ledger):
         for number in range(ROUNDS):
             await pair.start_worker("matching", 1)
