@@ -30,7 +30,7 @@ demo: $(VENV)/local.stamp ## A venue, 5,000 orders, what became of them, and dow
 TOGETHER := -n 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: test
-test: lint ## Lint and run all tests; they start the servers themselves
+test: lint ## Lint and run all tests; they start the servers themselves: 8 minutes
 	@$(PYTHON) -m pytest -n 2 $(TOGETHER) $(ARGS)
 
 .PHONY: mutants
@@ -51,7 +51,7 @@ CALM := assignment_cases cli one_trade poison verified_fields verify
 LONG_FORMS := tests/integration $(CALM:%=--ignore=tests/integration/test_%.py) \
     tests/local/test_servers.py tests/matching/test_flash1.py tests/tables/test_schedules.py
 .PHONY: faults
-faults: $(VENV)/dev.stamp ## Kill, pause and cut off everything, at length: 25 minutes (`python -m load chaos`: a soak)
+faults: $(VENV)/dev.stamp ## Kill, pause and cut off everything, at length: 16 minutes (`python -m load chaos`: a soak)
 	@MATCHSTREAM_LONG=1 $(PYTHON) -m pytest $(TOGETHER) $(LONG_FORMS) $(ARGS)
 
 .PHONY: schedules
