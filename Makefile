@@ -26,9 +26,12 @@ clean: $(VENV)/local.stamp ## Remove the venue's data (.matchstream)
 demo: $(VENV)/local.stamp ## Start a venue, send 5,000 orders, show a summary, remove everything
 	@exec $(PYTHON) -m app demo $(ARGS)
 
+# Two processes of tests; what shares a venue stays in one of them (tests/conftest.py).
+TOGETHER := -n 2 --dist loadgroup --no-loadscope-reorder
+
 .PHONY: test
-test: lint ## Lint and run all tests, which start the servers they need
-	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: lint ## Lint and run all tests, which start the servers they need: 8 minutes
+	@$(PYTHON) -m pytest $(TOGETHER) $(ARGS)
 
 .PHONY: mutants
 mutants: $(VENV)/dev.stamp ## Put mistakes into the matching core, one at a time; the tests must notice each
@@ -44,11 +47,12 @@ bench: $(VENV)/dev.stamp ## Run each benchmark briefly: core, matching, recovery
 	@$(PYTHON) -m benchmarks.pipeline --seconds 15
 
 # `make faults` skips these: they would only repeat what `make test` does.
-CALM := assignment_cases cli lobster one_trade poison verified_fields verify
+CALM := assignment_cases cli one_trade poison verified_fields verify
+LONG_FORMS := tests/integration $(CALM:%=--ignore=tests/integration/test_%.py) \
+    tests/local/test_servers.py tests/matching/test_flash1.py tests/tables/test_schedules.py
 .PHONY: faults
-faults: $(VENV)/dev.stamp ## Kill, pause and cut off every part under load: 25 minutes (a soak: `python -m load chaos`)
-	@MATCHSTREAM_LONG=1 $(PYTHON) -m pytest tests/integration tests/tables/test_schedules.py \
-	    $(CALM:%=--ignore=tests/integration/test_%.py) $(ARGS)
+faults: $(VENV)/dev.stamp ## Kill, pause and cut off every part under load: 16 minutes (a soak: `python -m load chaos`)
+	@MATCHSTREAM_LONG=1 $(PYTHON) -m pytest $(TOGETHER) $(LONG_FORMS) $(ARGS)
 
 .PHONY: schedules
 schedules: $(VENV)/dev.stamp ## Run 200,000 random schedules of the recovery protocol (ARGS="--schedules 1000000")

@@ -122,7 +122,7 @@ async def test_a_changed_book_is_recorded_without_being_asked_for(venue: Venue) 
     """Periodic snapshots: what an order leaves in the book is soon in Postgres as a whole book."""
     order = {"client_id": "seen", "instrument": "DOT-USD", "side": "buy", "type": "limit", "quantity": "1"}
     url = f"{venue.url}/api/v1"
-    async with aiohttp.ClientSession() as session, asyncio.timeout(30):
+    async with aiohttp.ClientSession() as session, asyncio.timeout(120):
         headers = {"Idempotency-Key": "before-a-snapshot"}
         async with session.post(f"{url}/orders", json={**order, "price": "1.234"}, headers=headers) as response:
             assert response.status == 201

@@ -238,7 +238,7 @@ async def test_a_second_worker_of_a_slot_says_so_and_disturbs_nobody(
 
 async def test_a_worker_by_hand_works_beside_the_others(venue: Venue, here: Path) -> None:
     """With a slot and a web port of its own, as the README says; a port that is taken is one sentence."""
-    port = venue.ports.get("by-hand")
+    port = venue.ports.get("gateway-7")
     env = os.environ | {"PYTHONPATH": str(ROOT), "ROLE": "gateway", "SLOT": "7"}
     taken = await in_folder(here, "worker", "-l", "info", ROLE="gateway", SLOT="8", WEB_PORT=venue.url.split(":")[2])
     assert taken.code == EXIT_CODE
@@ -259,9 +259,9 @@ async def test_a_worker_by_hand_works_beside_the_others(venue: Venue, here: Path
     )
     try:
         market = await list_market(venue)
-        async with asyncio.timeout(END_TIMEOUT_S):
-            while (await in_folder(here, "book", market, "--url", f"http://127.0.0.1:{port}")).code:
-                assert worker.returncode is None
+        await venue.wait_ready("gateway", 7)
+        shown = await in_folder(here, "book", market, "--url", f"http://127.0.0.1:{port}")
+        assert (shown.code, worker.returncode) == (0, None), shown
         assert (venue.folder / "workers" / "gateway-7").is_dir()
     finally:
         worker.terminate()

@@ -1,6 +1,5 @@
 """Damaged or foreign data: a worker says so in one sentence and ends, it never goes on with something else (T2)."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -18,6 +17,7 @@ from load.request import Terms
 from load.run import check
 from tests.integration.conftest import addresses, end_of, judge, records
 from tests.long import LONG
+from tests.until import until
 
 pytestmark = pytest.mark.skipif(not LONG, reason="takes a minute: in `make faults`")
 
@@ -98,7 +98,7 @@ async def _make_anew(venue: Venue, topic: str) -> None:
     await admin.start()
     try:
         await admin.delete_topics([topic])
-        await asyncio.sleep(2)  # Kafka deletes in the background
+        await until(admin.list_topics, lambda names: topic not in names)
     finally:
         await admin.close()
     await prepare(venue.servers.broker, venue.servers.database_url)

@@ -29,7 +29,7 @@ async def test_one_trade_is_the_same_everywhere(venue: Venue) -> None:
                 assert response.headers["Location"] == f"/api/v1/orders/{answer['order_id']}"
                 ids.append(answer["order_id"])
         sell, buy = ids
-        streamed = await stream.receive_json(timeout=10)
+        streamed = await stream.receive_json(timeout=60)
         async with session.get(f"{api}/trades", params={"instrument": market}) as response:
             (read,) = await response.json()
         statuses = []

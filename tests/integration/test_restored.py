@@ -32,6 +32,8 @@ from tests.integration.conftest import cli, end_of, judge
 from tests.long import LONG
 from tests.until import until
 
+pytestmark = pytest.mark.skipif(not LONG, reason="takes minutes: in `make faults`")
+
 PARTITIONS = 8
 MARKETS = ("BTC-USD", "ETH-USD", "XRP-USD")
 SERVERS = ("kafka", "postgres")
@@ -165,7 +167,6 @@ async def test_recording_that_starts_without_postgres_waits_for_it(copies: Copie
     assert process.running
 
 
-@pytest.mark.skipif(not LONG, reason="takes half a minute: in `make faults`")
 async def test_a_partition_that_was_added_to_orders_is_left_alone(copies: Copies) -> None:
     """Kafka cannot take it away again: the venue keeps to the number that it was made with."""
     venue, broker = copies.venue, copies.venue.servers.broker
@@ -191,7 +192,6 @@ async def test_a_partition_that_was_added_to_orders_is_left_alone(copies: Copies
     await copies.judge()
 
 
-@pytest.mark.skipif(not LONG, reason="takes a minute: in `make faults`")
 async def test_copies_of_different_days(copies: Copies) -> None:
     """Kafka older than Postgres is refused by everyone who knows better; the other ways are venues of their day."""
     venue = copies.venue
@@ -217,7 +217,6 @@ async def test_copies_of_different_days(copies: Copies) -> None:
         await copies.judge()
 
 
-@pytest.mark.skipif(not LONG, reason="takes half a minute: in `make faults`")
 async def test_reports_that_are_lost_are_sent_again_after_a_rebuild(copies: Copies) -> None:
     """Snapshots cover them, so a worker would not send them again by itself."""
     venue, broker = copies.venue, copies.venue.servers.broker
@@ -244,9 +243,6 @@ async def test_commands_that_are_lost_are_noticed_and_can_be_given_up(copies: Co
     for role in ("matching", "gateway"):
         told = (await end_of(venue, role)).splitlines()[-1]
         assert re.search(r"orders\[\d\] ends at \d+, .* the command at \d+: accepted commands are missing", told), told
-    if not LONG:
-        return
-
     broker, database = venue.servers.broker, venue.servers.database_url
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     await admin.start()

@@ -26,7 +26,7 @@ from tests.streaming.test_intact import flip_a_bit
 from tests.until import until
 
 PARTITIONS = 8
-RATE = 100
+RATE = 30
 REFUSAL_TIMEOUT_S = 120.0
 
 

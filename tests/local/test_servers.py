@@ -29,10 +29,15 @@ async def test_each_server_of_the_session_answers_its_client(servers: Servers, d
         assert (await redis.info("server"))["valkey_version"].startswith("9.")
 
 
-async def test_the_data_survive_a_restart_on_the_same_ports(tmp_path: Path) -> None:
-    """What was written before a stop is read after the next start, at the same addresses."""
+async def test_a_stop_leaves_no_process_and_the_data(tmp_path: Path) -> None:
+    """Processes are gone and ports are free; the next start has the same addresses, and what was written before."""
     async with running_servers(tmp_path) as before:
         await _write_everywhere(before)
+        identities = [process.identity for process in before.processes.values()]
+        assert all(identity and identity.find() for identity in identities)
+    assert not any(identity and identity.find() for identity in identities)
+    again = Ports(tmp_path)  # raises BusyPort if one is taken
+    assert (again.get("kafka"), again.get("postgres")) == (before.kafka_port, before.postgres_port)
     async with running_servers(tmp_path) as after:
         assert after.env == before.env
         consumer = AIOKafkaConsumer("kept", bootstrap_servers=after.broker, auto_offset_reset="earliest")
@@ -46,17 +51,6 @@ async def test_the_data_survive_a_restart_on_the_same_ports(tmp_path: Path) -> N
         connection.close()
         async with Redis.from_url(after.redis_url) as redis:
             assert await redis.get("kept") == b"value"
-
-
-async def test_after_a_stop_no_process_and_no_listener_is_left(tmp_path: Path) -> None:
-    """The processes are gone and their ports are free for others."""
-    async with running_servers(tmp_path) as servers:
-        identities = [process.identity for process in servers.processes.values()]
-        assert all(identity and identity.find() for identity in identities)
-    assert not any(identity and identity.find() for identity in identities)
-    again = Ports(tmp_path)  # raises BusyPort if one is taken
-    assert again.get("kafka") == servers.kafka_port
-    assert again.get("postgres") == servers.postgres_port
 
 
 @pytest.mark.skipif(not LONG, reason="takes half a minute: in `make faults`")

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-TIMEOUT_S = 15.0
+TIMEOUT_S = 60.0
 
 
 class RawAnswer(NamedTuple):

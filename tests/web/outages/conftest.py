@@ -10,8 +10,8 @@ from aiokafka import TopicPartition
 
 from app.engine import partition_of
 from app.kafka.groups import committed
+from app.kafka.reading import bounds
 from app.local.venue import Venue, running_venue
-from app.streaming.bounds import bounds
 from app.topics import ORDERS
 from tests.integration.often import OFTEN
 from tests.until import until
