@@ -140,7 +140,7 @@ class Recorder:
             gathering.bytes += len(record.value or b"")
             report = read_report(record.value)
             if report is None:
-                pass_over(record.topic, partition, record.offset, NO_REPORT)
+                pass_over(self._sink.topic, partition, record.offset, NO_REPORT)
                 continue
             step = progress.accept(report.instrument, report.seq)
             if step is Step.NEXT:

@@ -82,7 +82,7 @@ class Sink:
     """One connection, one transaction at a time."""
 
     def __init__(self, database_url: str, topic: str, reach: Callable[[str], None] = lambda failpoint: None) -> None:
-        self._database_url, self._topic, self._reach = database_url, topic, reach
+        self._database_url, self.topic, self._reach = database_url, topic, reach
         self._connection: aiopg.Connection | None = None
         self._waits_for: Away | None = None
 
@@ -118,11 +118,11 @@ class Sink:
         await self._patiently(attempt)
 
     async def _positions(self, connection: aiopg.Connection, log_ids: dict[int, str]) -> dict[int, Position]:
-        question = [self._topic, list(log_ids)]
+        question = [self.topic, list(log_ids)]
         rows = await (await execute(connection, READ_POSITIONS, question)).fetchall()
         if new := set(log_ids) - {partition for partition, *_ in rows}:  # a restart must not need a writable Postgres
             for partition in sorted(new):
-                await execute(connection, BEGIN_PARTITION, [self._topic, partition, log_ids[partition]])
+                await execute(connection, BEGIN_PARTITION, [self.topic, partition, log_ids[partition]])
             rows = await (await execute(connection, READ_POSITIONS, question)).fetchall()
         recorded = {partition: Recorded(next_offset, log_id) for partition, next_offset, log_id in rows}
         require_log_ids(recorded, log_ids)
@@ -133,13 +133,13 @@ class Sink:
         return found
 
     async def _is_written(self, connection: aiopg.Connection, run: Run) -> bool:
-        cursor = await execute(connection, READ_POSITIONS, [self._topic, list(run.moves)])
+        cursor = await execute(connection, READ_POSITIONS, [self.topic, list(run.moves)])
         found = {partition: next_offset for partition, next_offset, _ in await cursor.fetchall()}
         return found == {partition: to_offset for partition, (_, to_offset) in run.moves.items()}
 
     async def _transaction(self, connection: aiopg.Connection, run: Run) -> None:
         """Two messages: Postgres works through all statements without a pause, in which we prepare the next run."""
-        texts, parameters = zip(*_moves(run, self._topic), *run.statements, strict=True)
+        texts, parameters = zip(*_moves(run, self.topic), *run.statements, strict=True)
         try:
             await execute(connection, "; ".join(["BEGIN", *texts]), list(chain(*parameters)), STATEMENT_TIMEOUT_S)
         except Refused as error:
