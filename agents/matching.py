@@ -28,6 +28,7 @@ from tables.recovery.ports import KafkaLogs
 TICK_INTERVAL_S = 1.0
 # Books are large and hold no cycles: Python's usual thresholds would look through them for nothing, time and again.
 GC_THRESHOLDS = (200_000, 50, 1_000)
+PACE_S = 0.002  # before each fetch: what gathers meanwhile shares it, the engine's turn, and a request with the reports
 WRITTEN = (EXECUTIONS.name, TRADES.name, BOOKS_CHANGELOG.name, ORDERS.name)
 
 _log = logging.getLogger(__name__)
@@ -60,13 +61,11 @@ async def load_books(assigned: frozenset[int]) -> dict[int, int]:
 def show(number: int) -> None:
     """Figures that are computed when somebody reads them."""
     partition, tp = owned[number], TP(ORDERS.name, number)
-    metrics.lag.labels("matching", number).set_function(
-        lambda: max(0, app.consumer.ends.get(tp, 0) - partition.position)
-    )
+    metrics.lag.labels("matching", number).set_function(lambda: max(0, app.consumer.end(tp) - partition.position))
     metrics.checkpoint_age.labels(number).set_function(lambda: partition.checkpoint_age_s)
 
 
-start_reading_at(ORDERS.name, load_books)
+start_reading_at(ORDERS.name, load_books, PACE_S)
 watch_progress(ORDERS.name, lambda: {number: partition.position for number, partition in owned.items()})
 
 

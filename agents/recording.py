@@ -59,7 +59,7 @@ def show(partitions: Iterable[int]) -> None:
 
 
 def _lag(number: int) -> int:
-    end: int = app.consumer.ends.get(TP(EXECUTIONS.name, number), 0)
+    end: int = app.consumer.end(TP(EXECUTIONS.name, number))
     return max(0, end - recorder.recorded[number])
 
 

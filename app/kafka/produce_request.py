@@ -47,12 +47,17 @@ def batch_of(
     return bytes(builder.build()), count
 
 
-class _Header(NamedTuple):
+class Header(NamedTuple):
+    """What comes before a request; of an answer only its number."""
+
     correlation_id: int
     client_id: bytes = b""
+    api_key: int = API_KEY
+    api_version: int = API_VERSION
 
     def encode(self) -> bytes:
-        return _HEADER.pack(API_KEY, API_VERSION, self.correlation_id, len(self.client_id)) + self.client_id
+        head = _HEADER.pack(self.api_key, self.api_version, self.correlation_id, len(self.client_id))
+        return head + self.client_id
 
 
 class Answer:
@@ -96,7 +101,7 @@ class Produce:
         return self
 
     def build_request_header(self, correlation_id: int, client_id: str) -> Any:
-        return _Header(correlation_id, client_id.encode())
+        return Header(correlation_id, client_id.encode())
 
     def encode(self) -> bytes:
         """The body."""
@@ -109,4 +114,4 @@ class Produce:
         return b"".join(parts)
 
     def parse_response_header(self, stream: BytesIO) -> Any:
-        return _Header(*_INT.unpack(stream.read(_INT.size)))
+        return Header(*_INT.unpack(stream.read(_INT.size)))

@@ -139,7 +139,7 @@ class Recorder:
             gathering.bytes += len(record.value or b"")
             report = read_report(record.value)
             if report is None:
-                pass_over(record.topic, partition_id, record.offset, NO_REPORT)
+                pass_over(self._sink.topic, partition_id, record.offset, NO_REPORT)
                 continue
             step = progress.accept(report.instrument, report.seq)
             if step is Step.NEXT:

@@ -75,7 +75,7 @@ class Sink:
     """One connection, one transaction at a time."""
 
     def __init__(self, database_url: str, topic: str, reach: Callable[[str], None] = lambda failpoint: None) -> None:
-        self._database_url, self._topic, self._reach = database_url, topic, reach
+        self._database_url, self.topic, self._reach = database_url, topic, reach
         self._connection: aiopg.Connection | None = None
         self._waits_for: Away | None = None
 
@@ -111,12 +111,12 @@ class Sink:
         await self._patiently(attempt)
 
     async def _begin(self, connection: aiopg.Connection, log_ids: dict[int, str]) -> dict[int, Recorded]:
-        question = [self._topic, list(log_ids)]
+        question = [self.topic, list(log_ids)]
         rows = await (await execute(connection, READ_POSITIONS, question)).fetchall()
         # Write only for new partitions, so that a restart works with a read-only Postgres.
         if new := set(log_ids) - {partition_id for partition_id, *_ in rows}:
             for partition_id in sorted(new):
-                await execute(connection, BEGIN_PARTITION, [self._topic, partition_id, log_ids[partition_id]])
+                await execute(connection, BEGIN_PARTITION, [self.topic, partition_id, log_ids[partition_id]])
             rows = await (await execute(connection, READ_POSITIONS, question)).fetchall()
         recorded = {partition_id: Recorded(next_offset, log_id) for partition_id, next_offset, log_id in rows}
         require_log_ids(recorded, log_ids)
@@ -126,13 +126,13 @@ class Sink:
         return recorded
 
     async def _is_written(self, connection: aiopg.Connection, run: Run) -> bool:
-        cursor = await execute(connection, READ_POSITIONS, [self._topic, list(run.moves)])
+        cursor = await execute(connection, READ_POSITIONS, [self.topic, list(run.moves)])
         found = {partition_id: next_offset for partition_id, next_offset, _ in await cursor.fetchall()}
         return found == {partition_id: to_offset for partition_id, (_, to_offset) in run.moves.items()}
 
     async def _transaction(self, connection: aiopg.Connection, run: Run) -> None:
         """Send all statements in one message and COMMIT in another, so that Postgres works while we prepare a run."""
-        texts, parameters = zip(*_moves(run, self._topic), *run.statements, strict=True)
+        texts, parameters = zip(*_moves(run, self.topic), *run.statements, strict=True)
         try:
             await execute(connection, "; ".join(["BEGIN", *texts]), list(chain(*parameters)), STATEMENT_TIMEOUT_S)
         except Refused as error:

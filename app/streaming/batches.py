@@ -27,10 +27,23 @@ class Batch(NamedTuple):
         self.event.ack()
 
 
+MAX_RECORDS_IN_TURN = 512  # then the event loop has its turn, and whoever else waits for it
+
+
 async def batches(stream: Any) -> AsyncIterator[Batch]:
-    """The batches of an agent's stream; what was fetched before the last rebalance is dropped."""
+    """The batches of an agent's stream; what was fetched before the last rebalance is dropped.
+
+    Those that wait are given in one turn of the event loop, so that what they cause is sent in one request.
+    """
     app: faust.App = stream.app
-    async for event in stream.noack().events():
-        message = event.message
-        if message.generation_id == app.consumer_generation_id:
-            yield Batch(message.partition, message.records, event)
+    queue = stream.channel.queue
+    async for first in stream.noack().events():
+        event, count = first, 0
+        while True:
+            message = event.message
+            if message.generation_id == app.consumer_generation_id:
+                count += len(message.records)
+                yield Batch(message.partition, message.records, event)
+            if count >= MAX_RECORDS_IN_TURN or queue.empty():
+                break
+            event = queue.get_nowait()

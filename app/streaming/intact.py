@@ -62,16 +62,21 @@ class _PartitionRecords(fetcher.PartitionRecords):
     """What one fetch gave of a partition."""
 
     def __init__(self, where: TopicPartition, records: Any, aborted: Any, position: int, *more: Any) -> None:
-        super().__init__(where, _Batches(where, records, position), aborted, position, *more)
+        super().__init__(where, Batches(where, records, position), aborted, position, *more)
 
 
-class _Batches:
+class Batches:
     """The batches of a fetch up to the first damage, which only a fetch that begins with it raises."""
 
     def __init__(self, where: TopicPartition, batches: Any, position: int) -> None:
         self._where, self._batches, self._position = where, batches, position
         self._is_first = True
         self._next: Any = None
+
+    @property
+    def position(self) -> int:
+        """The offset after the batches that were looked at, up to which a reader has everything."""
+        return self._position
 
     def has_next(self) -> bool:
         """Whether there is another batch. Raises DamagedLog."""

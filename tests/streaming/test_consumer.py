@@ -1,5 +1,6 @@
-"""The consumer's settings that Faust does not let us choose."""
+"""What we changed in Faust's consumer, beside what the tests of whole venues see."""
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ from yarl import URL
 
 from app import app
 from app.local.servers import Servers
-from app.streaming.consumer import FETCH_MAX_WAIT_MS, BatchConsumer
+from app.streaming.consumer import BatchConsumer
 from app.topics import BOOKS_CHANGELOG, ORDERS
 
 HOUR_S = 3_600.0
@@ -33,9 +34,21 @@ def under(consumer: BatchConsumer) -> AIOKafkaConsumer:
     return consumer._thread._consumer
 
 
-async def test_a_fetch_of_idle_partitions_does_not_keep_the_busy_ones_waiting(consumer: BatchConsumer) -> None:
-    """Faust's own 1.5 s would: a broker answers a client's fetches one after the other."""
-    assert under(consumer)._fetcher._fetch_max_wait_ms == FETCH_MAX_WAIT_MS
+async def test_the_member_of_the_group_fetches_nothing(consumer: BatchConsumer) -> None:
+    """What is read comes from our own requests: records would be fetched twice, and kept for nobody."""
+    assigned = [TopicPartition(ORDERS.name, 0), TopicPartition(BOOKS_CHANGELOG.name, 0)]
+    under(consumer).unsubscribe()
+    under(consumer).assign(assigned)
+    rebalanced = asyncio.get_running_loop().create_future()
+    consumer._thread.on_partitions_assigned = lambda tps, generation: rebalanced.set_result(tps) or asyncio.sleep(0)
+    await consumer._thread._rebalance_listener.on_partitions_assigned(assigned)
+    assert under(consumer).paused() == set(assigned) == set(await rebalanced)
+
+
+async def test_a_member_that_fetches_nothing_stays_in_its_group(consumer: BatchConsumer) -> None:
+    """aiokafka would leave after some minutes (max_poll_interval_ms) without a fetch of its own."""
+    under(consumer)._subscription._last_fetch_ended = time.monotonic() - HOUR_S
+    assert under(consumer)._subscription.fetcher_idle_time == 0
 
 
 async def test_an_hour_without_a_command_is_no_alarm(

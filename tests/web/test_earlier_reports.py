@@ -62,7 +62,7 @@ async def begin(tmp_path: Path) -> AsyncIterator[Any]:
 
     yield new
     for feed in feeds:
-        await feed._consumer.stop()
+        await feed._fetching.close()
 
 
 def known(feed: Feed) -> tuple[Any, ...]:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from app.engine import partition_of
 from app.kafka.administration import require_topics
 from app.kafka.genesis import WrongTopic
+from app.kafka.reading import bounds
 from app.matching.states import BookState
 from app.matching.words import Outcome, Side
 from app.metrics import lag
@@ -20,6 +21,7 @@ from app.models.snapshots import State
 from app.postgres import History, HistoryUnavailable, Recorded
 from app.progress import Sequencer, Step
 from app.streaming.failstop import end_process
+from app.streaming.fetching import Fetching
 from app.topics import EXECUTIONS, ORDERS
 from app.unusable import NO_REPORT, pass_over
 from tables.books.readers import Start, starts
@@ -33,7 +35,7 @@ from web.market.books import Market
 from web.market.recent_orders import RecentOrders
 from web.market.recent_reports import RecentReports
 
-FETCH_MAX_WAIT_MS = 500
+PACE_S = 0.002  # before each fetch: the reports that gather meanwhile share it
 MAX_APPLIED_AT_ONCE = 200  # reports; then requests have their turn
 MAX_READ_AGAIN = 100_000  # reports below the snapshots, read at a start for lists: what Postgres lacks; a few seconds
 GAP_ALARM_S = 5.0
@@ -78,12 +80,7 @@ class Feed:
         self._broker, self._history, self._on_trades = broker, history, on_trades
         self._pending, self._order_log = pending, order_log
         self._topic_partitions = [TopicPartition(EXECUTIONS.name, partition_id) for partition_id in range(partitions)]
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=broker,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
-        )
+        self._fetching = Fetching(broker, (EXECUTIONS.name,), PACE_S)
         self._progress = Sequencer()
         self._earlier: dict[str, _Earlier] = {}
         self._gap_since: dict[str, float] = {}
@@ -123,21 +120,21 @@ class Feed:
     async def run(self) -> None:
         """Begin with the newest snapshots, and follow the topic until cancelled."""
         await self._begin()
-        consumer = self._consumer
-        await consumer.start()
+        fetching = self._fetching
+        await fetching.start()
         try:
             await self._seek()
             self._note_progress()
             while True:
-                for tp, records in (await consumer.getmany(timeout_ms=FETCH_MAX_WAIT_MS)).items():
-                    for start in range(0, len(records), MAX_APPLIED_AT_ONCE):
+                for fetched in await fetching.fetch(self._topic_partitions):
+                    for records in fetched.chunks(MAX_APPLIED_AT_ONCE):
                         await asyncio.sleep(0)
-                        for record in records[start : start + MAX_APPLIED_AT_ONCE]:
-                            self._apply_record(record)
-                    self._positions[tp] = records[-1].offset + 1
+                        for record in records:
+                            self._apply_record(fetched.where.partition, record)
+                        self._positions[fetched.where] = records[-1].offset + 1
                 self._note_progress()
         finally:
-            await consumer.stop()
+            await fetching.close()
 
     async def _begin(self) -> None:
         """Take in the newest snapshots; ends the process when they are damaged or not ours."""
@@ -188,18 +185,16 @@ class Feed:
         self._tags[instrument_tag(name)] = name
 
     async def _seek(self) -> None:
-        consumer = self._consumer
-        consumer.assign(self._topic_partitions)
-        orders = [TopicPartition(ORDERS.name, tp.partition) for tp in self._topic_partitions]
-        ends = await consumer.end_offsets([*self._topic_partitions, *orders])
-        for tp, ordered in zip(self._topic_partitions, orders, strict=True):
-            consumer.seek(tp, self._positions[tp])
+        numbers = range(len(self._topic_partitions))
+        ends, ordered = [await bounds(self._broker, topic.name, numbers) for topic in (EXECUTIONS, ORDERS)]
+        for tp in self._topic_partitions:
+            self._fetching.seek(tp, self._positions[tp])
             # In a new venue the first commands, which list instruments, may not have been reported yet.
-            self._goals[tp] = ends[tp] or min(1, ends[ordered] - 1)
+            self._goals[tp] = ends[tp.partition][1] or min(1, ordered[tp.partition][1] - 1)
 
     def _note_progress(self) -> None:
         for tp, at in self._positions.items():
-            self._lags[tp].set(max(0, (self._consumer.highwater(tp) or 0) - at))
+            self._lags[tp].set(max(0, self._fetching.ends.get(tp, 0) - at))
         metrics.orders_matched.inc(self._matched)
         self._matched = 0
         if not self.is_ready and all(self._positions[tp] >= goal for tp, goal in self._goals.items()):
@@ -222,14 +217,14 @@ class Feed:
                 _log.error("%s: the report with seq %d is missing", name, missing[name])
                 self._gap_since[name] = monotonic()
 
-    def _apply_record(self, record: Any) -> None:
+    def _apply_record(self, partition: int, record: Any) -> None:
         report = read_report(record.value)
         if report is None:
-            pass_over(record.topic, record.partition, record.offset, NO_REPORT)
+            pass_over(EXECUTIONS.name, partition, record.offset, NO_REPORT)
         else:
             self._apply(report)
-            if report.offset >= self.answered[record.partition] and report.part == report.parts:
-                self.answered[record.partition] = report.offset + 1
+            if report.offset >= self.answered[partition] and report.part == report.parts:
+                self.answered[partition] = report.offset + 1
 
     def _apply(self, report: ExecutionReport) -> None:
         step = self._progress.accept(report.instrument, report.seq)

@@ -1,0 +1,102 @@
+"""Kafka's fetch request as bytes: aiokafka builds it and reads the answer field by field in Python.
+
+Version 11, which every broker since Kafka 2.3 understands (from 10 on answers may be compressed with zstd), without a
+fetch session. An aiokafka connection sends a `Fetch` like one of its own requests.
+"""
+
+import struct
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any, NamedTuple
+
+from aiokafka.errors import IncompatibleBrokerVersion
+
+from app.kafka.produce_request import Header
+
+API_KEY, API_VERSION = 1, 11
+CONSUMER = NO_EPOCH = NO_OFFSET = -1
+READ_UNCOMMITTED = 0
+MIN_BYTES = 1
+MAX_BYTES = 50 * 1024 * 1024  # of an answer; the first batch comes whole whatever its size
+
+_BODY = struct.Struct(">iiiibiii")  # replica, wait, least and most bytes, isolation, session, its epoch, topics
+_SHORT, _INT = struct.Struct(">h"), struct.Struct(">i")
+_WANTED = struct.Struct(">iiqqi")  # partition, leader's epoch, offset, first offset of the log, most bytes
+_END = struct.pack(">ih", 0, 0)  # no forgotten topics, no rack
+_BEGINNING = struct.Struct(">ihii")  # throttled for ms, error code, session, topics
+_FOUND = struct.Struct(">ihqqqi")  # partition, error code, end, last stable offset, first offset, aborted transactions
+_ABORTED_BYTES = 16
+_RECORDS = struct.Struct(">ii")  # preferred replica, bytes of records
+
+
+class Found(NamedTuple):
+    """What a partition gave: the bytes of its batches, and its end."""
+
+    error_code: int
+    end: int
+    records: bytes
+
+
+class Answer:
+    """Kafka's answer to a fetch request."""
+
+    def __init__(self, found: dict[tuple[str, int], Found]) -> None:
+        self.found = found
+
+    @classmethod
+    def decode(cls, stream: BytesIO) -> "Answer":
+        """Read the body, whose header was read before; raises struct.error when it ends too early."""
+        data, at = stream.getbuffer(), stream.tell()
+        found: dict[tuple[str, int], Found] = {}
+        (*_, topics), at = _BEGINNING.unpack_from(data, at), at + _BEGINNING.size
+        for _ in range(topics):
+            (length,), at = _SHORT.unpack_from(data, at), at + _SHORT.size
+            topic, at = str(data[at : at + length], "utf-8"), at + length
+            (partitions,), at = _INT.unpack_from(data, at), at + _INT.size
+            for _ in range(partitions):
+                partition, code, end, _, _, aborted = _FOUND.unpack_from(data, at)
+                at += _FOUND.size + max(0, aborted) * _ABORTED_BYTES
+                (_, size), at = _RECORDS.unpack_from(data, at), at + _RECORDS.size
+                size = max(0, size)
+                found[topic, partition] = Found(code, end, bytes(data[at : at + size]))
+                at += size
+        return cls(found)
+
+
+class Fetch:
+    """A request for these partitions of one broker, from these offsets on, which waits until one of them has more."""
+
+    RESPONSE_TYPE = Answer
+
+    def __init__(self, offsets: Mapping[str, Mapping[int, int]], max_wait_ms: int, max_partition_bytes: int) -> None:
+        self._offsets, self._max_wait_ms, self._max_partition_bytes = offsets, max_wait_ms, max_partition_bytes
+
+    def prepare(self, versions: Mapping[int, tuple[int, int]]) -> "Fetch":
+        """Itself, if the broker understands it; raises IncompatibleBrokerVersion."""
+        least, most = versions.get(API_KEY, (0, -1))
+        if not least <= API_VERSION <= most:
+            raise IncompatibleBrokerVersion(
+                f"this broker takes fetch requests of version {least} to {most}, Matchstream sends {API_VERSION}"
+            )
+        return self
+
+    def build_request_header(self, correlation_id: int, client_id: str) -> Any:
+        return Header(correlation_id, client_id.encode(), API_KEY, API_VERSION)
+
+    def encode(self) -> bytes:
+        """The body."""
+        sizes = MIN_BYTES, MAX_BYTES
+        parts = [
+            _BODY.pack(CONSUMER, self._max_wait_ms, *sizes, READ_UNCOMMITTED, 0, NO_EPOCH, len(self._offsets)),
+        ]
+        for topic, offsets in self._offsets.items():
+            name = topic.encode()
+            parts += (_SHORT.pack(len(name)), name, _INT.pack(len(offsets)))
+            parts += [
+                _WANTED.pack(partition, NO_EPOCH, offset, NO_OFFSET, self._max_partition_bytes)
+                for partition, offset in offsets.items()
+            ]
+        return b"".join((*parts, _END))
+
+    def parse_response_header(self, stream: BytesIO) -> Any:
+        return Header(*_INT.unpack(stream.read(_INT.size)))

@@ -1,0 +1,155 @@
+"""Reading partitions from offsets of our own: one request at a time to a broker, which always asks for all of them.
+
+aiokafka asks only for what is not buffered, so a busy partition may wait behind a fetch of idle ones, and it costs a
+task and a future for each partition; Faust has it in a thread of its own, two hand-overs a batch. Here the request is
+an awaitable of the reader's own loop, and the next one is on its way while the records of the last are worked off.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAuthorizationFailedError, for_code
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import TopicPartition
+
+from app.kafka.fetch_request import Answer, Fetch
+from app.streaming.intact import Batches, DamagedLog
+
+MAX_WAIT_MS = 500  # how long Kafka waits for records before it answers without any
+MAX_PARTITION_BYTES = 1024 * 1024  # of an answer; a larger batch comes whole
+RETRY_S = 0.1  # before what failed is asked for again
+
+_log = logging.getLogger(__name__)
+
+
+class Fetched(NamedTuple):
+    """What one answer gave of a partition: whole batches from the offset on that was asked for."""
+
+    where: TopicPartition
+    offset: int
+    batches: list[Any]
+
+    def records(self) -> Iterator[Any]:
+        """Each record, with offset, timestamp (ms), timestamp_type, key and value."""
+        for batch in self.batches:
+            if not batch.is_control_batch:
+                for record in batch:
+                    if record.offset >= self.offset:  # a batch comes whole
+                        yield record
+
+    def chunks(self, most: int) -> Iterator[tuple[Any, ...]]:
+        """The records, so many at once."""
+        records = self.records()
+        while chunk := tuple(islice(records, most)):
+            yield chunk
+
+
+class Fetching:
+    """The positions of a reader, and its requests. A request begins no sooner than `pace_s` after the last answer."""
+
+    def __init__(self, broker: str, topics: Iterable[str], pace_s: float = 0.0) -> None:
+        self._topics, self._pace_s = tuple(topics), pace_s
+        self._client: Any = AIOKafkaClient(bootstrap_servers=broker)
+        self._in_flight: dict[int, asyncio.Task[list[tuple[TopicPartition, int, bytes]]]] = {}
+        """By broker: its answer, each partition with the offset asked for and the bytes."""
+        self.positions: dict[TopicPartition, int] = {}
+        """The offset to read next of each partition."""
+        self.ends: dict[TopicPartition, int] = {}
+        """Where each partition ended at the last answer."""
+
+    async def start(self) -> None:
+        """Connect; raises KafkaError."""
+        await self._client.bootstrap()
+        await self._client.set_topics(self._topics)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        for task in self._in_flight.values():
+            task.cancel()
+        await asyncio.gather(*self._in_flight.values(), return_exceptions=True)
+        await self._client.close()
+
+    def seek(self, where: TopicPartition, offset: int) -> None:
+        """Read this partition from there; what is on its way from another place is dropped."""
+        self.positions[where] = offset
+
+    async def fetch(self, wanted: Collection[TopicPartition]) -> list[Fetched]:
+        """Records of these partitions when there are some, in order; perhaps none. The next request leaves at once.
+
+        Raises DamagedLog, OffsetOutOfRangeError and errors of Kafka that no retry cures.
+        """
+        self._ask(wanted)
+        if not self._in_flight:
+            await asyncio.sleep(RETRY_S)
+            return []
+        done, _ = await asyncio.wait(self._in_flight.values(), return_when=asyncio.FIRST_COMPLETED)
+        self._in_flight = {broker: task for broker, task in self._in_flight.items() if task not in done}
+        found = [fetched for task in done for answer in task.result() if (fetched := self._taken(*answer))]
+        self._ask(wanted)
+        return found
+
+    def _ask(self, wanted: Collection[TopicPartition]) -> None:
+        """Send a request to each broker that leads wanted partitions and has none of ours."""
+        leaders: dict[int, list[TopicPartition]] = {}
+        for where in wanted:
+            leader = self._client.cluster.leader_for_partition(where)
+            if leader is None or leader == -1:
+                self._client.force_metadata_update()
+            elif where in self.positions:
+                leaders.setdefault(leader, []).append(where)
+        for leader, led in leaders.items():
+            if leader not in self._in_flight:
+                self._in_flight[leader] = asyncio.create_task(self._exchange(leader, led))
+
+    async def _exchange(self, leader: int, led: list[TopicPartition]) -> list[tuple[TopicPartition, int, bytes]]:
+        await asyncio.sleep(self._pace_s)
+        offsets: dict[str, dict[int, int]] = {}
+        for where in led:
+            offsets.setdefault(where.topic, {})[where.partition] = self.positions[where]
+        try:
+            answer: Answer = await self._client.send(leader, Fetch(offsets, MAX_WAIT_MS, MAX_PARTITION_BYTES))
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+            self._client.force_metadata_update()
+            await asyncio.sleep(RETRY_S)
+            return []
+        given, failed = [], False
+        for (topic, partition), (code, end, data) in answer.found.items():
+            where, offset = TopicPartition(topic, partition), offsets[topic][partition]
+            if code:
+                failed = True
+                self._refused(where, offset, for_code(code))
+            else:
+                self.ends[where] = end
+                given.append((where, offset, data))
+        if failed:
+            await asyncio.sleep(RETRY_S)
+        return given
+
+    def _refused(self, where: TopicPartition, offset: int, error: type[KafkaError]) -> None:
+        """Ask again later, unless that cannot help."""
+        if self.positions[where] != offset:
+            return
+        if error is OffsetOutOfRangeError:
+            raise OffsetOutOfRangeError({where: offset})
+        if error is TopicAuthorizationFailedError:
+            raise error(where.topic)
+        _log.warning("%s[%d] cannot be read at present: %s", *where, error.__name__)
+        self._client.force_metadata_update()
+
+    def _taken(self, where: TopicPartition, offset: int, data: bytes) -> Fetched | None:
+        """The intact batches of an answer, and on with the position; None if there are none, or they are not wanted."""
+        if not data or self.positions[where] != offset:
+            return None
+        batches, taken = Batches(where, MemoryRecords(data), offset), []
+        while batches.has_next():
+            taken.append(batches.next_batch())
+        if not taken:  # Kafka sends the first batch whole: its length is damaged
+            raise DamagedLog(where, offset)
+        self.positions[where] = batches.position
+        return Fetched(where, offset, taken)
