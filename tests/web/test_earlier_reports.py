@@ -167,5 +167,5 @@ async def test_postgres_must_have_what_memory_forgot(monkeypatch: pytest.MonkeyP
     assert recent.is_whole({INSTRUMENT: needed}, recent.since)
     # A page from further up needs the rows that it does not take from memory.
     newest = rows[0]
-    assert not recent.is_whole({INSTRUMENT: newest.report_seq - 1}, newest.place._replace(seq=newest.place.seq + 1))
-    assert recent.is_whole({INSTRUMENT: newest.report_seq}, newest.place._replace(seq=newest.place.seq + 1))
+    assert not recent.is_whole({INSTRUMENT: newest.report_seq - 1}, newest.row_key._replace(seq=newest.row_key.seq + 1))
+    assert recent.is_whole({INSTRUMENT: newest.report_seq}, newest.row_key._replace(seq=newest.row_key.seq + 1))
