@@ -2,8 +2,8 @@
 
 from aiokafka import TopicPartition
 
+from app.kafka.one_shot import ToSend, send
 from app.kafka.reading import LogRecord, Stretch, connected_reader
-from app.kafka.sending import ToSend, send
 from app.models.api_keys import ApiKey, decode_key, encode_key
 from app.models.undecodable import UNDECODABLE
 from app.topics import API_KEYS

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from app.engine import partition_of
+from app.kafka.one_shot import ToSend, send
 from app.kafka.reading import bounds
-from app.kafka.sending import ToSend, send
 from app.models.commands import ListInstrument, encode_command
 from app.topics import EXECUTIONS, ORDERS
 

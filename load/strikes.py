@@ -19,7 +19,7 @@ from aiokafka.protocol.admin import DeleteGroupsRequest
 
 from app.engine import partition_of
 from app.kafka.groups import group_of
-from app.kafka.sending import ToSend, send
+from app.kafka.one_shot import ToSend, send
 from app.matching.words import OrderType, Side
 from app.models.commands import PlaceOrder, encode_command
 from app.postgres import lock_history

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from app import app
 from app.commands.gateway import acting_on, change, fail, gateway_at, json_option, key_option, show, url_option
 from app.engine import partition_of
-from app.kafka.sending import ToSend, send
+from app.kafka.one_shot import ToSend, send
 from app.matching.versions import VERSIONS
 from app.models.commands import SetEngineVersion, SnapshotBook, encode_command
 from app.topics import ORDERS

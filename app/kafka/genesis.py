@@ -9,8 +9,8 @@ from uuid import uuid4
 from aiokafka import TopicPartition
 from msgspec.structs import replace
 
+from app.kafka.one_shot import ToSend, send
 from app.kafka.reading import connected_reader
-from app.kafka.sending import ToSend, send
 from app.matching.versions import NEWEST_VERSION
 from app.models.commands import Genesis, UndecodableCommand, decode_command, encode_command
 from app.models.identity import SECRET_BYTES

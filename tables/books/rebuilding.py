@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from app.engine import Partition
-from app.kafka.sending import ToSend, send
+from app.kafka.one_shot import ToSend, send
 from app.topics import BOOKS_CHANGELOG, ORDERS
 from app.verification.findings import Findings
 from app.verification.judge import PartitionJudge

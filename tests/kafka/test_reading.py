@@ -8,8 +8,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic
 
 from app.kafka.admin import connected_admin
+from app.kafka.one_shot import ToSend, send
 from app.kafka.reading import Bounds, KafkaAway, LogRecord, PatientReader, Stretch, bounds, connected_reader
-from app.kafka.sending import ToSend, send
 from app.local.servers import Servers
 
 NOBODY = "127.0.0.1:1"

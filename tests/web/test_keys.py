@@ -12,7 +12,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from app import api_keys
-from app.kafka.sending import ToSend, send
+from app.kafka.one_shot import ToSend, send
 from app.local.venue import ROOT, Venue
 from app.models.api_keys import KeyRole, encode_key, new_key
 from app.topics import API_KEYS
