@@ -44,11 +44,11 @@ class Matching:
             while True:
                 await asyncio.sleep(LOOK_S)
                 if self._may_look():
-                    await self._look_or_begin_anew()
+                    await self._look_or_start_over()
         finally:
             await self._reader.close()
 
-    async def _look_or_begin_anew(self) -> None:
+    async def _look_or_start_over(self) -> None:
         try:
             async with self._reader.turn() as reader:
                 await self._look(reader)
