@@ -38,17 +38,17 @@ class Found(NamedTuple):
 
 
 class Answer:
-    """Kafka's answer to a fetch request."""
+    """Kafka's answer to a fetch request. With an error code of its own it has nothing of any partition."""
 
-    def __init__(self, found: dict[tuple[str, int], Found]) -> None:
-        self.found = found
+    def __init__(self, error_code: int, found: dict[tuple[str, int], Found]) -> None:
+        self.error_code, self.found = error_code, found
 
     @classmethod
     def decode(cls, stream: BytesIO) -> "Answer":
         """Read the body, whose header was read before; raises struct.error when it ends too early."""
         data, at = stream.getbuffer(), stream.tell()
         found: dict[tuple[str, int], Found] = {}
-        (*_, topics), at = _BEGINNING.unpack_from(data, at), at + _BEGINNING.size
+        (_, error_code, _, topics), at = _BEGINNING.unpack_from(data, at), at + _BEGINNING.size
         for _ in range(topics):
             (length,), at = _SHORT.unpack_from(data, at), at + _SHORT.size
             topic, at = str(data[at : at + length], "utf-8"), at + length
@@ -60,7 +60,7 @@ class Answer:
                 size = max(0, size)
                 found[topic, partition] = Found(code, end, bytes(data[at : at + size]))
                 at += size
-        return cls(found)
+        return cls(error_code, found)
 
 
 class Fetch:

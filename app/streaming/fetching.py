@@ -56,6 +56,8 @@ class Fetching:
         self._client: Any = AIOKafkaClient(bootstrap_servers=broker)
         self._in_flight: dict[int, asyncio.Task[list[tuple[TopicPartition, int, bytes]]]] = {}
         """By broker: its answer, each partition with the offset asked for and the bytes."""
+        self._look_at = 0.0
+        """When leaders may be asked for again."""
         self.positions: dict[TopicPartition, int] = {}
         """The offset to read next of each partition."""
         self.ends: dict[TopicPartition, int] = {}
@@ -98,7 +100,7 @@ class Fetching:
         for where in wanted:
             leader = self._client.cluster.leader_for_partition(where)
             if leader is None or leader == -1:
-                self._client.force_metadata_update()
+                self._look_for_leaders()
             elif where in self.positions:
                 leaders.setdefault(leader, []).append(where)
         for leader, led in leaders.items():
@@ -115,10 +117,10 @@ class Fetching:
         except KafkaError as error:
             if not error.retriable:
                 raise
-            self._client.force_metadata_update()
+            self._look_for_leaders()
             await asyncio.sleep(RETRY_S)
             return []
-        given, failed = [], False
+        given, failed = [], answer.error_code != 0
         for (topic, partition), (code, end, data) in answer.found.items():
             where, offset = TopicPartition(topic, partition), offsets[topic][partition]
             if code:
@@ -140,7 +142,14 @@ class Fetching:
         if error is TopicAuthorizationFailedError:
             raise error(where.topic)
         _log.warning("%s[%d] cannot be read at present: %s", *where, error.__name__)
-        self._client.force_metadata_update()
+        self._look_for_leaders()
+
+    def _look_for_leaders(self) -> None:
+        """Ask for them in the background, not more often than failures are tried again."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._look_at:
+            self._look_at = now + RETRY_S
+            self._client.force_metadata_update()
 
     def _taken(self, where: TopicPartition, offset: int, data: bytes) -> Fetched | None:
         """The intact batches of an answer, and on with the position; None if there are none, or they are not wanted."""

@@ -247,7 +247,9 @@ def test_requests_and_answers_are_those_of_aiokafka() -> None:
     assert ours.build_request_header(99, "me").encode() == header.encode()
     partitions: list[Any] = [(0, 0, 41, 40, 2, [(7, 8), (9, 10)], -1, b"records"), (3, 1, -1, -1, -1, None, -1, None)]
     answer = FetchResponse_v11(0, 0, 0, [("a", partitions), ("topic-b", [(1, 0, 3, 3, 0, [], -1, b"")])])
-    assert Answer.decode(BytesIO(answer.encode())).found == {
+    decoded = Answer.decode(BytesIO(answer.encode()))
+    assert (decoded.error_code, Answer.decode(BytesIO(FetchResponse_v11(0, 71, 0, []).encode())).error_code) == (0, 71)
+    assert decoded.found == {
         ("a", 0): Found(0, 41, b"records"),
         ("a", 3): Found(1, -1, b""),
         ("topic-b", 1): Found(0, 3, b""),
