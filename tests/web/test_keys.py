@@ -286,7 +286,7 @@ def test_a_rate_that_is_none_is_refused_by_the_command(venue: Venue, rate: str) 
     """In one sentence, and nothing is written."""
     told = run_faust(venue, "create-key", "--client-id", "ann", "--role", "trader", "--rate", rate)
     assert told.returncode == 1 and told.stdout == ""
-    assert told.stderr.splitlines()[-1].startswith("Error: --rate ")
+    assert told.stderr.splitlines()[-1].startswith("Error: invalid --rate ")
     assert ": expected 0.001 to 1,000,000 requests a second" in told.stderr
 
 
