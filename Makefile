@@ -26,8 +26,8 @@ clean: $(VENV)/local.stamp ## Remove the venue's data (.matchstream)
 demo: $(VENV)/local.stamp ## Start a venue, send 5,000 orders, show a summary, remove everything
 	@exec $(PYTHON) -m app demo $(ARGS)
 
-# Two processes of tests; what shares a venue stays in one of them (tests/conftest.py).
-TOGETHER := -n 2 --dist loadgroup --no-loadscope-reorder
+# Two processes of tests; each file stays in one of them (tests/conftest.py).
+TOGETHER := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: lint ## Lint and run all tests, which start the servers they need: 8 minutes

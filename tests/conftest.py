@@ -1,13 +1,11 @@
 """The real servers for every test that needs them, and how the tests are shared out between processes.
 
-`make test` runs two processes of pytest (`-n 2 --dist loadgroup`). Files that share a venue stay together in one of
-them, and so do the tests of every other file; `servers` (Kafka, Postgres and Valkey, on free ports) are started once in
-each process that needs them.
+`make test` runs two processes of pytest (`-n 2 --dist loadfile`). A file's tests stay together; `servers` (Kafka,
+Postgres and Valkey, on free ports) and the venues that files share are started once in each process that needs them.
 """
 
 import shutil
 import tempfile
-from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -21,8 +19,6 @@ from tests import warm
 
 OWN_FOLDER = pytest.StashKey[Path]()
 ROOT = Path(__file__).parent
-SHARED = ("traded", "gateways", "venue")
-"""Fixtures that start a venue for several files of a folder."""
 # What takes longest begins first, so that no process is left alone with it at the end.
 LONGEST = ("integration/test_f", "web", "integration", "local", "tables")
 
@@ -39,24 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, and keep in one process what shares a venue; a file's order stays."""
-    fixtures: dict[str, set[str]] = defaultdict(set)
-    for item in items:
-        fixtures[file_of(item)].update(getattr(item, "fixturenames", ()))
-    groups = {file: group_of(file, used) for file, used in fixtures.items()}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups[file_of(item)]))
-    items.sort(key=lambda item: place_of(file_of(item)))
-
-
-def file_of(item: pytest.Item) -> str:
-    """Its path below tests/."""
-    return str(item.path.relative_to(ROOT))
-
-
-def group_of(file: str, fixtures: set[str]) -> str:
-    """The files of a folder that use the same shared venue are one group, and any other file is one by itself."""
-    return next((f"{Path(file).parts[0]} {name}" for name in SHARED if name in fixtures), file)
+    """Begin with the files that take longest; the order within a file stays."""
+    items.sort(key=lambda item: place_of(str(item.path.relative_to(ROOT))))
 
 
 def place_of(file: str) -> int:
