@@ -23,6 +23,8 @@ class NaiveTrade(NamedTuple):
     buyer_fee: Fraction
     seller_fee: Fraction
     bust_seq: int | None = None
+    time: str = ""
+    bust_time: str = ""
 
 
 class NaiveLedger:
@@ -82,7 +84,10 @@ class NaiveLedger:
         lines += [f"opening,,,,,,,,,{asset},{plain(mine[asset]['opening'])}" for asset in sorted(mine)]
         found = []
         for trade in self.trades:
-            for row, seq, sign in (("trade", trade.seq, 1), ("bust", trade.bust_seq, -1)):
+            for row, seq, sign, time in (
+                ("trade", trade.seq, 1, trade.time),
+                ("bust", trade.bust_seq, -1, trade.bust_time),
+            ):
                 if seq is None or self.cycle_of(trade.instrument, seq) != cycle:
                     continue
                 for side, party, fee in (
@@ -92,7 +97,7 @@ class NaiveLedger:
                     if party == client:
                         name = f"{trade.instrument}-{trade.number}"
                         numbers = f"{plain(trade.price)},{plain(trade.quantity)},{plain(sign * fee)}"
-                        line = f"{row},{seq},{name},{trade.instrument},{side},{numbers},,,"
+                        line = f"{row},{seq},{name},{trade.instrument},{side},{numbers},{time},,"
                         found.append((trade.instrument, seq, trade.number, side, line))
         lines += [line for *_, line in sorted(found)]
         for asset in sorted(mine):

@@ -37,7 +37,7 @@ Row = dict[str, Any]
 class Audit:
     """The recorded data as of one moment: the sink's position and log id of each partition, rows, and counts.
 
-    `strange_topics`: other topics for which the sink's table has positions.
+    `strange_topics`: other topics than the recorded and the `projected` one for which there are positions.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class Audit:
         self._columns: dict[str, dict[str, str]] = {}
 
     @classmethod
-    async def open(cls, database_url: str, topic: str) -> "Audit":
+    async def open(cls, database_url: str, topic: str, projected: str) -> "Audit":
         """Begin a transaction in which all reads see the data as they are now. Raises Away or Refused."""
         connection = await connect(database_url, **SESSION)
         await execute(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         query = "SELECT topic, partition, next_offset, log_id FROM sink_progress"
         found = await (await execute(connection, query)).fetchall()
         ours = [row[1:] for row in found if row[0] == topic]
-        strange = sorted({row[0] for row in found} - {topic})
+        strange = sorted({row[0] for row in found} - {topic, projected})
         return cls(connection, {row[0]: row[1] for row in ours}, {row[0]: row[2] for row in ours}, strange)
 
     async def close(self) -> None:

@@ -89,6 +89,7 @@ class ExpectedRows:
             "instrument": name,
             "partition": self._partition_id,
             "last_seq": report.seq,
+            "last_time": report.time,
         }
         for order in report.orders:
             self._order(report, order)

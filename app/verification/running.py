@@ -12,7 +12,7 @@ import aiohttp
 from app.kafka.genesis import WrongTopic, log_ids
 from app.models.answers import Book
 from app.postgres import AWAY, Audit, recorded_positions, shown_address
-from app.topics import EXECUTIONS, ORDERS
+from app.topics import CLEARING, EXECUTIONS, ORDERS
 from app.verification.effective import head_of
 from app.verification.findings import Findings, Verdict
 from app.verification.gateway import gateway_books
@@ -68,7 +68,7 @@ async def verify(
         required, _ = await caught_up(where.broker, logs, recorded, timeout_s)
         total = sum([await logs.end(ORDERS.name, partition_id) for partition_id in range(logs.partitions)])
         books = await _books(where, logs) if where.url else None
-        tables = await Audit.open(where.database_url, EXECUTIONS.name) if where.database_url else None
+        tables = await Audit.open(where.database_url, EXECUTIONS.name, CLEARING.name) if where.database_url else None
         evidence = Evidence(
             required,
             ids,
@@ -107,7 +107,7 @@ async def _has_another_log(where: Addresses, ids: Mapping[int, str]) -> bool:
     if where.database_url is None:
         return False
     try:
-        tables = await Audit.open(where.database_url, EXECUTIONS.name)
+        tables = await Audit.open(where.database_url, EXECUTIONS.name, CLEARING.name)
     except AWAY:
         return False
     await tables.close()

@@ -7,7 +7,6 @@ from typing import Any
 from hypothesis import strategies as st
 
 from app.clearing.amounts import ONE, UNITS_PER_ONE, text
-from app.clearing.chain import Chain
 from app.clearing.cycles import Closed, Cycles
 from app.clearing.entries import Bust, Entry, Trade
 from app.clearing.ledger import Ledger, Netted
@@ -116,7 +115,9 @@ class Cleared:
                 if party == client:
                     numbers = [text(units * (ONE // UNITS_PER_ONE)) for units in (trade.price, trade.quantity)]
                     name = f"{trade.instrument}-{trade.number}"
-                    line = EntryLine(row, entry.seq, name, trade.instrument, side, *numbers, text(sign * fee), "")
+                    line = EntryLine(
+                        row, entry.seq, name, trade.instrument, side, *numbers, text(sign * fee), time_of(entry.seq)
+                    )
                     found.append((trade.instrument, entry.seq, trade.number, side, line))
         return Statement(client, cycle, mine, [line for *_, line in sorted(found)])
 
@@ -142,7 +143,9 @@ def naive(history: History) -> NaiveLedger:
                 trade.seller,
                 Fraction(trade.buyer_fee, ONE),
                 Fraction(trade.seller_fee, ONE),
-                history.busts.get((trade.instrument, trade.number)),
+                (bust := history.busts.get((trade.instrument, trade.number))),
+                time_of(trade.seq),
+                "" if bust is None else time_of(bust),
             )
             for trade in history.trades
         ]
@@ -152,6 +155,6 @@ def naive(history: History) -> NaiveLedger:
     return ledger
 
 
-def chained(lines: list[str]) -> str:
-    """The chain over lines."""
-    return Chain(lines).hex
+def time_of(seq: int) -> str:
+    """The time of the report with this seq."""
+    return f"1970-01-01T00:00:00.{seq:03d}Z"

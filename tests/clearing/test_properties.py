@@ -169,7 +169,7 @@ def test_a_statement_has_the_same_bytes_each_time() -> None:
         "row,seq,trade_id,instrument,side,price,quantity,fee,time,asset,amount\n"
         "opening,,,,,,,,,BTC,0\n"
         "opening,,,,,,,,,USD,0\n"
-        "trade,4,BTC-USD-1,BTC-USD,buy,70000,0.2,1.4,,,\n"
+        "trade,4,BTC-USD-1,BTC-USD,buy,70000,0.2,1.4,1970-01-01T00:00:00.004Z,,\n"
         "gross_in,,,,,,,,,BTC,0.2\ngross_out,,,,,,,,,BTC,0\nfees,,,,,,,,,BTC,0\ncarried,,,,,,,,,BTC,0\n"
         "net,,,,,,,,,BTC,0.2\nclosing,,,,,,,,,BTC,0.2\n"
         "gross_in,,,,,,,,,USD,0\ngross_out,,,,,,,,,USD,14000\nfees,,,,,,,,,USD,1.4\ncarried,,,,,,,,,USD,0\n"
