@@ -19,8 +19,8 @@ CYCLE: Fields = {
     "closed_at": rfc3339_text("closed_at"),
     "seal": "seal",
 }
-_SUMS = ("gross_in", "gross_out", "fees", "carried", "net", "opening", "closing")
-OBLIGATION: Fields = {"client_id": "client_id", "asset": "asset", **{name: f"{name}::text" for name in _SUMS}}
+SUMS = ("gross_in", "gross_out", "fees", "carried", "net", "opening", "closing")
+OBLIGATION: Fields = {"client_id": "client_id", "asset": "asset", **{name: f"{name}::text" for name in SUMS}}
 INSTRUCTION: Fields = {
     "instruction": "instruction",
     "client_id": "client_id",
@@ -71,13 +71,17 @@ class Settlements:
         """The cycle that was asked for with this key."""
         return await self._cycle("key", key)
 
-    async def obligations(self, cycle: int, client: str | None = None) -> list[Row]:
-        """By client and asset, of all or one client."""
-        return await self._of_cycle(OBLIGATION, "obligations", "client_id, asset", cycle, client)
+    async def obligations(
+        self, cycle: int, client: str | None = None, after: tuple[str, str] = ("", ""), limit: int | None = None
+    ) -> list[Row]:
+        """By client and asset, of all or one client; at most so many after a client and an asset."""
+        return await self._of_cycle(OBLIGATION, "obligations", ("client_id", "asset"), cycle, client, after, limit)
 
-    async def instructions(self, cycle: int, client: str | None = None) -> list[Row]:
-        """By number, of all or one client."""
-        return await self._of_cycle(INSTRUCTION, "instructions", "instruction", cycle, client)
+    async def instructions(
+        self, cycle: int, client: str | None = None, after: int = 0, limit: int | None = None
+    ) -> list[Row]:
+        """By number, of all or one client; at most so many after a number."""
+        return await self._of_cycle(INSTRUCTION, "instructions", ("instruction",), cycle, client, (after,), limit)
 
     async def statement(self, client: str, cycle: int) -> Statement | None:
         """What a netted cycle did to a client; None if it did nothing."""
@@ -85,7 +89,7 @@ class Settlements:
         if not obligations:
             return None
         entries = await self._rows(STATEMENT_ENTRIES, {"cycle": cycle, "client": client})
-        mine = {row["asset"]: _obligation(*(row[name] for name in _SUMS[:4]), row["opening"]) for row in obligations}
+        mine = {row["asset"]: _obligation(*(row[name] for name in SUMS[:4]), row["opening"]) for row in obligations}
         return Statement(client, cycle, mine, [EntryLine(*row) for row in entries])
 
     async def digest(self, client: str, cycle: int) -> str | None:
@@ -122,11 +126,22 @@ class Settlements:
         found["conservation"] = [dict(zip(names, row, strict=True)) for row in sums]
         return found
 
-    async def _of_cycle(self, fields: Fields, table: str, order: str, cycle: int, client: str | None) -> list[Row]:
-        where = "cycle = %s" if client is None else "cycle = %s AND client_id = %s"
-        query = f"SELECT {select(fields)} FROM {table} WHERE {where} ORDER BY {order}"
-        rows = await self._rows(query, [cycle] if client is None else [cycle, client])
-        return [answer(fields, row) for row in rows]
+    async def _of_cycle(
+        self,
+        fields: Fields,
+        table: str,
+        key: tuple[str, ...],
+        cycle: int,
+        client: str | None,
+        after: tuple[Any, ...],
+        limit: int | None,
+    ) -> list[Row]:
+        of_client = "" if client is None else "AND client_id = %(client)s"
+        names, order = ", ".join(f"%({name})s" for name in key), ", ".join(key)
+        query = f"""SELECT {select(fields)} FROM {table}
+            WHERE cycle = %(cycle)s {of_client} AND ({order}) > ({names}) ORDER BY {order} LIMIT %(limit)s"""
+        parameters = dict(zip(key, after, strict=True)) | {"cycle": cycle, "client": client, "limit": limit}
+        return [answer(fields, row) for row in await self._rows(query, parameters)]
 
 
 def _obligation(*amounts: str) -> Obligation:

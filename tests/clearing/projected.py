@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, NamedTuple
 
 import psycopg2
+from psycopg2.extensions import make_dsn
 from psycopg2.extras import execute_values
 
 from app.clearing.amounts import of_units, text
@@ -127,6 +128,15 @@ def ask(database_url: str, query: str, *parameters: Any) -> list[tuple[Any, ...]
             return cursor.fetchall() if cursor.description else []
     finally:
         connection.close()
+
+
+def drop_database(database_url: str) -> None:
+    """Remove it, whoever is connected."""
+    connection = psycopg2.connect(make_dsn(database_url, dbname="postgres"))
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {database_url.rpartition('/')[2]} WITH (FORCE)")
+    connection.close()
 
 
 async def project(database_url: str, history: History) -> dict[int, str]:

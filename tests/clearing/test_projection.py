@@ -11,29 +11,40 @@ from hypothesis import HealthCheck, Phase, given, settings
 from app.clearing.amounts import text
 from app.clearing.cycles import Cycles
 from app.clearing.entries import Trade
+from app.local import postgres
+from app.local.servers import Servers
 from app.models.clearing import CycleClosed, Settle, encode_fact, read_fact
 from app.postgres import PositionMoved, Projection
 from app.postgres.schema import migrate
 from app.settling import NOTHING, Proposal, Settling
 from tests.clearing.histories import Cleared, History, histories
-from tests.clearing.projected import EXTRAS, LOG_ID, TOPIC, Projected, Record, ask, project, record, records
+from tests.clearing.projected import (
+    EXTRAS,
+    LOG_ID,
+    TOPIC,
+    Projected,
+    Record,
+    ask,
+    drop_database,
+    project,
+    record,
+    records,
+)
 
 SUMS = ("gross_in", "gross_out", "fees", "carried", "net", "opening", "closing")
 TRADE = Trade("BTC-USD", 1, 1, "BTC", "USD", 100_00000000, 2_00000000, "ann", "bob")
 
 
 @pytest.fixture(scope="module")
-async def database(servers) -> AsyncIterator[str]:
+async def database(servers: Servers) -> AsyncIterator[str]:
     """A database with our schema, and fees and busts beside the trades."""
-    from app.local import postgres
-
     name = "clearing_projection"
     postgres.create_database(servers.postgres_port, name)
     url = postgres.url(servers.postgres_port, name)
     await asyncio.to_thread(migrate, url)
     ask(url, EXTRAS)
     yield url
-    postgres.drop_database(servers.postgres_port, name)
+    drop_database(url)
 
 
 @settings(

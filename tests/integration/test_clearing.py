@@ -7,15 +7,16 @@ from typing import Any
 
 import psycopg2
 
-from app.local import postgres
 from app.local.venue import Venue
 from app.setup import prepare
 from app.streaming import failpoints
 from load.client import Client
 from load.ledger import Ledger
 from load.request import Terms
-from tests.integration.conftest import cli, judge, list_market, until
+from tests.clearing.projected import drop_database
+from tests.integration.conftest import cli, judge, list_market
 from tests.long import LONG
+from tests.until import until
 
 DEATH_TIMEOUT_S = 240.0
 # tests/clearing/test_projection.py stops at every one of Postgres' steps; here are real processes.
@@ -142,8 +143,7 @@ async def test_deaths_pauses_and_an_empty_database_change_nothing(unsupervised: 
     assert len({seal for *_, seal in right}) == len(DEATHS) + 2
     for process in (paused, other, venue.process("recording")):
         await process.kill()
-    port, name = venue.servers.postgres_port, venue.servers.database_url.rpartition("/")[2]
-    await asyncio.to_thread(postgres.drop_database, port, name)
+    await asyncio.to_thread(drop_database, venue.servers.database_url)
     await prepare(venue.servers.broker, venue.servers.database_url)
     await venue.start_worker("clearing")
     await venue.start_worker("recording")
