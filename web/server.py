@@ -27,7 +27,7 @@ from web.rest import (
 API = "/api/v1"
 ORDERS, INSTRUMENTS, SNAPSHOTS = f"{API}/orders", f"{API}/instruments", f"{API}/snapshots"
 SETTLEMENTS, STATEMENT = f"{API}/settlements", f"{API}/clients/{{client_id}}/statements/{{cycle}}"
-CYCLE = f"{SETTLEMENTS}/{{cycle}}"
+CYCLE, POSITIONS = f"{SETTLEMENTS}/{{cycle}}", f"{API}/clients/{{client_id}}/positions"
 ORDER, INSTRUMENT = f"{ORDERS}/{{order_id}}", f"{INSTRUMENTS}/{{instrument}}"
 BY_KEY = f"{ORDERS}/by-client-id/{{client_id}}/{{instrument}}/{{key}}"
 VIEWER, TRADER, ADMIN = KeyRole.VIEWER, KeyRole.TRADER, KeyRole.ADMIN
@@ -68,6 +68,7 @@ ROUTES = (
         "Say what became of an instruction",
         calls.DECIDE,
     ),
+    Route("GET", POSITIONS, VIEWER, clearing.list_positions, "A client's positions", calls.LIST_POSITIONS),
     Route("GET", STATEMENT, VIEWER, clearing.get_statement, "A client's statement", calls.GET_STATEMENT),
     Route(
         "GET",

@@ -289,6 +289,18 @@ class InstructionPage(Struct, forbid_unknown_fields=True):
     next_cursor: str | None
 
 
+class Position(Struct, forbid_unknown_fields=True):
+    """What a client holds in an instrument from its trades; docs/CLEARING.md defines each number."""
+
+    instrument: Identifier
+    quantity: Amount
+    bought: Amount
+    sold: Amount
+    fees: Amount
+    realised_cash: Amount
+    average_cost: Amount | None
+
+
 class Statement(Struct, forbid_unknown_fields=True):
     """What a cycle did to a client: the lines of the CSV (docs/CLEARING.md), without their empty fields."""
 

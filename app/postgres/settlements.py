@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from app.clearing.amounts import amount_of
 from app.clearing.netting import Holding, Obligation
+from app.clearing.positions import Position
 from app.clearing.statements import EntryLine, Statement
 from app.postgres.clearing import READ_CUTOFFS, READ_PROGRESS
 from app.postgres.netting import ENTRY_LINES, PREVIEW, TIME
@@ -40,6 +41,21 @@ STATEMENT_ENTRIES = f"""
 SELECT kind, seq, trade_id, instrument, side, price::text, quantity::text, trim_scale(fee)::text, {TIME}
 FROM ({ENTRY_LINES}) AS lines WHERE client_id = %(client)s ORDER BY instrument, seq, number, side
 """
+
+# A bust takes its trade out, from the bust's seq on.
+POSITIONS = """
+SELECT instrument, coalesce(sum(quantity) FILTER (WHERE buys), 0)::text,
+    coalesce(sum(quantity) FILTER (WHERE NOT buys), 0)::text,
+    coalesce(sum(price * quantity) FILTER (WHERE buys), 0)::text,
+    coalesce(sum(price * quantity) FILTER (WHERE NOT buys), 0)::text, sum(fee)::text
+FROM ledger_entries AS entries,
+    LATERAL (VALUES (buy_client_id, true, buyer_fee), (sell_client_id, false, seller_fee))
+        AS sides(client_id, buys, fee)
+WHERE kind = 'trade' AND client_id = %(client)s AND seq <= %(to)s AND (counter_seq IS NULL OR counter_seq > %(to)s)
+    AND (%(instrument)s IS NULL OR instrument = %(instrument)s)
+GROUP BY instrument ORDER BY instrument
+"""
+LARGEST_SEQ = 2**62
 
 Row = dict[str, Any]
 
@@ -97,6 +113,13 @@ class Settlements:
         query = "SELECT digest FROM statements WHERE cycle = %s AND client_id = %s"
         rows = await self._rows(query, [cycle, client])
         return rows[0][0] if rows else None
+
+    async def positions(
+        self, client: str, instrument: str | None = None, to_seq: int = LARGEST_SEQ
+    ) -> dict[str, Position]:
+        """By instrument, from the client's recorded trades, up to a seq if one is given."""
+        rows = await self._rows(POSITIONS, {"client": client, "instrument": instrument, "to": to_seq})
+        return {name: Position(*map(amount_of, sums)) for name, *sums in rows}
 
     async def preview(self) -> Preview:
         """A cycle closed now, computed and not written."""

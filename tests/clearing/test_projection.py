@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from fractions import Fraction
 from itertools import count
+from math import floor
 
 import psycopg2
 import pytest
@@ -17,7 +19,7 @@ from app.models.clearing import CycleClosed, Settle, encode_fact, read_fact
 from app.postgres import PositionMoved, Projection
 from app.postgres.schema import migrate
 from app.settling import NOTHING, Proposal, Settling
-from tests.clearing.histories import Cleared, History, histories
+from tests.clearing.histories import CLIENTS, Cleared, History, histories
 from tests.clearing.projected import (
     EXTRAS,
     LOG_ID,
@@ -79,12 +81,48 @@ async def test_postgres_agrees_with_the_ledger(history: History, database: str) 
                 assert statement is not None
                 assert statement.csv() == cleared.statement(client, cycle).csv()
                 assert await projected.settlements.digest(client, cycle) == statement.digest()
+        for client in CLIENTS:
+            for to_seq in (3, 1000):
+                found = await projected.settlements.positions(client, to_seq=to_seq)
+                assert {name: p.average_cost for name, p in found.items()} == average_costs(history, client, to_seq)
+                assert {name: p.realised_cash for name, p in found.items()} == cash(history, client, to_seq)
         preview = await projected.settlements.preview()
         assert preview.ranges == {
             name: (cleared.cycles.cutoffs.get(name, 0), 1000) for name in ("BTC-USD", "ETH-BTC", "ETH-USD")
         }
     # The books of every account from the view: each asset adds up to nothing.
     assert ask(database, "SELECT asset, sum(amount) FROM ledger_legs GROUP BY asset HAVING sum(amount) <> 0") == []
+
+
+def held(history: History, client: str, to_seq: int) -> dict[str, list[Trade]]:
+    """The client's trades that are not busted by then, twice if it is buyer and seller."""
+    found: dict[str, list[Trade]] = {}
+    for trade in history.trades:
+        bust = history.bust_of(trade)
+        if trade.seq <= to_seq and not (bust and bust <= to_seq) and client in (trade.buyer, trade.seller):
+            found.setdefault(trade.instrument, []).append(trade)
+    return dict(sorted(found.items()))
+
+
+def average_costs(history: History, client: str, to_seq: int) -> dict[str, int | None]:
+    """The average price of the larger side in 10^-8, rounded half up, with fractions."""
+    costs: dict[str, int | None] = {}
+    for name, trades in held(history, client, to_seq).items():
+        sides = [[t for t in trades if t.buyer == client], [t for t in trades if t.seller == client]]
+        bought, sold = (sum(t.quantity for t in side) for side in sides)
+        larger = sides[0] if bought > sold else sides[1]
+        average = Fraction(sum(t.notional for t in larger), sum(t.quantity for t in larger)) if bought != sold else None
+        costs[name] = None if average is None else floor(average + Fraction(1, 2))
+    return costs
+
+
+def cash(history: History, client: str, to_seq: int) -> dict[str, int]:
+    """What came in beyond what went out, fees included."""
+    found: dict[str, int] = {}
+    for name, trades in held(history, client, to_seq).items():
+        paid = sum(t.notional + t.buyer_fee for t in trades if t.buyer == client)
+        found[name] = sum(t.notional - t.seller_fee for t in trades if t.seller == client) - paid
+    return found
 
 
 TWO_CYCLES = History(

@@ -68,6 +68,19 @@ async def test_a_statement_is_json_or_csv(api: Api, market: str) -> None:
     """The same rows; the CSV is what the cycle's seal covers."""
     await trade(api, market, "alice", "bob")
     cycle = (await settle(api, str(uuid4()))).body["cycle"]
+    held = (await api("GET", f"/clients/bob/positions?instrument={market}")).body
+    assert held == [
+        {
+            "instrument": market,
+            "quantity": "2",
+            "bought": "2",
+            "sold": "0",
+            "fees": "0",
+            "realised_cash": "-200",
+            "average_cost": "100",
+        }
+    ]
+    assert (await api("GET", f"/clients/bob/positions?instrument={market}&as_of_seq=1")).body == []
     path = f"/clients/bob/statements/{cycle}"
     rows = (await api("GET", path)).body["rows"]
     mine = [row for row in rows if row.get("instrument") == market]
@@ -97,6 +110,8 @@ async def test_a_client_sees_its_own_only(api: Api, ann: Api, bob: Api, admin: A
     assert (await ann("GET", f"/clients/ann/statements/{cycle}")).status == 200
     assert (await admin("GET", f"/clients/ann/statements/{cycle}")).status == 200
     assert (await bob("GET", f"/clients/ann/statements/{cycle}")).body["code"] == "unknown_statement"
+    assert (await ann("GET", "/clients/ann/positions")).status == 200
+    assert (await bob("GET", "/clients/ann/positions")).status == 404
 
 
 @pytest.mark.parametrize(
@@ -110,6 +125,7 @@ async def test_a_client_sees_its_own_only(api: Api, ann: Api, bob: Api, admin: A
         ("GET", "/settlements/one", None, "malformed_request"),
         ("GET", "/settlements/999999/obligations", None, "unknown_cycle"),
         ("GET", "/clients/nobody/statements/1", None, "unknown_statement"),
+        ("GET", "/clients/nobody/positions?as_of_seq=3", None, "malformed_request"),
     ],
 )
 async def test_what_cannot_be_done_is_a_problem(

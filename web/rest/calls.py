@@ -211,6 +211,15 @@ DECIDE = Call(
     http.OutcomeRequest,
     example={"state": "settled"},
 )
+LIST_POSITIONS = Call(
+    "clearing",
+    {200: list[answers.Position]},
+    (404, 503),
+    (
+        OF_INSTRUMENT,
+        Parameter("as_of_seq", Annotated[int, Meta(ge=1, le=LARGEST_NUMBER)], "up to this seq of the instrument"),
+    ),
+)
 GET_STATEMENT = Call("clearing", {200: answers.Statement}, (404, 503))
 HEALTH = Call("operation", {200: answers.Health})
 READINESS = Call("operation", {200: answers.Readiness, 503: answers.Readiness})

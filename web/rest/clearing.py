@@ -8,7 +8,8 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from app.clearing.amounts import text
+from app.clearing.amounts import of_units, text
+from app.clearing.positions import Position
 from app.models.clearing import InstructionOutcome, Settle, encode_fact, key_of
 from app.models.http import decode_outcome, decode_settle
 from app.postgres.settlements import SUMS
@@ -140,6 +141,26 @@ async def get_statement(request: web.Request) -> web.StreamResponse:
     if CSV in request.headers.get("Accept", ""):
         return web.Response(text=found.csv(), content_type=CSV)
     return web.Response(text=found.json(), content_type=JSON)
+
+
+async def list_positions(request: web.Request) -> web.StreamResponse:
+    """What a client holds in each instrument from its recorded trades, or in one as of one of its seqs."""
+    given, gateway = parameters(request, "instrument", "as_of_seq"), request.app[GATEWAY]
+    client = identifier("client_id", request.match_info["client_id"])
+    if not caller_of(request).sees(client):
+        raise Problem(404, "unknown_client", f"no positions of {client}")
+    instrument = identifier("instrument", given["instrument"]) if "instrument" in given else None
+    if "as_of_seq" in given and instrument is None:
+        raise malformed("as_of_seq", "needs an instrument: each has its own seq")
+    to_seq = number(given, "as_of_seq", LARGEST_NUMBER, LARGEST_NUMBER)
+    found = await ask_history(gateway.settlements.positions(client, instrument, to_seq))
+    return answer([_position(name, position) for name, position in found.items()])
+
+
+def _position(instrument: str, position: Position) -> dict[str, Any]:
+    sums = {name: text(getattr(position, name)) for name in ("quantity", "bought", "sold", "fees", "realised_cash")}
+    cost = position.average_cost
+    return {"instrument": instrument, **sums, "average_cost": None if cost is None else text(of_units(cost))}
 
 
 async def _preview(gateway: Gateway, cutoff_time: int | None) -> web.StreamResponse:
