@@ -82,7 +82,9 @@ class Settling:
                 if quiet:
                     return Proposal(None, quiet)
             self._proposed = cycle
-            return Proposal(CycleClosed(cycle, cutoffs), [])
+            before = self._cycles.cutoffs
+            moved = {name: to for name, to in cutoffs.items() if to > before.get(name, 0)}
+            return Proposal(CycleClosed(cycle, moved), [])
 
     async def _net_closed(self) -> None:
         """Net what is closed, once recording has come to its cutoffs: in a database that is filled again it lags."""

@@ -8,8 +8,10 @@ from functools import partial
 from http import HTTPStatus
 
 import aiohttp
+from aiokafka import TopicPartition
 
 from app.kafka.genesis import WrongTopic, log_ids
+from app.kafka.reading import LogRecord, Stretch, connected_reader
 from app.models.answers import Book
 from app.postgres import AWAY, Audit, recorded_positions, shown_address
 from app.topics import CLEARING, EXECUTIONS, ORDERS
@@ -75,6 +77,7 @@ async def verify(
             tables,
             books,
             entries,
+            await _facts(where.broker),
             _of_log(states, ids) if states else None,
             PATIENCE_S if any(required.values()) else 0.0,
         )
@@ -133,6 +136,16 @@ async def _books(where: Addresses, logs: VenueLogs) -> dict[str, Book]:
             if not behind or is_late:
                 return books
         await asyncio.sleep(POLL_S)
+
+
+async def _facts(broker: str) -> list[LogRecord]:
+    """The topic `clearing` as it is now."""
+    facts: list[LogRecord] = []
+    async with connected_reader(broker) as reader:
+        stretch = await Stretch.whole(reader, TopicPartition(CLEARING.name, 0))
+        while records := await stretch.read():
+            facts += records
+    return facts
 
 
 async def _log_ids(broker: str, partitions: int) -> Mapping[int, str]:

@@ -77,7 +77,7 @@ class Recorded:
         """What `verify` would say of it."""
         tables = await Audit.open(self.database_url, EXECUTIONS.name, CLEARING.name) if self.database_url else None
         try:
-            evidence = Evidence(self.required, self.log_ids, tables, self.books, self.entries, self._states)
+            evidence = Evidence(self.required, self.log_ids, tables, self.books, self.entries, states=self._states)
             return await judge(self, evidence)
         finally:
             if tables is not None:

@@ -149,4 +149,6 @@ async def test_deaths_pauses_and_an_empty_database_change_nothing(unsupervised: 
     await venue.start_worker("recording")
     await until(lambda: rows(venue, SEALS) == right, timeout_s=120.0)
     assert rows(venue, "SELECT sum(to_seq - after_seq)::int FROM cycle_ranges") == owned
-    await judge(venue, ledger)
+    verdict = await judge(venue, ledger)
+    compared = {finding.about: finding.compared for finding in verdict.findings}
+    assert compared["clearing"] > len(right)
