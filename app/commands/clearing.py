@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from app import app
 from app.clearing.amounts import text
 from app.commands.gateway import acting_on, fail
-from app.kafka.sending import ToSend, send
+from app.kafka.one_shot import ToSend, send
 from app.models.clearing import MAX_REASON, ClearingFact, InstructionOutcome, Settle, encode_fact, key_of
 from app.models.http import InvalidTime, milliseconds
 from app.postgres import HistoryUnavailable, Reader, Refused, Settlements
