@@ -26,6 +26,7 @@ KINDS = {"BROKER_URL": "Kafka", "DATABASE_URL": "Postgres", "REDIS_URL": "Valkey
 NEEDED = {
     "matching": ("BROKER_URL",),
     "recording": ("BROKER_URL", "DATABASE_URL"),
+    "clearing": ("BROKER_URL", "DATABASE_URL"),
     "gateway": ("BROKER_URL", "DATABASE_URL", "REDIS_URL"),
 }
 """Role -> the addresses that its workers use."""

@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from app.models.api_keys import MAX_RATE, MIN_RATE
 
-Role = Literal["matching", "gateway", "recording"]
-ROLES: tuple[Role, ...] = ("matching", "recording", "gateway")
+Role = Literal["matching", "gateway", "recording", "clearing"]
+ROLES: tuple[Role, ...] = ("matching", "recording", "clearing", "gateway")
 _HOST_NAME = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)
 DEFAULT_FILE = Path(__file__).parents[1] / "faust.conf.py"
 

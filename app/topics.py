@@ -83,6 +83,20 @@ API_KEYS = TopicSpec(
     },
     partitions=1,
 )
-TOPICS = (ORDERS, EXECUTIONS, TRADES, BOOKS_CHANGELOG, API_KEYS)
+CLEARING = TopicSpec(
+    name="clearing",
+    message="app.models.clearing: a fact that the order log does not imply; the key is the cycle, or what asks for it",
+    written_by="gateways, faust -A app settle | outcome, clearing",
+    read_by="clearing, verify",
+    config={
+        "cleanup.policy": "delete",
+        "retention.ms": UNLIMITED,
+        "retention.bytes": UNLIMITED,
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(MAX_MESSAGE_BYTES),
+    },
+    partitions=1,
+)
+TOPICS = (ORDERS, EXECUTIONS, TRADES, BOOKS_CHANGELOG, API_KEYS, CLEARING)
 DENSE = frozenset(spec.name for spec in TOPICS if spec.config["cleanup.policy"] == "delete")
 """The topics from which Kafka compacts nothing away: each batch begins where the one before it ends."""

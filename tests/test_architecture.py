@@ -97,7 +97,12 @@ def test_the_faust_command_finds_every_roles_agents(role: str) -> None:
     found = subprocess.run(
         [FAUST, "-A", "app", "agents"], cwd=ROOT, env=os.environ | {"ROLE": role}, capture_output=True, text=True
     )
-    expected = {"matching": "match_orders", "recording": "record_executions", "gateway": ""}
+    expected = {
+        "matching": "match_orders",
+        "recording": "record_executions",
+        "clearing": "project_facts",
+        "gateway": "",
+    }
 
     assert found.returncode == 0, found.stderr
     assert expected[role] in found.stdout

@@ -9,7 +9,7 @@ from app import app, settings
 from app.configuration import broker_address
 from app.matching.words import Reason
 from app.models.identity import instrument_tag
-from app.postgres import History
+from app.postgres import History, Reader, Settlements
 from app.streaming.failstop import fail_stop
 from web.edge.exposure import default_rate
 from web.edge.keyring import Keyring
@@ -39,6 +39,8 @@ class Gateway:
         self.pending = Pending()
         self.order_log = OrderLog(Path(app.conf.datadir) / "orders.log", settings.order_log)
         self.history = History(settings.database_url)
+        self._reader = Reader(settings.database_url)
+        self.settlements = Settlements(self._reader)
         self.feed = Feed(broker, partitions, self.history, self.pending, self.order_log, self.hub.publish)
         self.outgoing = Outgoing(broker, partitions)
         self.commands = Commands(broker, partitions)
@@ -65,6 +67,7 @@ class Gateway:
         await self.log.close()
         await self.idempotency.close()
         await self.history.close()
+        await self._reader.close()
         await self.commands.close()
 
     @property

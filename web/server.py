@@ -12,6 +12,7 @@ from web.hosting import close_streams, drain, run_gateway
 from web.rest import (
     calls,
     changing,
+    clearing,
     docs,
     health,
     instruments,
@@ -25,6 +26,8 @@ from web.rest import (
 
 API = "/api/v1"
 ORDERS, INSTRUMENTS, SNAPSHOTS = f"{API}/orders", f"{API}/instruments", f"{API}/snapshots"
+SETTLEMENTS, STATEMENT = f"{API}/settlements", f"{API}/clients/{{client_id}}/statements/{{cycle}}"
+CYCLE, POSITIONS = f"{SETTLEMENTS}/{{cycle}}", f"{API}/clients/{{client_id}}/positions"
 ORDER, INSTRUMENT = f"{ORDERS}/{{order_id}}", f"{INSTRUMENTS}/{{instrument}}"
 BY_KEY = f"{ORDERS}/by-client-id/{{client_id}}/{{instrument}}/{{key}}"
 VIEWER, TRADER, ADMIN = KeyRole.VIEWER, KeyRole.TRADER, KeyRole.ADMIN
@@ -50,6 +53,23 @@ ROUTES = (
     Route("POST", f"{INSTRUMENT}/resume", ADMIN, instruments.resume_instrument, "Resume an instrument", calls.SWITCH),
     Route("POST", SNAPSHOTS, ADMIN, snapshots.take_snapshots, "Take snapshots of books", calls.TAKE_SNAPSHOTS),
     Route("GET", SNAPSHOTS, VIEWER, snapshots.list_snapshots, "Recorded snapshots of books", calls.LIST_SNAPSHOTS),
+    Route("POST", SETTLEMENTS, ADMIN, clearing.settle, "Close and net a cycle", calls.SETTLE),
+    Route("GET", SETTLEMENTS, VIEWER, clearing.list_cycles, "Cycles, newest first", calls.LIST_CYCLES),
+    Route("GET", CYCLE, VIEWER, clearing.get_cycle, "One cycle", calls.GET_CYCLE),
+    Route("GET", f"{CYCLE}/obligations", VIEWER, clearing.list_obligations, "Its obligations", calls.LIST_OBLIGATIONS),
+    Route(
+        "GET", f"{CYCLE}/instructions", VIEWER, clearing.list_instructions, "Its instructions", calls.LIST_INSTRUCTIONS
+    ),
+    Route(
+        "POST",
+        f"{CYCLE}/instructions/{{instruction}}",
+        ADMIN,
+        clearing.decide,
+        "Say what became of an instruction",
+        calls.DECIDE,
+    ),
+    Route("GET", POSITIONS, VIEWER, clearing.list_positions, "A client's positions", calls.LIST_POSITIONS),
+    Route("GET", STATEMENT, VIEWER, clearing.get_statement, "A client's statement", calls.GET_STATEMENT),
     Route(
         "GET",
         "/ws/trades",

@@ -13,7 +13,14 @@ HOST = "127.0.0.1"
 FILE = "ports.json"
 
 USUAL = {"kafka": 9092, "kafka-controller": 9093, "postgres": 5432, "valkey": 6379}
-USUAL_OF_ROLE = {"gateway": 8080, "matching": 8100, "recording": 8200, "analytics": 8300, "audit": 8400}
+USUAL_OF_ROLE = {
+    "gateway": 8080,
+    "matching": 8100,
+    "recording": 8200,
+    "clearing": 8300,
+    "analytics": 8400,
+    "audit": 8500,
+}
 """The web port of a role's slot 0; slot n adds n to it."""
 
 FREE_PORTS = range(20_000, 32_000)

@@ -3,7 +3,7 @@
 Handlers and history build plain dicts, which is faster; the tests compare every answer with these shapes.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
 from msgspec.structs import fields
@@ -28,6 +28,11 @@ AveragePrice = Annotated[str, Meta(pattern=_DECIMAL, description="eight decimals
 Time = Annotated[str, Meta(pattern=_TIME, description="RFC 3339, UTC", examples=["2026-01-31T09:30:00.000Z"])]
 Seq = Annotated[int, Meta(ge=1, description="dense per instrument")]
 Count = Annotated[int, Meta(ge=0)]
+Number = Annotated[int, Meta(ge=1)]
+Amount = Annotated[str, Meta(pattern=r"^-?[0-9]+(\.[0-9]*[1-9])?$", description="exact", examples=["-14001.4"])]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+CycleState = Literal["open", "closed", "netted", "settled"]
+InstructionState = Literal["pending", "settled", "failed"]
 HttpStatus = Annotated[int, Meta(ge=100, le=599)]
 
 
@@ -187,6 +192,121 @@ class Snapshots(Struct, forbid_unknown_fields=True):
     """The requested snapshots, by instrument."""
 
     results: list[TakenSnapshot]
+
+
+class Range(Struct, forbid_unknown_fields=True):
+    """The reports of an instrument that a cycle owns: above `after_seq`, up to and including `to_seq`."""
+
+    instrument: Identifier
+    after_seq: Count
+    to_seq: Seq
+
+
+class Conservation(Struct, forbid_unknown_fields=True):
+    """What flowed in an asset; `sum` is what the accounts add up to, always 0."""
+
+    asset: Identifier
+    gross_in: Amount
+    gross_out: Amount
+    fees: Amount
+    sum: Amount
+
+
+class Cycle(Struct, forbid_unknown_fields=True):
+    """A cycle of clearing; its seal is there once it is netted and its statements are digested."""
+
+    cycle: Number
+    key: Identifier
+    state: CycleState
+    cutoff_time: Time | None
+    requested_at: Time
+    closed_at: Time | None
+    seal: Digest | None
+
+
+class CycleDetail(Cycle, forbid_unknown_fields=True):
+    """A cycle with what it owns, and what flowed in each asset."""
+
+    ranges: list[Range]
+    conservation: list[Conservation]
+
+
+class RequestedCycle(Struct, forbid_unknown_fields=True):
+    """A cycle that is asked for and not netted yet; the same request with this key answers it later."""
+
+    key: Identifier
+
+
+class PreviewedObligation(Struct, forbid_unknown_fields=True):
+    """What a client would owe (negative) or be owed in an asset."""
+
+    client_id: Identifier
+    asset: Identifier
+    gross_in: Amount
+    gross_out: Amount
+    fees: Amount
+    carried: Amount
+    net: Amount
+    opening: Amount
+    closing: Amount
+
+
+class Obligation(PreviewedObligation, forbid_unknown_fields=True):
+    """What a client owes (negative) or is owed in an asset, and the sums it is made of."""
+
+
+class Preview(Struct, forbid_unknown_fields=True):
+    """What a cycle closed now would own and net; nothing is written."""
+
+    ranges: list[Range]
+    obligations: list[PreviewedObligation]
+
+
+class ObligationPage(Struct, forbid_unknown_fields=True):
+    """Obligations by client and asset; `next_cursor` is null on the last page."""
+
+    obligations: list[Obligation]
+    next_cursor: str | None
+
+
+class Instruction(Struct, forbid_unknown_fields=True):
+    """A payment or delivery; positive: the client receives it. What failed is due again in `carried_into`."""
+
+    instruction: Number
+    client_id: Identifier
+    asset: Identifier
+    amount: Amount
+    state: InstructionState
+    reason: str | None
+    decided_at: Time | None
+    carried_into: Number | None
+
+
+class InstructionPage(Struct, forbid_unknown_fields=True):
+    """Instructions by number; `next_cursor` is null on the last page."""
+
+    instructions: list[Instruction]
+    next_cursor: str | None
+
+
+class Position(Struct, forbid_unknown_fields=True):
+    """What a client holds in an instrument from its trades; docs/CLEARING.md defines each number."""
+
+    instrument: Identifier
+    quantity: Amount
+    bought: Amount
+    sold: Amount
+    fees: Amount
+    realised_cash: Amount
+    average_cost: Amount | None
+
+
+class Statement(Struct, forbid_unknown_fields=True):
+    """What a cycle did to a client: the lines of the CSV (docs/CLEARING.md), without their empty fields."""
+
+    client_id: Identifier
+    cycle: Number
+    rows: list[dict[str, str]]
 
 
 class NamedInstrument(Struct, forbid_unknown_fields=True):

@@ -11,7 +11,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from app.clearing.cycles import Decision
 from app.matching.words import OrderType, SelfTradePrevention, Side, Status, TimeInForce
+from app.models.clearing import MAX_REASON
 from app.models.commands import DecimalText, Identifier, ListInstrument, PlaceOrder
 from app.models.decimals import InvalidDecimal, Scale, plain, units
 from app.models.reports import OrderChange, OrderTerms, PublicTrade, TradeReport
@@ -83,6 +85,19 @@ class BatchRequest(Struct, forbid_unknown_fields=True):
     orders: Annotated[list[_Entry], Meta(min_length=1, max_length=MAX_BATCH_ORDERS)]
 
 
+class SettleRequest(Struct, forbid_unknown_fields=True):
+    """POST /settlements: up to a time of the log that is over, or without one up to what is recorded now."""
+
+    cutoff_time: datetime | None = None
+
+
+class OutcomeRequest(Struct, forbid_unknown_fields=True):
+    """POST /settlements/{cycle}/instructions/{instruction}."""
+
+    state: Decision
+    reason: Annotated[str, Meta(max_length=MAX_REASON)] | None = None
+
+
 class CancelRequest(Struct, forbid_unknown_fields=True):
     """`POST /orders/{id}/cancel`; the whole body is optional."""
 
@@ -111,6 +126,8 @@ ListInstrumentRequest = msgspec.defstruct(
 
 decode_place = msgspec.json.Decoder(PlaceOrderRequest).decode
 decode_batch = msgspec.json.Decoder(BatchRequest).decode
+decode_settle = msgspec.json.Decoder(SettleRequest).decode
+decode_outcome = msgspec.json.Decoder(OutcomeRequest).decode
 decode_cancel = msgspec.json.Decoder(CancelRequest).decode
 decode_amend = msgspec.json.Decoder(AmendRequest).decode
 decode_listing = msgspec.json.Decoder(ListInstrumentRequest).decode

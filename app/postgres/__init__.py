@@ -7,12 +7,15 @@ worker.
 from app.postgres.address import shown_address
 from app.postgres.agreement import AnotherInstallation, AnotherTime, Recorded, require_bounds, require_log_ids
 from app.postgres.audit import Audit, recorded_positions
+from app.postgres.clearing import Projection
 from app.postgres.connection import AWAY
 from app.postgres.cursors import InvalidCursor, RowKey, cursor_of, row_key_of
 from app.postgres.errors import Away, Refused
-from app.postgres.history import Accepted, History, HistoryUnavailable, Page
+from app.postgres.history import Accepted, History, Page
 from app.postgres.locked import lock_history
+from app.postgres.reading import HistoryUnavailable, Reader
 from app.postgres.recorder import Recorder, UnexpectedRecords
+from app.postgres.settlements import Settlements
 from app.postgres.sink import PositionMoved, Sink
 
 __all__ = [
@@ -27,10 +30,13 @@ __all__ = [
     "InvalidCursor",
     "Page",
     "PositionMoved",
+    "Projection",
+    "Reader",
     "Recorded",
     "Recorder",
     "Refused",
     "RowKey",
+    "Settlements",
     "Sink",
     "UnexpectedRecords",
     "cursor_of",

@@ -1,21 +1,28 @@
 """Reads the recorded data as of one moment, in one transaction, so that `verify` can compare them with the log."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import aiopg
 
+from app.clearing.statements import EntryLine
 from app.postgres.connection import connect, execute
 from app.postgres.errors import Away, Refused
+from app.postgres.netting import ENTRY_LINES, TIME
 
 STATEMENT_TIMEOUT_S = 600.0
 POSITIONS_TIMEOUT = "5s"
+ENTRIES_AT_ONCE = 10_000
 SESSION = {
     "TimeZone": "UTC",
     # We look up some thousands of rows by key: make Postgres use the index.
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
+CYCLE_ENTRIES = f"""
+SELECT client_id, kind, seq, trade_id, instrument, side, price::text, quantity::text, trim_scale(fee)::text, {TIME}
+FROM ({ENTRY_LINES}) AS lines ORDER BY instrument, seq, number, side
+"""
 KEY_TYPES = {
     "instrument": "text",
     "order_id": "uuid",
@@ -37,26 +44,32 @@ Row = dict[str, Any]
 class Audit:
     """The recorded data as of one moment: the sink's position and log id of each partition, rows, and counts.
 
-    `strange_topics`: other topics for which the sink's table has positions.
+    `strange_topics`: other topics than the recorded and the `projected` one for which there are positions.
     """
 
     def __init__(
-        self, connection: aiopg.Connection, positions: dict[int, int], log_ids: dict[int, str], strange: Sequence[str]
+        self,
+        connection: aiopg.Connection,
+        positions: dict[int, int],
+        log_ids: dict[int, str],
+        strange: Sequence[str],
+        projected: int,
     ) -> None:
-        self._connection = connection
+        self._connection, self.projected = connection, projected
         self.positions, self.log_ids, self.strange_topics = positions, log_ids, strange
         self._columns: dict[str, dict[str, str]] = {}
 
     @classmethod
-    async def open(cls, database_url: str, topic: str) -> "Audit":
+    async def open(cls, database_url: str, topic: str, projected: str) -> "Audit":
         """Begin a transaction in which all reads see the data as they are now. Raises Away or Refused."""
         connection = await connect(database_url, **SESSION)
         await execute(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         query = "SELECT topic, partition, next_offset, log_id FROM sink_progress"
         found = await (await execute(connection, query)).fetchall()
         ours = [row[1:] for row in found if row[0] == topic]
-        strange = sorted({row[0] for row in found} - {topic})
-        return cls(connection, {row[0]: row[1] for row in ours}, {row[0]: row[2] for row in ours}, strange)
+        strange = sorted({row[0] for row in found} - {topic, projected})
+        position = next((row[2] for row in found if row[0] == projected), 0)
+        return cls(connection, {row[0]: row[1] for row in ours}, {row[0]: row[2] for row in ours}, strange, position)
 
     async def close(self) -> None:
         """End the transaction."""
@@ -79,6 +92,29 @@ class Audit:
         """Instrument -> its number of rows."""
         query = f"SELECT instrument, count(*) FROM {table} GROUP BY instrument"
         return dict(await (await execute(self._connection, query, None, STATEMENT_TIMEOUT_S)).fetchall())
+
+    async def cycles(self) -> list[Row]:
+        """All cycles of clearing, as `rows` has them."""
+        return await self._where("cycles", "true", [])
+
+    async def of_cycle(self, table: str, cycle: int) -> list[Row]:
+        """The rows of one cycle."""
+        return await self._where(table, "t.cycle = %s", [cycle])
+
+    async def entry_lines(self, cycle: int) -> AsyncIterator[tuple[str, EntryLine]]:
+        """The entries of a cycle, each with its client, in the order of statements."""
+        await execute(self._connection, f"DECLARE entry_lines CURSOR FOR {CYCLE_ENTRIES}", {"cycle": cycle})
+        fetch = f"FETCH {ENTRIES_AT_ONCE} FROM entry_lines"
+        while rows := await (await execute(self._connection, fetch, None, STATEMENT_TIMEOUT_S)).fetchall():
+            for client, *fields in rows:
+                yield client, EntryLine(*fields)
+        await execute(self._connection, "CLOSE entry_lines")
+
+    async def _where(self, table: str, condition: str, parameters: list[Any]) -> list[Row]:
+        columns = await self._columns_of(table)
+        query = f"SELECT {', '.join(columns.values())} FROM {table} t WHERE {condition}"
+        cursor = await execute(self._connection, query, parameters, STATEMENT_TIMEOUT_S)
+        return [dict(zip(columns, row, strict=True)) for row in await cursor.fetchall()]
 
     async def _columns_of(self, table: str) -> dict[str, str]:
         """Each column, and the SQL that reads it."""

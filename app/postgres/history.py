@@ -1,19 +1,18 @@
 """Reads recorded orders, trades and rejections from Postgres, in the shapes of the API (docs/API.md).
 
 Answers are plain dicts: decimals are text with as many decimals as reported, times are RFC 3339 in UTC with
-milliseconds. A query raises HistoryUnavailable after ANSWER_TIMEOUT_S, and while Postgres cannot be reached.
+milliseconds. A query raises HistoryUnavailable when it takes too long (reading.py), and while
+Postgres cannot be reached.
 """
 
-import asyncio
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.models.http import milliseconds, rfc3339
 from app.postgres.agreement import Recorded
-from app.postgres.connection import AWAY, Pool, execute
 from app.postgres.cursors import RowKey
-from app.postgres.errors import Away, Refused
+from app.postgres.reading import Reader
 from app.postgres.shapes import (
     INSTRUMENT,
     ORDER,
@@ -26,10 +25,6 @@ from app.postgres.shapes import (
     select,
 )
 
-ANSWER_TIMEOUT_S = 2.0
-# Longer than ANSWER_TIMEOUT_S: it only ends statements on the server whose callers have given up.
-STATEMENT_TIMEOUT_MS = 3_000
-MAX_CONNECTIONS = 8
 MAX_LIMIT = 1_000
 
 # The changing columns of an order that its first report had, too.
@@ -43,10 +38,6 @@ ACCEPTED = f"""SELECT {select(ORDER, "status_now")} FROM (
 ) AS accepted"""
 
 Row = dict[str, Any]
-
-
-class HistoryUnavailable(RuntimeError):
-    """Postgres cannot be reached or took too long, so the answer is unknown."""
 
 
 class Page(NamedTuple):
@@ -68,17 +59,12 @@ class History:
     """Queries on the recorded history. Connects only when first used, and again after Postgres was down."""
 
     def __init__(self, database_url: str) -> None:
-        self._pool = Pool(
-            database_url,
-            MAX_CONNECTIONS,
-            statement_timeout=str(STATEMENT_TIMEOUT_MS),
-            default_transaction_read_only="on",
-            TimeZone="UTC",
-        )
+        self._reader = Reader(database_url)
+        self._rows = self._reader.rows
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._pool.discard()
+        await self._reader.close()
 
     async def recorded_seqs(self) -> dict[str, int]:
         """Instrument -> the seq of its last recorded report. Later queries see all reports up to it."""
@@ -184,28 +170,6 @@ class History:
         last = answers[-1]
         time_ms = milliseconds(datetime.fromisoformat(last[newest.time])) or 0
         return Page(answers, RowKey(time_ms, last["instrument"], rows[limit - 1][-1]))
-
-    async def _rows(self, query: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
-        try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                return await self._ask(query, parameters)
-        except (*AWAY, Refused) as error:
-            if isinstance(error, Refused) and error.cure is None:
-                raise  # a mistake of ours
-            await self._pool.discard()
-            raise HistoryUnavailable(str(error) or "Postgres did not answer in time") from error
-
-    async def _ask(self, query: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
-        # The server of a pooled connection may have gone since: then retry once, with a new connection.
-        for _ in range(2):
-            async with self._pool.connection() as connection:
-                try:
-                    return await (await execute(connection, query, parameters)).fetchall()
-                except AWAY:
-                    if not connection.closed:
-                        raise
-            await self._pool.discard()
-        raise Away("is away", "the connection was lost")
 
 
 class _Newest(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from app import metrics
 from app.models.identity import NO_SECRET
 from app.models.reports import read_report
-from app.postgres.rows import Rows
+from app.postgres.rows import Rows, time_text
 from app.postgres.sink import Run, Sink
 from app.postgres.statements import Statement, statements
 from app.progress import Sequencer, Step
@@ -36,7 +36,7 @@ class _Gathering:
     def __init__(self, secret: bytes) -> None:
         self.moves: dict[int, tuple[int, int]] = {}
         self.rows = Rows(secret)
-        self.last_seqs: dict[str, tuple[int, int]] = {}
+        self.last_reports: dict[str, tuple[int, int, str]] = {}
         self.reports = self.bytes = 0
         self.acknowledgements: list[Callable[[], None]] = []
 
@@ -144,7 +144,7 @@ class Recorder:
             step = progress.accept(report.instrument, report.seq)
             if step is Step.NEXT:
                 gathering.rows.add(report)
-                gathering.last_seqs[report.instrument] = partition_id, report.seq
+                gathering.last_reports[report.instrument] = partition_id, report.seq, time_text(report.time)
             elif step is Step.GAP:
                 self._watch(progress, report.instrument)
         self._next_offsets[partition_id] = expected
@@ -183,4 +183,4 @@ async def _prepare(gathered: _Gathering) -> Run:
     for statement in statements(gathered.rows):
         built.append(statement)
         await asyncio.sleep(0)  # each takes milliseconds; Postgres may have answered meanwhile
-    return Run(gathered.moves, built, gathered.last_seqs)
+    return Run(gathered.moves, built, gathered.last_reports)

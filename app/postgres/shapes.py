@@ -5,7 +5,8 @@ from typing import Any
 Fields = dict[str, str]
 
 
-def _time(column: str) -> str:
+def rfc3339_text(column: str) -> str:
+    """A time as text in UTC with milliseconds."""
     return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
 
 
@@ -24,15 +25,15 @@ ORDER: Fields = {
     **_text("price", "stop_price", "quantity", "filled_quantity", "remaining_quantity", "avg_price"),
     **_as_is("status", "reason", "post_only"),
     **_text("display_quantity"),
-    "expire_time": _time("expire_time"),
+    "expire_time": rfc3339_text("expire_time"),
     **_as_is("self_trade_prevention", "seq"),
-    "created_at": _time("created_at"),
-    "updated_at": _time("updated_at"),
+    "created_at": rfc3339_text("created_at"),
+    "updated_at": rfc3339_text("updated_at"),
 }
 ORDER_EVENT: Fields = {
     **_text("order_id"),
     **_as_is("instrument", "seq"),
-    "time": _time("time"),
+    "time": rfc3339_text("time"),
     **_as_is("status", "reason"),
     **_text("price", "quantity", "filled_quantity", "remaining_quantity", "avg_price"),
     **_text("last_price", "last_quantity"),
@@ -42,18 +43,18 @@ TRADE: Fields = {
     **_as_is("trade_id", "instrument"),
     **_text("price", "quantity", "buy_order_id", "sell_order_id"),
     **_as_is("aggressor_side", "seq"),
-    "executed_at": _time("executed_at"),
+    "executed_at": rfc3339_text("executed_at"),
 }
 REJECTION: Fields = {
     **_text("order_id"),
     **_as_is("instrument", "seq", "reason", "raw"),
-    "time": _time("time"),
+    "time": rfc3339_text("time"),
 }
 INSTRUMENT: Fields = {
     **_as_is("listing", "market_status", "seq"),
-    "updated_at": _time("updated_at"),
+    "updated_at": rfc3339_text("updated_at"),
 }
-SNAPSHOT: Fields = {**_as_is("instrument", "seq"), "time": _time("time"), **_as_is("levels")}
+SNAPSHOT: Fields = {**_as_is("instrument", "seq"), "time": rfc3339_text("time"), **_as_is("levels")}
 
 
 def select(fields: Fields, *more: str) -> str:

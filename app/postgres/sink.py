@@ -1,24 +1,22 @@
 """The sink: writes runs of reports exactly once, each in a transaction with its position (docs/EXACTNESS.md, I9, I14).
 
-The sink waits out errors that may pass (errors.py), however long they last. It raises if another process moved the
+The sink waits out errors that may pass (patience.py), however long they last. It raises if another process moved the
 position, if the log is not the recorded one, and for all other errors; then the process ends, and the next one
 continues from what is recorded.
 """
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from itertools import chain
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import aiopg
 
 from app.postgres.agreement import Recorded, require_log_ids
-from app.postgres.connection import connect, execute
-from app.postgres.errors import Away, Refused
+from app.postgres.connection import execute
+from app.postgres.errors import Refused
+from app.postgres.patience import PatientConnection
 from app.postgres.statements import Statement
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 STATEMENT_TIMEOUT_S = 60.0
 SESSION = {
     "TimeZone": "UTC",
@@ -47,14 +45,11 @@ SELECT require_moved(count(*), %s) FROM moved
 """
 MOVED_CODE = "MS001"  # raised by require_moved
 MOVE_PROGRESS = """
-INSERT INTO instrument_progress (instrument, partition, last_seq)
-SELECT * FROM unnest(%s::text[], %s::integer[], %s::bigint[])
-ON CONFLICT (instrument) DO UPDATE SET last_seq = excluded.last_seq
+INSERT INTO instrument_progress (instrument, partition, last_seq, last_time)
+SELECT * FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::timestamptz[])
+ON CONFLICT (instrument) DO UPDATE SET last_seq = excluded.last_seq, last_time = excluded.last_time
 WHERE instrument_progress.last_seq < excluded.last_seq
 """
-
-_log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 class PositionMoved(RuntimeError):
@@ -67,35 +62,32 @@ class Run(NamedTuple):
     moves: dict[int, tuple[int, int]]
     """Partition -> the offsets [from, to) of its records."""
     statements: list[Statement]
-    last_seqs: dict[str, tuple[int, int]]
-    """Instrument -> its partition, and the seq of its last report."""
+    last_reports: dict[str, tuple[int, int, str]]
+    """Instrument -> its partition, and the seq and the time of its last report."""
 
 
 class Sink:
     """One connection, one transaction at a time."""
 
     def __init__(self, database_url: str, topic: str, reach: Callable[[str], None] = lambda failpoint: None) -> None:
-        self._database_url, self.topic, self._reach = database_url, topic, reach
-        self._connection: aiopg.Connection | None = None
-        self._waits_for: Away | None = None
+        self.topic, self._reach = topic, reach
+        self._connection = PatientConnection(database_url, SESSION, "recording")
 
     @property
     def waits_for(self) -> str | None:
         """Why recording waits for Postgres; None if it does not wait."""
-        return None if self._waits_for is None else str(self._waits_for)
+        return self._connection.waits_for
 
     async def close(self) -> None:
         """Close the connection; Postgres rolls back a running transaction unless it already has our COMMIT."""
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
+        await self._connection.close()
 
     async def begin(self, log_ids: dict[int, str]) -> dict[int, Recorded]:
         """Start the partitions whose log ids are given; returns how far each is recorded: for a new one, up to 0.
 
         Raises AnotherInstallation, Refused.
         """
-        return await self._patiently(lambda connection: self._begin(connection, log_ids))
+        return await self._connection.do(lambda connection: self._begin(connection, log_ids))
 
     async def write(self, run: Run) -> None:
         """Record a run; when this returns, it is recorded exactly once. Raises PositionMoved, Refused."""
@@ -108,7 +100,7 @@ class Sink:
             if tries == 1 or not await self._is_written(connection, run):
                 await self._transaction(connection, run)
 
-        await self._patiently(attempt)
+        await self._connection.do(attempt)
 
     async def _begin(self, connection: aiopg.Connection, log_ids: dict[int, str]) -> dict[int, Recorded]:
         question = [self.topic, list(log_ids)]
@@ -146,36 +138,11 @@ class Sink:
         await execute(connection, "COMMIT")
         self._reach("rows-after-commit")
 
-    async def _patiently(self, action: Callable[[aiopg.Connection], Awaitable[T]]) -> T:
-        """Run the action; after an Away, run it again on a new connection until it succeeds."""
-        pause = FIRST_PAUSE_S
-        while True:
-            try:
-                if self._connection is None:
-                    self._connection = await connect(self._database_url, **SESSION)
-                result = await action(self._connection)
-            except Away as error:
-                self._wait_for(error)
-                await self.close()
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE_S)
-            else:
-                if self._waits_for is not None:
-                    self._waits_for = None
-                    _log.warning("Postgres is back, recording continues")
-                return result
-
-    def _wait_for(self, error: Away) -> None:
-        """Log why recording waits, once for each new reason."""
-        if self._waits_for is None or self._waits_for.state != error.state:
-            _log.warning("Postgres %s, recording waits until it can: %s", error.state, error.text)
-        self._waits_for = error
-
 
 def _moves(run: Run, topic: str) -> list[Statement]:
     froms, tos = zip(*run.moves.values(), strict=True)
     moves: list[Statement] = [(MOVE_POSITIONS, [list(run.moves), list(froms), list(tos), topic, len(run.moves)])]
-    if run.last_seqs:
-        partitions, seqs = zip(*run.last_seqs.values(), strict=True)
-        moves.append((MOVE_PROGRESS, [list(run.last_seqs), list(partitions), list(seqs)]))
+    if run.last_reports:
+        columns = map(list, zip(*run.last_reports.values(), strict=True))
+        moves.append((MOVE_PROGRESS, [list(run.last_reports), *columns]))
     return moves

@@ -43,12 +43,22 @@ RECORDING = {
     "rows-before-commit": "rows and position are sent to Postgres, not committed",
     "rows-after-commit": "they are committed, and the process does not know",
 }
+CLEARING = {
+    "sent-clearing": "the cutoffs of a cycle are with the producer",
+    "acked-clearing": "Kafka has them, this process has not read them back",
+    "fact-before-commit": "a fact and the position are sent to Postgres, not committed",
+    "fact-after-commit": "they are committed; a closed cycle is not netted",
+    "netting-before-commit": "obligations are computed, not committed",
+    "netting-after-commit": "they are committed, the cycle has no seal",
+    "sealing-before-commit": "the seal is computed, not committed",
+    "sealing-after-commit": "it is committed, and the process does not know",
+}
 
 
 def armed(given: str) -> Callable[[str], None]:
     """The `reach` of a failpoint given as text; raises ValueError for one that there is not."""
     name, nth, later_ms = (*given.split(":"), "0")[:3]
-    if name not in GATEWAY | MATCHING | RECORDING:
+    if name not in GATEWAY | MATCHING | RECORDING | CLEARING:
         raise ValueError(f"there is no failpoint {name}")
     left = random.randint(1, MOST) if nth == "random" else int(nth)
     print(f"failpoint {name}: the {left}th time kills", file=sys.stderr, flush=True)

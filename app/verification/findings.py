@@ -40,6 +40,8 @@ class Findings:
     requests: Finding = field(default_factory=lambda: Finding("O5", "requests"))
     conservation: Finding = field(default_factory=lambda: Finding("O6", "conservation"))
 
+    clearing: Finding = field(default_factory=lambda: Finding("O7", "clearing"))
+
     def all(self) -> tuple[Finding, ...]:
         """All findings, in the order of the checks."""
         return (
@@ -52,6 +54,7 @@ class Findings:
             self.postgres,
             self.requests,
             self.conservation,
+            self.clearing,
         )
 
 

@@ -12,6 +12,7 @@ from app.models.commands import Genesis, UndecodableCommand, decode_command
 from app.models.reports import ExecutionReport, decode_report, encode
 from app.models.undecodable import UNDECODABLE
 from app.verification.books import Books
+from app.verification.clearing import ClearingJudge
 from app.verification.conservation import Conservation
 from app.verification.effective import Effective, Expected, difference
 from app.verification.engines import NaivePartition
@@ -56,13 +57,14 @@ class PartitionJudge:
         recorded: int | None,
         books: Books | None,
         promises: Promises,
+        clearing: ClearingJudge | None = None,
         states: States | None = None,
         naive: bool = False,
     ) -> None:
         self.partition_id, self._findings, self._required, self._recorded = partition_id, findings, required, recorded
         self._partition = Partition(partition_id, partitions)
         self._naive = NaivePartition(partition_id, partitions) if naive else None
-        self._books, self._promises, self._states = books, promises, states
+        self._books, self._promises, self._states, self._clearing = books, promises, states, clearing
         self._conservation = Conservation()
         self.executions = Effective("executions", partition_id, findings.executions, self._hear)
         self.trades = Effective("trades", partition_id, findings.trades, lambda offset, value, expected: None)
@@ -133,6 +135,8 @@ class PartitionJudge:
     def _give(self, output: Output, offset: int) -> None:
         for report in output.reports:
             self._findings.log.compared += 1
+            if self._clearing is not None:
+                self._clearing.give(report)
             self.executions.give(report.instrument, Expected(report.seq, encode(report), offset, report))
             if self._books is not None:
                 for sentence in self._books.follow(report, offset < self._required):

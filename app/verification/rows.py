@@ -10,6 +10,7 @@ from msgspec import to_builtins
 from app.models.identity import NO_SECRET
 from app.models.reports import ExecutionReport, OrderChange
 from app.postgres.rows import order_id_in, storable
+from app.verification.clearing import ClearingTables
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]
@@ -43,7 +44,7 @@ class _Missing:
 _MISSING = _Missing()
 
 
-class Tables(Protocol):
+class Tables(ClearingTables, Protocol):
     """The recorded tables, all as of one moment."""
 
     @property
@@ -89,6 +90,7 @@ class ExpectedRows:
             "instrument": name,
             "partition": self._partition_id,
             "last_seq": report.seq,
+            "last_time": report.time,
         }
         for order in report.orders:
             self._order(report, order)

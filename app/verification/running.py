@@ -8,11 +8,13 @@ from functools import partial
 from http import HTTPStatus
 
 import aiohttp
+from aiokafka import TopicPartition
 
 from app.kafka.genesis import WrongTopic, log_ids
+from app.kafka.reading import LogRecord, Stretch, connected_reader
 from app.models.answers import Book
 from app.postgres import AWAY, Audit, recorded_positions, shown_address
-from app.topics import EXECUTIONS, ORDERS
+from app.topics import CLEARING, EXECUTIONS, ORDERS
 from app.verification.effective import head_of
 from app.verification.findings import Findings, Verdict
 from app.verification.gateway import gateway_books
@@ -68,13 +70,14 @@ async def verify(
         required, _ = await caught_up(where.broker, logs, recorded, timeout_s)
         total = sum([await logs.end(ORDERS.name, partition_id) for partition_id in range(logs.partitions)])
         books = await _books(where, logs) if where.url else None
-        tables = await Audit.open(where.database_url, EXECUTIONS.name) if where.database_url else None
+        tables = await Audit.open(where.database_url, EXECUTIONS.name, CLEARING.name) if where.database_url else None
         evidence = Evidence(
             required,
             ids,
             tables,
             books,
             entries,
+            await _facts(where.broker),
             _of_log(states, ids) if states else None,
             PATIENCE_S if any(required.values()) else 0.0,
         )
@@ -107,7 +110,7 @@ async def _has_another_log(where: Addresses, ids: Mapping[int, str]) -> bool:
     if where.database_url is None:
         return False
     try:
-        tables = await Audit.open(where.database_url, EXECUTIONS.name)
+        tables = await Audit.open(where.database_url, EXECUTIONS.name, CLEARING.name)
     except AWAY:
         return False
     await tables.close()
@@ -133,6 +136,16 @@ async def _books(where: Addresses, logs: VenueLogs) -> dict[str, Book]:
             if not behind or is_late:
                 return books
         await asyncio.sleep(POLL_S)
+
+
+async def _facts(broker: str) -> list[LogRecord]:
+    """The topic `clearing` as it is now."""
+    facts: list[LogRecord] = []
+    async with connected_reader(broker) as reader:
+        stretch = await Stretch.whole(reader, TopicPartition(CLEARING.name, 0))
+        while records := await stretch.read():
+            facts += records
+    return facts
 
 
 async def _log_ids(broker: str, partitions: int) -> Mapping[int, str]:

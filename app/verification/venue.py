@@ -13,6 +13,7 @@ from app.kafka.reading import LogRecord
 from app.models.answers import Book
 from app.topics import EXECUTIONS, ORDERS, TRADES
 from app.verification.books import Books
+from app.verification.clearing import ClearingJudge
 from app.verification.findings import Finding, Findings, Verdict, verdict
 from app.verification.judge import PartitionJudge, States
 from app.verification.ledger import Entry
@@ -49,8 +50,9 @@ class Evidence(NamedTuple):
     """The data to judge beside the topics; a None is skipped.
 
     `required`: partition -> the offset below which every command must have had its effects. `log_ids`: partition -> the
-    id in its genesis record. `states` reads a partition's durable states. `patience_s`: how long a working venue may
-    take to report its last commands, and to write again what a crash has cut off.
+    id in its genesis record. `facts`: the topic `clearing`, read after the moment of the tables. `states` reads a
+    partition's durable states. `patience_s`: how long a working venue may take to report its last commands, and to
+    write again what a crash has cut off.
     """
 
     required: Mapping[int, int]
@@ -58,6 +60,7 @@ class Evidence(NamedTuple):
     tables: Tables | None = None
     books: Mapping[str, Book] | None = None
     entries: Sequence[Entry] = ()
+    facts: Sequence[LogRecord] = ()
     states: Callable[[int, Findings], Awaitable[States]] | None = None
     patience_s: float = 0.0
 
@@ -119,6 +122,7 @@ class _Pass:
     def __init__(self, evidence: Evidence, naive: bool, progress: Callable[[int], None]) -> None:
         self._evidence, self._naive, self._progress = evidence, naive, progress
         self._findings, self._promises = Findings(), Promises(evidence.entries)
+        self._clearing = ClearingJudge(evidence.facts)
         self._books = None if evidence.books is None else Books(evidence.books)
         self._counts: dict[str, dict[str, int]] = {table: {} for table in KEYS}
         self._in_flight: list[str] = []
@@ -139,6 +143,7 @@ class _Pass:
             recorded=evidence.tables.positions.get(partition_id, 0) if evidence.tables else None,
             books=self._books,
             promises=self._promises,
+            clearing=self._clearing,
             states=states,
             naive=self._naive,
         )
@@ -161,6 +166,8 @@ class _Pass:
         """The verdict, after all partitions."""
         findings = self._findings
         await self._compare_counts()
+        if self._evidence.tables is not None:
+            await self._clearing.compare(self._evidence.tables, findings.clearing)
         findings.books.compared = len(self._evidence.books or ())
         _complain(findings.books, self._books.end() if self._books else ())
         findings.requests.compared = len(self._promises)

@@ -19,7 +19,7 @@ from app.local.venue import Venue
 from app.models.answers import Book
 from app.postgres import Audit, recorded_positions
 from app.postgres.schema import migrate
-from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
+from app.topics import BOOKS_CHANGELOG, CLEARING, EXECUTIONS, ORDERS, TRADES
 from app.verification.findings import Findings, Verdict
 from app.verification.gateway import gateway_books
 from app.verification.judge import States
@@ -33,10 +33,14 @@ from tests.integration.conftest import records, reserved_instrument
 from tests.verification.honest import MemoryStream
 
 QUIET_TIMEOUT_S = 60.0
-TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY table_name"
+TABLES = """
+SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'
+ORDER BY table_name
+"""
 COLUMNS = """
-SELECT table_name, column_name, udt_name FROM information_schema.columns WHERE table_schema = 'public'
-ORDER BY table_name, ordinal_position
+SELECT table_name, column_name, udt_name FROM information_schema.columns JOIN information_schema.tables
+    USING (table_schema, table_name)
+WHERE table_schema = 'public' AND table_type = 'BASE TABLE' ORDER BY table_name, ordinal_position
 """
 SCHEMA_VERSION = "alembic_version"
 
@@ -71,9 +75,9 @@ class Recorded:
 
     async def judged(self) -> Verdict:
         """What `verify` would say of it."""
-        tables = await Audit.open(self.database_url, EXECUTIONS.name) if self.database_url else None
+        tables = await Audit.open(self.database_url, EXECUTIONS.name, CLEARING.name) if self.database_url else None
         try:
-            evidence = Evidence(self.required, self.log_ids, tables, self.books, self.entries, self._states)
+            evidence = Evidence(self.required, self.log_ids, tables, self.books, self.entries, states=self._states)
             return await judge(self, evidence)
         finally:
             if tables is not None:

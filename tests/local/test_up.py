@@ -63,7 +63,7 @@ def test_busy_ports_are_evaded_and_the_addresses_printed(first: Up, taken: set[i
     assert first.shown("BROKER_URL") == f"kafka://{HOST}:{ports['kafka']}"
     assert first.shown("DATABASE_URL") == f"postgresql://postgres@{HOST}:{ports['postgres']}/matchstream"
     assert first.shown("REDIS_URL") == f"redis://{HOST}:{ports['valkey']}/0"
-    for worker in ("matching-0", "matching-1", "recording-0", "gateway-0"):
+    for worker in ("matching-0", "matching-1", "recording-0", "clearing-0", "gateway-0"):
         with urllib.request.urlopen(first.shown(worker) + "/readyz", timeout=5) as answer:
             assert answer.status == 200
         assert (first.folder / "logs" / f"{worker}.log").stat().st_size
@@ -133,7 +133,7 @@ def second(folder: Path, first: Up) -> Iterator[Up]:
 
 def test_a_second_start_has_the_data_and_the_addresses_of_the_first(second: Up, first: Up, order_id: str) -> None:
     """Users' bookmarks and trades remain valid."""
-    for name in ("BROKER_URL", "DATABASE_URL", "REDIS_URL", "gateway-0", "matching-0", "recording-0"):
+    for name in ("BROKER_URL", "DATABASE_URL", "REDIS_URL", "gateway-0", "matching-0", "recording-0", "clearing-0"):
         assert second.shown(name) == first.shown(name)
     book = _get(f"{second.shown('gateway-0')}/api/v1/orderbook?instrument=BTC-USD")
     assert sum(level["orders"] for level in book["bids"]) == 4

@@ -84,8 +84,12 @@ def examples() -> list[tuple[str, str, dict[str, str], object]]:
 async def test_every_example_is_taken_as_it_is(api: Api, market: str) -> None:
     """What the page's `Try` sends: of each call once, and again, on a market that nobody else has touched.
 
-    An order's id has no example, so a reader has placed an order. A WebSocket is no call to try.
+    An order's id has no example, so a reader has placed an order. The client of the examples has traded, so that there
+    is something to settle. A WebSocket is no call to try.
     """
+    await api.place(client_id="alice", instrument=market, side="sell")
+    await api.place(client_id="bob", instrument=market)
+    await until(lambda: api("GET", f"/clients/alice/positions?instrument={market}"), lambda found: found.body)
     for method, path, given, body in [*examples(), *examples()]:
         if path == "/ws/trades":
             continue

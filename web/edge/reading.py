@@ -213,10 +213,14 @@ def seconds_to_wait(request: web.Request) -> int | None:
     requested = parameters(request, "wait").get("wait")
     if requested not in (None, "matched"):
         raise malformed("wait", "can only be matched")
+    preferred = preferred_wait(request)
+    return DEFAULT_WAIT_S if preferred is None and requested is not None else preferred
+
+
+def preferred_wait(request: web.Request) -> int | None:
+    """How many seconds the client prefers to wait, `Prefer: wait=SECONDS`; else None."""
     preferred = _WAIT.fullmatch(request.headers.get("Prefer", ""))
-    if preferred is not None:
-        return min(int(preferred[1]), MAX_WAIT_S)
-    return None if requested is None else DEFAULT_WAIT_S
+    return None if preferred is None else min(int(preferred[1]), MAX_WAIT_S)
 
 
 def order_id_of(request: web.Request) -> str:

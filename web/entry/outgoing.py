@@ -1,4 +1,4 @@
-"""Commands on their way to Kafka, in the order in which they came; each caller waits for its own."""
+"""Commands, and facts of clearing, on their way to Kafka in the order they came; each caller waits for its own."""
 
 import asyncio
 from functools import partial
@@ -12,7 +12,7 @@ from app.engine import partition_of
 from app.kafka.sender import Line, Sender
 from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
-from app.topics import ORDERS
+from app.topics import CLEARING, ORDERS
 from web.entry.expected import ANYWHERE
 from web.refused import RETRY_SOON_S, Refused
 
@@ -40,13 +40,14 @@ class Outgoing:
     def __init__(self, broker: str, partitions: int) -> None:
         self._sender: Sender[_Waiting] = Sender(
             broker,
-            (ORDERS.name,),
+            (ORDERS.name, CLEARING.name),
             partial(end_process, "the producer of commands failed"),
             MAX_BATCH_BYTES,
             PACE_S,
             lambda _: reach("sent-not-acked"),
         )
         self._lines = [Line(ORDERS.name, number, _delivered, _is_wanted) for number in range(partitions)]
+        self._facts = Line(CLEARING.name, 0, _delivered, _is_wanted)
         self._line_of: dict[str, Line[_Waiting]] = {}
         self._sweeper: asyncio.Task[None] | None = None
         self.is_closing = False
@@ -55,7 +56,7 @@ class Outgoing:
     @property
     def unacknowledged(self) -> int:
         """How many commands Kafka has not acknowledged."""
-        return sum(len(line.waiting) + len(line.in_flight) for line in self._lines)
+        return sum(len(line.waiting) + len(line.in_flight) for line in (*self._lines, self._facts))
 
     async def start(self) -> None:
         """Connect; raises KafkaError."""
@@ -100,14 +101,20 @@ class Outgoing:
 
     def append(self, instrument: str, command: bytes) -> asyncio.Future[int]:
         """Send a command of a listed instrument; the future is its offset (see ANYWHERE). Both may raise Refused."""
+        return self._append(self._line_of.get(instrument) or self._new_line(instrument), instrument.encode(), command)
+
+    async def send_fact(self, key: bytes, fact: bytes) -> None:
+        """Send a fact of clearing; done when Kafka has it. Raises Refused, as `send` does."""
+        await self._append(self._facts, key, fact)
+
+    def _append(self, line: Line[_Waiting], key: bytes, value: bytes) -> asyncio.Future[int]:
         self.check_room()
-        line = self._line_of.get(instrument) or self._new_line(instrument)
         now = monotonic()
         if _waits_since(line) < now - STALLED_S:
             raise Refused("not_ready", "Kafka does not acknowledge at present", RETRY_SOON_S)
         reach("parsed-not-sent")
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._sender.append(line, _Waiting(instrument.encode(), command, future, now))
+        self._sender.append(line, _Waiting(key, value, future, now))
         return future
 
     def _new_line(self, instrument: str) -> Line[_Waiting]:
@@ -119,7 +126,7 @@ class Outgoing:
         while True:
             await asyncio.sleep(SWEEP_INTERVAL_S)
             before = monotonic() - ACKNOWLEDGE_TIMEOUT_S
-            for line in self._lines:
+            for line in (*self._lines, self._facts):
                 _give_up(line, before)
 
 

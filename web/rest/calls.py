@@ -10,6 +10,7 @@ from app.models.commands import Identifier, OrderIdText
 from app.postgres.cursors import MAX_CURSOR_CHARACTERS
 from web.edge.reading import MAX_AFTER_SEQ, MAX_LIMIT, MAX_PAGE
 from web.edge.routes import Call, Parameter
+from web.rest.clearing import DEFAULT_CYCLES, LARGEST_NUMBER
 from web.rest.market_data import DEFAULT_LEVELS, DEFAULT_TRADES, MAX_LEVELS
 from web.rest.snapshots import DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS
 
@@ -32,16 +33,20 @@ EXAMPLE_LISTING = {
     "lot_size": "0.001",
 }
 
-PATH_PARAMETERS: dict[str, tuple[Any, str, str | None]] = {
+PathNumber = Annotated[int, Meta(ge=1, le=LARGEST_NUMBER)]
+PATH_PARAMETERS: dict[str, tuple[Any, str, str | int | None]] = {
     "order_id": (OrderIdText, "the order's id", None),
     "client_id": (http.Name, "who placed it", EXAMPLE_CLIENT),
     "instrument": (http.Name, "the instrument, like BTC-USD", EXAMPLE_INSTRUMENT),
     "key": (http.Name, "the idempotency key it was placed with", EXAMPLE_KEY),
+    "cycle": (PathNumber, "the cycle's number", 1),
+    "instruction": (PathNumber, "the instruction's number in its cycle", 1),
 }
 """Name in a path -> type, what it is, and an example; an order's id is what placing it has answered."""
 
 Page = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 Cursor = Annotated[str, Meta(max_length=MAX_CURSOR_CHARACTERS)]
+Flag = Annotated[str, Meta(pattern=r"^(true|false)$")]
 Wait = Annotated[str, Meta(pattern=r"^matched$")]
 Prefer = Annotated[str, Meta(examples=["wait=5"])]
 
@@ -50,6 +55,7 @@ OF_CLIENT = Parameter("client_id", Identifier, "of this client only")
 OF_INSTRUMENT = Parameter("instrument", Identifier, "of this instrument only")
 PAGE = Parameter("page", Page, "from 1; answers a plain array")
 CURSOR = Parameter("cursor", Cursor, "empty to begin, then `next_cursor` of the answer before; answers an object")
+FROM = Parameter("cursor", Cursor, "`next_cursor` of the answer before")
 
 BODY = (403, 408, 413, 415)
 """What may be wrong with any body."""
@@ -170,6 +176,51 @@ TAKE_SNAPSHOTS = Call(
 LIST_SNAPSHOTS = Call(
     "snapshots", {200: list[answers.Snapshot]}, (503,), (OF_INSTRUMENT, _limit(DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS))
 )
+SETTLE = Call(
+    "clearing",
+    {201: answers.CycleDetail, 202: answers.RequestedCycle, 200: answers.Preview},
+    (*BODY, 422, *SENT),
+    (
+        KEY,
+        Parameter("dry_run", Flag, "`true`: answer what closing now would give, and write nothing"),
+        Parameter("Prefer", Prefer, "`wait=5`: wait at most 5 seconds for the cycle to be netted", "header"),
+    ),
+    http.SettleRequest,
+    is_body_optional=True,
+    example={"cutoff_time": None},
+)
+LIST_CYCLES = Call(
+    "clearing",
+    {200: list[answers.Cycle]},
+    (503,),
+    (
+        _limit(DEFAULT_CYCLES, MAX_LIMIT),
+        Parameter("below", Annotated[int, Meta(ge=1, le=LARGEST_NUMBER)], "older ones than this cycle"),
+    ),
+)
+GET_CYCLE = Call("clearing", {200: answers.CycleDetail}, (404, 503))
+LIST_OBLIGATIONS = Call(
+    "clearing", {200: answers.ObligationPage}, (403, 404, 503), (OF_CLIENT, _limit(MAX_LIMIT, MAX_LIMIT), FROM)
+)
+LIST_INSTRUCTIONS = LIST_OBLIGATIONS._replace(answers={200: answers.InstructionPage})
+DECIDE = Call(
+    "clearing",
+    {200: answers.Instruction, 202: answers.Instruction},
+    (*BODY, 404, 409, *SENT),
+    (Parameter("Prefer", Prefer, "`wait=5`: wait at most 5 seconds for it to be projected", "header"),),
+    http.OutcomeRequest,
+    example={"state": "settled"},
+)
+LIST_POSITIONS = Call(
+    "clearing",
+    {200: list[answers.Position]},
+    (404, 503),
+    (
+        OF_INSTRUMENT,
+        Parameter("as_of_seq", Annotated[int, Meta(ge=1, le=LARGEST_NUMBER)], "up to this seq of the instrument"),
+    ),
+)
+GET_STATEMENT = Call("clearing", {200: answers.Statement}, (404, 503))
 HEALTH = Call("operation", {200: answers.Health})
 READINESS = Call("operation", {200: answers.Readiness, 503: answers.Readiness})
 METRICS = Call("operation", {200: str}, content_type="text/plain")

@@ -1,0 +1,81 @@
+"""Netting: the entries of one cycle to one obligation for each client and asset."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from app.clearing.cycles import Ranges
+from app.clearing.entries import CCP, FEES, Bust, Entry, legs
+
+Holding = tuple[str, str]
+"""A client and an asset; sorting these gives the order of obligations."""
+
+
+class Obligation(NamedTuple):
+    """What one client owes (negative) or is owed in one asset, with what it is made of."""
+
+    gross_in: int
+    gross_out: int
+    fees: int
+    carried: int
+    opening: int
+
+    @property
+    def net(self) -> int:
+        """What the cycle's instruction moves."""
+        return self.gross_in - self.gross_out - self.fees + self.carried
+
+    @property
+    def closing(self) -> int:
+        """The sum of all legs of the client in the asset up to the end of the cycle."""
+        return self.opening + self.gross_in - self.gross_out - self.fees
+
+
+class Instruction(NamedTuple):
+    """A payment or delivery that a cycle asks for; positive: the client receives it."""
+
+    client: str
+    asset: str
+    amount: int
+
+
+class Netting:
+    """The sums of one cycle while its entries come, in any order but each bust with its trade's seq known."""
+
+    def __init__(self, ranges: Ranges) -> None:
+        self._ranges = ranges
+        self._sums: dict[Holding, list[int]] = {}
+
+    def add(self, entry: Entry, counter_seq: int | None = None) -> None:
+        """Take in an entry of this cycle. `counter_seq`: of a trade the seq of its bust, of a bust that of its trade.
+
+        Raises ValueError for an entry of another cycle.
+        """
+        after, to = self._ranges.get(entry.instrument, (0, 0))
+        if not after < entry.seq <= to:
+            raise ValueError(f"{entry.instrument} {entry.seq} is not in the range ({after}, {to}]")
+        if isinstance(entry, Bust):
+            counter_seq = entry.trade.seq
+        if counter_seq is not None and after < counter_seq <= to:
+            return  # trade and bust cancel
+        for account, asset, amount, is_fee in legs(entry):
+            if account not in (CCP, FEES):
+                sums = self._sums.setdefault((account, asset), [0, 0, 0])
+                if is_fee:
+                    sums[2] -= amount
+                else:
+                    sums[0 if amount > 0 else 1] += abs(amount)
+
+    def obligations(self, carried: Mapping[Holding, int], openings: Mapping[Holding, int]) -> dict[Holding, Obligation]:
+        """All obligations, by client and asset."""
+        found: dict[Holding, Obligation] = {}
+        for holding in sorted({*self._sums, *carried}):
+            gross_in, gross_out, fees = self._sums.get(holding, (0, 0, 0))
+            opening = openings.get(holding, 0)
+            found[holding] = Obligation(gross_in, gross_out, fees, carried.get(holding, 0), opening)
+        return found
+
+
+def instructions(obligations: Mapping[Holding, Obligation]) -> dict[int, Instruction]:
+    """The instructions of a cycle by their numbers."""
+    due = [(holding, found.net) for holding, found in sorted(obligations.items()) if found.net]
+    return {number: Instruction(*holding, net) for number, (holding, net) in enumerate(due, 1)}

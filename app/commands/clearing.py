@@ -1,0 +1,181 @@
+"""`faust -A app settle | outcome | statement`: cycles of clearing, through their topic, so that Kafka guards them."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import click
+import faust.cli.base as cli
+import msgspec
+from aiokafka.errors import KafkaError
+
+from app import app
+from app.clearing.amounts import text
+from app.commands.gateway import acting_on, fail
+from app.kafka.one_shot import ToSend, send
+from app.models.clearing import MAX_REASON, ClearingFact, InstructionOutcome, Settle, encode_fact, key_of
+from app.models.http import InvalidTime, milliseconds
+from app.postgres import HistoryUnavailable, Reader, Refused, Settlements
+from app.topics import CLEARING
+
+ANSWER_TIMEOUT_S = 600.0  # a preview or a statement reads every trade of its cycle
+WAIT_S = 60.0
+POLL_S = 0.1
+
+json_option = cli.option("--json", "as_json", is_flag=True, help="Print JSON.")
+T = TypeVar("T")
+
+
+@app.command(
+    cli.option(
+        "--at", help="Up to this time of the log, as 2027-01-31T17:00:00Z. Default: up to what is recorded now."
+    ),
+    cli.option("--key", help="A repeat with the same key gives the same cycle. Default: a new one."),
+    cli.option("--dry-run", is_flag=True, help="Compute what closing now would give; write nothing."),
+    json_option,
+)
+async def settle(self: Any, at: str | None, key: str | None, dry_run: bool, as_json: bool) -> None:
+    """Close a cycle, and show it once it is netted: what it owns, and that what flowed in has flowed out."""
+    venue = acting_on("BROKER_URL", "DATABASE_URL")
+    async with _reading(venue.database_url) as settlements:
+        if dry_run:
+            if at is not None or key is not None:
+                fail("--dry-run computes a cycle up to now: leave out --at and --key")
+            await _show_preview(settlements, as_json)
+            return
+        fact = _checked(Settle(key or uuid4().hex, None if at is None else _time(at)))
+        await _send(venue.broker, fact)
+        found = await _until(lambda: settlements.cycle_of_key(fact.key), lambda cycle: bool(cycle and cycle["seal"]))
+        if found is None or not found["seal"]:
+            fail(
+                f"the cycle with the key {fact.key} is not netted after {WAIT_S:g} s: look at /readyz of the clearing "
+                f"worker. The cycle is asked for; the same command with --key {fact.key} shows it"
+            )
+        click.echo(json.dumps(found, indent=2) if as_json else _cycle_text(found))
+
+
+@app.command(
+    cli.argument("cycle", type=click.IntRange(1)),
+    cli.argument("state", type=click.Choice(["settled", "failed"])),
+    cli.option("--instruction", type=click.IntRange(1), help="One instruction. Default: all that are pending."),
+    cli.option("--reason", help="Why it failed."),
+    json_option,
+)
+async def outcome(
+    self: Any, cycle: int, state: Any, instruction: int | None, reason: str | None, as_json: bool
+) -> None:
+    """Say what became of the instructions of CYCLE; what failed is due again in the next cycle."""
+    venue = acting_on("BROKER_URL", "DATABASE_URL")
+    async with _reading(venue.database_url) as settlements:
+        before = await settlements.instructions(cycle)
+        numbers = {row["instruction"] for row in before}
+        if not numbers:
+            fail(f"cycle {cycle} has no instructions")
+        if instruction is not None and instruction not in numbers:
+            fail(f"cycle {cycle} has no instruction {instruction}, its instructions are 1 to {max(numbers)}")
+        await _send(venue.broker, _checked(InstructionOutcome(cycle, state, instruction, reason)))
+        wanted = numbers if instruction is None else {instruction}
+        rows = await _until(
+            lambda: settlements.instructions(cycle),
+            lambda rows: all(row["state"] != "pending" for row in rows if row["instruction"] in wanted),
+        )
+        found = [row for row in rows if row["instruction"] in wanted]
+        if any(row["state"] == "pending" for row in found):
+            fail(f"the outcome is sent and not projected after {WAIT_S:g} s: is a clearing worker running?")
+        click.echo(json.dumps(found, indent=2) if as_json else "\n".join(map(_instruction_text, found)))
+        if instruction is not None and found[0]["state"] != state:
+            fail(f"instruction {instruction} of cycle {cycle} had an outcome already: {found[0]['state']}")
+
+
+@app.command(cli.argument("client"), cli.argument("cycle", type=click.IntRange(1)), json_option)
+async def statement(self: Any, client: str, cycle: int, as_json: bool) -> None:
+    """Print what CYCLE did to CLIENT, as CSV; its digest, which the cycle has sealed, goes to standard error."""
+    async with _reading(acting_on("DATABASE_URL").database_url) as settlements:
+        found, digest = await settlements.statement(client, cycle), await settlements.digest(client, cycle)
+    if found is None or digest is None:
+        fail(f"cycle {cycle} has no statement for {client}: it is not netted, or owes and gives the client nothing")
+    click.echo(found.json() if as_json else found.csv(), nl=False)
+    click.echo(f"digest {digest}", err=True)
+    if found.digest() != digest:
+        fail(f"the trades of {client} in cycle {cycle} are not those that the cycle has sealed: run verify")
+
+
+async def _show_preview(settlements: Settlements, as_json: bool) -> None:
+    ranges, obligations = await settlements.preview()
+    names = ("gross_in", "gross_out", "fees", "carried", "net")
+    rows = [
+        {"client_id": client, "asset": asset} | {name: text(getattr(found, name)) for name in names}
+        for (client, asset), found in obligations.items()
+    ]
+    if as_json:
+        owned = [{"instrument": name, "after_seq": after, "to_seq": to} for name, (after, to) in ranges.items()]
+        click.echo(json.dumps({"ranges": owned, "obligations": rows}, indent=2))
+        return
+    click.echo("\n".join([*(f"{name}  ({after}, {to}]" for name, (after, to) in ranges.items())]) or "nothing is new")
+    for row in rows:
+        click.echo("  ".join(f"{name} {value}" for name, value in row.items()))
+
+
+def _cycle_text(cycle: dict[str, Any]) -> str:
+    lines = [f"cycle {cycle['cycle']}  {cycle['state']}  key {cycle['key']}", f"seal {cycle['seal']}"]
+    lines += [f"{row['instrument']}  ({row['after_seq']}, {row['to_seq']}]" for row in cycle["ranges"]]
+    lines += ["  ".join(f"{name} {value}" for name, value in row.items()) for row in cycle["conservation"]]
+    return "\n".join(lines)
+
+
+def _instruction_text(row: dict[str, Any]) -> str:
+    line = f"{row['instruction']}  {row['client_id']}  {row['amount']} {row['asset']}  {row['state']}"
+    return f"{line}  ({row['reason']})" if row["reason"] else line
+
+
+@asynccontextmanager
+async def _reading(database_url: str) -> AsyncIterator[Settlements]:
+    reader = Reader(database_url, ANSWER_TIMEOUT_S)
+    try:
+        yield Settlements(reader)
+    except (HistoryUnavailable, Refused) as error:
+        fail(str(error))
+    finally:
+        await reader.close()
+
+
+async def _send(broker: str, fact: ClearingFact) -> None:
+    try:
+        await send(broker, [ToSend(CLEARING.name, 0, key_of(fact), encode_fact(fact))])
+    except KafkaError as error:
+        fail(f"not sent: {error}")
+
+
+async def _until(ask: Callable[[], Awaitable[T]], is_done: Callable[[T], bool]) -> T:
+    """Ask until it is done, or WAIT_S are over."""
+    give_up = time.monotonic() + WAIT_S
+    while True:
+        found = await ask()
+        if is_done(found) or time.monotonic() > give_up:
+            return found
+        await asyncio.sleep(POLL_S)
+
+
+def _checked(fact: Any) -> Any:
+    """The fact, if its fields are allowed."""
+    try:
+        return msgspec.convert(msgspec.to_builtins(fact), type(fact))
+    except msgspec.ValidationError as error:
+        fail(f"{error} (a key has 1 to 64 of A-Z a-z 0-9 . _ : -, a reason at most {MAX_REASON} characters)")
+
+
+def _time(given: str) -> int:
+    try:
+        at = milliseconds(datetime.fromisoformat(given))
+    except InvalidTime as error:
+        fail(f"{given!r} {error}")
+    except ValueError:
+        fail(f"{given!r} is no time: write 2027-01-31 or 2027-01-31T17:00:00Z")
+    if at is None or at > time.time_ns() // 1_000_000:
+        fail(f"{given} is not over yet: a cycle ends at a time that every market has passed")
+    return at

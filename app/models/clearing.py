@@ -1,0 +1,86 @@
+"""The records of the topic `clearing`: what the order log does not imply, and what each changes (docs/CLEARING.md)."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from app.clearing.cycles import Closed, Cycles, Decided, Decision, Opened
+from app.models.commands import Identifier, TimeMs
+from app.models.undecodable import UNDECODABLE
+
+Number = Annotated[int, Meta(ge=1, le=2**53)]
+Seq = Annotated[int, Meta(ge=0, le=2**53)]
+MAX_REASON = 256
+
+
+class _Fact(Struct, tag_field="fact", forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    pass
+
+
+class Settle(_Fact, tag="settle", frozen=True):
+    """Somebody asks for a cycle: up to now, or up to a time of the log. The same key asks for the same cycle."""
+
+    key: Identifier
+    cutoff_time: TimeMs | None = None
+
+
+class CycleClosed(_Fact, tag="cycle_closed", frozen=True):
+    """The cutoff of each instrument for a cycle. The first one of the lowest open cycle counts."""
+
+    cycle: Number
+    cutoffs: dict[str, Seq]
+
+
+class InstructionOutcome(_Fact, tag="outcome", frozen=True):
+    """What became of an instruction of a cycle, or of all its pending ones."""
+
+    cycle: Number
+    state: Decision
+    instruction: Number | None = None
+    reason: Annotated[str, Meta(max_length=MAX_REASON)] | None = None
+
+
+ClearingFact = Settle | CycleClosed | InstructionOutcome
+
+encode_fact = msgspec.json.Encoder().encode
+_decoder: msgspec.json.Decoder[ClearingFact] = msgspec.json.Decoder(ClearingFact)
+_decode = _decoder.decode
+
+
+class _Head(Struct):
+    """What every record of the topic has."""
+
+    fact: str
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+
+
+def read_fact(value: bytes | None) -> ClearingFact | None:
+    """The fact; None for a record that is none: somebody else wrote it.
+
+    Raises UNDECODABLE for a fact that this release cannot read: passing over it would change what later ones mean.
+    """
+    try:
+        return _decode(value or b"")
+    except UNDECODABLE:
+        try:
+            _decode_head(value or b"")
+        except UNDECODABLE:
+            return None
+        raise
+
+
+def key_of(fact: ClearingFact) -> bytes:
+    """The key of its record: the cycle, or of a `settle`, which has none yet, the key that asks for it."""
+    return (fact.key if isinstance(fact, Settle) else str(fact.cycle)).encode()
+
+
+def take(cycles: Cycles, fact: ClearingFact) -> Opened | Closed | Decided | None:
+    """Let the fact change the cycles; None if it does not count."""
+    if isinstance(fact, Settle):
+        return cycles.settle(fact.key)
+    if isinstance(fact, CycleClosed):
+        return cycles.close(fact.cycle, fact.cutoffs)
+    return cycles.decide(fact.cycle, fact.instruction, fact.state)

@@ -1,0 +1,249 @@
+"""What Postgres must hold of clearing (O7): the facts of the topic `clearing` and the log's trades, through the ledger.
+
+Sums of each cycle are taken while the log is replayed. The tables are then compared cycle by cycle; only the lines of
+statements come from Postgres' trades, which O4 has compared with the log.
+"""
+
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from app.clearing.amounts import text
+from app.clearing.cycles import Closed, Cycles, Decided, Opened
+from app.clearing.entries import Trade
+from app.clearing.ledger import Ledger, Netted
+from app.clearing.netting import Netting, Obligation
+from app.clearing.statements import EntryLine, Statement
+from app.kafka.reading import LogRecord
+from app.models.clearing import ClearingFact, InstructionOutcome, Settle, read_fact, take
+from app.models.decimals import units
+from app.models.reports import ExecutionReport
+from app.verification.findings import Finding
+
+KEYS: dict[str, tuple[str, ...]] = {
+    "cycle_ranges": ("instrument",),
+    "obligations": ("client_id", "asset"),
+    "statements": ("client_id",),
+    "instructions": ("instruction",),
+}
+"""The tables of one cycle, and the rest of their keys."""
+_SUMS = ("gross_in", "gross_out", "fees", "carried", "net", "opening", "closing")
+
+Row = dict[str, Any]
+Rows = dict[tuple[Any, ...], Row]
+
+
+class ClearingTables(Protocol):
+    """The projected tables, all as of one moment."""
+
+    @property
+    def projected(self) -> int:
+        """Up to which offset the topic `clearing` is projected."""
+
+    async def cycles(self) -> list[Row]:
+        """All cycles."""
+
+    async def of_cycle(self, table: str, cycle: int) -> list[Row]:
+        """The rows of one cycle."""
+
+    def entry_lines(self, cycle: int) -> AsyncIterator[tuple[str, EntryLine]]:
+        """The entries of a cycle, each with its client, in the order of statements, client by client."""
+
+
+class _Step(NamedTuple):
+    """A fact that counts, its record, and what it changes."""
+
+    record: LogRecord
+    fact: ClearingFact
+    effect: Opened | Closed | Decided
+
+
+class ClearingJudge:
+    """Feed it every report of the log with `give`; then `compare`."""
+
+    def __init__(self, facts: Iterable[LogRecord]) -> None:
+        cycles = Cycles()
+        self._steps = [step for record in facts if (step := _step(cycles, record))]
+        self._nettings: dict[int, Netting] = {}
+        self._cutoffs: dict[str, list[tuple[int, int]]] = {}
+        for closed in (step.effect for step in self._steps if isinstance(step.effect, Closed)):
+            self._nettings[closed.cycle] = Netting(closed.ranges)
+            for instrument, (_, to) in closed.ranges.items():
+                self._cutoffs.setdefault(instrument, []).append((to, closed.cycle))
+        self._assets: dict[str, tuple[str, str]] = {}
+
+    def give(self, report: ExecutionReport) -> None:
+        """The next report that the log gives."""
+        if report.listing is not None:
+            self._assets[report.instrument] = report.listing.base_asset, report.listing.quote_asset
+        if not report.trades:
+            return
+        cutoffs = self._cutoffs.get(report.instrument, [])
+        place = bisect_left(cutoffs, report.seq, key=lambda cutoff: cutoff[0])
+        if place == len(cutoffs):
+            return  # of no cycle yet
+        netting = self._nettings[cutoffs[place][1]]
+        for trade in report.trades:
+            numbers = units(trade.price), units(trade.quantity)
+            parties = trade.buy_client_id, trade.sell_client_id
+            netting.add(
+                Trade(report.instrument, report.seq, trade.seq, *self._assets[report.instrument], *numbers, *parties)
+            )
+
+    async def compare(self, tables: ClearingTables, finding: Finding) -> None:
+        """Hold the tables against what the facts below their position give."""
+        projected = _Projected(tables, finding, self._nettings, {row["cycle"]: row for row in await tables.cycles()})
+        for step in self._steps:
+            if step.record.offset >= tables.projected or not await projected.take(step):
+                break
+        await projected.end()
+
+
+class _Projected:
+    """The tables as far as the facts have come."""
+
+    def __init__(
+        self, tables: ClearingTables, finding: Finding, nettings: Mapping[int, Netting], found: dict[int, Row]
+    ) -> None:
+        self._tables, self._finding, self._nettings, self._found = tables, finding, nettings, found
+        self._ledger = Ledger()
+        self._cycles: dict[int, Row] = {}
+        self._instructions: dict[int, Rows] = {}
+
+    async def take(self, step: _Step) -> bool:
+        """Follow a fact; False if it is the last one, because its cycle is still being netted."""
+        record, fact, effect = step
+        if isinstance(effect, Opened) and isinstance(fact, Settle):
+            self._cycles[effect.cycle] = _cycle(effect, fact, record)
+        elif isinstance(effect, Closed):
+            if _is_unsealed(self._found, effect.cycle):
+                self._finding.note = f"cycle {effect.cycle} is not sealed yet and is not compared"
+                del self._found[effect.cycle], self._cycles[effect.cycle]
+                return False
+            await self._close(effect, record)
+        elif isinstance(effect, Decided) and isinstance(fact, InstructionOutcome):
+            for cycle, number, decision in self._ledger.decide(effect):
+                decided = {"state": decision, "reason": fact.reason, "decided_at": record.timestamp_ms}
+                self._instructions[cycle][number,] |= decided
+            self._show_state(effect.cycle)
+        return True
+
+    async def end(self) -> None:
+        """Compare what could change until the last fact."""
+        for cycle, rows in self._instructions.items():
+            await _compare_cycle(self._tables, self._finding, "instructions", cycle, rows)
+        found, expected = ({(n,): row for n, row in rows.items()} for rows in (self._found, self._cycles))
+        _compare(self._finding, "cycles", found, expected)
+
+    async def _close(self, closed: Closed, record: LogRecord) -> None:
+        cycle = closed.cycle
+        netted = self._ledger.net(self._nettings[cycle])
+        digests = await _digests(self._tables, cycle, netted)
+        seal = self._ledger.seal(closed, netted, digests)
+        self._cycles[cycle] |= {"closed_at": record.timestamp_ms, "seal": seal}
+        self._show_state(cycle)
+        for earlier, number, _ in netted.outcomes:
+            self._instructions[earlier][number,]["sealed_in"] = cycle
+        self._instructions[cycle] = _instructions(cycle, netted)
+        expected = {
+            "cycle_ranges": _ranges(closed),
+            "obligations": _obligations(cycle, netted),
+            "statements": {(c,): {"cycle": cycle, "client_id": c, "digest": digest} for c, digest in digests.items()},
+        }
+        for table, rows in expected.items():
+            await _compare_cycle(self._tables, self._finding, table, cycle, rows)
+
+    def _show_state(self, cycle: int) -> None:
+        self._cycles[cycle]["state"] = "settled" if self._ledger.is_settled(cycle) else "netted"
+
+
+def _is_unsealed(found: Mapping[int, Row], cycle: int) -> bool:
+    """Whether the last closed cycle is still being netted."""
+    row = found.get(cycle)
+    later = any(other["seal"] is not None for number, other in found.items() if number > cycle)
+    return row is not None and row["seal"] is None and row["state"] in ("closed", "netted") and not later
+
+
+def _step(cycles: Cycles, record: LogRecord) -> _Step | None:
+    fact = read_fact(record.value)
+    effect = None if fact is None else take(cycles, fact)
+    return None if fact is None or effect is None else _Step(record, fact, effect)
+
+
+def _cycle(opened: Opened, fact: Settle, record: LogRecord) -> Row:
+    return {
+        "cycle": opened.cycle,
+        "key": fact.key,
+        "state": "open",
+        "cutoff_time": fact.cutoff_time,
+        "requested_at": record.timestamp_ms,
+        "closed_at": None,
+        "seal": None,
+    }
+
+
+def _ranges(closed: Closed) -> Rows:
+    return {
+        (name,): {
+            "cycle": closed.cycle,
+            "instrument": name,
+            "after_seq": after,
+            "to_seq": to,
+            "previous_seq": after or None,
+        }
+        for name, (after, to) in closed.ranges.items()
+    }
+
+
+def _obligations(cycle: int, netted: Netted) -> Rows:
+    return {
+        (client, asset): {"cycle": cycle, "client_id": client, "asset": asset}
+        | {name: text(getattr(found, name)) for name in _SUMS}
+        for (client, asset), found in netted.obligations.items()
+    }
+
+
+def _instructions(cycle: int, netted: Netted) -> Rows:
+    undecided = {"state": "pending", "reason": None, "decided_at": None, "sealed_in": None}
+    return {
+        (number,): {"cycle": cycle, "instruction": number, "client_id": client, "asset": asset, "amount": text(amount)}
+        | undecided
+        for number, (client, asset, amount) in netted.instructions.items()
+    }
+
+
+async def _digests(tables: ClearingTables, cycle: int, netted: Netted) -> dict[str, str]:
+    """The digest of each client's statement: its sums from the ledger, its lines from Postgres' trades."""
+    mine: dict[str, dict[str, Obligation]] = {}
+    for (client, asset), found in netted.obligations.items():
+        mine.setdefault(client, {})[asset] = found
+    lines: dict[str, list[EntryLine]] = {client: [] for client in mine}
+    async for client, line in tables.entry_lines(cycle):
+        if client in lines:
+            lines[client].append(line)
+    return {client: Statement(client, cycle, mine[client], lines[client]).digest() for client in mine}
+
+
+async def _compare_cycle(tables: ClearingTables, finding: Finding, table: str, cycle: int, expected: Rows) -> None:
+    found = {tuple(row[name] for name in KEYS[table]): row for row in await tables.of_cycle(table, cycle)}
+    _compare(finding, f"{table} of cycle {cycle}", found, expected)
+
+
+def _compare(finding: Finding, table: str, found: Mapping[Any, Row], expected: Mapping[Any, Row]) -> None:
+    finding.compared += len(expected)
+    for sentence in _differences(table, found, expected):
+        finding.complain(sentence)
+
+
+def _differences(table: str, found: Mapping[Any, Row], expected: Mapping[Any, Row]) -> Iterator[str]:
+    for key in sorted(found.keys() | expected.keys()):
+        shown = " ".join(map(str, key))
+        if key not in found:
+            yield f"Postgres {table}: no row for {shown}"
+        elif key not in expected:
+            yield f"Postgres {table}: a row for {shown}, but the log gives none"
+        else:
+            for name in sorted(found[key].keys() | expected[key].keys()):
+                mine, right = found[key].get(name, "missing"), expected[key].get(name, "missing")
+                if mine != right:
+                    yield f"Postgres {table} {shown}: {name} is {mine}, by the log {right}"

@@ -1,0 +1,154 @@
+"""Clearing in a whole venue: from the command line, through deaths at each step, a pause and an emptied database."""
+
+import asyncio
+import json
+import signal
+from typing import Any
+
+import psycopg2
+
+from app.local.venue import Venue
+from app.setup import prepare
+from app.streaming import failpoints
+from load.client import Client
+from load.ledger import Ledger
+from load.request import Terms
+from tests.clearing.projected import drop_database
+from tests.integration.conftest import cli, judge, list_market
+from tests.long import LONG
+from tests.until import until
+
+DEATH_TIMEOUT_S = 240.0
+# tests/clearing/test_projection.py stops at every one of Postgres' steps; here are real processes.
+DEATHS = list(failpoints.CLEARING) if LONG else ["acked-clearing", "netting-after-commit"]
+
+
+async def trade(venue: Venue, market: str, ledger: Ledger, number: int, quantity: str = "2.00") -> None:
+    """One trade at 100: seller-n sells to buyer."""
+    async with Client(venue.url, ledger) as client:
+        for who, side in ((f"seller-{number}", "sell"), ("buyer", "buy")):
+            answer = await client.place(Terms(who, market, side, "limit", quantity, "100.00"))
+            assert answer.status == 201, answer
+
+
+async def settle(venue: Venue, *arguments: str) -> dict[str, Any]:
+    """A cycle, netted; asked for with the command line."""
+    told = await cli(venue, "settle", "--json", *arguments)
+    assert told.code == 0, told
+    return json.loads(told.out)
+
+
+def rows(venue: Venue, query: str) -> list[tuple[Any, ...]]:
+    """What the venue's Postgres answers."""
+    connection = psycopg2.connect(venue.servers.database_url)
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(query)
+            return cursor.fetchall()
+    finally:
+        connection.close()
+
+
+async def traded(venue: Venue, market: str, count: int) -> None:
+    """Return once so many trades of the market are recorded."""
+    query = f"SELECT count(*) FROM trades WHERE instrument = '{market}'"
+    await until(lambda: rows(venue, query) == [(count,)], timeout_s=60.0)
+
+
+SEALS = "SELECT cycle, key, state, seal FROM cycles ORDER BY cycle"
+
+
+async def test_a_day_is_settled_from_the_command_line(venue: Venue) -> None:
+    """Preview, cycle, statement, outcome; a failed instruction is due again; a repeat of a key gives its cycle."""
+    market = await list_market(venue)
+    await trade(venue, market, Ledger(), 1)
+    await traded(venue, market, 1)
+
+    told = await cli(venue, "settle", "--dry-run", "--json")
+    previewed = {(row["client_id"], row["asset"]): row["net"] for row in json.loads(told.out)["obligations"]}
+    assert (previewed["buyer", "T"], previewed["seller-1", "USD"]) == ("2", "200"), told
+
+    cycle = await settle(venue, "--key", f"day-{market}")
+    assert cycle["state"] == "netted" and {row["sum"] for row in cycle["conservation"]} == {"0"}
+    assert (await settle(venue, "--key", f"day-{market}"))["cycle"] == cycle["cycle"]
+    number = str(cycle["cycle"])
+
+    told = await cli(venue, "statement", "buyer", number)
+    assert told.code == 0 and "buy,100.00,2.00,0," in told.out, told
+    assert told.out.startswith("row,seq,trade_id,") and told.err.startswith("digest "), told
+    assert (await cli(venue, "statement", "nobody", number)).code == 1
+
+    failed = json.loads((await cli(venue, "outcome", number, "failed", "--instruction", "1", "--json")).out)
+    told = await cli(venue, "outcome", number, "settled", "--json")
+    assert {row["state"] for row in json.loads(told.out)} == {"settled", "failed"}, told
+    assert (await cli(venue, "outcome", number, "settled", "--instruction", "1")).code == 1
+
+    after = await settle(venue)
+    assert (after["cycle"], after["state"]) == (cycle["cycle"] + 1, "netted")
+    due = rows(venue, f"SELECT client_id, asset, amount::text FROM instructions WHERE cycle = {after['cycle']}")
+    assert due == [(failed[0]["client_id"], failed[0]["asset"], failed[0]["amount"])]
+    await cli(venue, "outcome", str(after["cycle"]), "settled")
+
+    empty = await settle(venue)
+    assert (empty["state"], empty["conservation"]) == ("settled", [])
+
+
+async def test_a_cycle_ends_at_a_time_of_the_log(venue: Venue) -> None:
+    """A quiet market gets a tick, so that the time is known to be over there; the later trade is the next cycle's."""
+    market = await list_market(venue)
+    await trade(venue, market, Ledger(), 1)
+    await traded(venue, market, 1)
+    ((at, after),) = rows(
+        venue,
+        "SELECT to_char((executed_at + interval '1 ms') AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
+        f"report_seq FROM trades WHERE instrument = '{market}'",
+    )
+    await trade(venue, market, Ledger(), 2)
+    await traded(venue, market, 2)
+    cycle = await settle(venue, "--at", at)
+    ranges = {row["instrument"]: row["to_seq"] for row in cycle["ranges"]}
+    ((later,),) = rows(venue, f"SELECT max(report_seq) FROM trades WHERE instrument = '{market}'")
+    assert after <= ranges[market] < later
+    assert (await cli(venue, "settle", "--at", "2999-01-01T00:00:00Z")).code == 1
+
+
+async def test_deaths_pauses_and_an_empty_database_change_nothing(unsupervised: Venue) -> None:
+    """Each step of clearing as the last one; a worker paused while another settles; everything projected again."""
+    venue, ledger = unsupervised, Ledger()
+    market = await list_market(venue)
+    await venue.kill("clearing")
+    for number, name in enumerate(DEATHS, 1):
+        await trade(venue, market, ledger, number)
+        await traded(venue, market, number)
+        dying = await venue.start_worker("clearing", env={"FAILPOINT": f"{name}:1"})
+        asking = asyncio.create_task(settle(venue, "--key", f"key-{number}"))
+        assert await asyncio.wait_for(dying.wait(), DEATH_TIMEOUT_S) == -signal.SIGKILL
+        await venue.start_worker("clearing")
+        assert (await asking)["cycle"] == number
+        await venue.kill("clearing")
+
+    paused = await venue.start_worker("clearing")
+    await venue.wait_ready("clearing")
+    paused.send(signal.SIGSTOP)
+    other = await venue.start_worker("clearing", 1)
+    await trade(venue, market, ledger, 100)
+    await traded(venue, market, len(DEATHS) + 1)
+    last = await settle(venue, "--key", "paused")
+    paused.send(signal.SIGCONT)
+    again = await settle(venue, "--key", "resumed")
+    assert (again["cycle"], again["state"]) == (last["cycle"] + 1, "settled")
+
+    right = rows(venue, SEALS)
+    owned = rows(venue, "SELECT sum(to_seq - after_seq)::int FROM cycle_ranges")
+    assert len({seal for *_, seal in right}) == len(DEATHS) + 2
+    for process in (paused, other, venue.process("recording")):
+        await process.kill()
+    await asyncio.to_thread(drop_database, venue.servers.database_url)
+    await prepare(venue.servers.broker, venue.servers.database_url)
+    await venue.start_worker("clearing")
+    await venue.start_worker("recording")
+    await until(lambda: rows(venue, SEALS) == right, timeout_s=120.0)
+    assert rows(venue, "SELECT sum(to_seq - after_seq)::int FROM cycle_ranges") == owned
+    verdict = await judge(venue, ledger)
+    compared = {finding.about: finding.compared for finding in verdict.findings}
+    assert compared["clearing"] > len(right)

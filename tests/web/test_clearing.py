@@ -1,0 +1,135 @@
+"""Settlements over HTTP: who may close and decide, who sees what, and that a repeat gives the same cycle."""
+
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import pytest
+
+from tests.until import until, until_done
+from tests.web.conftest import Answer, Api
+
+PATIENT = {"Prefer": "wait=15"}
+
+
+async def trade(api: Api, market: str, seller: str, buyer: str) -> None:
+    """One trade of 2 at 100, recorded."""
+    await api.place(instrument=market, client_id=seller, side="sell", quantity="2")
+    await api.place(instrument=market, client_id=buyer, quantity="2")
+    preview = "/settlements?dry_run=true"
+
+    def is_recorded(found: Answer) -> bool:
+        owned = {(row["client_id"], row["asset"]) for row in found.body["obligations"]}
+        return any(client == buyer for client, _ in owned) and market in {
+            row["instrument"] for row in found.body["ranges"]
+        }
+
+    await until(lambda: api("POST", preview), is_recorded)
+
+
+async def settle(api: Api, key: str, body: Any = None) -> Answer:
+    """The cycle of this key, netted."""
+    headers = {"Idempotency-Key": key} | PATIENT
+    return await until_done(lambda: api("POST", "/settlements", body, headers=headers))
+
+
+async def test_a_cycle_is_closed_read_and_settled(api: Api, other_api: Api, market: str) -> None:
+    """From the preview to the outcome of an instruction; the other gateway answers the same."""
+    await trade(api, market, "alice", "bob")
+    key = str(uuid4())
+    closed = await settle(api, key)
+    assert (closed.status, closed.body["state"]) == (201, "netted")
+    assert {row["sum"] for row in closed.body["conservation"]} == {"0"}
+    assert (await settle(other_api, key)).body == closed.body
+    cycle = f"/settlements/{closed.body['cycle']}"
+    assert closed.headers["Location"] == f"/api/v1{cycle}"
+    assert (await other_api("GET", cycle)).body == closed.body
+    listed = (await api("GET", "/settlements?limit=1")).body
+    assert listed == [{name: closed.body[name] for name in listed[0]}]
+    assert (await api("GET", f"/settlements?below={closed.body['cycle']}&limit=1")).body != listed
+
+    rows, cursor = [], ""
+    while cursor is not None:
+        page = (await api("GET", f"{cycle}/obligations?client_id=alice&limit=1&cursor={cursor}")).body
+        rows += page["obligations"]
+        cursor = page["next_cursor"]
+    assert rows == (await api("GET", f"{cycle}/obligations?client_id=alice")).body["obligations"]
+    assert {"USD"} <= {row["asset"] for row in rows}
+
+    due = (await api("GET", f"{cycle}/instructions?client_id=alice")).body["instructions"][-1]
+    path = f"{cycle}/instructions/{due['instruction']}"
+    decided = await until_done(lambda: api("POST", path, {"state": "settled"}, headers=PATIENT))
+    assert (decided.status, decided.body["state"]) == (200, "settled")
+    assert (await api("POST", path, {"state": "settled"})).body == decided.body
+    assert (await api("POST", path, {"state": "failed"})).body["code"] == "outcome_is_final"
+
+
+async def test_a_statement_is_json_or_csv(api: Api, market: str) -> None:
+    """The same rows; the CSV is what the cycle's seal covers."""
+    await trade(api, market, "alice", "bob")
+    cycle = (await settle(api, str(uuid4()))).body["cycle"]
+    held = (await api("GET", f"/clients/bob/positions?instrument={market}")).body
+    assert held == [
+        {
+            "instrument": market,
+            "quantity": "2",
+            "bought": "2",
+            "sold": "0",
+            "fees": "0",
+            "realised_cash": "-200",
+            "average_cost": "100",
+        }
+    ]
+    assert (await api("GET", f"/clients/bob/positions?instrument={market}&as_of_seq=1")).body == []
+    path = f"/clients/bob/statements/{cycle}"
+    rows = (await api("GET", path)).body["rows"]
+    mine = [row for row in rows if row.get("instrument") == market]
+    assert [(row["row"], row["side"], row["price"], row["fee"]) for row in mine] == [("trade", "buy", "100.00", "0")]
+    async with aiohttp.ClientSession() as session:
+        url = f"{api.url}/api/v1{path}"
+        async with session.get(url, headers={"Accept": "text/csv"}) as answer:
+            lines = (await answer.text()).splitlines()
+            assert answer.content_type == "text/csv"
+    named = [dict(zip(lines[0].split(","), line.split(","), strict=True)) for line in lines[1:]]
+    assert [{name: value for name, value in row.items() if value} for row in named] == rows
+
+
+async def test_a_client_sees_its_own_only(api: Api, ann: Api, bob: Api, admin: Api, market: str) -> None:
+    """Closing and deciding is the admin's; another client's statement is not found, its rows are refused."""
+    await trade(api, market, "ann", "carl")
+    assert (await ann("POST", "/settlements")).status == 403
+    cycle = (await settle(admin, str(uuid4()))).body["cycle"]
+    everybody = (await admin("GET", f"/settlements/{cycle}/obligations")).body["obligations"]
+    assert {"ann", "carl"} <= {row["client_id"] for row in everybody}
+    for what in ("obligations", "instructions"):
+        rows = (await ann("GET", f"/settlements/{cycle}/{what}")).body[what]
+        assert rows and {row["client_id"] for row in rows} == {"ann"}
+        assert (await bob("GET", f"/settlements/{cycle}/{what}?client_id=ann")).status == 403
+    assert (await bob("GET", f"/settlements/{cycle}")).status == 200
+    assert (await bob("POST", f"/settlements/{cycle}/instructions/1", {"state": "failed"})).status == 403
+    assert (await ann("GET", f"/clients/ann/statements/{cycle}")).status == 200
+    assert (await admin("GET", f"/clients/ann/statements/{cycle}")).status == 200
+    assert (await bob("GET", f"/clients/ann/statements/{cycle}")).body["code"] == "unknown_statement"
+    assert (await ann("GET", "/clients/ann/positions")).status == 200
+    assert (await bob("GET", "/clients/ann/positions")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "code"),
+    [
+        ("POST", "/settlements", {"cutoff_time": "2999-01-01T00:00:00Z"}, "invalid_value"),
+        ("POST", "/settlements", {"cutoff": "now"}, "malformed_request"),
+        ("POST", "/settlements?dry_run=yes", None, "malformed_request"),
+        ("POST", "/settlements?dry_run=true", {"cutoff_time": "2020-01-01T00:00:00Z"}, "invalid_value"),
+        ("GET", "/settlements/999999", None, "unknown_cycle"),
+        ("GET", "/settlements/one", None, "malformed_request"),
+        ("GET", "/settlements/999999/obligations", None, "unknown_cycle"),
+        ("GET", "/clients/nobody/statements/1", None, "unknown_statement"),
+        ("GET", "/clients/nobody/positions?as_of_seq=3", None, "malformed_request"),
+    ],
+)
+async def test_what_cannot_be_done_is_a_problem(
+    method: str, path: str, body: dict[str, str] | None, code: str, api: Api
+) -> None:
+    """With the word to decide by."""
+    assert (await api(method, path, body)).body["code"] == code
