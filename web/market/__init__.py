@@ -1,1 +1,1 @@
-"""The gateway's view of the market: reports in, books, recent orders and trades out."""
+"""The gateway's view of the market: reads the engine's reports and keeps books, recent orders and recent trades."""

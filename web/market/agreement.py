@@ -1,4 +1,4 @@
-"""Whether Postgres, which a gateway shows, and Kafka's logs, into which it writes, belong together."""
+"""Checks that Postgres, from which a gateway reads, and Kafka, to which it writes, belong together."""
 
 import asyncio
 from collections.abc import Mapping
@@ -24,23 +24,26 @@ RECORDING_PATIENCE_S = 5.0  # recording writes several times a second
 
 
 class Agreement:
-    """Compares them once, as soon as both answer, and watches whether recording gets on whenever somebody asks."""
+    """Compares Postgres with Kafka once, as soon as both answer; tells on request whether recording advances."""
 
     def __init__(self, history: History, broker: str, partitions: int) -> None:
         self._history, self._broker, self._partitions = history, broker, partitions
         self._moved_at: dict[int, tuple[int, float]] = {}
         self.was_asked = False
-        """Whether they agree, or one of them did not answer: orders do not wait for Postgres."""
+        """Whether the first comparison is over, even if Postgres or Kafka did not answer: orders need no Postgres."""
 
     async def run(self) -> None:
-        """End the process if they do not belong together; Postgres or Kafka away is waited for."""
+        """Retry until Postgres and Kafka both answer; end the process if they do not belong together."""
         while not await self._agree():
             self.was_asked = True
             await asyncio.sleep(RETRY_S)
         self.was_asked = True
 
     async def recording(self, reported: Mapping[int, int]) -> str:
-        """How recording does, in words, given up to where this gateway has the reports. Raises HistoryUnavailable."""
+        """The state of recording in words. Raises HistoryUnavailable.
+
+        `reported`: partition -> the `executions` offset below which this gateway has applied every report.
+        """
         recorded, now, waiting = await self._history.recorded(EXECUTIONS.name), monotonic(), 0
         for partition_id, end in reported.items():
             position = recorded[partition_id].next_offset if partition_id in recorded else 0
@@ -53,7 +56,7 @@ class Agreement:
         return f"stands still, {waiting} reports wait: see the recording workers' /readyz and logs" if waiting else "ok"
 
     async def _agree(self) -> bool:
-        """Whether they do; False when nobody can know now."""
+        """True if Postgres and Kafka belong together; False if one of them does not answer now."""
         try:
             recorded = await self._history.recorded(EXECUTIONS.name)
             require_log_ids(recorded, await log_ids(self._broker, self._partitions))

@@ -1,4 +1,7 @@
-"""Whether the engine has answered every command in the log: an order that it has not seen yet is not absent."""
+"""Makes sure that the engine has answered every command in the log before the gateway answers 404 for an order.
+
+Until then, the order may be in the log and waiting for the engine.
+"""
 
 import asyncio
 
@@ -15,7 +18,7 @@ POLL_S = 0.02
 
 
 class Commands:
-    """The `orders` topic as a gateway asks for its ends."""
+    """Reads the end offsets of the `orders` topic."""
 
     def __init__(self, broker: str, partitions: int) -> None:
         self._reader = PatientReader(broker, KAFKA_TIMEOUT_S)
@@ -26,7 +29,7 @@ class Commands:
         await self._reader.close()
 
     async def require_answered(self, feed: Feed) -> None:
-        """Return once the feed has the report of every command that is in the log now; raises Refused."""
+        """Wait until the feed has the report of every command that is in the log now; raises Refused."""
         try:
             async with self._reader.turn() as reader:
                 ends = await reader.end_offsets(self._topic_partitions)
@@ -41,14 +44,14 @@ class Commands:
 
 
 async def _skip_holes(reader: AIOKafkaConsumer, feed: Feed, ends: dict[TopicPartition, int]) -> None:
-    """A transaction leaves an offset without a record, for which no report will come."""
+    """Count the rest of a partition as answered if it has no records: the end of a transaction takes an offset."""
     for tp in _behind(feed, ends):
         if not await Stretch(reader, tp, feed.answered[tp.partition], ends[tp]).read():
             feed.answered[tp.partition] = max(feed.answered[tp.partition], ends[tp])
 
 
 async def _wait_until_answered(feed: Feed, ends: dict[TopicPartition, int]) -> bool:
-    """Whether it has all of them, perhaps after some time."""
+    """Wait up to PATIENCE_S for the feed to reach these offsets; return whether it did."""
     loop = asyncio.get_running_loop()
     give_up = loop.time() + PATIENCE_S
     while _behind(feed, ends):

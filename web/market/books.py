@@ -1,4 +1,7 @@
-"""Level-2 books and recent trades, begun from a snapshot or nothing and kept by reports (docs/EXACTNESS.md, I10)."""
+"""Level-2 books and recent trades: they start empty or from a snapshot, and reports update them.
+
+Invariant: docs/EXACTNESS.md, I10.
+"""
 
 from bisect import bisect_left, insort
 from collections import deque
@@ -18,14 +21,14 @@ from app.models.reports import ExecutionReport, LevelChange, TradeReport
 from app.postgres import RowKey
 from web.market.newest import Recent
 
-MAX_TRADES = 10_000  # remembered of each instrument
-SNAPSHOT = "snapshot"  # the command of a report that records one
+MAX_TRADES = 10_000  # kept in memory for each instrument
+SNAPSHOT = "snapshot"  # the command of a report that carries a snapshot of the book
 
-_new = tuple.__new__  # a NamedTuple's own constructor takes twice as long
+_new = tuple.__new__  # takes half as long as a NamedTuple's own constructor
 
 
 class RecentTrade(NamedTuple):
-    """A trade with what it is sorted by in lists: time, instrument, seq; and the seq of its report."""
+    """A trade with the fields by which lists sort it (time, instrument, seq) and the seq of its report."""
 
     time_ms: int
     instrument: str
@@ -42,7 +45,7 @@ class RecentTrade(NamedTuple):
 
 
 class Levels:
-    """One side of a book: its levels by price in units of 10^-8."""
+    """One side of a book: its levels, keyed by price in units of 10^-8."""
 
     def __init__(self) -> None:
         self._levels: dict[int, LevelChange] = {}
@@ -52,7 +55,7 @@ class Levels:
         return len(self._prices)
 
     def put(self, level: LevelChange) -> None:
-        """The level as it is now; without orders it is gone."""
+        """Store the new state of a level; remove the level if it has no orders left."""
         price, prices = units(level.price), self._prices
         if level.orders:
             if price not in self._levels:
@@ -69,7 +72,7 @@ class Levels:
 
 
 class Market:
-    """One instrument as its reports leave it."""
+    """The current state of one instrument, built from its reports."""
 
     def __init__(self, listing: ListInstrument) -> None:
         self.listing, self.status = listing, MarketStatus.OPEN
@@ -79,16 +82,16 @@ class Market:
         self.seq = 0
         self.time_ms = 0
         self.known_after = 0
-        """The report after which every trade is in `trades`; earlier ones may be recorded."""
+        """The seq of a report: `trades` has every trade of later reports; earlier trades may be in Postgres only."""
         self.snapshot_seq = 0
-        """The last report that may have recorded a snapshot of this book."""
+        """The seq of the last report that may have carried a snapshot of this book."""
         self._begins: RowKey | None = None
 
     @classmethod
     def of(cls, state: BookState, after: int | None = None) -> "Market":
-        """The instrument as a snapshot has it; of its trades only the number is known.
+        """The instrument as a snapshot describes it. A snapshot holds the number of trades, not the trades.
 
-        With `after`, the reports from the one after it to the snapshot's come through `remember`.
+        If `after` is given, the caller passes the reports with seq after + 1 up to the snapshot's to `remember`.
         """
         market = cls(list_message(state.listing, "snapshot"))
         market.seq, market.time_ms = state.seq, state.time_ms
@@ -103,11 +106,11 @@ class Market:
 
     @property
     def trades_since(self) -> RowKey | None:
-        """From where on `trades` has all; None when that is from the first one."""
+        """The row key from which `trades` is complete; None if it has every trade since the first."""
         return self.trades[0].row_key if len(self.trades) == MAX_TRADES else self._begins
 
     def apply(self, report: ExecutionReport) -> None:
-        """Take in the next report."""
+        """Apply the next report."""
         self.seq, self.time_ms = report.seq, report.time
         if report.listing is not None:
             self.listing = report.listing
@@ -118,7 +121,7 @@ class Market:
         self.remember(report)
 
     def remember(self, report: ExecutionReport) -> None:
-        """Keep what lists tell of a report that may be in the book already."""
+        """Store a report's trades, for lists, and leave the levels alone: they may include the report already."""
         trades = self.trades
         for trade in report.trades:
             if not trades:
@@ -135,7 +138,7 @@ class Market:
         return islice(book.descending() if side is Side.BUY else book.ascending(), levels)
 
     def depth(self, side: Side, levels: int) -> list[dict[str, Any]]:
-        """The best levels, best first, with the quantity up to and including each."""
+        """The best levels, best first; each with `cumulative`, the quantity up to and including it."""
         answer, lots = [], 0
         for level in self.best_first(side, levels):
             lots += self.scale.lots(level.quantity) or 0
@@ -150,7 +153,7 @@ class Market:
         return answer
 
     def checksum(self) -> int:
-        """What a client's copy of the book must give as well."""
+        """The checksum of the best levels; a client compares it with the checksum of its own copy of the book."""
         bids, asks = (
             ((level.price, level.quantity) for level in self.best_first(side, CHECKED_LEVELS))
             for side in (Side.BUY, Side.SELL)
@@ -158,11 +161,11 @@ class Market:
         return book_checksum(bids, asks)
 
     def answer(self) -> dict[str, Any]:
-        """The market's rules and status, as GET /instruments has them."""
+        """The market's rules and status, as in GET /instruments."""
         return _answer(self.listing, self.status, self.seq)
 
     def answer_after(self, report: ExecutionReport) -> dict[str, Any]:
-        """The same as a report of the past left it; the rules are today's if it has not changed them."""
+        """The rules and status after an earlier report; the current values if that report did not change them."""
         return _answer(report.listing or self.listing, report.market_status or self.status, report.seq)
 
 
@@ -173,7 +176,7 @@ def _answer(listing: ListInstrument, status: MarketStatus, seq: int) -> dict[str
 
 
 def recent_trades(markets: Iterable[Market]) -> Recent:
-    """What is remembered of these markets together, and from where on that is all."""
+    """The trades that memory has of these markets, and the row key from which they are complete."""
     every = {market.listing.instrument: market for market in markets}
     since = max((row_key for market in every.values() if (row_key := market.trades_since) is not None), default=None)
     rows = {name: partial(reversed, market.trades) for name, market in every.items()}

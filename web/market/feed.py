@@ -1,4 +1,7 @@
-"""The gateway's view of the market: from the newest snapshots it applies each report once (docs/EXACTNESS.md, I10)."""
+"""Keeps the gateway's view of the market: loads the newest snapshots, then applies each report exactly once.
+
+Invariant: docs/EXACTNESS.md, I10.
+"""
 
 import asyncio
 import logging
@@ -35,25 +38,25 @@ from web.market.books import Market
 from web.market.recent_orders import RecentOrders
 from web.market.recent_reports import RecentReports
 
-PACE_S = 0.002  # before each fetch: the reports that gather meanwhile share it
-MAX_APPLIED_AT_ONCE = 200  # reports; then requests have their turn
-MAX_READ_AGAIN = 100_000  # reports below the snapshots, read at a start for lists: what Postgres lacks; a few seconds
+PACE_S = 0.002  # pause before each fetch, so that one fetch returns several reports
+MAX_APPLIED_AT_ONCE = 200  # reports; then the event loop serves requests
+MAX_READ_AGAIN = 100_000  # reports below the snapshots that a start reads because Postgres lacks them: a few seconds
 GAP_ALARM_S = 5.0
 
 _log = logging.getLogger(__name__)
 
 
 class _Earlier:
-    """A snapshot, and the seq up to which the reports that led to it have been read again."""
+    """A snapshot, and the seq up to which the feed has read again the reports that led to it."""
 
     def __init__(self, state: BookState, seq: int) -> None:
         self.state, self.seq = state, seq
 
 
 def where_to_read(start: Start, recorded: Recorded | None, left: int) -> tuple[int, Recorded | None]:
-    """The position to read from, and what is recorded if all that Postgres lacks is read from there.
+    """The position to read from; and `recorded`, if that position is low enough to read every report Postgres lacks.
 
-    At most `left` reports below the snapshots are read.
+    The feed reads at most `left` reports below the snapshots.
     """
     if recorded is None:
         return start.position, None
@@ -65,7 +68,7 @@ def where_to_read(start: Start, recorded: Recorded | None, left: int) -> tuple[i
 
 
 class Feed:
-    """Books, recent trades and orders, and whoever waits for a report."""
+    """Keeps books, recent trades and recent orders, and passes each report to the requests that wait for it."""
 
     def __init__(
         self,
@@ -95,30 +98,30 @@ class Feed:
         self.reports = RecentReports()
         self.expectations = Expectations()
         self.secret: bytes | None = None
-        """What this venue's order ids are keyed with; known before any market is. Never to be shown."""
-        self.answered = [1] * partitions  # the genesis record has no report
-        """The offset in each partition of `orders` below which this feed has the report of every command."""
+        """The secret key of this venue's order ids; known before any market is. Never show it."""
+        self.answered = [1] * partitions  # 1, because the genesis record at offset 0 has no report
+        """For each partition of `orders`, the offset below which this feed has the report of every command."""
         self.is_ready = False
-        """Whether everything that was reported before this gateway started has been applied."""
+        """Whether the feed has applied every report that was written before this gateway started."""
 
     @property
     def applied(self) -> dict[int, int]:
-        """The offset in each partition of `executions` below which this gateway has everything."""
+        """For each partition of `executions`, the offset below which this gateway has applied every report."""
         return {tp.partition: offset for tp, offset in self._positions.items()}
 
     def instrument_of(self, order_id: str) -> str | None:
-        """The instrument that an order id (UUID text) belongs to, as its first digits tell."""
+        """The instrument of an order id (UUID text), found by the id's first eight digits."""
         return self.instrument_of_tag(bytes.fromhex(order_id[:8]))
 
     def instrument_of_tag(self, tag: bytes) -> str | None:
         return self._tags.get(tag)
 
     def reported_below(self, instrument: str) -> int:
-        """The offset in the instrument's partition of `orders` below which every report has been applied here."""
+        """The offset in the instrument's partition of `orders` below which this feed has every command's report."""
         return self.answered[partition_of(instrument, len(self._topic_partitions))]
 
     async def run(self) -> None:
-        """Begin with the newest snapshots, and follow the topic until cancelled."""
+        """Load the newest snapshots, then follow the topic until cancelled."""
         await self._begin()
         fetching = self._fetching
         await fetching.start()
@@ -137,7 +140,7 @@ class Feed:
             await fetching.close()
 
     async def _begin(self) -> None:
-        """Take in the newest snapshots; ends the process when they are damaged or not ours."""
+        """Load the newest snapshots; end the process if they are damaged or of another installation."""
         recorded, left = await self._ask_recorded(), MAX_READ_AGAIN
         try:
             genesis = await require_topics(self._broker, len(self._topic_partitions))
@@ -161,14 +164,14 @@ class Feed:
             end_process(str(reason))
 
     async def _ask_recorded(self) -> dict[int, Recorded]:
-        """How far Postgres has recorded each partition; nothing while it is away: then history answers 503."""
+        """How far Postgres has recorded each partition; empty while Postgres is away (history then answers 503)."""
         try:
             return await self._history.recorded(EXECUTIONS.name)
         except HistoryUnavailable:
             return {}
 
     def _begin_with(self, state: State, recorded: int) -> None:
-        """Begin with a snapshot. The reports that it covers and Postgres lacks come first, for lists and look-ups."""
+        """Load a snapshot. If it covers reports that Postgres lacks, read these too: lists and look-ups need them."""
         self._progress.last_seqs[state.instrument] = state.seq
         if isinstance(state, BookState):
             after = recorded if recorded < state.seq else None
@@ -189,7 +192,7 @@ class Feed:
         ends, ordered = [await bounds(self._broker, topic.name, numbers) for topic in (EXECUTIONS, ORDERS)]
         for tp in self._topic_partitions:
             self._fetching.seek(tp, self._positions[tp])
-            # In a new venue the first commands, which list instruments, may not have been reported yet.
+            # In a new venue the engine may not have reported the first commands yet, which list the instruments.
             self._goals[tp] = ends[tp.partition][1] or min(1, ordered[tp.partition][1] - 1)
 
     def _note_progress(self) -> None:
@@ -254,10 +257,10 @@ class Feed:
             self._publish(report)
 
     def _take_earlier(self, report: ExecutionReport, step: Step) -> None:
-        """A report that the snapshot may cover, and Postgres lacks: orders and trades remember it, the book has it."""
+        """Add a report that the snapshot covers and Postgres lacks to the orders and trades; the book includes it."""
         name = report.instrument
         earlier = self._earlier[name]
-        if step is Step.NEXT:  # the log does not have all that led to the snapshot
+        if step is Step.NEXT:  # the log lacks some of the reports that led to the snapshot
             self._give_up_earlier(name)
         elif report.seq == earlier.seq + 1 <= earlier.state.seq:
             self.markets[name].remember(report)
@@ -267,7 +270,7 @@ class Feed:
                 del self._earlier[name]
 
     def _give_up_earlier(self, name: str) -> None:
-        """Know what the snapshot says and no more; what came before it is asked of Postgres."""
+        """Reload from the snapshot alone; Postgres then answers for everything before it."""
         state = self._earlier.pop(name).state
         market = Market.of(state)
         self._open(market)
@@ -280,7 +283,7 @@ class Feed:
         self._on_trades(report)
 
     def _answer(self, report: ExecutionReport) -> None:
-        """Tell whoever waits for this command: a duplicate's report is an answer too."""
+        """Pass the report to the requests that wait for this command; a duplicate's report answers them too."""
         identity = report.command_id or report.order_id
         if identity is None:
             return
@@ -291,7 +294,7 @@ class Feed:
                 self._note_reported(report, seconds)
 
     def _note_reported(self, report: ExecutionReport, seconds: float) -> None:
-        """An order of this gateway has met the engine."""
+        """Count and log the engine's report about an order of this gateway."""
         metrics.matched_latency.observe(seconds)
         if report.outcome is Outcome.REJECTED:
             metrics.rejected_by_engine.inc()

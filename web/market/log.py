@@ -1,4 +1,4 @@
-"""Single records of the log read again, for repeats of old keys: the command that placed an order, and old reports."""
+"""Reads single old records of the log to answer repeated keys: the command that placed an order, and old reports."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,18 +12,18 @@ from app.models.reports import ExecutionReport, decode_report
 from app.topics import EXECUTIONS, ORDERS
 
 READ_TIMEOUT_S = 5.0
-FETCH_BYTES = 64 * 1024  # what a step of a search reads
-STEP = 100  # records looked at in one step of a search
-MAX_COMMANDS_READ = 10_000  # from an order's time on; the first of its key there placed it
-MAX_PLACINGS = 10_000  # kept, for those who repeat again and again
+FETCH_BYTES = 64 * 1024  # read in one step of a search
+STEP = 100  # records read in one step of a search
+MAX_COMMANDS_READ = 10_000  # starting at an order's time; the first of them with the order's key placed it
+MAX_PLACINGS = 10_000  # kept in memory for clients that repeat often
 
 
 class Unreadable(Exception):
-    """Kafka does not answer in time, or the log does not have the record any more."""
+    """Kafka does not answer in time, or the log no longer has the record."""
 
 
 class LogReader:
-    """Reads one place at a time."""
+    """Searches the log; one search at a time."""
 
     def __init__(self, broker: str, partitions: int) -> None:
         self._reader, self._partitions = PatientReader(broker, READ_TIMEOUT_S, FETCH_BYTES), partitions
@@ -39,12 +39,12 @@ class LogReader:
             return await end_of(reader, self._partition(ORDERS.name, instrument))
 
     async def placing(self, order: PlaceOrder, time_ms: int) -> PlaceOrder | ReplaceOrder:
-        """The first command from this time on that places an order under the same key; raises Unreadable."""
+        """The first command at or after this time that places an order under the same key; raises Unreadable."""
         async with self._turn() as reader:
             return await self._placing(reader, order, time_ms)
 
     async def report(self, instrument: str, seq: int) -> list[ExecutionReport]:
-        """The report whose first part has this seq, in its parts; raises Unreadable."""
+        """All parts of the report whose first part has this seq; raises Unreadable."""
         async with self._turn() as reader:
             return await _report(reader, self._partition(EXECUTIONS.name, instrument), instrument.encode(), seq)
 
@@ -65,7 +65,7 @@ class LogReader:
         if found is not None:
             stretch = Stretch(reader, where, found.offset, min(end, found.offset + MAX_COMMANDS_READ))
             while records := await stretch.read():
-                # All of them are kept: whoever repeats an order often repeats its neighbours.
+                # Keep every command read: a client that repeats an order often repeats its neighbours.
                 for record in records:
                     message = _placed(record.value)
                     if message is not None:
@@ -97,7 +97,7 @@ def _key(order: PlaceOrder | ReplaceOrder) -> tuple[str, str, str]:
 
 
 async def _report(reader: AIOKafkaConsumer, where: TopicPartition, key: bytes, seq: int) -> list[ExecutionReport]:
-    """Halve the log until a step meets the report. Seqs ascend, but for stretches that a restart repeats."""
+    """Find the report by binary search. Seqs ascend, except where a restarted worker repeated some reports."""
     low, high = int((await reader.beginning_offsets([where]))[where]), await end_of(reader, where)
     while low < high:
         middle = low if high - low <= STEP else (low + high) // 2
@@ -126,7 +126,7 @@ async def _parts(reader: AIOKafkaConsumer, where: TopicPartition, key: bytes, of
 
 
 async def _records(reader: AIOKafkaConsumer, where: TopicPartition, start: int, end: int) -> AsyncIterator[LogRecord]:
-    """The records from an offset on, below another."""
+    """The records at offsets from `start` up to but not including `end`."""
     stretch = Stretch(reader, where, start, end)
     while records := await stretch.read():
         for record in records:

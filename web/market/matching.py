@@ -1,6 +1,6 @@
-"""Whether matching gets on: every command that Kafka has acknowledged is reported sooner or later, or somebody is told.
+"""Watches whether the engine reports every command that Kafka has acknowledged, and names the partitions that wait.
 
-Both ends are in the log: the end of `orders`, and the offset of the command of the last report that the feed has seen.
+It compares the end of `orders` with the offset of the last command whose report the feed has seen.
 """
 
 import asyncio
@@ -15,15 +15,19 @@ from app.topics import ORDERS
 from web.edge import metrics
 
 LOOK_S = 1.0
-PATIENCE_LOOKS = 20  # another worker takes over after about ten seconds; a gateway that was paused has not looked
+# Another worker takes over after about ten seconds. Looks instead of seconds: a paused gateway does not look.
+PATIENCE_LOOKS = 20
 ANSWER_TIMEOUT_S = 5.0
 
 
 class Matching:
-    """Which partitions of `orders` have commands that are not reported although there was time."""
+    """Finds the partitions of `orders` with commands that the engine should have reported by now."""
 
     def __init__(self, broker: str, partitions: int, answered: Sequence[int], may_look: Callable[[], bool]) -> None:
-        """`answered`: below which offset each partition's commands have reports; `may_look`: whether that is known."""
+        """`answered`: for each partition, the offset below which every command has its report.
+
+        `may_look`: whether `answered` is known yet.
+        """
         self._reader = PatientReader(broker, ANSWER_TIMEOUT_S)
         self._orders = [TopicPartition(ORDERS.name, partition_id) for partition_id in range(partitions)]
         self._answered, self._may_look = answered, may_look
@@ -31,11 +35,11 @@ class Matching:
         self._waited: dict[int, int] = {}
         self._idle_looks = 0
         self.waiting: dict[int, str] = {}
-        """Partitions that matching has left alone for PATIENCE_LOOKS, each with a sentence."""
+        """Partitions without progress for PATIENCE_LOOKS looks, each with a sentence that says why."""
 
     @property
     def is_dead(self) -> bool:
-        """Whether commands wait and not one was reported meanwhile, in any partition."""
+        """Whether commands wait and the engine has reported nothing meanwhile, in any partition."""
         return bool(self.waiting) and self._idle_looks >= PATIENCE_LOOKS
 
     async def run(self) -> None:
@@ -53,7 +57,7 @@ class Matching:
             async with self._reader.turn() as reader:
                 await self._look(reader)
         except KafkaAway:
-            self._waited.clear()  # without Kafka nobody matches; /readyz says that it is away
+            self._waited.clear()  # nothing can match without Kafka; /readyz says that Kafka is away
             self.waiting.clear()
         metrics.matching_waits.set(len(self.waiting))
 
@@ -89,7 +93,7 @@ class Matching:
 
 
 async def _first_command(stretch: Stretch) -> int | None:
-    """What a report is due for; the end of a transaction and another genesis record are no commands."""
+    """The offset of the first command; transaction markers and genesis records are not commands and get no report."""
     while records := await stretch.read():
         for record in records:
             if not _is_genesis(record.value):

@@ -1,4 +1,4 @@
-"""What memory remembers of orders or trades, newest first, and from where on that is all."""
+"""The orders or trades that the gateway has in memory, newest first, and the row key from which they are complete."""
 
 from collections.abc import Callable, Iterator, Mapping
 from heapq import merge
@@ -7,11 +7,11 @@ from typing import Any, NamedTuple, Protocol
 
 from app.postgres import RowKey
 
-MAX_SCANNED = 10_000  # rows of memory looked at for one page; what lies below is asked of Postgres
+MAX_SCANNED = 10_000  # rows of memory read for one page; Postgres answers for older ones
 
 
 class Listed(Protocol):
-    """A row of memory."""
+    """A row in memory."""
 
     @property
     def row_key(self) -> RowKey: ...
@@ -23,9 +23,9 @@ class Listed(Protocol):
 
 
 class Recent(NamedTuple):
-    """Rows of memory by instrument, newest first, which has all from `since` on, or simply all (None).
+    """Rows in memory by instrument, newest first: complete from `since` on, or complete altogether (None).
 
-    `known_after`: what reports up to this seq said of an instrument may be in Postgres only.
+    `known_after`: instrument -> seq; changes by reports up to this seq may be in Postgres only.
     """
 
     rows: Mapping[str, Callable[[], Iterator[Any]]]
@@ -38,7 +38,7 @@ class Recent(NamedTuple):
         return merge(*(rows() for rows in self.rows.values()), key=attrgetter("row_key"), reverse=True)
 
     def is_whole(self, recorded: Mapping[str, int], below: RowKey) -> bool:
-        """Whether Postgres, with the reports up to these seqs, has every row below a row."""
+        """Whether Postgres has every row below `below`; `recorded`: instrument -> the last seq that it has recorded."""
         return all(self._is_whole(name, recorded.get(name, 0), below) for name in self.rows)
 
     def _is_whole(self, instrument: str, recorded: int, below: RowKey) -> bool:

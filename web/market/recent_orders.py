@@ -1,6 +1,6 @@
-"""The orders touched last, as far as this gateway knows them; what it does not know of them Postgres may.
+"""Keeps the most recently changed orders in memory; Postgres may know more about them.
 
-A snapshot tells an open order's state and most terms, but not its key, its times or the seq of its last change.
+A snapshot has an open order's state and most of its terms, but not its key, its times or the seq of its last change.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,16 +17,16 @@ from app.models.reports import ExecutionReport, OrderChange, OrderTerms
 from app.postgres import RowKey
 from web.market.newest import Recent
 
-MAX_ORDERS = 200_000  # of all instruments together; older ones are asked of Postgres
+MAX_ORDERS = 200_000  # of all instruments together; Postgres answers for older ones
 FORGOTTEN_AT_ONCE = 2_000
 FINISHED = frozenset((Status.FILLED, Status.CANCELED, Status.EXPIRED, Status.REJECTED))
-MOVING = ("price", "quantity", "filled_quantity")  # what a change of an open order changes
+MOVING = ("price", "quantity", "filled_quantity")  # the fields that may change while an order is open
 
-_new = tuple.__new__  # a NamedTuple's own constructor takes twice as long
+_new = tuple.__new__  # takes half as long as a NamedTuple's own constructor
 
 
 class SeenOrder(NamedTuple):
-    """An order after its latest report. One that was there before the gateway lacks what its first report said."""
+    """An order after its latest report. If it is older than the gateway, the facts of its first report are missing."""
 
     instrument: str
     terms: OrderTerms | None
@@ -35,21 +35,21 @@ class SeenOrder(NamedTuple):
     created_ms: int | None
     updated_ms: int
     fingerprint: int | None = None
-    """Of the command that placed it, if a snapshot told it."""
+    """The fingerprint of the command that placed the order, if it came with a snapshot."""
     first: tuple[OrderChange, int] | None = None
-    """What its first report said and that report's seq, if it has changed since."""
+    """The change and the seq of its first report, if the order has changed since."""
 
     @property
     def as_of(self) -> int:
-        """The seq up to which this is the order's state."""
+        """The seq of the report that this state includes."""
         return self.seq
 
     def answer(self) -> dict[str, Any]:
-        """As the API has it; unknown fields are null."""
+        """The order as the API shows it; unknown fields are null."""
         return order_answer(self.instrument, self.terms, self.change, self.seq, self.created_ms, self.updated_ms)
 
     def answer_at_first(self) -> dict[str, Any] | None:
-        """As its first report left it; None if that was before this gateway."""
+        """The order as its first report left it; None if the gateway has not seen that report."""
         change, seq = self.first or (self.change, self.seq)
         if change.terms is None:
             return None
@@ -68,12 +68,12 @@ class OrderOfSnapshot(NamedTuple):
 
     @property
     def fingerprint(self) -> int:
-        """Of the command that placed it."""
+        """The fingerprint of the command that placed the order."""
         return self.order.fingerprint
 
     @property
     def terms(self) -> OrderTerms:
-        """All but the key, and how self-trades are prevented (the order's own words, if it had any)."""
+        """All terms except the key and the order's own `self_trade_prevention`, which a snapshot lacks."""
         order, scale = self.order, self.scale
         return OrderTerms(
             "",
@@ -87,7 +87,7 @@ class OrderOfSnapshot(NamedTuple):
         )
 
     def answer(self) -> dict[str, Any]:
-        """As the API has it; unknown fields are null."""
+        """The order as the API shows it; unknown fields are null."""
         order, scale = self.order, self.scale
         change = OrderChange(
             id_text(order.order_id),
@@ -103,7 +103,7 @@ class OrderOfSnapshot(NamedTuple):
 
 
 class ListedOrder(NamedTuple):
-    """An order in a list: by the time and seq of its acceptance."""
+    """An order in a list, sorted by the time and seq of the report that accepted it."""
 
     row_key: RowKey
     order: SeenOrder
@@ -117,19 +117,23 @@ class ListedOrder(NamedTuple):
 
 
 class RecentOrders:
-    """By id. Those whose beginning was seen also by instrument and client (None: all), with their accepting seqs."""
+    """The orders by id.
+
+    `_accepted` also has the orders whose first report the gateway saw: instrument -> client (None: all clients) ->
+    order id -> the seq of that report.
+    """
 
     def __init__(self) -> None:
         self._orders: dict[str, SeenOrder | OrderOfSnapshot] = {}
         self._accepted: dict[str, dict[str | None, dict[str, int]]] = {}
         self._since: dict[str, RowKey] = {}
         self.known_after: dict[str, int] = {}
-        """Instrument -> the seq after which every change is of an order that is here; earlier ones may be recorded."""
+        """Instrument -> seq: every order that a later report changed is here; others may be in Postgres only."""
 
     def begin(self, state: BookState, scale: Scale, after: int | None = None) -> None:
-        """Take in the open orders of a snapshot, as many as there is room for.
+        """Add the open orders of a snapshot, up to MAX_ORDERS.
 
-        Reports follow from the one after `after` on, earlier than the snapshot's perhaps.
+        If `after` is given, reports from seq after + 1 follow, which the snapshot may already include.
         """
         instrument, seq = state.instrument, state.seq
         self.known_after[instrument] = seq if after is None else after
@@ -140,7 +144,7 @@ class RecentOrders:
             self._orders[id_text(order.order_id)] = OrderOfSnapshot(instrument, scale, order, seq)
 
     def apply(self, report: ExecutionReport) -> None:
-        """Take in the next report."""
+        """Apply the next report."""
         orders, instrument, seq, time = self._orders, report.instrument, report.seq, report.time
         clients = self._accepted.get(instrument)
         if clients is None:
@@ -152,9 +156,9 @@ class RecentOrders:
             if change.terms is not None:
                 if order_id in orders:
                     if isinstance(orders[order_id], OrderOfSnapshot):
-                        del orders[order_id]  # this is how it began
+                        del orders[order_id]  # its first report replaces it
                     else:
-                        self._forget(order_id)  # its key has been used again
+                        self._forget(order_id)  # a new order has the same key
                 orders[order_id] = _new(SeenOrder, (instrument, change.terms, change, seq, time, time, None, None))
                 clients[None][order_id] = seq
                 accepted = clients.get(change.client_id)
@@ -178,28 +182,28 @@ class RecentOrders:
         return self._orders.get(order_id)
 
     def all_since(self, instrument: str) -> int:
-        """The seq from which on every order accepted by the instrument is remembered."""
+        """The seq from which memory has every order that the instrument has accepted."""
         since = self._since.get(instrument)
         return 0 if since is None else since.seq
 
     def begin_again(self, state: BookState, scale: Scale) -> None:
-        """Forget what was read of this instrument, and know what its snapshot says."""
+        """Forget all orders of this instrument, and reload them from its snapshot."""
         for order_id in [order_id for order_id, order in self._orders.items() if order.instrument == state.instrument]:
             del self._orders[order_id]
         self._accepted.pop(state.instrument, None)
         self.begin(state, scale)
 
     def latest(self, row: dict[str, Any]) -> dict[str, Any]:
-        """A recorded order as it is now: recording may be behind."""
+        """A recorded order in its current state, because recording may be behind."""
         known = self._orders.get(row["order_id"])
         if known is None or row["status"] in FINISHED:
             return row
         if known.created_ms is not None and rfc3339(known.created_ms) != row["created_at"]:
-            return row  # its key has been used again
+            return row  # memory has another order with the same key
         return completed(known, row)
 
     def of_client(self, client_id: str | None, instruments: Iterable[str], status: str | None) -> Recent:
-        """A client's orders or everybody's, newest first, and from where on these are all."""
+        """A client's orders (None: all clients'), newest first, and the row key from which they are complete."""
         rows = {name: partial(self._newest_first, name, client_id) for name in instruments}
         since = max((self._since[name] for name in rows if name in self._since), default=None)
         return Recent(rows, since, self.known_after, lambda row: status is None or row.order.change.status == status)
@@ -222,13 +226,13 @@ class RecentOrders:
         seq = accepted.pop(order_id)
         if not accepted:
             del clients[order.change.client_id]
-        # Orders are forgotten in the order of their acceptance, but for those whose key is used again.
+        # Orders are forgotten in the order of acceptance, except those whose key a new order uses.
         since = RowKey(order.created_ms, order.instrument, seq + 1)
         self._since[order.instrument] = max(self._since.get(order.instrument, since), since)
 
 
 def completed(order: SeenOrder | OrderOfSnapshot, recorded: dict[str, Any] | None) -> dict[str, Any]:
-    """The order with what Postgres knows of it besides."""
+    """The order, with the fields that only Postgres knows filled in."""
     known = order.answer()
     if recorded is None:
         return known
@@ -236,5 +240,5 @@ def completed(order: SeenOrder | OrderOfSnapshot, recorded: dict[str, Any] | Non
         return recorded
     merged = {name: recorded[name] if value is None else value for name, value in known.items()}
     if isinstance(order, OrderOfSnapshot) and any(merged[name] != recorded[name] for name in MOVING):
-        return merged | {"seq": None, "updated_at": None}  # those of a change that is not recorded yet
+        return merged | {"seq": None, "updated_at": None}  # a change that Postgres has not recorded yet set them
     return merged
