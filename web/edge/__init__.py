@@ -1,1 +1,1 @@
-"""HTTP for any caller: connections, keys, limits, reading requests and answering with problems."""
+"""The HTTP edge for any caller: connections, API keys, rate limits, request parsing and error answers."""

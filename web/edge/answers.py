@@ -1,4 +1,4 @@
-"""Answers in JSON."""
+"""Builds JSON answers and the few headers and problems that several handlers share."""
 
 from typing import Any
 
@@ -18,10 +18,10 @@ def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) 
 
 
 def order_path(order_id: str) -> dict[str, str]:
-    """The header that says where an order is found."""
+    """The `Location` header of an order."""
     return {"Location": f"/api/v1/orders/{order_id}"}
 
 
 def unknown_order(order_id: str) -> Problem:
-    """The 404 of an order that nobody knows, or that is somebody else's."""
+    """The 404 for an order that does not exist or belongs to another client."""
     return Problem(404, Reason.UNKNOWN_ORDER, f"no order {order_id[:64]}")

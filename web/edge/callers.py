@@ -1,4 +1,4 @@
-"""Who calls: the client and role of an API key, or with auth off anybody, who may do everything."""
+"""The caller of a request: the client and role of its API key; with auth off, an anonymous caller with full access."""
 
 from typing import NamedTuple
 
@@ -9,13 +9,16 @@ from web.edge.problems import Problem
 
 
 class Caller(NamedTuple):
-    """A key's client and role. Without a client auth is off, and whoever is named is believed."""
+    """A key's client and role. With auth off, `client_id` is None, and the gateway trusts the client in the request."""
 
     client_id: str | None
     role: KeyRole
 
     def client_of_order(self, requested: str | None) -> str | None:
-        """Whose a new order is: the key's client; raises 403 for another one. None: nobody was named."""
+        """The client that owns a new order: the key's client, or with auth off the named one (None: not named).
+
+        Raises 403 if the request names another client.
+        """
         if self.client_id is None:
             return requested
         if requested not in (None, self.client_id):
@@ -23,7 +26,7 @@ class Caller(NamedTuple):
         return self.client_id
 
     def client_of_orders(self, requested: str | None) -> str | None:
-        """Whose orders are looked for or changed; None is everybody's. Raises 403."""
+        """The client whose orders a request reads or changes; None: all clients. Raises 403."""
         if self.sees_all:
             return requested
         if requested not in (None, self.client_id):
@@ -32,11 +35,11 @@ class Caller(NamedTuple):
 
     @property
     def sees_all(self) -> bool:
-        """Whether it may see everybody's orders."""
+        """Whether the caller may see the orders of all clients."""
         return self.role is KeyRole.ADMIN
 
     def sees(self, client_id: str) -> bool:
-        """Whether it may see the orders of this client."""
+        """Whether the caller may see the orders of this client."""
         return self.sees_all or client_id == self.client_id
 
 
@@ -45,7 +48,7 @@ CALLER = web.RequestKey("caller", Caller)
 
 
 def caller_of(request: web.Request) -> Caller:
-    """Who makes this request."""
+    """The caller of this request."""
     caller: Caller = request.get(CALLER, ANYBODY)
     return caller
 

@@ -1,6 +1,6 @@
-"""Connections of a web server, bounded in number, size and time: aiohttp bounds idle ones only, and those by an hour.
+"""Bounds the web server's connections in number, size and time; aiohttp only closes idle ones, after an hour.
 
-A sweep each second looks for what takes too long, so that a request pays for no timer of its own.
+A sweep every second ends connections that take too long, so that requests need no timers of their own.
 """
 
 import asyncio
@@ -23,18 +23,18 @@ from web.edge.problems import CONTENT_TYPE, Problem
 HEAD_TIMEOUT_S = 10.0  # from a request's first byte, or from the connection, to the end of its headers
 IDLE_TIMEOUT_S = 75.0  # between requests: longer than balancers keep their connections
 REQUEST_TIMEOUT_S = 60.0  # from a request's headers to the last byte of its answer; a WebSocket may stay
-UNREAD_TIMEOUT_S = 2.0  # for what a client still sends after its answer, and nobody reads
-SHUTDOWN_TIMEOUT_S = 6.0  # for requests on their way when the server closes: longer than Kafka's acknowledgement
-MAX_LINE_BYTES = 8 * 1024 - 2  # of the request line; of a header; aiohttp's own limits, 400 beyond
+UNREAD_TIMEOUT_S = 2.0  # for bytes that a client still sends after its answer; the server does not read them
+SHUTDOWN_TIMEOUT_S = 6.0  # for running requests when the server closes: longer than Kafka's acknowledgement
+MAX_LINE_BYTES = 8 * 1024 - 2  # of the request line (below: of a header); aiohttp's own limits, 400 beyond
 MAX_HEADER_BYTES = 8 * 1024 - 2
 MAX_HEADERS = 128
 SURPLUS = 100  # connections beyond the limit that still get an answer; more are cut off
-OTHER_FILES = 500  # open files that are no clients: Kafka, Postgres, Valkey, logs
+OTHER_FILES = 500  # open files besides client connections: Kafka, Postgres, Valkey, logs
 SWEEP_INTERVAL_S = 1.0
 
 
 class Connection(RequestHandler):
-    """aiohttp's connection, with a place among all others and a clock."""
+    """aiohttp's connection, counted against the limit and watched by the sweep."""
 
     __slots__ = ("_began", "_head_since", "_is_surplus", "_left_at")
 
@@ -42,7 +42,7 @@ class Connection(RequestHandler):
     most: ClassVar[int] = 0
 
     def connection_made(self, transport: Any) -> None:
-        """Take a place; without one the first request is answered 503, and at last nothing is answered."""
+        """Count the connection. Beyond the limit its first request gets 503; SURPLUS further on, cut it off."""
         count = len(self.open)
         self._is_surplus = count >= self.most
         self._began = self._loop.time()
@@ -56,12 +56,12 @@ class Connection(RequestHandler):
             transport.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Give the place back."""
+        """Stop counting the connection."""
         self.open.discard(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Note when headers have begun and are not complete."""
+        """Note since when the headers are incomplete."""
         super().data_received(data)
         if self._waiter is None or self._waiter.done():
             self._head_since = None
@@ -69,14 +69,14 @@ class Connection(RequestHandler):
             self._head_since = self._loop.time()
 
     def sweep(self, now: float) -> None:
-        """End what takes too long."""
-        if self.transport is None or self._payload_parser is not None:  # gone; or a WebSocket, which has its own pings
+        """End the connection if it takes too long."""
+        if self.transport is None or self._payload_parser is not None:  # closed, or a WebSocket (it has its own pings)
             return
         if self._left_at is not None:
             if now - self._left_at > UNREAD_TIMEOUT_S:
                 self.force_close()
         elif self._request_in_progress:
-            # Every step of ours has a limit of its own: this is a client that does not read its answer.
+            # Each of our own steps has a time limit, so this client does not read its answer.
             if now - self._began > REQUEST_TIMEOUT_S:
                 metrics.http_refused.labels("request").inc()
                 self.transport.abort()
@@ -85,7 +85,7 @@ class Connection(RequestHandler):
             self._leave(_too_late(), now)
 
     def _leave(self, answer: bytes, now: float) -> None:
-        """Send this and nothing more. Closed at once, with bytes unread, the client would lose the answer."""
+        """Send a last answer, and close later: closing at once, with bytes unread, would lose the answer."""
         transport: Any = self.transport
         transport.write(answer)
         transport.write_eof()
@@ -98,7 +98,7 @@ class Connection(RequestHandler):
 
 
 def bound_connections(faust_web: Any) -> None:
-    """Let Faust's web server have these limits."""
+    """Apply these limits to Faust's web server."""
     web_server.RequestHandler = Connection  # type: ignore[attr-defined]
     Connection.most = min(settings.max_connections, _files() - OTHER_FILES)
     faust_web._runner = runner = web.AppRunner(
@@ -115,7 +115,7 @@ def bound_connections(faust_web: Any) -> None:
 
 
 def require_port(bind: str, port: int) -> None:
-    """End the process with one sentence where another one listens; Faust would end it without the cause."""
+    """End the process with one sentence if the port is taken; Faust would end it without naming the cause."""
     family, kind, *_, address = socket.getaddrinfo(bind, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     with socket.socket(family, kind) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -126,7 +126,7 @@ def require_port(bind: str, port: int) -> None:
 
 
 def _files() -> int:
-    """How many files this process may open, after asking for as many as there are to have."""
+    """Raise the limit of open files as far as needed and allowed; return the new limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = settings.max_connections + OTHER_FILES + SURPLUS
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
@@ -159,7 +159,7 @@ async def _refuse(request: web.BaseRequest) -> web.StreamResponse:
 
 
 def _too_late() -> bytes:
-    """A whole answer, for a request that is none yet."""
+    """The bytes of a complete 408 answer: the request is incomplete, so aiohttp cannot answer it."""
     problem = Problem(408, "request_timeout", f"the headers did not come within {HEAD_TIMEOUT_S:.0f} s")
     body = orjson.dumps(problem.body(""))
     head = f"HTTP/1.1 408 Request Timeout\r\nContent-Type: {CONTENT_TYPE}\r\nContent-Length: {len(body)}\r\n"

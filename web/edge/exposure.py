@@ -1,4 +1,4 @@
-"""Whether other machines can reach this web server, and what that demands: keys, and a limit to how much they ask."""
+"""Whether other machines can reach this web server; if they can, it requires API keys and rate limits."""
 
 from ipaddress import ip_address
 
@@ -8,7 +8,7 @@ from web.edge.limits import DEFAULT_RATE
 
 
 def is_exposed() -> bool:
-    """Whether it listens on more than loopback or a socket file."""
+    """Whether the server listens on more than loopback or a socket file."""
     if app.conf.web_transport.scheme == "unix" or app.conf.web_bind == "localhost":
         return False
     try:
@@ -18,7 +18,7 @@ def is_exposed() -> bool:
 
 
 def check_exposure() -> None:
-    """End the process where everybody could do everything, unless it was said that this is meant."""
+    """End the process if other machines could trade without a key, unless a setting allows that."""
     if settings.auth == "off" and is_exposed() and not settings.auth_off_beyond_loopback:
         end_process(
             f"the gateway would let everybody who reaches {app.conf.web_bind} trade: "
@@ -27,7 +27,7 @@ def check_exposure() -> None:
 
 
 def default_rate() -> float:
-    """Requests a second for whoever has no rate of their own; 0 is no limit."""
+    """Requests a second for keys and addresses without a rate of their own; 0: unlimited."""
     if settings.rate_limit is not None:
         return settings.rate_limit
     return DEFAULT_RATE if is_exposed() else 0.0

@@ -1,4 +1,4 @@
-"""The API keys that a gateway knows: it tails their topic, so that neither Postgres nor Kafka away closes a door."""
+"""The API keys that a gateway knows: it follows their topic, so keys still work while Postgres or Kafka is away."""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from app.models.api_keys import ApiKey, digest_of, key_id_of
 from web.edge.limits import Bucket
 
 FETCH_MAX_WAIT_MS = 500
-LONGEST_MS = 7 * 86_400_000  # of a WebSocket, also with a key that never ends
+LONGEST_MS = 7 * 86_400_000  # the longest life of a WebSocket, even if its key never expires
 
 
 class Keyring:
-    """Every key that is not revoked, with its bucket."""
+    """Every key that is not revoked, with its rate limit."""
 
     def __init__(self, broker: str, default_rate: float) -> None:
         self._consumer = AIOKafkaConsumer(
@@ -31,7 +31,7 @@ class Keyring:
         self._buckets: dict[str, Bucket] = {}
         self._holders: dict[str, set[asyncio.Task[Any]]] = {}
         self.is_ready = False
-        """Whether everything that was in the topic when this gateway started has been read."""
+        """Whether the keyring has read everything that was in the topic when this gateway started."""
 
     async def run(self) -> None:
         """Follow the topic until cancelled."""
@@ -41,7 +41,7 @@ class Keyring:
             consumer.assign([partition])
             end = (await consumer.end_offsets([partition]))[partition]
             while True:
-                # Where records were compacted away the position moves on without any.
+                # If compaction removed the last records, the position reaches the end without a record.
                 self.is_ready = self.is_ready or await consumer.position(partition) >= end
                 for record in (await consumer.getmany(timeout_ms=FETCH_MAX_WAIT_MS)).get(partition, []):
                     self._apply(record)
@@ -49,10 +49,10 @@ class Keyring:
             await consumer.stop()
 
     def find(self, presented: str) -> tuple[ApiKey, Bucket | None] | None:
-        """The key that was presented and what limits it; None when it is none, or its time is over."""
+        """The key that a caller presented, and its rate limit; None if the key is unknown, revoked or expired."""
         key = self._keys.get(key_id_of(presented) or "")
         if key is None:
-            digest_of(presented)  # takes as long as for a key that there is
+            digest_of(presented)  # so that an unknown key takes as long as a known one
             return None
         if not key.opens_for(presented) or key.is_expired(time_ns() // 1_000_000):
             return None
@@ -60,7 +60,7 @@ class Keyring:
 
     @contextmanager
     def held(self, key: ApiKey) -> Iterator[None]:
-        """While a WebSocket is served: this task is cancelled when its key is revoked, changed or over."""
+        """Wrap the life of a WebSocket: cancel its task when its key is revoked or changed, or expires."""
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
         assert task is not None, "a request is served by a task"
         holders = self._holders.setdefault(key.key_id, set())

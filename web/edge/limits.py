@@ -1,8 +1,8 @@
-"""Rate limits: a token bucket for each key or address, as one integer: the time at which it will be full again.
+"""Rate limits: a token bucket for each key or address, stored as one integer: the time when it is full again.
 
-The library `limits` has windows only: a fixed one lets twice its quota through at its edge, a moving one keeps an entry
-for each hit (16 us for a batch of 1,000), and none lets a batch pass that is larger than the quota. This one is exact,
-takes less than a microsecond, and is full again after any batch in as long as its orders are worth.
+The library `limits` has only windows. A fixed window lets twice its quota through at its edge; a moving window keeps an
+entry for each hit (16 us for a batch of 1,000); both refuse a batch larger than the quota. This bucket is exact and
+takes less than a microsecond. After any batch, it is full again in the time that the batch's orders cost.
 """
 
 from collections import OrderedDict
@@ -15,12 +15,12 @@ from web.edge import metrics
 from web.edge.problems import Problem
 
 DEFAULT_RATE = 1_000.0  # requests a second, where other machines can reach the gateway
-MAX_ADDRESSES = 10_000  # remembered; the one that asked longest ago is forgotten first
+MAX_ADDRESSES = 10_000  # in memory; beyond, the address that has been silent longest is forgotten
 SECOND_NS = 1_000_000_000
 
 
 class Bucket:
-    """A second's worth of requests, at least one, refilled at `rate` a second."""
+    """A token bucket that holds one second's worth of requests, at least one, and refills at `rate` a second."""
 
     __slots__ = ("_depth_ns", "_full_at_ns", "_interval_ns", "policy")
 
@@ -32,9 +32,10 @@ class Bucket:
         self.policy = f'"requests";q={size};w={ceil(self._depth_ns / SECOND_NS)}'
 
     def take(self, cost: int, now_ns: int) -> int:
-        """0, or for how many ns there will be too little; then nothing was taken.
+        """Return 0 if granted, else the ns until enough tokens are available; then nothing is taken.
 
-        What costs more than the bucket holds passes when it is full, and is paid for afterwards.
+        A request that costs more than the bucket holds passes once the bucket is full, and the refill then takes
+        longer.
         """
         start = max(self._full_at_ns, now_ns)
         worth = cost * self._interval_ns
@@ -56,14 +57,14 @@ class Bucket:
 
 
 class Addresses:
-    """The buckets of the client addresses seen last."""
+    """The buckets of the most recent client addresses."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
     def bucket(self, address: str) -> Bucket:
-        """This address' bucket."""
+        """The bucket of this address."""
         bucket = self._buckets.get(address)
         if bucket is None:
             bucket = self._buckets[address] = Bucket(self._rate)
@@ -78,7 +79,7 @@ BUCKET = web.RequestKey("bucket", Bucket)
 
 
 def charge_orders(request: web.Request, count: int) -> None:
-    """A request that was charged as one is that many; raises 429."""
+    """Charge a batch for its number of orders instead of as one request; raises 429."""
     bucket = request.get(BUCKET)
     if bucket is not None:
         bucket.put_back(1)
@@ -86,7 +87,7 @@ def charge_orders(request: web.Request, count: int) -> None:
 
 
 def charge(request: web.Request, cost: int) -> None:
-    """Take this many requests from whoever asks, if there is a limit; raises 429."""
+    """Take this many requests from the caller's bucket, if it has one; raises 429."""
     bucket = request.get(BUCKET)
     if bucket is None:
         return
@@ -99,7 +100,7 @@ def charge(request: web.Request, cost: int) -> None:
 
 
 async def say_limits(request: web.Request, response: web.StreamResponse) -> None:
-    """aiohttp's hook before each answer: how much is left, as draft-ietf-httpapi-ratelimit-headers has it."""
+    """aiohttp's hook before each answer: add the headers of draft-ietf-httpapi-ratelimit-headers."""
     bucket = request.get(BUCKET)
     if bucket is not None:
         response.headers["RateLimit-Policy"] = bucket.policy

@@ -1,4 +1,4 @@
-"""Figures for Prometheus; their names and labels are part of the API."""
+"""The metrics for Prometheus; their names and labels are part of the API."""
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest

@@ -1,7 +1,7 @@
-"""The names that a request may be for, and the web pages that may send it: local does not mean trusted.
+"""Checks the Host and Origin headers of requests, because even a local request may come from a malicious web page.
 
-A browser sends a page's requests to 127.0.0.1 too. If the page's DNS name turns into 127.0.0.1 after it was loaded
-("rebinding"), the page even reads the answers. The Host and the Origin that the browser sends give such a page away.
+A browser lets any page send requests to 127.0.0.1. If the page's DNS name changes to 127.0.0.1 after loading
+("rebinding"), the page can even read the answers. The Host and Origin that the browser sends reveal such a page.
 """
 
 import re
@@ -21,10 +21,10 @@ _SETTING = "the setting allowed_hosts lets other names in"
 
 
 def guard_names(web_app: web.Application, has_keys: bool) -> None:
-    """Refuse requests for other names where no key protects, and those of other sites' pages everywhere.
+    """Always refuse requests from pages of other sites; without API keys, also refuse unknown Host names.
 
-    A server that other machines reach has names that only the operator knows: it checks Host once `allowed_hosts` is
-    set. A key protects by itself, because a browser never adds one that the page does not know.
+    A server that other machines can reach cannot know its own names, so it checks Host only if `allowed_hosts` is set.
+    Keys make the Host check unnecessary: a browser never adds a key that the page does not know.
     """
     checks_host = not has_keys and (not is_exposed() or bool(settings.allowed_hosts))
 
@@ -51,7 +51,7 @@ def is_trusted(host: str) -> bool:
 
 
 def _is_ours(origin: str, host: str) -> bool:
-    """Whether the page is of the host that it asks, or of a trusted one."""
+    """Whether the page comes from the host that it sends the request to, or from a trusted host."""
     if not origin.startswith(_WEB):
         return False
     its_host = origin.partition("://")[2]

@@ -1,11 +1,11 @@
-"""Every error answer: application/problem+json (RFC 9457) with a code from the reasons, never text or a traceback.
+"""Turns every error into application/problem+json (RFC 9457) with a code; never into plain text or a traceback.
 
 Problem
-├── raised by handlers with a status, a code and a sentence
-├── made here from Refused, which everything below HTTP raises
-└── made here from aiohttp's own errors (404, 405, 413 …), from broken HTTP, and from anything unexpected (500)
+├── handlers raise it with a status, a code and a sentence
+├── this module makes it from Refused, which all code below HTTP raises
+└── this module makes it from aiohttp's own errors (404, 405, 413 …), broken HTTP and unexpected exceptions (500)
 
-Only the unexpected is logged. A client's broken HTTP, and a client that goes before its answer, are counted.
+The gateway logs only unexpected exceptions. It counts broken HTTP and clients that disconnect before their answer.
 """
 
 import logging
@@ -38,11 +38,11 @@ STATUSES: dict[Code, int] = {
     "overloaded": 503,
     "outcome_unknown": 504,
 }
-"""The status of what is refused below HTTP, by its code."""
+"""The HTTP status for each code of a Refused."""
 
 
 class Problem(Exception):
-    """An answer other than success. `code` is a word of the reasons or of this API; `more` are further members."""
+    """An error answer. `code` is one of the engine's reasons or of this API's own codes; `more` are further members."""
 
     def __init__(self, status: int, code: str, detail: str, headers: dict[str, str] | None = None, **more: Any) -> None:
         super().__init__(detail)
@@ -62,8 +62,8 @@ class Problem(Exception):
         }
 
     def response(self, path: str) -> web.Response:
-        """The answer as it is sent."""
-        # Whatever a client sent may stand in `path` and `detail`, also what is no Unicode.
+        """The problem as an HTTP response."""
+        # `path` and `detail` may quote the client, so they may contain text that is not valid Unicode.
         body = orjson.dumps(_printable(self.body(path)))
         response = web.Response(status=self.status, body=body, content_type=CONTENT_TYPE, headers=self.headers)
         if "Connection" in self.headers:
@@ -72,7 +72,7 @@ class Problem(Exception):
 
 
 def problem_of(error: Problem | Refused) -> Problem:
-    """The answer to what was refused, here or below HTTP."""
+    """The problem for an error raised here or below HTTP."""
     if isinstance(error, Problem):
         return error
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
@@ -83,7 +83,7 @@ def problem_of(error: Problem | Refused) -> Problem:
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every failure into a problem."""
+    """Middleware that turns every failure into a problem."""
     try:
         return await handler(request)
     except (Problem, Refused) as error:
@@ -96,15 +96,15 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return Problem(error.status, code, sentence, kept).response(request.path)
     except Exception as error:
         if isinstance(error, ConnectionError) and _has_gone(request):
-            raise  # there is nobody to answer
+            raise  # the client has disconnected, so no answer can reach it
         _log.exception("%s %s failed", request.method, request.path)
         return Problem(500, "internal_error", "an unexpected error; it has been logged").response(request.path)
 
 
 def answer_broken_http() -> None:
-    """What aiohttp cannot read as HTTP, and what is expected in vain, gets a problem too; it would answer text."""
+    """Answer broken HTTP and unknown `Expect` headers with a problem too; aiohttp alone would answer plain text."""
     web_protocol.RequestHandler.handle_error = _handle_error  # type: ignore[method-assign]
-    # aiohttp asks this before our middleware has the request, also for paths that are none.
+    # aiohttp calls this before our middleware sees the request, even for unknown paths.
     web_urldispatcher._default_expect_handler = _expect  # type: ignore[assignment]
 
 
@@ -133,13 +133,13 @@ def _handle_error(
 
 
 async def _expect(request: web.Request) -> web.StreamResponse | None:
-    """Tell the client to send the body that it announced; anything else that it expects is 417."""
+    """Answer `Expect: 100-continue` by asking for the body; answer any other expectation with 417."""
     if request.version < HttpVersion11:
         return None
     if request.headers.get("Expect", "").lower() != "100-continue":
         return Problem(417, "unknown_expectation", "only 100-continue can be expected").response(request.path)
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0  # the answer has not begun
+    request.writer.output_size = 0  # the 100 does not count: the answer has not begun
     return None
 
 

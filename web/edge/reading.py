@@ -1,4 +1,4 @@
-"""What a request says, read strictly: bodies, keys, numbers and parameters, or the problem with them."""
+"""Parses requests strictly: bodies, keys, numbers and parameters; raises a Problem for anything malformed."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ MAX_BODY_BYTES = 64 * 1024
 BODY_TIMEOUT_S = 10.0
 MAX_LIMIT = 1_000
 MAX_PAGE = 100_000
-MAX_PAGED_ROWS = 100_000  # Postgres counts through all that a page skips; a cursor skips nothing
+MAX_PAGED_ROWS = 100_000  # Postgres reads all rows that a page skips; a cursor skips none
 MAX_AFTER_SEQ = 10**15
 MAX_NUMBER_DIGITS = 16
 MAX_WAIT_S = 30
@@ -43,7 +43,7 @@ DEFAULT_WAIT_S = 2
 NAME_TWICE = "a name stands twice in the body"
 NOT_AN_IDENTIFIER = "must be 1 to 64 of A-Z a-z 0-9 . _ : -"
 NOT_A_NAME = f"must be {NAME_RULE}"
-# JSON, and what curl and bare clients say when nobody told them.
+# JSON, and the defaults of curl and of simple clients.
 ACCEPTED_TYPES = frozenset(("application/json", "application/octet-stream", "application/x-www-form-urlencoded"))
 IDENTITY = ["identity"]
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
@@ -57,7 +57,7 @@ W = TypeVar("W", bound=StrEnum)
 
 
 async def body_of(request: web.Request, most: int = MAX_BODY_BYTES) -> bytes:
-    """The whole body, at most so many bytes; raises 408, 413 and 415."""
+    """The whole body, at most `most` bytes; raises 408, 413 and 415."""
     content_type = request.headers.get("Content-Type")
     if content_type is not None and content_type not in ACCEPTED_TYPES and request.content_type not in ACCEPTED_TYPES:
         raise Problem(415, "unsupported_media_type", "the body must be application/json")
@@ -76,7 +76,7 @@ async def body_of(request: web.Request, most: int = MAX_BODY_BYTES) -> bytes:
 
 
 def decoded(decode: Callable[[bytes], T], body: bytes, is_flat: bool = True) -> T:
-    """The body as its shape, each name once; raises 400 with the field. `is_flat`: it has no objects inside."""
+    """The decoded body; raises 400 with the field, also for a repeated name. `is_flat`: it has no nested objects."""
     try:
         shaped = decode(body)
         if is_flat and b"\\" not in body and body.isascii():
@@ -93,12 +93,12 @@ def decoded(decode: Callable[[bytes], T], body: bytes, is_flat: bool = True) -> 
 
 
 async def place_request(request: web.Request) -> PlaceOrder:
-    """The order that a request wants to place; raises 400, 403, 413, 415 and 422."""
+    """The command for a request that places an order; raises 400, 403, 408, 413, 415 and 422."""
     return place_command(decoded(decode_place, await body_of(request)), header_key(request), caller_of(request))
 
 
 def place_command(requested: PlaceOrderRequest, key: str | None, caller: Caller) -> PlaceOrder:
-    """The command for what was requested, with the header's key if there was one; raises 400, 403 and 422."""
+    """The command for a requested order; `key` is the key from the header, if any. Raises 400, 403 and 422."""
     type_ = word(OrderType, "type", requested.type.lower())
     price = decimal("price", requested.price)
     mode, time_in_force = requested.self_trade_prevention, requested.time_in_force or "GTC"
@@ -109,7 +109,7 @@ def place_command(requested: PlaceOrderRequest, key: str | None, caller: Caller)
         side=word(Side, "side", requested.side.lower()),
         type=type_,
         quantity=decimal("quantity", requested.quantity) or _absent("quantity"),
-        price=None if type_ is OrderType.MARKET else price,  # which says nothing there
+        price=None if type_ is OrderType.MARKET else price,  # a market order ignores the price
         time_in_force=word(TimeInForce, "time_in_force", time_in_force.upper()),
         stop_price=decimal("stop_price", requested.stop_price),
         display_quantity=decimal("display_quantity", requested.display_quantity),
@@ -140,7 +140,7 @@ def decimal(name: str, number: Number) -> str | None:
 
 
 def moment(name: str, time: datetime | None) -> int | None:
-    """A time as the topics have it; raises 422."""
+    """A time in ms since the epoch, as in the topics; raises 422."""
     try:
         return milliseconds(time)
     except InvalidTime as error:
@@ -156,7 +156,7 @@ def word(words: type[W], name: str, text: str) -> W:
 
 
 def header_key(request: web.Request) -> str | None:
-    """The header `Idempotency-Key`, quoted as the draft says or plain; raises 400."""
+    """The header `Idempotency-Key`, quoted (as the IETF draft says) or plain; raises 400."""
     header = request.headers.get("Idempotency-Key")
     if header is None:
         return None
@@ -189,7 +189,7 @@ def parameters(request: web.Request, *allowed: str) -> dict[str, str]:
 
 
 def number(given: dict[str, str], name: str, default: int, most: int, least: int = 1) -> int:
-    """A parameter as an int in these bounds; raises 400."""
+    """A parameter as an int from `least` to `most`; raises 400."""
     text = given.get(name)
     if text is None:
         return default
@@ -199,7 +199,7 @@ def number(given: dict[str, str], name: str, default: int, most: int, least: int
 
 
 def page_number(given: dict[str, str], limit: int) -> int:
-    """The parameter `page`; raises 400, also for one so far back that only a cursor goes there."""
+    """The parameter `page`; raises 400, also for a page beyond MAX_PAGED_ROWS, which only a cursor can reach."""
     if "page" in given and "cursor" in given:
         raise malformed("page", "cannot be given with cursor")
     page = number(given, "page", 1, MAX_PAGE)
@@ -209,7 +209,7 @@ def page_number(given: dict[str, str], limit: int) -> int:
 
 
 def seconds_to_wait(request: web.Request) -> int | None:
-    """How long the client wants to wait for the engine: `?wait=matched` or `Prefer: wait=SECONDS`; else None."""
+    """How many seconds to wait for the engine, from `?wait=matched` or `Prefer: wait=SECONDS`; None: do not wait."""
     requested = parameters(request, "wait").get("wait")
     if requested not in (None, "matched"):
         raise malformed("wait", "can only be matched")
@@ -218,7 +218,7 @@ def seconds_to_wait(request: web.Request) -> int | None:
 
 
 def preferred_wait(request: web.Request) -> int | None:
-    """How many seconds the client prefers to wait, `Prefer: wait=SECONDS`; else None."""
+    """The seconds of `Prefer: wait=SECONDS`, at most MAX_WAIT_S; None without that header."""
     preferred = _WAIT.fullmatch(request.headers.get("Prefer", ""))
     return None if preferred is None else min(int(preferred[1]), MAX_WAIT_S)
 
@@ -242,7 +242,7 @@ def malformed(field: str, message: str) -> Problem:
 
 
 def invalid(field: str, message: str) -> Problem:
-    """A 422 about a field whose value makes no sense."""
+    """A 422 about a field with an invalid value."""
     return Problem(422, "invalid_value", f"{field} {message}", errors=[{"field": field, "message": message}])
 
 
@@ -266,7 +266,7 @@ def _too_large(most: int) -> Problem:
 
 
 def _misshapen(message: str) -> Problem:
-    """The 400 for a body of another shape, in words that name the field."""
+    """The 400 for a body that does not fit its model; the text names the field."""
     at, named = _FIELD.search(message), _NAMED_FIELD.search(message)
     field = ".".join(found[1] for found in (at, named) if found is not None)
     if "matching regex" in message:

@@ -1,4 +1,4 @@
-"""What a route is, and how routes are served: with or without a trailing slash, errors as problems."""
+"""Defines routes, and serves them with or without a trailing slash and with errors as problems."""
 
 from typing import Any, Literal, NamedTuple
 
@@ -12,12 +12,12 @@ from web.edge.names import guard_names
 from web.edge.problems import Handler, answer_broken_http, problems
 
 JSON = "application/json"
-# `/orders/batch` is no order: what cannot be done with it is 405, not an order that is not found.
+# `batch` is not an order id: an unsupported method on `/orders/batch` is 405, not an unknown order (404).
 _ORDER_ID = r"{order_id:(?!batch/?$)[^{}/]+}"
 
 
 class Parameter(NamedTuple):
-    """A parameter of a call: its type as msgspec has it, and what it is for."""
+    """A parameter of a call: its type for msgspec, and its description."""
 
     name: str
     type: Any
@@ -28,35 +28,35 @@ class Parameter(NamedTuple):
 
 
 class Call(NamedTuple):
-    """What a call takes and answers, for the OpenAPI document; the text is the docstring of its handler."""
+    """The parameters, body and answers of a call, for the OpenAPI document; its text is the handler's docstring."""
 
     tag: str
     answers: dict[int, Any]
     """Status -> type of the body."""
     problems: tuple[int, ...] = ()
-    """The statuses that come as problems, beside 400 for a malformed request."""
+    """The statuses of its problems, besides 400 for a malformed request."""
     parameters: tuple[Parameter, ...] = ()
     body: Any = None
     is_body_optional: bool = False
     example: Any = None
-    """A body that a new venue takes as it is."""
+    """A body that a new venue accepts unchanged."""
     content_type: str = JSON
 
 
 class Route(NamedTuple):
-    """A call of the API and what it is for."""
+    """A method and path of the API, with its role, its handler and a summary."""
 
     method: str
     path: str
     role: KeyRole | None
-    """The least role that may call it; None: everybody, for probes, Prometheus and people who read about the API."""
+    """The lowest role that may call it. None: open to all, for probes, Prometheus and the API documentation."""
     handler: Handler
     summary: str
     call: Call | None = None
 
 
 def serve_routes(routes: tuple[Route, ...], has_keys: bool = False) -> web.Application:
-    """Let the worker's web server serve these routes, and none of Faust's own."""
+    """Make the worker's web server serve these routes, without Faust's own."""
     app.web.blueprints = BlueprintManager([])
     web_app: web.Application = app.web.web_app
     if app.conf.web_transport.scheme != "unix":
