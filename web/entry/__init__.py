@@ -1,1 +1,1 @@
-"""The way in: commands out to Kafka, and who waits for their reports."""
+"""Order entry: sends commands to Kafka, and lets requests wait for the engine's reports about them."""

@@ -1,6 +1,6 @@
-"""Who waits for which report: by the command's identity, and by its offset once Kafka has said where it stands.
+"""Lets requests wait for the report on their command, by its identity and, once Kafka has acknowledged it, its offset.
 
-Commands may share an identity (a repeat, or another body under the same key), and each has a report of its own.
+Commands may share an identity (a repeat, or another body under the same key), but each has its own report.
 """
 
 import asyncio
@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from app.models.reports import ExecutionReport
 
 ANYWHERE = -1
-"""The offset of a command that Kafka has, without saying where: a retry of a batch that it had already."""
+"""Stands for an unknown offset: Kafka acknowledges a retried batch that it already has without naming its offset."""
 
 Parts = list[ExecutionReport]
 
 
 class Expected:
-    """The reports about commands of one identity since somebody began to wait."""
+    """Collects the reports on commands of one identity, from the moment the first request begins to wait."""
 
     def __init__(self, identity: str) -> None:
         self.identity, self.users = identity, 0
@@ -25,7 +25,7 @@ class Expected:
         self._futures: defaultdict[int, list[asyncio.Future[Parts]]] = defaultdict(list)
 
     async def report(self, offset: int, patience_s: float) -> Parts | None:
-        """The report about the command at this offset in `orders`, in its parts; None if it does not come in time."""
+        """All parts of the report on the command at this `orders` offset; None if they do not arrive in time."""
         try:
             async with asyncio.timeout(patience_s):
                 return await self._at(offset)
@@ -43,7 +43,7 @@ class Expected:
         return future
 
     def add(self, report: ExecutionReport) -> None:
-        """A report has come, perhaps not for the first time."""
+        """Add a report that has arrived; ignore it if it is already here."""
         parts = self._reports[report.offset]
         if report.part != len(parts) + 1:
             return
@@ -55,13 +55,13 @@ class Expected:
 
 
 class Expectations:
-    """All that is expected, by identity: an order's id, or a command id."""
+    """Every Expected, by identity: an order id or a command id."""
 
     def __init__(self) -> None:
         self._expected: dict[str, Expected] = {}
 
     def begin(self, identity: str) -> Expected:
-        """From now on reports about this identity are kept."""
+        """Start collecting the reports on this identity; call `end` afterwards."""
         expected = self._expected.get(identity)
         if expected is None:
             expected = self._expected[identity] = Expected(identity)
@@ -70,7 +70,7 @@ class Expectations:
 
     @contextmanager
     def of(self, identity: str) -> Iterator[Expected]:
-        """The same, until the block ends."""
+        """Collect the reports on this identity until the block ends."""
         expected = self.begin(identity)
         try:
             yield expected
@@ -78,13 +78,13 @@ class Expectations:
             self.end(expected)
 
     def end(self, expected: Expected) -> None:
-        """One who waited does not any more."""
+        """Unregister one waiting request; forget the reports after the last one."""
         expected.users -= 1
         if not expected.users:
             del self._expected[expected.identity]
 
     def add(self, identity: str, report: ExecutionReport) -> None:
-        """A report about this identity has come."""
+        """Pass on a report on this identity, if a request waits for it."""
         expected = self._expected.get(identity)
         if expected is not None:
             expected.add(report)

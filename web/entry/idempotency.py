@@ -1,6 +1,6 @@
-"""Whether a key was used before, asked of Valkey. It only says where to look: its word alone never makes an answer.
+"""Asks Valkey whether a key was used before. That is only a hint where to look: it never decides an answer alone.
 
-Many requests share one call per turn of the event loop. While Valkey is away, the gateway's memory and the engine
+All requests of one turn of the event loop share a call. While Valkey is away, the gateway's memory and the engine
 recognise repeats.
 """
 
@@ -19,11 +19,11 @@ from web.edge import metrics
 KEPT_S = 86_400
 ANSWER_TIMEOUT_S = 0.05
 CONNECT_TIMEOUT_S = 0.2
-AWAY_S = 1.0  # after a failure nobody is asked for this long
+AWAY_S = 1.0  # after a failure, do not ask Valkey for this long
 MAX_ASKED = 512  # keys in one call
 
-# One command with n keys costs redis-py a third of n commands in a pipeline. A key that holds another type spoils only
-# its own answer.
+# One command with n keys takes redis-py a third of the time of n commands in a pipeline. A key that holds a value of
+# another type spoils only its own answer.
 REMEMBER = """
 local before = {}
 for i, key in ipairs(KEYS) do
@@ -35,12 +35,12 @@ for i, key in ipairs(KEYS) do
 end
 return before
 """
-# Fingerprint of the order, and when the key was first used: the market's seq by then, and ms since the epoch.
+# The order's fingerprint, and the time of the key's first use: the market's seq then, and ms since the epoch.
 _VALUE = re.compile(rb"([0-9a-f]{16})(?: ([0-9]{1,16}) ([0-9]{1,16}))?")
 
 
 class Seen(Enum):
-    """What Valkey knows of a key; a value that is not ours is a key used for something else."""
+    """What Valkey knows about a key. A value that the gateway cannot read counts as CONFLICT."""
 
     FIRST = "first"
     REPEAT = "repeat"
@@ -49,7 +49,7 @@ class Seen(Enum):
 
 
 class Known(NamedTuple):
-    """Valkey's answer, and of a key used before the market's seq and the time (ms) at its first use; 0: unknown."""
+    """Valkey's answer. For a key used before: the market's seq and the time (ms) of its first use; 0: unknown."""
 
     seen: Seen
     seq: int = 0
@@ -57,7 +57,7 @@ class Known(NamedTuple):
 
 
 class Idempotency:
-    """Keys of the last day with the fingerprint of what they were used for."""
+    """The keys of the last day, each with the fingerprint of its order."""
 
     def __init__(self, redis_url: str) -> None:
         self._client = redis.Redis.from_url(
@@ -70,11 +70,11 @@ class Idempotency:
 
     @property
     def available(self) -> bool:
-        """Whether the last question was answered."""
+        """False for AWAY_S after Valkey failed to answer."""
         return monotonic() >= self._away_until
 
     def ask(self, key: str, fingerprint: int, seq: int) -> asyncio.Future[Known]:
-        """Remember the key, used at this seq of its market; the future says what was known of it before."""
+        """Store the key, used at this seq of its market; the future tells what Valkey knew about it before."""
         future: asyncio.Future[Known] = asyncio.get_running_loop().create_future()
         if not self.available:
             future.set_result(Known(Seen.UNKNOWN))
@@ -97,7 +97,7 @@ class Idempotency:
         await self._client.aclose()
 
     async def _ask(self) -> None:
-        await asyncio.sleep(0)  # requests of this turn of the loop come along
+        await asyncio.sleep(0)  # let the other requests of this turn of the event loop join
         while self._waiting:
             asked, self._waiting = self._waiting[:MAX_ASKED], self._waiting[MAX_ASKED:]
             answers = await self._answers([key for key, _, _ in asked], [value for _, value, _ in asked])

@@ -1,4 +1,4 @@
-"""The order log: what became of orders, a JSON object a line in a file of its own, written in batches."""
+"""The order log: a file with one JSON line for each event of an order, written in batches."""
 
 import asyncio
 from collections.abc import MutableMapping
@@ -13,12 +13,12 @@ from app.models.commands import PlaceOrder
 from app.models.reports import ExecutionReport
 
 WRITE_INTERVAL_S = 0.5
-MAX_WAITING = 100_000  # lines; beyond, the disk is too slow, and lines are counted instead of kept
+MAX_WAITING = 100_000  # lines; beyond, the disk is too slow, and the log drops and counts new lines
 MAX_FILE_BYTES = 256 * 1024 * 1024
 
 
 class OrderLog:
-    """`all`: submitted, matched, canceled and failed orders; `rejected`: the failed ones; `off`: nothing."""
+    """Logs `all` orders (submitted, matched, canceled and failed), only `rejected` (failed) ones, or none (`off`)."""
 
     def __init__(self, file: Path, what: Literal["all", "rejected", "off"]) -> None:
         self._file = file
@@ -32,7 +32,7 @@ class OrderLog:
         )
 
     def note_accepted(self, order: PlaceOrder, order_id: str) -> None:
-        """Kafka has the order."""
+        """Log an order that Kafka has acknowledged."""
         if self._all:
             self._log.info(
                 "submitted",
@@ -46,12 +46,12 @@ class OrderLog:
             )
 
     def note_refused(self, status: int, code: str, detail: str) -> None:
-        """An order that the gateway did not take."""
+        """Log an order that the gateway refused."""
         if self._rejected:
             self._log.info("failed", status=status, code=code, detail=detail)
 
     def note_reported(self, report: ExecutionReport) -> None:
-        """The engine's report about an order that came through this gateway."""
+        """Log the engine's report on an order of this gateway."""
         if report.outcome is Outcome.REJECTED:
             if self._rejected:
                 self._log.info("failed", order_id=report.order_id, instrument=report.instrument, code=report.reason)
@@ -69,7 +69,7 @@ class OrderLog:
                     )
 
     async def run(self) -> None:
-        """Write what gathers, until cancelled."""
+        """Write the waiting lines every WRITE_INTERVAL_S until cancelled."""
         try:
             while True:
                 await asyncio.sleep(WRITE_INTERVAL_S)
@@ -78,7 +78,7 @@ class OrderLog:
             self.write()
 
     def write(self) -> None:
-        """Append what has gathered; a full file makes room for a new one. Lines are counted if the disk is full."""
+        """Append the waiting lines; rename a full file first. If writing fails, drop the lines and count them."""
         lines, self._lines = self._lines, []
         if not lines:
             return

@@ -1,4 +1,4 @@
-"""Commands, and facts of clearing, on their way to Kafka in the order they came; each caller waits for its own."""
+"""Sends commands and clearing facts to Kafka in the order of arrival; each caller waits for its own acknowledgement."""
 
 import asyncio
 from functools import partial
@@ -17,16 +17,16 @@ from web.entry.expected import ANYWHERE
 from web.refused import RETRY_SOON_S, Refused
 
 MAX_BATCH_BYTES = 256 * 1024
-PACE_S = 0.002  # between requests: commands that come meanwhile share one
-MAX_UNACKNOWLEDGED = 20_000  # commands waiting for Kafka at once; beyond, new ones are refused
+PACE_S = 0.002  # pause between requests to Kafka, so that several commands share one
+MAX_UNACKNOWLEDGED = 20_000  # commands waiting for Kafka; beyond, the gateway refuses new ones
 ACKNOWLEDGE_TIMEOUT_S = 5.0
-STALLED_S = 2.0  # a command waits this long: new ones are refused, because they would wait as well
+STALLED_S = 2.0  # once a command has waited this long, the gateway refuses new ones, which would wait as well
 SWEEP_INTERVAL_S = 0.25
 REACHABLE_TIMEOUT_S = 1.0
 
 
 class _Waiting(NamedTuple):
-    """A command, and who waits for its acknowledgement since when."""
+    """A command, the future of its acknowledgement, and the time since which it waits."""
 
     key: bytes
     value: bytes
@@ -51,7 +51,7 @@ class Outgoing:
         self._line_of: dict[str, Line[_Waiting]] = {}
         self._sweeper: asyncio.Task[None] | None = None
         self.is_closing = False
-        """Whether this gateway stops: what is sent is finished, nothing new is taken."""
+        """Whether this gateway is stopping: it finishes the commands already sent and refuses new ones."""
 
     @property
     def unacknowledged(self) -> int:
@@ -64,7 +64,7 @@ class Outgoing:
         self._sweeper = asyncio.create_task(fail_stop(self._sweep)())
 
     async def stop(self) -> None:
-        """Disconnect. The requests have ended by now, so nobody waits for what Kafka may still not have."""
+        """Disconnect. All requests have ended by now, so no client waits for a command that Kafka may not have."""
         if self._sweeper is not None:
             self._sweeper.cancel()
         await self._sender.close()
@@ -86,7 +86,7 @@ class Outgoing:
         return True
 
     def check_room(self) -> None:
-        """Raise Refused when a command would wait in vain. Nothing was sent, so no key is used up."""
+        """Raise Refused if the gateway cannot send a command now. Nothing was sent, so the key stays unused."""
         if self.is_closing:
             sentence = "this gateway is going away; repeat it with the same key"
             raise Refused("not_ready", sentence, RETRY_SOON_S, is_leaving=True)
@@ -94,17 +94,23 @@ class Outgoing:
             raise Refused("overloaded", "too many requests wait for Kafka", RETRY_SOON_S)
 
     async def send(self, instrument: str, command: bytes) -> int:
-        """The command's offset, when Kafka has it. Raises Refused: `outcome_unknown`, or not sent."""
+        """Send a command and return its offset once Kafka has it.
+
+        Raises Refused: with `outcome_unknown` Kafka may have the command; with any other code it was not sent.
+        """
         offset = await self.append(instrument, command)
         reach("acked-before-response")
         return offset
 
     def append(self, instrument: str, command: bytes) -> asyncio.Future[int]:
-        """Send a command of a listed instrument; the future is its offset (see ANYWHERE). Both may raise Refused."""
+        """Send a command of a listed instrument; the future gives its offset (see ANYWHERE).
+
+        Both the call and the future may raise Refused.
+        """
         return self._append(self._line_of.get(instrument) or self._new_line(instrument), instrument.encode(), command)
 
     async def send_fact(self, key: bytes, fact: bytes) -> None:
-        """Send a fact of clearing; done when Kafka has it. Raises Refused, as `send` does."""
+        """Send a clearing fact and wait until Kafka has it. Raises Refused, as `send` does."""
         await self._append(self._facts, key, fact)
 
     def _append(self, line: Line[_Waiting], key: bytes, value: bytes) -> asyncio.Future[int]:
@@ -118,7 +124,7 @@ class Outgoing:
         return future
 
     def _new_line(self, instrument: str) -> Line[_Waiting]:
-        # Only listed instruments come here, so this cannot grow without bound.
+        # Callers pass only listed instruments, so the dictionary stays bounded.
         line = self._line_of[instrument] = self._lines[partition_of(instrument, len(self._lines))]
         return line
 
@@ -131,13 +137,13 @@ class Outgoing:
 
 
 def _waits_since(line: Line[_Waiting]) -> float:
-    """Since when the oldest command waits; now, if none does."""
+    """The time since which the oldest command waits; the current time if no command waits."""
     oldest = line.in_flight or line.waiting
     return oldest[0].since if oldest else monotonic()
 
 
 def _give_up(line: Line[_Waiting], before: float) -> None:
-    """Answer those who wait since then or longer; what they sent may still be appended."""
+    """Fail the commands that have waited since `before` or longer; Kafka may still append them."""
     for waiting in chain(line.in_flight, line.waiting):
         if waiting.since > before:
             break
@@ -145,7 +151,7 @@ def _give_up(line: Line[_Waiting], before: float) -> None:
 
 
 def _is_wanted(waiting: _Waiting) -> bool:
-    """Whether anybody waits for it still: else its client has been answered, or is gone."""
+    """Whether a request still waits for this command; otherwise its client has its answer or has disconnected."""
     return not waiting.acknowledged.done()
 
 

@@ -1,4 +1,4 @@
-"""Orders that Kafka has and whose report has not come: a look-up right after the 201 must find them."""
+"""Keeps orders that Kafka has and the engine has not reported yet: a look-up right after the 201 must find them."""
 
 from time import monotonic, time_ns
 from typing import Any, NamedTuple
@@ -7,17 +7,17 @@ from app.models.commands import PlaceOrder
 from app.models.decimals import Scale
 from app.models.http import pending_answer
 
-MAX_PENDING = 200_000  # beyond, the oldest are found again when their report comes
+MAX_PENDING = 200_000  # beyond, look-ups miss the oldest orders until their reports come
 
 
 class PendingOrder(NamedTuple):
-    """An order on its way; a repeat may be about an order that is long known."""
+    """An order on its way to the engine; if it is a repeat, the engine may have handled the order long ago."""
 
     order: PlaceOrder
     scale: Scale
     is_repeat: bool
     seq: int
-    """The market's, when it was sent."""
+    """The market's seq when the gateway sent the order."""
     time_ms: int
     started: float
 
@@ -32,9 +32,12 @@ class Pending:
         self._orders: dict[str, PendingOrder] = {}
 
     def add(self, order_id: str, order: PlaceOrder, scale: Scale, is_repeat: bool, seq: int, started: float) -> None:
-        """The order goes to Kafka now, at this seq of its market; `started` is when its request came (monotonic)."""
+        """Store an order that goes to Kafka now, at this seq of its market; its request came at `started` (monotonic).
+
+        If the order is already here, the first entry counts.
+        """
         if order_id in self._orders:
-            return  # sent again: the first one counts
+            return
         if len(self._orders) >= MAX_PENDING:
             del self._orders[next(iter(self._orders))]
         self._orders[order_id] = PendingOrder(order, scale, is_repeat, seq, time_ns() // 1_000_000, started)
@@ -43,11 +46,11 @@ class Pending:
         return self._orders.get(order_id)
 
     def is_other(self, order_id: str, order: PlaceOrder) -> bool:
-        """Whether another order is on its way under this id."""
+        """Whether a different order is on its way under this id."""
         known = self._orders.get(order_id)
         return known is not None and known.order != order
 
     def settle(self, order_id: str) -> float | None:
-        """Its report has come: the seconds since its request; None when it is another gateway's."""
+        """Remove an order whose report has come; return the seconds since its request, or None if it is not here."""
         order = self._orders.pop(order_id, None)
         return None if order is None else monotonic() - order.started
