@@ -1,1 +1,1 @@
-"""What becomes of orders, without HTTP: what a key was used for, and what is known of an order."""
+"""The gateway's trading logic without HTTP: accept orders, recognise repeated keys, and find orders."""

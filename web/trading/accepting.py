@@ -1,6 +1,7 @@
-"""New orders: checked, and sent unless their key was used before; then Kafka's acknowledgement, or the engine's answer.
+"""Accepts new orders: checks and sends them, then waits for Kafka's acknowledgement or for the engine's report.
 
-An order whose key was used before is not sent again, unless nobody knows what became of it (web/trading/earlier.py).
+The gateway does not send an order whose key was used before, unless it finds no order of that key
+(web/trading/earlier.py).
 """
 
 import asyncio
@@ -25,7 +26,7 @@ CONFLICT_TIMEOUT_S = 2.0
 
 
 class Placing(NamedTuple):
-    """An order that the gateway accepts, and whether Valkey knows its key."""
+    """A valid order, and what Valkey knows about its key."""
 
     order: PlaceOrder
     market: Market
@@ -35,9 +36,9 @@ class Placing(NamedTuple):
 
 
 class Sending(NamedTuple):
-    """An order on its way to Kafka, or one that is there already (no `sent`).
+    """An order on its way to Kafka; `sent` is None if the engine already has the order.
 
-    `expected` is the report that an order waits for whose key Valkey has with another one.
+    `expected` is set if the key may belong to another order: the request then waits for the engine's report.
     """
 
     is_repeat: bool
@@ -46,7 +47,7 @@ class Sending(NamedTuple):
 
 
 def begin(gateway: Gateway, order: PlaceOrder, started: float) -> Placing:
-    """Check the order and ask Valkey about its key; `started` is when its request came (monotonic). Raises Refused."""
+    """Check the order and ask Valkey about its key. `started`: when its request came (monotonic). Raises Refused."""
     market = gateway.market(order.instrument)
     order_id, fingerprint = _check(order, market, gateway.secret)
     gateway.outgoing.check_room()
@@ -54,7 +55,7 @@ def begin(gateway: Gateway, order: PlaceOrder, started: float) -> Placing:
 
 
 async def send(gateway: Gateway, placing: Placing) -> Sending:
-    """Give the order to Kafka, unless its key was used before and it is known for what; raises Refused."""
+    """Send the order to Kafka, unless the gateway finds an earlier order of its key; raises Refused."""
     known, order_id, market = await placing.known, placing.order_id, placing.market
     if known.seen in (Seen.REPEAT, Seen.CONFLICT) or is_known_here(gateway, order_id):
         earlier = await earlier_order(gateway, placing.order, market, order_id, known)
@@ -66,13 +67,13 @@ async def send(gateway: Gateway, placing: Placing) -> Sending:
     if known.seen is Seen.CONFLICT or gateway.pending.is_other(order_id, placing.order):
         return Sending(False, sent, gateway.feed.expectations.begin(order_id))
     is_repeat = known.seen is Seen.REPEAT or gateway.pending.get(order_id) is not None
-    # Also when the acknowledgement stays away: the order may be in the log, and its report will tell.
+    # Add it even if no acknowledgement will come: the order may be in the log, and its report settles that.
     gateway.pending.add(order_id, placing.order, market.scale, is_repeat, market.seq, placing.started)
     return Sending(is_repeat, sent)
 
 
 async def wait_for_kafka(gateway: Gateway, placing: Placing, sending: Sending) -> bool:
-    """Return once Kafka has the order: whether it is a repeat. Raises Refused."""
+    """Wait until Kafka has the order; return whether the order is a repeat. Raises Refused."""
     is_repeat = await _wait_for_kafka(gateway, placing, sending)
     metrics.orders_received.inc()
     metrics.accepted_latency.observe(monotonic() - placing.started)
@@ -81,9 +82,9 @@ async def wait_for_kafka(gateway: Gateway, placing: Placing, sending: Sending) -
 
 
 async def wait_for_match(gateway: Gateway, placing: Placing, patience_s: float) -> dict[str, Any] | None:
-    """Send the order and return it as the engine left it, a repeat as the engine left it the first time.
+    """Send the order and return it as the engine left it; for a repeat, as the engine left it the first time.
 
-    None when the engine does not answer in time. Raises Refused.
+    None if the engine does not answer in time. Raises Refused.
     """
     order_id, parts = placing.order_id, None
     with gateway.feed.expectations.of(order_id) as expected:
@@ -105,7 +106,7 @@ async def _wait_for_kafka(gateway: Gateway, placing: Placing, sending: Sending) 
         if sending.sent is not None:
             await sending.sent
         return sending.is_repeat
-    # Valkey may remember what never became an order: the engine decides.
+    # Valkey may know a key whose order never reached the engine, so the engine decides.
     try:
         patience_s = max(0.0, placing.started + CONFLICT_TIMEOUT_S - monotonic())
         parts = await sending.expected.report(await sending.sent, patience_s)
@@ -124,7 +125,7 @@ def _conflict(order_id: str) -> Refused:
 
 
 def _check(order: PlaceOrder, market: Market, secret: bytes) -> tuple[str, int]:
-    """Order id and fingerprint of an order that the market could take; raises Refused with the reason."""
+    """Check an order against its market; return its id and fingerprint. Raises Refused with the reason."""
     try:
         core = to_core(order, market.scale, secret)
     except UndecodableCommand as error:

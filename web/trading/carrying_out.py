@@ -1,4 +1,4 @@
-"""Commands that wait for the engine: cancels, amends, listings, halts. One whose key was used is not done twice."""
+"""Sends cancels, amends, listings and halts, and waits for the engine; a repeated key gets the first report."""
 
 from app.models import identity
 from app.models.commands import CommandMessage, encode_command
@@ -12,9 +12,9 @@ ENGINE_TIMEOUT_S = 2.0
 async def carry_out(
     gateway: Gateway, command: CommandMessage, client_id: str | None, key: str
 ) -> list[ExecutionReport] | None:
-    """Send a command and wait for its report, in its parts; None when it does not come in time. Raises Refused.
+    """Send a command and return all parts of its report; None if they do not arrive in time. Raises Refused.
 
-    A command whose key was used for it before is not carried out again: the report is the first one's.
+    The engine does not carry out a repeated command again; the report is then that of the first time.
     """
     command_id = identity.id_text(identity.command_id(client_id, command.instrument, key))
     with gateway.feed.expectations.of(command_id) as expected:

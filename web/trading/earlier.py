@@ -1,8 +1,8 @@
-"""What became of a key that was used before: nothing is done twice, and a repeat gets the first answer.
+"""Finds the earlier use of a key, so that nothing is done twice and a repeat gets the first answer.
 
-The gateway's memory and Postgres together know every order, except those whose reports are on their way; these the
-engine recognises, because it remembers the latest ids of each market. So a key that neither memory nor Postgres knows
-may be sent again, unless its order might lie beyond what the engine remembers.
+The gateway's memory and Postgres together know every order, except those whose reports are still on their way. The
+engine recognises these, because it remembers the latest ids of each market. So the gateway may send a key again that
+neither memory nor Postgres knows, unless its order may be older than the ids that the engine remembers.
 """
 
 from enum import Enum
@@ -28,7 +28,7 @@ OPEN = frozenset((Status.NEW, Status.PARTIALLY_FILLED))
 
 
 class Earlier(Enum):
-    """What a key was used for, as far as this gateway can tell."""
+    """The earlier use of a key, as far as this gateway can tell."""
 
     NOTHING = "nothing that is known: send the order, the engine decides"
     SAME = "the same order"
@@ -36,12 +36,12 @@ class Earlier(Enum):
 
 
 def is_known_here(gateway: Gateway, order_id: str) -> bool:
-    """Whether this gateway's memory has an order of this id: then its key was used, whatever Valkey says."""
+    """Whether this gateway's memory has an order with this id; if so, its key was used, even if Valkey says no."""
     return gateway.feed.orders.get(order_id) is not None or gateway.pending.get(order_id) is not None
 
 
 async def earlier_order(gateway: Gateway, order: PlaceOrder, market: Market, order_id: str, known: Known) -> Earlier:
-    """What the key of this order was used for before; raises Refused when that cannot be told now."""
+    """The earlier use of this order's key; raises Refused if the gateway cannot tell now."""
     found = gateway.feed.orders.get(order_id)
     if found is not None and found.fingerprint is not None:
         return _verdict(found.fingerprint == fingerprint_of(order, market))
@@ -62,7 +62,7 @@ async def earlier_order(gateway: Gateway, order: PlaceOrder, market: Market, ord
 
 
 async def first_report(gateway: Gateway, parts: list[ExecutionReport]) -> list[ExecutionReport]:
-    """The report to answer from, for a repeated command that of its first time; raises Refused if it is unreadable."""
+    """The report to answer with: for a repeated command, that of the first time. Raises Refused if it is unreadable."""
     report = parts[0]
     if report.outcome is not Outcome.DUPLICATE or report.original_seq is None:
         return parts
@@ -76,7 +76,7 @@ async def first_report(gateway: Gateway, parts: list[ExecutionReport]) -> list[E
 
 
 async def first_state(gateway: Gateway, order_id: str) -> dict[str, Any] | None:
-    """An order as the engine left it when it came, or as it is now if no more is known; None: nobody knows it."""
+    """An order as its first report left it; if that state is unknown, its current state. None: an unknown order."""
     found = gateway.feed.orders.get(order_id)
     if isinstance(found, SeenOrder) and (at_first := found.answer_at_first()) is not None:
         return at_first
@@ -91,7 +91,7 @@ async def first_state(gateway: Gateway, order_id: str) -> dict[str, Any] | None:
 
 
 def as_placed(parts: list[ExecutionReport], order_id: str) -> dict[str, Any] | None:
-    """A new order as its report says, given in its parts."""
+    """A new order as the parts of its report describe it."""
     for report in parts:
         for change in report.orders:
             if change.order_id == order_id and change.terms is not None:
@@ -100,7 +100,7 @@ def as_placed(parts: list[ExecutionReport], order_id: str) -> dict[str, Any] | N
 
 
 def as_left(parts: list[ExecutionReport], order: dict[str, Any]) -> dict[str, Any]:
-    """An order, known from elsewhere, as a report about it left it."""
+    """The order with the changes that the parts of a report made to it."""
     for report in parts:
         for change in report.orders:
             if change.order_id == order["order_id"]:
@@ -118,7 +118,7 @@ def fingerprint_of(order: PlaceOrder | ReplaceOrder, market: Market) -> int:
 
 
 class _Use(NamedTuple):
-    """A market's seq by the time a key was first used, and that time (ms since the epoch)."""
+    """The time of a key's first use: the seq of its market then, and ms since the epoch."""
 
     seq: int
     time_ms: int
@@ -142,7 +142,7 @@ def _verdict(is_the_same: bool) -> Earlier:
 async def _compare(
     gateway: Gateway, order: PlaceOrder, market: Market, time_ms: int, status: str, known: Known
 ) -> Earlier:
-    """The verdict on an order of this id that came at that time; one that is long finished does not count."""
+    """Compare the order with the one of the same id that came at `time_ms`; a finished one counts for KEPT_S only."""
     now = _now(market)
     if status not in OPEN and now.time_ms - time_ms > KEPT_S * 1000:
         await _require_remembered(gateway, market, now)
@@ -157,7 +157,7 @@ async def _compare(
 
 
 async def _require_remembered(gateway: Gateway, market: Market, since: _Use) -> None:
-    """Raise Refused unless the engine surely remembers every key used since then. A command may use up two ids."""
+    """Raise Refused unless the engine certainly remembers every key used since then. A command may take two ids."""
     if not gateway.feed.is_ready:
         raise _unknown()
     listing, now = market.listing, _now(market)

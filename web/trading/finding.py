@@ -1,4 +1,4 @@
-"""One order, wherever it is known: in memory, on its way to the engine, or in Postgres."""
+"""Finds one order: in memory, on its way to the engine, or in Postgres."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from web.trading.recorded import ask_history, require_seqs
 
 
 async def find_order(gateway: Gateway, order_id: str) -> Any:
-    """The order as it is known here, `pending_new` until its report comes; None when nobody knows it."""
+    """The order, `pending_new` until its report comes; None if it is neither in memory nor in Postgres."""
     seen = gateway.feed.orders.get(order_id)
     if seen is not None:
         return seen.answer() if seen.created_ms is not None else await _complete(gateway, order_id, seen)
     pending = gateway.pending.get(order_id)
     if pending is None:
         return await _ask_recorded(gateway, order_id)
-    if pending.is_repeat:  # of an order that may be long finished, which Postgres knows then
+    if pending.is_repeat:  # the order may have finished long ago, and Postgres then has it
         try:
             return await gateway.history.order(order_id) or pending.answer(order_id)
         except HistoryUnavailable:
@@ -25,7 +25,7 @@ async def find_order(gateway: Gateway, order_id: str) -> Any:
 
 
 async def known_order(gateway: Gateway, order_id: str) -> Any:
-    """The order, or None when it does not exist, here or on its way from another gateway. Raises Refused."""
+    """The order, or None if it does not exist, not even on its way from another gateway. Raises Refused."""
     order = await find_order(gateway, order_id)
     if order is not None:
         return order
@@ -34,7 +34,7 @@ async def known_order(gateway: Gateway, order_id: str) -> Any:
 
 
 async def _ask_recorded(gateway: Gateway, order_id: str) -> Any:
-    """An order that memory does not have, as Postgres does; None when nobody has it. Raises Refused."""
+    """An order from Postgres that memory does not have; None if Postgres does not have it either. Raises Refused."""
     order, instrument = await ask_history(gateway.history.order(order_id)), gateway.feed.instrument_of(order_id)
     if instrument is None or (order is not None and order["status"] in FINISHED):
         return order
@@ -43,7 +43,7 @@ async def _ask_recorded(gateway: Gateway, order_id: str) -> Any:
 
 
 async def _complete(gateway: Gateway, order_id: str, seen: SeenOrder | OrderOfSnapshot) -> dict[str, Any]:
-    """An order that was there before this gateway, as far as it can be known now."""
+    """An order from before this gateway's start, completed from Postgres if Postgres answers."""
     try:
         return completed(seen, await gateway.history.order(order_id))
     except HistoryUnavailable:

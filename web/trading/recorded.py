@@ -1,4 +1,4 @@
-"""Whether Postgres has recorded enough to be believed: what is not recorded yet is not absent."""
+"""Waits until Postgres has recorded enough for an answer: until then, a missing row proves nothing."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,7 +9,7 @@ from app.postgres import HistoryUnavailable
 from web.gateway import Gateway
 from web.refused import RETRY_SOON_S, Refused
 
-PATIENCE_S = 2.0  # recording is some tenths of a second behind, under load more
+PATIENCE_S = 2.0  # recording is some tenths of a second behind, and more under load
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.3
 BEHIND = (
     "recording is behind, and what was asked may lie in what Postgres does not have yet; order entry and books go on"
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 async def ask_history(question: Awaitable[T]) -> T:
-    """Postgres' answer; raises Refused when it is away."""
+    """Postgres' answer; raises Refused if Postgres is away."""
     try:
         return await question
     except HistoryUnavailable as error:
@@ -29,18 +29,18 @@ async def ask_history(question: Awaitable[T]) -> T:
 
 
 async def require(gateway: Gateway, suffices: Callable[[Recorded], bool]) -> None:
-    """Return once what is recorded, the seq of the last report of each instrument, suffices; raises Refused."""
+    """Wait until the recorded seqs (the last of each instrument) suffice; raises Refused after PATIENCE_S."""
     if not await _until(gateway, suffices, PATIENCE_S):
         raise Refused("history_behind", BEHIND, RETRY_SOON_S)
 
 
 async def require_seqs(gateway: Gateway, seqs: Recorded) -> None:
-    """Return once each instrument is recorded up to this seq; raises Refused."""
+    """Wait until Postgres has recorded each instrument up to its seq; raises Refused."""
     await require(gateway, partial(_has, seqs))
 
 
 async def behind(gateway: Gateway, patience_s: float) -> int:
-    """How many reports that the gateway knows now are not recorded within this time. Raises Refused."""
+    """How many of the reports that the gateway has now are still unrecorded after this time. Raises Refused."""
     seqs = {name: market.seq for name, market in gateway.feed.markets.items()}
     if await _until(gateway, partial(_has, seqs), patience_s):
         return 0
