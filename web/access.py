@@ -1,4 +1,4 @@
-"""What stands before the handlers: the API key with the role that a route needs, and the limits of whoever asks."""
+"""Guards the handlers: checks each request's API key and role, and applies the caller's rate limit."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ SCHEME = "bearer "
 
 
 def guarded(routes: tuple[Route, ...]) -> tuple[Route, ...]:
-    """The routes as the settings want them guarded. All but the open ones answer once the feed has caught up."""
+    """The routes, guarded as the settings say; routes with a role answer only once the feed has caught up."""
     guard = _guard()
     return tuple(
         route if route.role is None else route._replace(handler=guard(_once_caught_up(route.handler), route.role))
@@ -42,7 +42,7 @@ def _guard() -> Callable[[Handler, KeyRole], Handler]:
 def _once_caught_up(handler: Handler) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         if not request.app[GATEWAY].feed.is_ready:
-            # A part of the market looks like the whole, and a stream of trades would begin with a hole.
+            # Clients would mistake a part of the market for the whole, and a trade stream would start with a gap.
             raise Problem(503, "not_ready", "this gateway is still reading the market", RETRY_SOON)
         return await handler(request)
 
@@ -76,9 +76,9 @@ def _with_limit(handler: Handler, addresses: Addresses) -> Handler:
 
 
 def _admit(request: web.Request, keyring: Keyring) -> ApiKey:
-    """The key that came with the request; raises 401, and 503 while the keys are being read."""
+    """The key of the request; raises 401, and 503 until the gateway has read all keys."""
     presented = _presented(request)
-    if not keyring.is_ready:  # a key that is known already may be revoked further on
+    if not keyring.is_ready:  # a later record of the topic may revoke a key that is known already
         raise Problem(503, "not_ready", "this gateway is still reading the API keys", RETRY_SOON)
     found = keyring.find(presented)
     if found is None:
@@ -100,6 +100,6 @@ def _presented(request: web.Request) -> str:
 
 
 def say_limits_of(web_app: web.Application) -> None:
-    """Let every answer to somebody with a limit say how much of it is left."""
+    """Add the rate limit headers to every answer, if the settings limit callers."""
     if settings.auth == "keys" or default_rate():
         web_app.on_response_prepare.append(say_limits)

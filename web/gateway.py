@@ -1,4 +1,4 @@
-"""What a gateway consists of, and how it starts and stops: producer, feed, Valkey, Postgres history."""
+"""Builds, starts and stops the components of a gateway: producer, feed, Valkey, Postgres history."""
 
 import asyncio
 import gc
@@ -26,12 +26,12 @@ from web.market.matching import Matching
 from web.refused import Refused
 from web.streams.hub import Hub
 
-# Books and recent orders are large and hold no cycles: Python's usual thresholds look through them time and again.
+# Books and recent orders are large and have no reference cycles: Python's defaults would scan them far too often.
 GC_THRESHOLDS = (50_000, 50, 1_000)
 
 
 class Gateway:
-    """The parts, for the handlers."""
+    """Holds the gateway's components for the request handlers."""
 
     def __init__(self) -> None:
         broker, partitions = broker_address(app.conf.broker), app.conf.topic_partitions
@@ -52,14 +52,14 @@ class Gateway:
         self._tasks: list[asyncio.Task[Any]] = []
 
     async def start(self) -> None:
-        """Connect, and begin to read the market; raises KafkaError."""
+        """Connect to Kafka and start the background tasks; raises KafkaError."""
         await self.outgoing.start()
         gc.set_threshold(*GC_THRESHOLDS)
         parts = (self.feed, self.matching, self.agreement, self.order_log, self.keyring)
         self._tasks = [asyncio.create_task(fail_stop(part.run)()) for part in parts if part is not None]
 
     async def stop(self) -> None:
-        """Send what was accepted, then let everything go."""
+        """Stop the producer and the background tasks, then close all connections."""
         await self.outgoing.stop()
         for task in self._tasks:
             task.cancel()
@@ -72,25 +72,25 @@ class Gateway:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it knows the market and the API keys, and was not told to stop."""
+        """Whether the gateway knows the market and the API keys, and is not stopping."""
         knows_keys = self.keyring is None or self.keyring.is_ready
         knows_logs = self.feed.is_ready and self.agreement.was_asked
         return knows_logs and knows_keys and not self.outgoing.is_closing
 
     @property
     def secret(self) -> bytes:
-        """What order ids are keyed with."""
+        """The secret key of this venue's order ids."""
         assert self.feed.secret is not None, "requests are let in once the feed has caught up"
         return self.feed.secret
 
     def market(self, instrument: str) -> Market:
-        """The market of this name; raises Refused when none is listed."""
+        """The market of this instrument; raises Refused if the instrument is not listed."""
         market = self.feed.markets.get(instrument)
         if market is None:
             raise Refused(Reason.UNKNOWN_INSTRUMENT, f"{instrument[:64]} is not listed")
         return market
 
     def check_tag(self, instrument: str) -> None:
-        """Raise Refused when a new instrument's order ids could not be told from another's."""
+        """Raise Refused if the order ids of a new instrument would have the same tag as another's."""
         if self.feed.instrument_of_tag(instrument_tag(instrument)) not in (None, instrument):
             raise Refused(Reason.UNSUPPORTED_ORDER, "another instrument has the same tag in its order ids")

@@ -1,4 +1,4 @@
-"""The gateway in aiohttp's application: started and stopped with it, and found by the handlers."""
+"""Ties the gateway to aiohttp's application: starts and stops it, and gives it to the handlers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ GATEWAY: web.AppKey[Gateway] = web.AppKey("gateway", Gateway)
 
 
 async def run_gateway(web_app: web.Application) -> AsyncIterator[None]:
-    """aiohttp's cleanup context: everything is there while requests are served, and accepted orders are sent."""
+    """aiohttp's cleanup context: start the gateway before the first request, and stop it after the last."""
     gateway = web_app[GATEWAY] = Gateway()
     await gateway.start()
     yield
@@ -20,11 +20,11 @@ async def run_gateway(web_app: web.Application) -> AsyncIterator[None]:
 
 
 async def drain(web_app: web.Application) -> None:
-    """Not ready and no new commands, while everything else continues, until the balancers have noticed."""
+    """Refuse new commands and report not ready for `drain_s`, so that balancers notice; keep serving the rest."""
     web_app[GATEWAY].outgoing.is_closing = True
     await asyncio.sleep(settings.drain_s)
 
 
 async def close_streams(web_app: web.Application) -> None:
-    """Tell WebSocket clients before the server waits for its requests to end."""
+    """Close the WebSockets before the server waits for its requests to end."""
     await web_app[GATEWAY].hub.close()

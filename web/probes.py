@@ -1,4 +1,4 @@
-"""The web server of a worker without an API: whether it lives and is ready, and its figures."""
+"""The web server of a worker without an API: it serves health, readiness and metrics."""
 
 from typing import Any
 
@@ -19,10 +19,10 @@ async def healthz(request: web.Request) -> web.StreamResponse:
 
 
 async def readyz(request: web.Request) -> web.StreamResponse:
-    """200 once partitions are assigned and what belongs to them is loaded, and while they get on.
+    """200 once the worker's partitions are assigned and their state is loaded, as long as work advances.
 
-    `waits_for` says what holds the work up. A worker that waits for another program is degraded, not unready: a restart
-    would not help.
+    `waits_for` names what blocks the work. A worker that waits for another program is degraded, not unready, because a
+    restart would not help.
     """
     is_assigned, reason = app.tables.actives_ready and not app.rebalancing, waits_for()
     held_up = damaged_log() or ("its partitions" if not is_assigned else None if reason else standing_still())
@@ -44,5 +44,5 @@ def _answer(body: Any, status: int) -> web.Response:
 
 @app.at_worker_start
 def serve() -> None:
-    """Only a worker has a web server. Its figures are nobody else's business, so pages of other sites are refused."""
+    """Start the web server, in workers only. It refuses requests from pages of other sites, to protect the metrics."""
     serve_routes(ROUTES)

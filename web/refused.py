@@ -1,4 +1,4 @@
-"""Why the gateway does not do something, without HTTP: `web/edge/problems.py` turns it into an answer."""
+"""The exception with which the gateway refuses a request, free of HTTP; web/edge/problems.py makes it an answer."""
 
 from typing import Any, Literal
 
@@ -15,10 +15,10 @@ RETRY_SOON_S = 1
 
 
 class Refused(Exception):
-    """A code for programs and a sentence for people.
+    """A refused request, with a code for programs and a sentence for people.
 
-    `retry_after_s`: when the same may be tried again. `is_leaving`: another gateway must be asked, this one stops.
-    `more`: facts that a program needs, by name.
+    `retry_after_s`: the client may retry after this time. `is_leaving`: this gateway stops, so retry at another one.
+    `more`: further facts for programs, by name.
     """
 
     def __init__(

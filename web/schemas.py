@@ -1,4 +1,4 @@
-"""`python -m web.schemas`: writes the OpenAPI document of the routes to schemas/."""
+"""`python -m web.schemas` writes the OpenAPI document of the routes to schemas/."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The gateway's web server: every route with its role, on one page."""
+"""The gateway's web server: one table of every route with its role, and the server's start."""
 
 from typing import Any
 
@@ -89,7 +89,7 @@ ROUTES = (
 
 @app.at_worker_start
 def serve() -> None:
-    """Only a worker has a web server; the other commands of the command line do not make one."""
+    """Start the web server, in workers only; other commands of the command line have no web server."""
     check_exposure()
     web_app = serve_routes(guarded(ROUTES), has_keys=settings.auth == "keys")
     web_app[docs.DOCUMENT] = openapi.document(ROUTES)
@@ -100,5 +100,5 @@ def serve() -> None:
 
 
 async def stop_taking_orders(_app: Any, **_: Any) -> None:
-    """The first thing that happens after SIGTERM; the server closes when this is over."""
+    """Drain right after SIGTERM; the server closes afterwards."""
     await drain(app.web.web_app)
