@@ -1,1 +1,1 @@
-"""Our HTTP API: one module for each kind of call, from the request to the answer."""
+"""The handlers of the HTTP API, from the request to the answer: one module for each kind of call."""

@@ -1,4 +1,4 @@
-"""What each call of the API takes and answers: the facts of the OpenAPI document (web/rest/openapi.py)."""
+"""The parameters, bodies and answers of each API call, for the OpenAPI document (web/rest/openapi.py)."""
 
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ from web.rest.market_data import DEFAULT_LEVELS, DEFAULT_TRADES, MAX_LEVELS
 from web.rest.snapshots import DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS
 
 EXAMPLE_CLIENT, EXAMPLE_INSTRUMENT, EXAMPLE_KEY = "alice", "BTC-USD", "docs-1"
-"""What the examples are about: a new venue takes them as they are, as often as somebody tries them."""
+"""The names in the examples: a new venue accepts the examples unchanged, any number of times."""
 EXAMPLE_ORDER = {
     "client_id": EXAMPLE_CLIENT,
     "instrument": EXAMPLE_INSTRUMENT,
@@ -42,7 +42,7 @@ PATH_PARAMETERS: dict[str, tuple[Any, str, str | int | None]] = {
     "cycle": (PathNumber, "the cycle's number", 1),
     "instruction": (PathNumber, "the instruction's number in its cycle", 1),
 }
-"""Name in a path -> type, what it is, and an example; an order's id is what placing it has answered."""
+"""Name in a path -> type, description and example. An order id has no example: it comes from placing an order."""
 
 Page = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 Cursor = Annotated[str, Meta(max_length=MAX_CURSOR_CHARACTERS)]
@@ -58,9 +58,9 @@ CURSOR = Parameter("cursor", Cursor, "empty to begin, then `next_cursor` of the 
 FROM = Parameter("cursor", Cursor, "`next_cursor` of the answer before")
 
 BODY = (403, 408, 413, 415)
-"""What may be wrong with any body."""
+"""Statuses for a request with a body."""
 SENT = (503, 504)
-"""What may happen to any command on its way to Kafka."""
+"""Statuses for a command that may fail on its way to Kafka."""
 
 
 def _limit(default: int, most: int) -> Parameter:

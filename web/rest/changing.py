@@ -1,4 +1,4 @@
-"""Cancel, amend and mass cancel over HTTP: each waits for the engine and answers what it did the first time."""
+"""Cancel, amend and mass cancel over HTTP: each waits for the engine; a repeat gets the first answer."""
 
 import asyncio
 from typing import Any
@@ -80,7 +80,7 @@ async def cancel_orders(request: web.Request) -> web.StreamResponse:
 
 
 def chosen_instruments(gateway: Gateway, instrument: str | None) -> list[str]:
-    """The instrument that was named, or all of them; raises Refused when it is not listed."""
+    """The named instrument, or all listed ones (None); raises Refused if the named one is not listed."""
     return sorted(gateway.feed.markets) if instrument is None else [gateway.market(instrument).listing.instrument]
 
 
@@ -94,10 +94,10 @@ async def _change(
     if reason is Reason.UNKNOWN_ORDER:
         raise unknown_order(order_id)
     if reason is not None and reason is not Reason.TOO_LATE_TO_CANCEL:
-        raise refusal(reason)  # without the order: a used key says nothing about it, and it may be another client's
+        raise refusal(reason)  # without the order: a reused key proves nothing, and it may be another client's
     order = await find_order(gateway, order_id)
     if order is None and reason is None:
-        return _later(order_id, command)  # what memory no longer has, and Postgres not yet
+        return _later(order_id, command)  # memory no longer has the order, and Postgres does not have it yet
     if order is None or client_id not in (None, order["client_id"]):
         raise unknown_order(order_id)
     if reason is not None:
@@ -106,12 +106,12 @@ async def _change(
 
 
 def _later(order_id: str, command: CancelOrder | AmendOrder) -> web.Response:
-    """The command is durable; what became of the order is seen there."""
+    """202 with the order's address: the command is durable, and the client can read its effect there."""
     return answer({"order_id": order_id, "instrument": command.instrument}, 202, order_path(order_id))
 
 
 def refusal(reason: Reason, **more: Any) -> Problem:
-    """The answer to a command that the engine refusal."""
+    """The problem for a command that the engine has refused."""
     if reason is Reason.TOO_LATE_TO_CANCEL:
         return Problem(409, reason, "the order is finished", **more)
     if reason is Reason.DUPLICATE_ORDER:
@@ -131,7 +131,7 @@ async def _cancel_all(gateway: Gateway, instrument: str, client_id: str, side: S
 
 
 async def _client_of_cancel(request: web.Request) -> str | None:
-    """The client that the request names, if any."""
+    """The client whose order to cancel, from the query, the body or the key; None: any client."""
     given = parameters(request, "client_id").get("client_id")
     body = await body_of(request)
     named = decoded(decode_cancel, body).client_id if body else None

@@ -1,4 +1,4 @@
-"""Clearing over HTTP: cycles asked for and read, their numbers, outcomes of instructions, statements."""
+"""Clearing over HTTP: close and read cycles, decide instructions, read positions and statements."""
 
 import asyncio
 import time
@@ -176,7 +176,7 @@ async def _preview(gateway: Gateway, cutoff_time: int | None) -> web.StreamRespo
 
 
 async def _cycle(request: web.Request) -> dict[str, Any]:
-    """The path's cycle; raises 404."""
+    """The cycle that the path names; raises 404."""
     which = _number(request, "cycle")
     found = await ask_history(request.app[GATEWAY].settlements.cycle(which))
     if found is None:
@@ -189,7 +189,7 @@ def _own(request: web.Request) -> tuple[dict[str, str], Gateway]:
 
 
 def _client_of(request: web.Request) -> str | None:
-    """Whose rows are asked for; None: everybody's. Raises 403."""
+    """The client whose rows the request reads; None: all clients. Raises 403."""
     given = request.query.get("client_id")
     return caller_of(request).client_of_orders(None if given is None else identifier("client_id", given))
 
@@ -200,7 +200,7 @@ def _number(request: web.Request, name: str) -> int:
 
 
 async def _until(request: web.Request, ask: Callable[[], Awaitable[T]], is_done: Callable[[T], bool]) -> T:
-    """Ask until it is done, or as long as the client wants to wait."""
+    """Ask again until the answer is done or the client's waiting time is over; return the last answer."""
     give_up = time.monotonic() + (preferred_wait(request) or DEFAULT_WAIT_S)
     while True:
         found = await ask_history(ask())

@@ -1,4 +1,4 @@
-"""The API's description for people and programs: `/docs` and the OpenAPI document, all of it from this process."""
+"""Serves the API's documentation from this process alone: the page `/docs`, its script and the OpenAPI document."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from web.edge.answers import answer
 
 STATIC = Path(__file__).parents[1] / "static"
 DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("openapi", dict[str, Any])
-# RapiDoc writes its styles into the page; everything else may come from here only, and nothing may frame the page.
+# RapiDoc writes styles into the page. Everything else must come from this server, and no page may frame this one.
 POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -33,5 +33,5 @@ async def docs(request: web.Request) -> web.StreamResponse:
 
 
 async def rapidoc(request: web.Request) -> web.StreamResponse:
-    """The script of the page, as its authors publish it (web/static/README.md)."""
+    """The page's script, unchanged from its authors (web/static/README.md)."""
     return web.FileResponse(STATIC / "rapidoc-min.js", headers=HEADERS)

@@ -1,4 +1,4 @@
-"""Whether a gateway lives and may be given requests: Kafka, the feed and matching decide, the rest only degrades."""
+"""Health and readiness of a gateway: without Kafka, the feed or matching it is not ready; other faults degrade it."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ from web.refused import Refused
 from web.trading.recorded import behind
 
 OK = "ok"
-HISTORY_PATIENCE_S = 1.0  # recording that takes longer is called behind
+HISTORY_PATIENCE_S = 1.0  # if recording takes longer, /readyz calls it behind
 
 
 async def healthz(request: web.Request) -> web.StreamResponse:
@@ -46,7 +46,7 @@ async def readyz(request: web.Request) -> web.StreamResponse:
 
 
 def _matching(matching: Matching) -> str:
-    """In words; orders of the other partitions are matched unless it says that none is."""
+    """The state of matching in words: "ok", or the partitions that wait and whether any others still match."""
     sentences = [matching.waiting[partition_id] for partition_id in sorted(matching.waiting)]
     if not sentences:
         return "ok"
@@ -60,7 +60,7 @@ def _keys(gateway: Gateway) -> str:
 
 
 async def _history(gateway: Gateway) -> str:
-    """Whether Postgres has all that this gateway knows, in words."""
+    """Whether Postgres has recorded every report that this gateway has, in words."""
     try:
         missing = await behind(gateway, HISTORY_PATIENCE_S)
     except Refused:
@@ -71,7 +71,7 @@ async def _history(gateway: Gateway) -> str:
 
 
 async def _recording(gateway: Gateway) -> str | None:
-    """How recording does, in words; None while Postgres is away."""
+    """The state of recording in words; None while Postgres is away."""
     try:
         return await gateway.agreement.recording(gateway.feed.applied)
     except HistoryUnavailable:

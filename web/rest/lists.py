@@ -1,4 +1,4 @@
-"""Lists newest first: what memory remembers, and below it what Postgres has recorded, as one list."""
+"""Answers lists, newest first: the rows in memory, followed by the older ones from Postgres."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -13,13 +13,13 @@ from web.market.newest import MAX_SCANNED, Listed, Recent
 from web.trading.recorded import ask_history
 
 AskRecorded = Callable[[RowKey | None, int, int], Awaitable[Page]]
-"""Asks Postgres for rows: below this row, without the first so many, at most so many."""
+"""Asks Postgres for rows; its arguments: the row to start below, how many to skip, how many at most."""
 Require = Callable[[Callable[[Mapping[str, int]], bool]], Awaitable[None]]
-"""Waits until what is recorded, the last seq of each instrument, suffices; raises Refused (web/trading/recorded.py)."""
+"""Waits until the recorded seqs (the last of each instrument) suffice; raises Refused (web/trading/recorded.py)."""
 
 
 class Wanted(NamedTuple):
-    """Which page: so many rows below a row, without the first `skip`."""
+    """A requested page: at most `limit` rows below the row `below` (None: the newest), without the first `skip`."""
 
     limit: int
     skip: int
@@ -28,7 +28,7 @@ class Wanted(NamedTuple):
 
 
 def wanted(given: dict[str, str], default_limit: int) -> Wanted:
-    """What `limit` with `page` or `cursor` ask for; raises 400."""
+    """The page that `limit` and `page` or `cursor` ask for; raises 400."""
     limit = number(given, "limit", default_limit, MAX_LIMIT)
     page = page_number(given, limit)
     if "cursor" not in given:
@@ -43,7 +43,10 @@ def wanted(given: dict[str, str], default_limit: int) -> Wanted:
 async def answer_list(
     name: str, page: Wanted, recent: Recent, require: Require, ask_recorded: AskRecorded
 ) -> web.StreamResponse:
-    """An array, or for a cursor an object with the next one; 503 when Postgres is needed and away or behind."""
+    """Answer an array, or for a cursor an object with the next cursor.
+
+    Raises 503 if the page needs Postgres and Postgres is away or behind.
+    """
     rows, following = await _rows(page, recent, require, ask_recorded)
     if not page.by_cursor:
         return answer(rows)
@@ -65,7 +68,7 @@ async def _rows(page: Wanted, recent: Recent, require: Require, ask_recorded: As
 
 
 def _taken(page: Wanted, recent: Recent) -> tuple[list[Listed], RowKey | None]:
-    """The rows of memory up to the page's end and one more, and from where on these are all."""
+    """The rows in memory up to the page's end plus one, and the row key from which they are complete (None: all)."""
     taken: list[Listed] = []
     row_key, since = None, recent.since
     for count, row in enumerate(recent.newest_first()):

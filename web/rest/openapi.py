@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made of the route table and the models."""
+"""Builds the OpenAPI 3.1 document from the route table and the models."""
 
 import inspect
 import json
@@ -21,14 +21,14 @@ DESCRIPTION = (
 )
 KEY = "An API key (`faust -A app create-key`), where the gateway runs with `auth=keys`."
 OF_ACCESS = (401, 403, 429, 503)
-"""What may be answered wherever keys or limits are on."""
+"""Statuses that keys, limits and a feed still catching up add to every route with a role."""
 _PATH_PARAMETER = re.compile(r"\{([a-z_]+)\}")
 
 Json = dict[str, Any]
 
 
 def document(routes: tuple[Route, ...]) -> Json:
-    """The document of all routes that say what they take and answer."""
+    """The document of all routes that have a Call."""
     described = [(route, route.call) for route in routes if route.call is not None]
     schemas = _Schemas([type_ for route, call in described for type_ in _types(route, call)])
     handlers = Counter(route.handler for route, _ in described)
@@ -54,7 +54,7 @@ def text(routes: tuple[Route, ...]) -> str:
 
 
 class _Schemas:
-    """The schema of every type; structs and words stand among the components."""
+    """The schema of every type; structs and enums are components of the document."""
 
     def __init__(self, types: list[Any]) -> None:
         self._types = types
@@ -63,10 +63,10 @@ class _Schemas:
         )
         for component in self.components.values():
             if "enum" in component:
-                component["type"] = "string"  # which msgspec does not say, and readers want to know
+                component["type"] = "string"  # msgspec omits it, but readers of the document need it
 
     def of(self, type_: Any) -> Json:
-        """A type's schema; of several types, any of theirs."""
+        """The schema of a type; of several types, `anyOf` their schemas."""
         if isinstance(type_, tuple):
             return {"anyOf": [self.of(one) for one in type_]}
         return self._schemas[self._types.index(type_)]

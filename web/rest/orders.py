@@ -1,4 +1,4 @@
-"""Orders over HTTP: one by its id or its key, its history, and lists of them."""
+"""Reads orders over HTTP: one order by its id or its key, its history, and lists of orders."""
 
 from functools import partial
 
@@ -33,7 +33,7 @@ async def get_order_by_key(request: web.Request) -> web.StreamResponse:
         identifier(name, request.match_info[name]) for name in ("client_id", "instrument", "key")
     )
     order_id = identity.id_text(identity.order_id(client_id, instrument, key, request.app[GATEWAY].secret))
-    # Without the id: the tape shows ids, and whoever asked for other clients' keys would learn whose they are.
+    # Omit the id: trades show order ids, so a client that guesses other clients' keys would learn whose orders trade.
     unknown = Problem(404, Reason.UNKNOWN_ORDER, f"no order of {client_id} on {instrument} under the key {key}")
     return await _answer_order(request, order_id, unknown, key)
 
@@ -69,7 +69,7 @@ async def list_orders(request: web.Request) -> web.StreamResponse:
     gateway = request.app[GATEWAY]
     markets, orders, history = gateway.feed.markets, gateway.feed.orders, gateway.history
     recent = orders.of_client(client_id, markets if instrument is None else [instrument], status)
-    if status is not None:  # a recorded status may have changed since: nothing later may be missing
+    if status is not None:  # a recorded status may be outdated, so wait until Postgres has every report
         recent = recent._replace(known_after={name: market.seq for name, market in markets.items()})
 
     async def ask_recorded(below: RowKey | None, skip: int, limit: int) -> Page:
@@ -87,7 +87,7 @@ async def _answer_order(
     gateway, caller = request.app[GATEWAY], caller_of(request)
     order = await known_order(gateway, order_id)
     if order is None:
-        # It does not say whose the order would have been.
+        # A rejection does not name the order's client, so only callers that see all orders may read it.
         rejection = await ask_history(gateway.history.rejection(order_id)) if caller.sees_all else None
         if rejection is None:
             raise unknown

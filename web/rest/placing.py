@@ -1,4 +1,4 @@
-"""New orders over HTTP, one or many: 201 once Kafka has them, or the order as the engine left it."""
+"""Places orders over HTTP, one or a batch: answers 201 once Kafka has them, or the order as the engine left it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,12 +64,12 @@ async def place_batch(request: web.Request) -> web.StreamResponse:
     caller = caller_of(request)
     begun = [_begin_entry(gateway, bytes(entry), caller, started) for entry in entries]
     sending = [entry if isinstance(entry, Problem) else await _send_entry(gateway, entry) for entry in begun]
-    # All are on their way: to wait for one after the other takes no longer.
+    # All orders are on their way, so waiting for them one by one takes no longer.
     return answer({"results": [await _result(gateway, *pair) for pair in zip(begun, sending, strict=True)]})
 
 
 def _placed(placing: Placing, order: dict[str, Any] | None) -> web.StreamResponse:
-    """The answer to an order that the engine has seen, or has not in time (None)."""
+    """The answer for an order as the engine left it; `order` is None if the engine has not reported in time."""
     order_id = placing.order_id
     if order is not None and order["status"] == Status.REJECTED:
         code = order["reason"] or Reason.MALFORMED_COMMAND
@@ -123,7 +123,7 @@ def _created(placing: Placing) -> dict[str, Any]:
 
 @contextmanager
 def _noting_conflicts(gateway: Gateway) -> Iterator[None]:
-    """An order whose key was used for another one counts as refused; one that cannot be sent now may come again."""
+    """Count an order as refused if its key belongs to another order, but not if the client may simply retry it."""
     try:
         yield
     except Refused as refused:

@@ -1,4 +1,4 @@
-"""Book snapshots over HTTP: have them taken, and read those that are recorded."""
+"""Book snapshots over HTTP: take new ones, and read the recorded ones."""
 
 import asyncio
 from typing import Any
