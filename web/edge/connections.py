@@ -42,7 +42,7 @@ class Connection(RequestHandler):
     most: ClassVar[int] = 0
 
     def connection_made(self, transport: Any) -> None:
-        """Count the connection. Beyond the limit its first request gets 503; SURPLUS further on, cut it off."""
+        """Count the connection. Beyond the limit, answer its first request with 503; SURPLUS beyond it, cut it off."""
         count = len(self.open)
         self._is_surplus = count >= self.most
         self._began = self._loop.time()

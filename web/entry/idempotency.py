@@ -1,6 +1,6 @@
 """Asks Valkey whether a key was used before. That is only a hint where to look: it never decides an answer alone.
 
-All requests of one turn of the event loop share a call. While Valkey is away, the gateway's memory and the engine
+Requests of the same turn of the event loop share one call. While Valkey is away, the gateway's memory and the engine
 recognise repeats.
 """
 

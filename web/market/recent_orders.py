@@ -232,7 +232,7 @@ class RecentOrders:
 
 
 def completed(order: SeenOrder | OrderOfSnapshot, recorded: dict[str, Any] | None) -> dict[str, Any]:
-    """The order, with the fields that only Postgres knows filled in."""
+    """The order with its unknown fields filled in from Postgres, or Postgres' row if that is newer."""
     known = order.answer()
     if recorded is None:
         return known
@@ -240,5 +240,5 @@ def completed(order: SeenOrder | OrderOfSnapshot, recorded: dict[str, Any] | Non
         return recorded
     merged = {name: recorded[name] if value is None else value for name, value in known.items()}
     if isinstance(order, OrderOfSnapshot) and any(merged[name] != recorded[name] for name in MOVING):
-        return merged | {"seq": None, "updated_at": None}  # a change that Postgres has not recorded yet set them
+        return merged | {"seq": None, "updated_at": None}  # unknown until Postgres has recorded the latest change
     return merged

@@ -49,7 +49,7 @@ def document(routes: tuple[Route, ...]) -> Json:
 
 
 def text(routes: tuple[Route, ...]) -> str:
-    """The document as it is committed."""
+    """The document as JSON text, as committed in schemas/."""
     return json.dumps(document(routes), indent=2, ensure_ascii=False) + "\n"
 
 
