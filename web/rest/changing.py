@@ -116,7 +116,7 @@ def refusal(reason: Reason, **more: Any) -> Problem:
         return Problem(409, reason, "the order is finished", **more)
     if reason is Reason.DUPLICATE_ORDER:
         return Problem(422, reason, "this key was used for another command", **more)
-    return Problem(422, reason, f"the engine refusal it: {reason}", **more)
+    return Problem(422, reason, f"the engine refused it: {reason}", **more)
 
 
 async def _cancel_all(gateway: Gateway, instrument: str, client_id: str, side: Side | None, key: str) -> dict[str, Any]:
