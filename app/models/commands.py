@@ -211,4 +211,4 @@ def require_each_name_once(message: CommandMessage, value: bytes) -> None:
 def _require_once(pairs: list[tuple[str, object]]) -> None:
     names = [name for name, _ in pairs]
     if len(set(names)) != len(names):
-        raise UndecodableCommand("a name stands twice")
+        raise UndecodableCommand("duplicate field")

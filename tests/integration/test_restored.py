@@ -146,7 +146,7 @@ async def test_recording_waits_for_a_database_that_is_read_only(copies: Copies) 
     await copies.trade()
     await until_ready_says(venue.web_url("recording"), "waits_for", "Postgres is read-only: ")
     assert (await readiness(venue.web_url("recording")))["status"] == "degraded"
-    await until_ready_says(venue.url, "recording", "stands still, ")
+    await until_ready_says(venue.url, "recording", "stalled, ")
     assert (await readiness(venue.url))["status"] == "degraded"
     ask(database.replace(f"/{DATABASE}", "/postgres"), f"ALTER DATABASE {DATABASE} RESET ALL")
     await until_ready_says(venue.url, "recording", "ok")

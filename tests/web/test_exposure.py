@@ -65,7 +65,7 @@ def test_an_open_gateway_that_others_reach_does_not_start(tmp_path: Path) -> Non
     said = refused.stdout + refused.stderr
     assert refused.returncode == 70
     assert (
-        "ending the process: the gateway would let everybody who reaches 0.0.0.0 trade: "
+        "ending the process: the gateway would let anyone who reaches 0.0.0.0 trade: "
         "set auth=keys, or auth_off_beyond_loopback=true if that is meant" in " ".join(said.split())
     )
     assert "Traceback" not in said

@@ -21,7 +21,7 @@ def check_exposure() -> None:
     """End the process if other machines could trade without a key, unless a setting allows that."""
     if settings.auth == "off" and is_exposed() and not settings.auth_off_beyond_loopback:
         end_process(
-            f"the gateway would let everybody who reaches {app.conf.web_bind} trade: "
+            f"the gateway would let anyone who reaches {app.conf.web_bind} trade: "
             "set auth=keys, or auth_off_beyond_loopback=true if that is meant"
         )
 

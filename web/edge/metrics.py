@@ -23,7 +23,7 @@ unauthorized = Counter("unauthorized_total", "Requests without a valid API key."
 rate_limited = Counter("rate_limited_total", "Requests refused because their caller had made too many.")
 matching_waits = Gauge(
     "matching_waits_partitions",
-    "Partitions of orders with commands that nobody has matched for long: web/market/matching.py.",
+    "Partitions of orders whose oldest command has waited too long for matching: web/market/matching.py.",
 )
 http_connections = Gauge("http_connections", "Open connections to this process.")
 http_client_errors = Counter(

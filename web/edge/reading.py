@@ -40,7 +40,7 @@ MAX_AFTER_SEQ = 10**15
 MAX_NUMBER_DIGITS = 16
 MAX_WAIT_S = 30
 DEFAULT_WAIT_S = 2
-NAME_TWICE = "a name stands twice in the body"
+DUPLICATE_FIELD = "duplicate field in the body"
 NOT_AN_IDENTIFIER = "must be 1 to 64 of A-Z a-z 0-9 . _ : -"
 NOT_A_NAME = f"must be {NAME_RULE}"
 # JSON, and the defaults of curl and of simple clients.
@@ -82,7 +82,7 @@ def decoded(decode: Callable[[bytes], T], body: bytes, is_flat: bool = True) -> 
         if is_flat and b"\\" not in body and body.isascii():
             names = _NAMES.findall(body)
             if len(set(names)) != len(names):
-                raise malformed("", NAME_TWICE)
+                raise malformed("", DUPLICATE_FIELD)
         else:
             json.loads(body.decode(), object_pairs_hook=_each_once, parse_int=str, parse_float=str)
     except msgspec.ValidationError as error:
@@ -286,7 +286,7 @@ def _key(header: str | None, requested: PlaceOrderRequest) -> str:
 def _each_once(pairs: list[tuple[str, Any]]) -> None:
     names = [name for name, _ in pairs]
     if len(set(names)) != len(names):
-        raise malformed("", NAME_TWICE)
+        raise malformed("", DUPLICATE_FIELD)
 
 
 def _absent(name: str) -> str:

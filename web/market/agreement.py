@@ -53,7 +53,7 @@ class Agreement:
             self._moved_at[partition_id] = position, since
             if now - since >= RECORDING_PATIENCE_S:
                 waiting += end - position
-        return f"stands still, {waiting} reports wait: see the recording workers' /readyz and logs" if waiting else "ok"
+        return f"stalled, {waiting} reports wait: see the recording workers' /readyz and logs" if waiting else "ok"
 
     async def _agree(self) -> bool:
         """True if Postgres and Kafka belong together; False if one of them does not answer now."""

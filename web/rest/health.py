@@ -23,7 +23,7 @@ async def healthz(request: web.Request) -> web.StreamResponse:
 
 
 async def readyz(request: web.Request) -> web.StreamResponse:
-    """200 when orders can be taken; what is degraded is said in words."""
+    """200 when the gateway can take orders; the fields say in words what is degraded."""
     gateway = request.app[GATEWAY]
     reachable, recording, valkey, history = await asyncio.gather(
         gateway.outgoing.is_reachable(), _recording(gateway), gateway.idempotency.ping(), _history(gateway)
@@ -34,7 +34,7 @@ async def readyz(request: web.Request) -> web.StreamResponse:
         "feed": damaged_log() or ("ok" if gateway.feed.is_ready else "catching up"),
         "matching": _matching(gateway.matching),
         "keys": _keys(gateway),
-        "postgres": OK if recording else "away: history answers 503, order entry and books go on",
+        "postgres": OK if recording else "away: history answers 503, order entry and books still work",
         "recording": recording or "not known: Postgres is away",
         "history": history,
         "valkey": OK if valkey else "away: repeats are recognised by gateways' memory and the engine",
@@ -55,7 +55,7 @@ def _matching(matching: Matching) -> str:
 
 def _keys(gateway: Gateway) -> str:
     if gateway.keyring is None:
-        return "off: everybody may do everything"
+        return "off: every caller has full access"
     return "ok" if gateway.keyring.is_ready else "reading"
 
 

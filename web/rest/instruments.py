@@ -19,7 +19,7 @@ from web.trading.carrying_out import carry_out
 
 
 async def list_instrument(request: web.Request) -> web.StreamResponse:
-    """201 with the instrument once the engine has listed it; again with other rules, they hold from then on."""
+    """201 with the instrument once the engine has listed it; a repeat with other rules changes them."""
     parameters(request)
     gateway, key = request.app[GATEWAY], header_key(request) or uuid4().hex
     requested = decoded(decode_listing, await body_of(request))
@@ -35,7 +35,7 @@ async def list_instrument(request: web.Request) -> web.StreamResponse:
 
 
 async def halt_instrument(request: web.Request) -> web.StreamResponse:
-    """The instrument, halted: no new orders, cancels go on."""
+    """The halted instrument: it takes no new orders, but still cancels."""
     return await _switch(request, HaltInstrument)
 
 

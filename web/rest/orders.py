@@ -27,7 +27,7 @@ async def get_order(request: web.Request) -> web.StreamResponse:
 
 
 async def get_order_by_key(request: web.Request) -> web.StreamResponse:
-    """One order, by who placed it, where, and under which key."""
+    """One order, found by its client, instrument and key."""
     parameters(request)
     client_id, instrument, key = (
         identifier(name, request.match_info[name]) for name in ("client_id", "instrument", "key")

@@ -171,5 +171,5 @@ async def _require_remembered(gateway: Gateway, market: Market, since: _Use) -> 
 
 
 def _unknown() -> Refused:
-    sentence = "this key was used before, and what became of it cannot be told at present; repeat it later"
+    sentence = "this key was used before, and its outcome is not known at present; repeat the request later"
     return Refused("history_unavailable", sentence, RETRY_SOON_S)

@@ -11,9 +11,7 @@ from web.refused import RETRY_SOON_S, Refused
 
 PATIENCE_S = 2.0  # recording is some tenths of a second behind, and more under load
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.3
-BEHIND = (
-    "recording is behind, and what was asked may lie in what Postgres does not have yet; order entry and books go on"
-)
+BEHIND = "recording is behind, and Postgres may not have the requested rows yet; order entry and books still work"
 
 Recorded = Mapping[str, int]
 T = TypeVar("T")
@@ -24,7 +22,7 @@ async def ask_history(question: Awaitable[T]) -> T:
     try:
         return await question
     except HistoryUnavailable as error:
-        sentence = "history is not available: Postgres does not answer; order entry and books go on"
+        sentence = "history is not available: Postgres does not answer; order entry and books still work"
         raise Refused("history_unavailable", sentence, RETRY_SOON_S) from error
 
 

@@ -100,7 +100,7 @@ async def test_a_key_makes_one_order_whatever_was_traded_since(gateways: Gateway
             assert (await used.repeat(first, key)).status == 201
             refused = await used.repeat(second, key)
             assert (refused.status, refused.body["code"]) == (503, "history_unavailable")
-            assert "what became of it cannot be told" in refused.body["detail"]
+            assert "its outcome is not known" in refused.body["detail"]
         assert (await second.place(path="/orders", instrument=used.market, price="1")).status == 201
     finally:
         await venue.servers.start()
