@@ -1,4 +1,4 @@
-"""Facts of clearing in, Postgres out; and the cutoffs of each cycle that somebody asks for."""
+"""Project the facts of the `clearing` topic to Postgres, and propose the cutoffs of each requested cycle."""
 
 import asyncio
 from typing import Any
@@ -25,7 +25,7 @@ from app.streaming.watchdog import watch_progress
 from app.topics import CLEARING, ORDERS
 
 PARTITION = 0
-PROPOSE_S = 0.5  # a quiet market gets a tick as often while a cutoff time waits for it
+PROPOSE_S = 0.5  # how often to look; a quiet market that holds up a cutoff time gets a tick as often
 
 settling = Settling(Projection(settings.database_url, CLEARING.name, reach))
 outboxes: list[Outbox] = []
@@ -33,7 +33,7 @@ facts = app.topic(CLEARING.name, key_serializer="raw", value_serializer="raw", k
 
 
 async def where_projected(assigned: frozenset[int]) -> dict[int, int]:
-    """The position that Postgres has, which must be one in this log (docs/EXACTNESS.md, I9 and I14)."""
+    """The position stored in Postgres; end the process if this log does not have it (docs/EXACTNESS.md, I9 and I14)."""
     if PARTITION not in assigned:
         return {}
     broker, count = broker_address(app.conf.broker), app.conf.topic_partitions
@@ -72,7 +72,7 @@ async def project_facts(stream: Any) -> None:
 @app.task
 @fail_stop
 async def propose_cutoffs() -> None:
-    """Say where an open cycle ends; this process reads its own word back like any other."""
+    """Write the cutoffs of open cycles to the `clearing` topic; this process reads them back like any other fact."""
     while True:
         await asyncio.sleep(PROPOSE_S)
         if not outboxes:

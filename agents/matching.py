@@ -1,4 +1,4 @@
-"""Orders in, executions out: the only writer of `executions`, `trades` and the books table."""
+"""The matching agent: reads `orders` and is the only writer of `executions`, `trades` and the books table."""
 
 import gc
 import logging
@@ -26,9 +26,9 @@ from tables.books.owned import OwnedPartition
 from tables.recovery.ports import KafkaLogs
 
 TICK_INTERVAL_S = 1.0
-# Books are large and hold no cycles: Python's usual thresholds would look through them for nothing, time and again.
+# Books are large and have no reference cycles: with its usual thresholds Python would scan them again and again.
 GC_THRESHOLDS = (200_000, 50, 1_000)
-PACE_S = 0.002  # before each fetch: what gathers meanwhile shares it, the engine's turn, and a request with the reports
+PACE_S = 0.002  # wait before each fetch, so that more commands share a fetch, an engine turn and a request
 WRITTEN = (EXECUTIONS.name, TRADES.name, BOOKS_CHANGELOG.name, ORDERS.name)
 
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ outboxes: list[Outbox] = []
 
 
 async def load_books(assigned: frozenset[int]) -> dict[int, int]:
-    """Load the partitions that this worker owns from now on; where to read on in each of them."""
+    """Load the partitions that this worker now owns; return the offset from which to read each of them."""
     gc.set_threshold(*GC_THRESHOLDS)
     broker, count = broker_address(app.conf.broker), app.conf.topic_partitions
     try:
@@ -59,7 +59,7 @@ async def load_books(assigned: frozenset[int]) -> dict[int, int]:
 
 
 def show(number: int) -> None:
-    """Figures that are computed when somebody reads them."""
+    """Register this partition's metrics, which are computed on each scrape."""
     partition, tp = owned[number], TP(ORDERS.name, number)
     metrics.lag.labels("matching", number).set_function(lambda: max(0, app.consumer.end(tp) - partition.position))
     metrics.checkpoint_age.labels(number).set_function(lambda: partition.checkpoint_age_s)
@@ -85,7 +85,7 @@ async def match_orders(stream: Any) -> None:
 
 
 def publish(batch: Batch, outbox: Outbox) -> None:
-    """Apply a batch and queue what it gave."""
+    """Apply a batch and queue its reports and trades."""
     number = batch.partition
     for outcome in owned[number].apply(batch):
         reach("applied-before-send")
@@ -97,7 +97,7 @@ def publish(batch: Batch, outbox: Outbox) -> None:
 
 
 def leave(batch: Batch) -> None:
-    """Records in a partition that was added to `orders` after the venue was made: no market is there."""
+    """Skip records in a partition that an operator added to `orders` later: the venue has no market there."""
     first, last, count = batch.records[0].offset, batch.records[-1].offset, app.conf.topic_partitions
     _log.error(
         "orders[%d] has records (%d to %d), the venue has only the first %d partitions: nobody carries them out; their "
@@ -109,7 +109,7 @@ def leave(batch: Batch) -> None:
 
 @app.timer(TICK_INTERVAL_S)
 async def pass_time() -> None:
-    """In a quiet market nothing else would make an order expire (R10) or a triggered stop run (R9)."""
+    """Send ticks: in a quiet market nothing else makes an order expire (R10) or a triggered stop run (R9)."""
     now_ms = time.time_ns() // 1_000_000
     for number, partition in owned.items():
         for instrument, book in partition.partition.books.items():
@@ -120,11 +120,11 @@ async def pass_time() -> None:
 
 
 snapshots_taken: dict[str, int] = {}
-"""Instrument -> the seq of its last periodic snapshot, if nothing came between."""
+"""Instrument -> the seq that its last periodic snapshot gets if no other command comes first."""
 
 
 async def take_snapshots() -> None:
-    """Ask for a snapshot of each book that has changed since its last one; Postgres keeps them (B6)."""
+    """Request a snapshot of each book that has changed since its last one; recording stores them in Postgres (B6)."""
     for number, partition in owned.items():
         for instrument, book in partition.partition.books.items():
             if book.seq > snapshots_taken.get(instrument, 0):
@@ -139,6 +139,6 @@ if settings.snapshot_interval_s:
 
 @app.on_before_shutdown.connect
 async def last_checkpoint(_app: Any, **_: Any) -> None:
-    """A graceful stop leaves nothing to replay."""
+    """On a graceful stop, write a last checkpoint, so that the next start replays nothing."""
     for partition in owned.values():
         await partition.stop()

@@ -1,4 +1,4 @@
-"""Executions in, Postgres out: every report recorded once, with the position it stands at in the same transaction."""
+"""Record every report of `executions` in Postgres exactly once: rows and position share a transaction."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -29,7 +29,7 @@ from app.streaming.waiting import may_wait
 from app.streaming.watchdog import watch_progress
 from app.topics import EXECUTIONS
 
-# Nobody waits for a row: what gathers in this time shares a fetch and a transaction.
+# No client waits for a row, so wait this long before each fetch: more reports share a fetch and a transaction.
 PACE_S = 0.05
 
 sink = Sink(settings.database_url, EXECUTIONS.name, reach)
@@ -38,7 +38,7 @@ executions = app.topic(EXECUTIONS.name, key_serializer="raw", value_serializer="
 
 
 async def where_recorded(assigned: frozenset[int]) -> dict[int, int]:
-    """The positions that Postgres has, which must be positions in this log (docs/EXACTNESS.md, I9 and I14)."""
+    """The positions stored in Postgres; end the process if this log does not have them (docs/EXACTNESS.md, I9, I14)."""
     broker, count = broker_address(app.conf.broker), app.conf.topic_partitions
     try:
         genesis = await require_topics(broker, count)
@@ -53,7 +53,7 @@ async def where_recorded(assigned: frozenset[int]) -> dict[int, int]:
 
 
 def show(partitions: Iterable[int]) -> None:
-    """Figures that are computed when somebody reads them."""
+    """Register the metrics of these partitions, which are computed on each scrape."""
     for number in partitions:
         metrics.lag.labels("recording", number).set_function(partial(_lag, number))
 
@@ -79,7 +79,7 @@ async def record_executions(stream: Any) -> None:
 @app.task
 @fail_stop
 async def write_records() -> None:
-    """Write what gathers, while the agent gathers more."""
+    """Write the gathered reports to Postgres while the agent gathers more."""
     try:
         await recorder.run()
     except (PositionMoved, Refused) as error:

@@ -1,7 +1,7 @@
-"""One partition of the market: records of the `orders` log in, execution reports out; no I/O, no clock.
+"""The engine of one partition: turns records of the `orders` log into execution reports, without I/O or a clock.
 
-The matching agent, `replay` and `verify` all run this. What a record is (a command of a listed instrument, or one that
-belongs to nobody) is decided here, what a command does in app/matching.
+The matching agent, `replay` and `verify` all run this. It decides whether a record is a command of a listed instrument
+and rejects all others; app/matching carries the command out.
 """
 
 from collections.abc import Mapping
@@ -36,16 +36,16 @@ _new = tuple.__new__  # a NamedTuple's own constructor takes twice as long
 
 
 def partition_of(instrument: str, partitions: int) -> int:
-    """The partition of an instrument's records: Kafka's default partitioner, murmur2 of the key."""
+    """The partition of an instrument's records, as Kafka's default partitioner chooses it: murmur2 of the key."""
     return int((murmur2(instrument.encode()) & 0x7FFFFFFF) % partitions)
 
 
 class UnknownEngine(RuntimeError):
-    """A log or a market is governed by an engine version that this program does not have."""
+    """A log or a market requires an engine version that this release does not have."""
 
 
 class Output:
-    """What one record gave: the report in its parts, and its trades, as they go to the topics."""
+    """The output of one record, as sent to the topics: the report (in parts if it is large) and its trades."""
 
     __slots__ = ("instrument", "reports", "trades")
 
@@ -57,12 +57,12 @@ class Output:
 
 
 class Partition:
-    """The books of one partition of `orders`, and the reserved instrument for what belongs to none of them.
+    """The books of one partition of `orders`, and `_partition-<p>`, the reserved instrument for rejected records.
 
-    `genesis` is that of the log. Readers that begin at offset 0 omit it: they find it in the first record. A log that
-    begins without one has no secret and the newest engine version.
+    `genesis` is the log's first record. Readers that start at offset 0 omit it, because they read it there. A log
+    without a genesis record has no secret and uses the newest engine version.
 
-    Raises UnknownEngine for an engine version that this program does not have.
+    Raises UnknownEngine for an engine version that this release does not have.
     """
 
     def __init__(self, partition_id: int, partitions: int, genesis: Genesis | None = None) -> None:
@@ -83,7 +83,7 @@ class Partition:
         self._engine_version, self._strictly = engine_version, VERSIONS[engine_version].reads_strictly
 
     def restore(self, state: State, blocks: Mapping[int, Block]) -> None:
-        """Give the instrument of this state the book, or the place among the rejections, that it had."""
+        """Restore the book of an instrument, or the rejections, from a snapshot's state."""
         if isinstance(state, RejectionsState):
             self.rejections = Rejections.restore(state)
         else:
@@ -91,7 +91,7 @@ class Partition:
             self._scales[state.instrument] = scale_of(state.listing)
 
     def apply(self, offset: int, timestamp_ms: int, key: bytes | None, value: bytes | None) -> Output | None:
-        """Carry out one record; None for the genesis record and for what a restored state covers.
+        """Apply one record; None for the genesis record and for records that a restored state already includes.
 
         Raises UnknownEngine for the genesis record of a later release.
         """
@@ -101,7 +101,7 @@ class Partition:
             if self._secret is None:
                 self._secret = message.secret if isinstance(message, Genesis) else NO_SECRET
             if isinstance(message, Genesis):
-                if offset == 0:  # a later one is no beginning
+                if offset == 0:  # ignore a later one
                     self._begin(message.engine_version)
                 return None
             return self._apply_command(message, key, value or b"", at)
@@ -119,7 +119,7 @@ class Partition:
             return self._apply_first_command(message, value, at)
         scale = self._scales[instrument]
         assert self._secret is not None, "the first record has told it"
-        # First of all: a command that cannot be converted never reaches the book.
+        # Convert first, even if the book is past this offset: a command that cannot be converted goes to rejections.
         command = to_core(message, scale, self._secret, self._strictly)
         if at.offset <= book.offset:
             return None
@@ -128,7 +128,7 @@ class Partition:
         return Output(report, scale)
 
     def _apply_first_command(self, message: CommandMessage, value: bytes, at: Moment) -> Output | None:
-        """A command of an instrument that is not listed yet, at this offset."""
+        """Apply a command whose instrument is not listed yet at this offset."""
         instrument = message.instrument
         if partition_of(instrument, self.partitions) != self.partition_id:
             return self._reject(Reason.WRONG_PARTITION, value, at)

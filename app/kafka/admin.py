@@ -8,7 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 @asynccontextmanager
 async def connected_admin(broker: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    """An admin client; raises KafkaError. `broker` is host:port."""
+    """Yield a connected admin client; raises KafkaError. `broker` is host:port."""
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     try:
         await admin.start()

@@ -1,4 +1,4 @@
-"""The topics as Kafka has them: made, set back where somebody changed a setting, and checked before a worker starts."""
+"""Create the topics, reset settings that an operator has changed, and check the topics before a worker starts."""
 
 import asyncio
 import logging
@@ -15,15 +15,15 @@ from app.models.commands import Genesis
 from app.topics import ORDERS, TOPICS, TopicSpec
 
 SETTLED_TIMEOUT_S = 30.0
-SET_FOR_TOPIC = 1  # Kafka's ConfigSource DYNAMIC_TOPIC_CONFIG: what was set for this topic
+SET_FOR_TOPIC = 1  # Kafka's ConfigSource DYNAMIC_TOPIC_CONFIG: an operator or we set it for this topic
 
 _log = logging.getLogger(__name__)
 
 
 async def create(broker: str, partitions: int, replication_factor: int = 1) -> None:
-    """Create what is missing, set back settings that differ, and begin each `orders` partition with its genesis record.
+    """Create missing topics, reset settings that differ, and write the genesis record of each empty `orders` partition.
 
-    `broker` is host:port. Raises WrongTopic when the topics have other numbers of partitions.
+    `broker` is host:port. Raises WrongTopic when a topic's number of partitions does not fit.
     """
     wanted = [NewTopic(t.name, t.partitions or partitions, replication_factor, topic_configs=t.config) for t in TOPICS]
     async with connected_admin(broker) as admin:
@@ -41,7 +41,7 @@ async def create(broker: str, partitions: int, replication_factor: int = 1) -> N
 async def require_topics(broker: str, partitions: int) -> dict[int, Genesis]:
     """The genesis record of every partition of `orders`; `broker` is host:port.
 
-    Raises WrongTopic unless every topic is there with the settings that it needs, and its records are of one venue.
+    Raises WrongTopic unless every topic exists with the required settings and all genesis records are of one venue.
     """
     async with connected_admin(broker) as admin:
         counts = await _check(admin)
@@ -51,14 +51,14 @@ async def require_topics(broker: str, partitions: int) -> dict[int, Genesis]:
 
 
 class _Setting(NamedTuple):
-    """A topic's setting, and where Kafka has it from."""
+    """A topic's setting, and its source (Kafka's ConfigSource)."""
 
     value: str | None
     source: int
 
 
 async def _check(admin: AIOKafkaAdminClient) -> dict[str, int]:
-    """How many partitions each topic has; raises WrongTopic unless every topic is there with its settings."""
+    """How many partitions each topic has; raises WrongTopic unless every topic exists with the required settings."""
     described = {topic["topic"]: topic for topic in await admin.describe_topics([t.name for t in TOPICS])}
     counts = {name: len(topic["partitions"]) for name, topic in described.items()}
     if missing := [name for name, count in counts.items() if not count]:
@@ -73,9 +73,9 @@ async def _check(admin: AIOKafkaAdminClient) -> dict[str, int]:
 
 
 def _require_partitions(partitions: int, counts: Mapping[str, int], begun: Mapping[int, Beginning]) -> None:
-    """Raise WrongTopic unless the venue was made with this number: each of its partitions begins with its genesis.
+    """Raise WrongTopic unless the venue was created with this number of partitions: those with a genesis record.
 
-    Kafka cannot take away a partition that was added to a topic: those that are not the venue's are left alone.
+    Kafka cannot remove a partition from a topic, so partitions that an operator has added are ignored.
     """
     ours = {partition_id: end for partition_id, (genesis, end) in begun.items() if genesis is not None}
     made, is_in_use = max(ours, default=-1) + 1, any(end > 1 for end in ours.values())
@@ -96,7 +96,7 @@ def _require_partitions(partitions: int, counts: Mapping[str, int], begun: Mappi
 
 
 async def _settings(admin: AIOKafkaAdminClient) -> dict[str, dict[str, _Setting]]:
-    """Each topic's settings by name."""
+    """Topic -> setting -> its value and source."""
     resources = [ConfigResource(ConfigResourceType.TOPIC, t.name) for t in TOPICS]
     return {
         name: {entry[0]: _Setting(entry[1], entry[3]) for entry in entries}
@@ -106,14 +106,14 @@ async def _settings(admin: AIOKafkaAdminClient) -> dict[str, dict[str, _Setting]
 
 
 async def _set_back(admin: AIOKafkaAdminClient) -> None:
-    """Give the topics the settings that they need; others that an operator has set stay."""
+    """Reset the required settings of each topic; keep the other settings that an operator has made."""
     for name, found in (await _settings(admin)).items():
         needed = _spec(name).config
         wrong = {key: found[key].value for key, value in needed.items() if found[key].value != value}
         if not wrong:
             continue
         _log.warning("topic %s has %s, it is set back to %s", name, wrong, {key: needed[key] for key in wrong})
-        # Kafka replaces everything that was set for the topic.
+        # Kafka replaces all settings of the topic, so send the others again.
         kept = {key: value for key, (value, source) in found.items() if source == SET_FOR_TOPIC}
         for response in await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, kept | needed)]):
             for code, message, *_ in response.resources:
@@ -122,7 +122,7 @@ async def _set_back(admin: AIOKafkaAdminClient) -> None:
 
 
 async def _settle(admin: AIOKafkaAdminClient) -> None:
-    """Return once the broker knows every new topic with a leader for each partition: it learns of them later."""
+    """Wait until the broker knows a leader for every partition: after a creation that takes a moment."""
     async with asyncio.timeout(SETTLED_TIMEOUT_S):
         while True:
             described = await admin.describe_topics([t.name for t in TOPICS])

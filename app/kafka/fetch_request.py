@@ -1,7 +1,7 @@
-"""Kafka's fetch request as bytes: aiokafka builds it and reads the answer field by field in Python.
+"""Encode Kafka's fetch request and decode its answer with struct: aiokafka is slower, field by field in Python.
 
-Version 11, which every broker since Kafka 2.3 understands (from 10 on answers may be compressed with zstd), without a
-fetch session. An aiokafka connection sends a `Fetch` like one of its own requests.
+This is version 11 without a fetch session; every broker since Kafka 2.3 understands it, and since version 10 answers
+may be compressed with zstd. An aiokafka connection sends a `Fetch` like one of its own requests.
 """
 
 import struct
@@ -17,7 +17,7 @@ API_KEY, API_VERSION = 1, 11
 CONSUMER = NO_EPOCH = NO_OFFSET = -1
 READ_UNCOMMITTED = 0
 MIN_BYTES = 1
-MAX_BYTES = 50 * 1024 * 1024  # of an answer; the first batch comes whole whatever its size
+MAX_BYTES = 50 * 1024 * 1024  # in an answer; Kafka sends the first batch whole whatever its size
 
 _BODY = struct.Struct(">iiiibiii")  # replica, wait, least and most bytes, isolation, session, its epoch, topics
 _SHORT, _INT = struct.Struct(">h"), struct.Struct(">i")
@@ -30,7 +30,7 @@ _RECORDS = struct.Struct(">ii")  # preferred replica, bytes of records
 
 
 class Found(NamedTuple):
-    """What a partition gave: the bytes of its batches, and its end."""
+    """A partition's part of an answer: the bytes of its batches, and its end."""
 
     error_code: int
     end: int
@@ -38,14 +38,14 @@ class Found(NamedTuple):
 
 
 class Answer:
-    """Kafka's answer to a fetch request. With an error code of its own it has nothing of any partition."""
+    """Kafka's answer to a fetch request. If its own error code is not 0, it contains no partitions."""
 
     def __init__(self, error_code: int, found: dict[tuple[str, int], Found]) -> None:
         self.error_code, self.found = error_code, found
 
     @classmethod
     def decode(cls, stream: BytesIO) -> "Answer":
-        """Read the body, whose header was read before; raises struct.error when it ends too early."""
+        """Decode the body after the header; raises struct.error when it ends too early."""
         data, at = stream.getbuffer(), stream.tell()
         found: dict[tuple[str, int], Found] = {}
         (_, error_code, _, topics), at = _BEGINNING.unpack_from(data, at), at + _BEGINNING.size
@@ -64,7 +64,7 @@ class Answer:
 
 
 class Fetch:
-    """A request for these partitions of one broker, from these offsets on, which waits until one of them has more."""
+    """A request for records from these offsets on, all on one broker, which answers when a partition has some."""
 
     RESPONSE_TYPE = Answer
 
@@ -72,7 +72,7 @@ class Fetch:
         self._offsets, self._max_wait_ms, self._max_partition_bytes = offsets, max_wait_ms, max_partition_bytes
 
     def prepare(self, versions: Mapping[int, tuple[int, int]]) -> "Fetch":
-        """Itself, if the broker understands it; raises IncompatibleBrokerVersion."""
+        """Return self if the broker understands this version; raises IncompatibleBrokerVersion."""
         least, most = versions.get(API_KEY, (0, -1))
         if not least <= API_VERSION <= most:
             raise IncompatibleBrokerVersion(

@@ -1,4 +1,4 @@
-"""The genesis records of `orders`: which log each partition is, and whether all are of one venue (I14)."""
+"""Read and write genesis records, the first of each `orders` partition: they identify its log and its venue (I14)."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ from app.models.identity import SECRET_BYTES
 from app.topics import ORDERS
 
 READ_TIMEOUT_S = 30.0
-FIRST_FETCH_BYTES = 4_096  # one record is wanted; a larger batch comes whole
+FIRST_FETCH_BYTES = 4_096  # enough for one record; Kafka sends a larger batch whole
 
 
 class WrongTopic(RuntimeError):
@@ -49,7 +49,7 @@ async def genesis_records(broker: str, partitions: int) -> dict[int, Genesis]:
 
 
 def one_venue(partitions: int, begun: Mapping[int, Beginning]) -> dict[int, Genesis]:
-    """The genesis records of a venue's partitions, which may be fewer than the topic's; raises WrongTopic."""
+    """The genesis records of a venue's partitions; the topic may have more partitions. Raises WrongTopic."""
     found = _required(
         {partition_id: beginning for partition_id, beginning in begun.items() if partition_id < partitions}
     )
@@ -61,7 +61,7 @@ def one_venue(partitions: int, begun: Mapping[int, Beginning]) -> dict[int, Gene
 
 
 async def beginnings(broker: str, numbers: Iterable[int]) -> dict[int, Beginning]:
-    """How each of these partitions of `orders` begins; an empty one is absent. Raises WrongTopic."""
+    """The first record and the end of each of these partitions of `orders` that has records; raises WrongTopic."""
     every = [TopicPartition(ORDERS.name, partition_id) for partition_id in numbers]
     found: dict[int, Beginning] = {}
     async with connected_reader(broker, FIRST_FETCH_BYTES) as reader:
@@ -81,7 +81,7 @@ async def beginnings(broker: str, numbers: Iterable[int]) -> dict[int, Beginning
 
 
 async def write_genesis(broker: str, partitions: int) -> None:
-    """Begin the partitions that are empty. The first one's record, as Kafka has it, gives secret and version of all."""
+    """Write a genesis record to each empty partition. All partitions get the secret and version of the first one."""
     found = await genesis_records(broker, partitions)
     if not found:
         await send(broker, [_to_send(0, Genesis(str(uuid4()), NEWEST_VERSION, token_hex(SECRET_BYTES)))])

@@ -1,4 +1,4 @@
-"""A role's consumer group: which processes hold it, whether its workers are up, and what it has committed."""
+"""Query a role's consumer group: its members and its committed offsets."""
 
 import asyncio
 import time
@@ -19,16 +19,16 @@ def group_of(role: Role) -> str:
 
 
 async def committed(broker: str, role: Role) -> dict[TopicPartition, int]:
-    """The positions that a role's group has committed: hints, which nobody starts from."""
+    """The positions that a role's group has committed: only hints, because no worker starts from them."""
     async with connected_admin(broker) as admin:
         found = await admin.list_consumer_group_offsets(group_of(role))
     return {where: position.offset for where, position in found.items()}
 
 
 async def members(broker: str, role: Role) -> list[str]:
-    """The members of a role's group as Kafka knows them; a killed one is known until its session ends.
+    """The members of a role's group; Kafka still lists a killed one until its session ends.
 
-    Raises KafkaError when Kafka does not know for long.
+    Raises KafkaError when Kafka cannot tell within SETTLED_TIMEOUT_S.
     """
     give_up = time.monotonic() + SETTLED_TIMEOUT_S
     async with connected_admin(broker) as admin:
@@ -42,4 +42,4 @@ async def members(broker: str, role: Role) -> list[str]:
                 return [member[0] for member in found]
             if time.monotonic() > give_up:
                 raise for_code(error)(f"the members of {group_of(role)} are not known")
-            await asyncio.sleep(RETRY_S)  # a broker that has just started still reads its groups
+            await asyncio.sleep(RETRY_S)  # a broker that has just started is still loading its groups

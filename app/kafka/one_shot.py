@@ -1,4 +1,4 @@
-"""A few records sent once, by a command or a setup: each is acknowledged before the next goes out."""
+"""Send a few records from a command or a setup: Kafka acknowledges each before the next is sent."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaProducer
 
 
 class ToSend(NamedTuple):
-    """A record and its place. Without a value it removes its key from a compacted topic."""
+    """A record and the partition to send it to. Without a value it removes its key from a compacted topic."""
 
     topic: str
     partition_id: int
@@ -16,7 +16,7 @@ class ToSend(NamedTuple):
 
 
 async def send(broker: str, records: Iterable[ToSend]) -> list[int]:
-    """The offset of each record, once Kafka has all of them; raises KafkaError. `broker` is host:port."""
+    """Send the records; return their offsets once Kafka has all of them. Raises KafkaError. `broker` is host:port."""
     producer = AIOKafkaProducer(bootstrap_servers=broker, enable_idempotence=True, acks="all")
     offsets = []
     try:

@@ -1,4 +1,4 @@
-"""Topics read by ourselves, without a group: a stretch of one partition at a time, up to an end known before."""
+"""Read topics without a consumer group: one stretch of one partition at a time, up to a known end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -9,14 +9,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 READ_TIMEOUT_MS = 100
-MAX_EMPTY_READS = 300  # a log that promises records and gives none for half a minute has lost them
-# Other requests of the same connection wait behind a fetch that waits for records.
+MAX_EMPTY_READS = 300  # a log whose end promises records but that returns none for 30 s has lost them
+# Keep the wait short: a waiting fetch blocks other requests on the same connection.
 FETCH_MAX_WAIT_MS = 20
 FETCH_BYTES = 1024 * 1024
 
 
 class NothingToRead(RuntimeError):
-    """A topic promises records and gives none."""
+    """By its end offset a topic has more records, but Kafka returns none."""
 
 
 class KafkaAway(Exception):
@@ -24,7 +24,7 @@ class KafkaAway(Exception):
 
 
 class LogRecord(NamedTuple):
-    """A record of a topic as it lies in the log; time in ms since the epoch."""
+    """A record of a topic; time in ms since the epoch."""
 
     offset: int
     timestamp_ms: int
@@ -40,7 +40,7 @@ class Bounds(NamedTuple):
 
 
 def new_reader(broker: str, *topics: str, fetch_bytes: int = FETCH_BYTES) -> AIOKafkaConsumer:
-    """A consumer of no group; errors and missing offsets raise. `broker` is host:port."""
+    """A consumer without a group; it raises when an offset no longer exists. `broker` is host:port."""
     return AIOKafkaConsumer(
         *topics,
         bootstrap_servers=broker,
@@ -53,7 +53,7 @@ def new_reader(broker: str, *topics: str, fetch_bytes: int = FETCH_BYTES) -> AIO
 
 @asynccontextmanager
 async def connected_reader(broker: str, fetch_bytes: int = FETCH_BYTES) -> AsyncIterator[AIOKafkaConsumer]:
-    """The same, connected for as long as the block lasts; raises KafkaError."""
+    """Yield a reader that is connected for as long as the block lasts; raises KafkaError."""
     reader = new_reader(broker, fetch_bytes=fetch_bytes)
     try:
         await reader.start()
@@ -63,7 +63,7 @@ async def connected_reader(broker: str, fetch_bytes: int = FETCH_BYTES) -> Async
 
 
 async def bounds(broker: str, topic: str, partitions: Iterable[int]) -> dict[int, Bounds]:
-    """Where these partitions of a topic begin and end now, as a fresh client sees it; raises KafkaError."""
+    """The current first and end offsets of these partitions, as a fresh client sees them; raises KafkaError."""
     every = [TopicPartition(topic, partition_id) for partition_id in partitions]
     async with connected_reader(broker) as reader:
         firsts, ends = await reader.beginning_offsets(every), await reader.end_offsets(every)
@@ -71,14 +71,14 @@ async def bounds(broker: str, topic: str, partitions: Iterable[int]) -> dict[int
 
 
 async def end_of(reader: AIOKafkaConsumer, where: TopicPartition) -> int:
-    """The partition's end now."""
+    """The partition's current end."""
     return int((await reader.end_offsets([where]))[where])
 
 
 class Stretch:
-    """A partition from an offset to an end. Transactions and the cleaner leave offsets without a record.
+    """The records of a partition between two offsets; transactions and the cleaner leave offsets without a record.
 
-    A reader has one stretch at a time.
+    A reader can read only one stretch at a time.
     """
 
     def __init__(self, reader: AIOKafkaConsumer, where: TopicPartition, start: int, end: int) -> None:
@@ -88,16 +88,16 @@ class Stretch:
 
     @classmethod
     async def whole(cls, reader: AIOKafkaConsumer, where: TopicPartition, start: int = 0) -> "Stretch":
-        """From this offset, or the partition's first record if that is later, to its end now."""
+        """From this offset, or from the partition's first record if that is later, to the current end."""
         first = int((await reader.beginning_offsets([where]))[where])
         return cls(reader, where, max(first, start), await end_of(reader, where))
 
     async def read(self) -> list[LogRecord]:
-        """The next records; none when the end is reached. Raises NothingToRead."""
+        """The next records; empty at the end. Raises NothingToRead."""
         if self.position >= self.end:
             return []
         if not self._is_assigned:
-            # Not before: aiokafka's fetcher dies of an assignment that is taken back before it has seen it.
+            # Assign late: aiokafka's fetcher dies if an assignment is revoked before the fetcher has seen it.
             self._reader.assign([self._where])
             self._reader.seek(self._where, self.position)
             self._is_assigned = True
@@ -105,7 +105,7 @@ class Stretch:
             fetched = (await self._reader.getmany(self._where, timeout_ms=READ_TIMEOUT_MS)).get(self._where, [])
             self.position = await self._reader.position(self._where)
             records = [LogRecord(r.offset, r.timestamp, r.key, r.value) for r in fetched if r.offset < self.end]
-            if len(records) < len(fetched):  # the rest is read when the end has moved
+            if len(records) < len(fetched):  # leave the rest for a read after `end` has moved
                 self.position = self.end
                 self._reader.seek(self._where, self.end)
             if records or self.position >= self.end:
@@ -114,12 +114,12 @@ class Stretch:
         raise NothingToRead(f"{topic}[{partition}] ends at {self.end}, but nothing can be read after {self.position}")
 
     async def extend(self) -> None:
-        """Read on to the end that the partition has now."""
+        """Move `end` to the current end of the partition."""
         self.end = await end_of(self._reader, self._where)
 
 
 class PatientReader:
-    """A reader that connects when it is first used, for one user at a time, each of whom waits only so long."""
+    """A reader that connects on first use and serves one user at a time; each waits at most `timeout_s`."""
 
     def __init__(self, broker: str, timeout_s: float, fetch_bytes: int = FETCH_BYTES) -> None:
         self._broker, self._timeout_s, self._fetch_bytes = broker, timeout_s, fetch_bytes
@@ -128,7 +128,7 @@ class PatientReader:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[AIOKafkaConsumer]:
-        """The connected reader, for as long as the block lasts; raises KafkaAway, also for what fails in the block."""
+        """Yield the connected reader; raises KafkaAway on a timeout or Kafka error, also for one in the block."""
         try:
             async with asyncio.timeout(self._timeout_s), self._turn:
                 reader = await self._connected()

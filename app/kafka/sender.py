@@ -1,10 +1,10 @@
-"""The one way records go to Kafka in bulk: per partition in order, each exactly once, a request at a time to a broker.
+"""Send records to Kafka in bulk: in order per partition, each exactly once, one request at a time to each broker.
 
-A request carries a batch for every partition that has something to send, of all topics. While it is on its way, and
-until its pace allows the next one, the rest gathers: nothing waits in an idle venue, and the busier it gets, the larger
-the requests. Each partition has one batch in flight; what Kafka did
-not take is sent again as the same bytes, with the same sequence number, until it is taken. So order holds through
-retries, and Kafka recognises a batch that it has already (docs/EXACTNESS.md, I6).
+A request carries one batch for every partition with waiting records, over all topics. Further records wait while it is
+in flight and until `pace_s` allows the next one: in an idle venue a record leaves at once, and under load requests
+grow. Each partition has at most one batch in flight. The sender repeats a failed batch as the same bytes, with the same
+sequence number, until Kafka accepts it. So retries preserve order, and Kafka recognises a batch that it already has
+(docs/EXACTNESS.md, I6).
 """
 
 import asyncio
@@ -29,15 +29,15 @@ from aiokafka.structs import TopicPartition
 from app import metrics
 from app.kafka.produce_request import MAX_SEQUENCE, Answer, Produce, Result, batch_of
 
-MAX_REQUEST_BYTES = 8 * 1024 * 1024  # a request ends with the batch that reaches it
+MAX_REQUEST_BYTES = 8 * 1024 * 1024  # the batch that reaches this size is the last in its request
 REQUEST_TIMEOUT_MS = 30_000
-RETRY_S = 0.1  # before what failed is sent again
+RETRY_S = 0.1  # pause before a failed batch is sent again
 NO_PRODUCER = (-1, -1)
 _NOT_YET = (CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError)
 
 
 class Record(Protocol):
-    """What a line carries."""
+    """A record to send."""
 
     @property
     def key(self) -> bytes: ...
@@ -49,10 +49,10 @@ R = TypeVar("R", bound=Record)
 
 
 class Line(Generic[R]):
-    """The records of one partition on their way: some wait, one batch of them is in flight.
+    """The queue of one partition: waiting records, and at most one batch in flight.
 
-    `delivered` gets the records of a batch that Kafka has, and the offset of the first (-1: Kafka does not remember).
-    Records of which `is_wanted` says no before they are in a batch are left out.
+    When Kafka has a batch, the line calls `delivered` with its records and the first offset (-1 if Kafka has forgotten
+    it). The line drops records for which `is_wanted` is False when it forms a batch.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Line(Generic[R]):
         self._sequence = 0
 
     def batch(self, producer: tuple[int, int], most_bytes: int) -> bytes:
-        """The batch to send now: that in flight again, or a new one; empty if there is nothing to send."""
+        """The batch to send now: the one in flight again, else a new one; empty if no records wait."""
         if not self.in_flight:
             if self._is_wanted is not None:
                 self.waiting = deque(filter(self._is_wanted, self.waiting))
@@ -82,7 +82,7 @@ class Line(Generic[R]):
         return self._batch
 
     def deliver(self, base_offset: int) -> None:
-        """Kafka has the batch in flight."""
+        """Kafka has the batch in flight: advance the sequence number and call `delivered`."""
         records, self.in_flight, self._batch = self.in_flight, [], b""
         self._sequence = (self._sequence + len(records)) % MAX_SEQUENCE
         self._delivered(records, base_offset)
@@ -93,8 +93,8 @@ class Sender(Generic[R]):
 
     A request begins no sooner than `pace_s` after the one before it.
 
-    `failed` is called with an error after which nothing more can be sent in order; it should end the process.
-    `sent` and `acknowledged` are called with a topic of a request: it is given to the connection, or answered.
+    The sender calls `failed` with an error after which it cannot keep the order; `failed` should end the process.
+    It calls `sent` and `acknowledged` with each topic of a request, before sending it and after Kafka's answer.
     """
 
     def __init__(
@@ -114,9 +114,9 @@ class Sender(Generic[R]):
         self._loop = asyncio.get_running_loop()
         self._producer = NO_PRODUCER
         self._ready: dict[Line[R], None] = {}
-        """Lines that have something to send and nothing on its way, those that have waited longest first."""
+        """Lines with waiting records and no batch in flight; the line that has waited longest comes first."""
         self._busy: set[int] = set()
-        """The brokers that have a request of ours."""
+        """The brokers with a request of ours in flight."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_due = self._is_looking = self._is_closed = False
 
@@ -128,7 +128,7 @@ class Sender(Generic[R]):
             await self._identify()
 
     async def close(self) -> None:
-        """Disconnect; what Kafka has not acknowledged is given up."""
+        """Disconnect, and drop records that Kafka has not acknowledged."""
         self._is_closed = True
         for task in self._tasks:
             task.cancel()
@@ -136,20 +136,20 @@ class Sender(Generic[R]):
         await self.client.close()
 
     def append(self, line: Line[R], record: R) -> None:
-        """Send a record, together with all that is appended in this turn of the event loop."""
+        """Send a record in one request with all others that are appended in this turn of the event loop."""
         line.waiting.append(record)
         if not line.in_flight:
             self._ready[line] = None
             self._send_soon()
 
     def _send_soon(self) -> None:
-        """Send what is ready after this turn of the event loop, or when the pace allows it."""
+        """Schedule `_send` for after this turn of the event loop, or later if the pace requires it."""
         if not self._is_due:
             self._is_due = True
             self._loop.call_at(max(self._next_at, self._loop.time()), self._send)
 
     def _send(self) -> None:
-        """Send a request to each broker that has none of ours and leads a partition with something to send."""
+        """Send a request to each broker that leads a ready partition and has no request of ours in flight."""
         self._is_due = False
         if self._is_closed:
             return
@@ -184,7 +184,7 @@ class Sender(Generic[R]):
             self._spawn(self._exchange(broker, included, batches))
 
     async def _exchange(self, broker: int, lines: list[Line[R]], batches: dict[str, dict[int, bytes]]) -> None:
-        """Send the request, take its answer, and send what has gathered meanwhile."""
+        """Send a request, handle its answer, and schedule the next one if records have gathered meanwhile."""
         began, results = monotonic(), {}
         for topic in batches:
             self._sent(topic)
@@ -192,7 +192,7 @@ class Sender(Generic[R]):
             answer: Answer = await self.client.send(broker, Produce(batches, REQUEST_TIMEOUT_MS))
             results = answer.results
         except KafkaError as error:
-            # Kafka may have the batches, or some of them: sent again, it knows them by their sequence numbers.
+            # Kafka may have stored some of the batches; their sequence numbers identify them when we send them again.
             if not error.retriable:
                 raise
             self.client.force_metadata_update()
@@ -233,7 +233,7 @@ class Sender(Generic[R]):
         self._send_soon()
 
     async def _identify(self) -> None:
-        """Ask any broker for a producer id, under which sequence numbers count; raises KafkaError if none comes."""
+        """Ask any broker for a producer id, which sequence numbers belong to. Raises KafkaError if Kafka refuses."""
         try:
             response = await self.client.send(self.client.get_random_node(), InitProducerIdRequest(None, 0))
             error = for_code(response.error_code)

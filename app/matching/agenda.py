@@ -1,16 +1,16 @@
-"""Open orders by when their turn comes: an expiry time, or a stop price."""
+"""A priority queue of open orders, by expiry time or stop price."""
 
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 
 from app.matching.orders import Order
 
-# A heap may hold this many finished orders beside as many as it has open ones before it drops them.
+# Drop the finished orders of a heap when it holds about this many more of them than open ones.
 SLACK = 64
 
 
 class Agenda:
-    """Orders by a key, lowest first, then by number. It skips ended orders when their turn comes."""
+    """Orders by a key, lowest first, then by number. Finished orders stay until they come first, then it skips them."""
 
     __slots__ = ("_entries", "_limit")
 

@@ -1,4 +1,4 @@
-"""The order book of one instrument: commands in, one report for each out, everything else a consequence."""
+"""The order book of one instrument: applies commands and returns one report for each."""
 
 from collections.abc import Callable
 from typing import Any
@@ -218,22 +218,22 @@ class Book:
         self.set_listing(command.listing)
 
     def set_listing(self, listing: Listing) -> None:
-        """From here on these rules hold."""
+        """Set the rules of the market from this command on."""
         self._listing = listing
         self.identities.set_window(listing.id_window_count, listing.id_window_ms)
 
     def _obey(self, version: int) -> None:
-        """From here on the rules of this version hold."""
+        """Set the engine version from this command on."""
         self.engine_version, self._behaviour = version, VERSIONS[version]
 
     def _expire(self, time_ms: int) -> None:
-        """What has expired goes before anything else is done (R10)."""
+        """End expired orders, before the command does anything else (R10)."""
         while (order := self.orders.pop_expired(time_ms)) is not None:
             self.orders.end(order, Status.EXPIRED, Reason.EXPIRE_TIME_REACHED)
             self.journal.touch(order)
 
     def _target(self, command: Cancel | Amend | Reduce | Replace) -> Order | Reason:
-        """The open order that a command names, or why there is none for it."""
+        """The open order that a command names, or the reason to refuse the command."""
         order = self.orders.by_id.get(command.order_id)
         if order is None:
             return Reason.TOO_LATE_TO_CANCEL if self.identities.find(command.order_id) else Reason.UNKNOWN_ORDER
@@ -248,7 +248,7 @@ class Book:
         )
 
     def _enter(self, order: Order) -> None:
-        """The order does all that it can; then the stops that it triggered do (R9)."""
+        """Match a new order, then the stops that it triggers (R9)."""
         orders, journal = self.orders, self.journal
         journal.touched[order] = None
         journal.allow(self._listing.max_fills)
@@ -262,7 +262,7 @@ class Book:
         self._run_stops()
 
     def _run_stops(self) -> None:
-        """Triggered stops do all that they can, one after the other; with no fills left they wait for more (R9)."""
+        """Match triggered stops one after the other; when no fills are left, they wait for the next command (R9)."""
         orders, journal, behaviour = self.orders, self.journal, self._behaviour
         while journal.fills_left or not behaviour.keeps_triggered:
             stop = orders.pop_stop(journal.last_price)
@@ -279,7 +279,7 @@ class Book:
         stop.triggered = True
 
     def _shrink(self, order: Order, remaining: int) -> None:
-        """Less of the order stays open; nothing of it ends it (R6)."""
+        """Reduce an open order to `remaining` lots; 0 cancels it (R6)."""
         self.journal.touch(order)
         if remaining > 0:
             self.orders.shrink(order, remaining)
@@ -295,7 +295,7 @@ class Book:
         placed: Place | None = None,
         levels: list[Level] | None = None,
     ) -> Report:
-        """What the command did. `placed` is the new order in it, accepted or refused, if it is to be reported."""
+        """Build the report of a command. `placed` is the new order to report, accepted or refused, if any."""
         journal, bids, asks = self.journal, self.orders.bids, self.orders.asks
         seq = self.seq + 1
         orders = journal.take_states(seq, placed)
@@ -382,7 +382,7 @@ class Book:
         return self.identities.block(number)
 
 
-# The word for a command, and where in it stand its own id and that of the order that it names.
+# The word for a command, and the positions of its own id and of the id of the order that it names.
 _NAMES: dict[type, tuple[str, int | None, int | None]] = {kind: (word, 0, None) for kind, word in COMMAND_WORDS.items()}
 _NAMES |= {kind: (COMMAND_WORDS[kind], 0, 2) for kind in (Cancel, Amend, Reduce, Replace)}
 _NAMES |= {Place: (COMMAND_WORDS[Place], 0, 0), Tick: (COMMAND_WORDS[Tick], None, None)}

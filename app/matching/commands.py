@@ -1,4 +1,4 @@
-"""What may be asked of a book, in its own terms: ids are opaque, prices are int ticks, quantities int lots.
+"""The commands of a book, in its own terms: ids are opaque, prices are int ticks, quantities int lots.
 
 Every command but `Tick` has an identity, `command_id`: 16 bytes that are the same whenever the same client sends the
 same key again, and a `fingerprint` of everything else it says (docs/EXACTNESS.md, I12). For `Place` the identity is the
@@ -14,7 +14,7 @@ NOT_REPRESENTABLE = -1
 
 
 class Moment(NamedTuple):
-    """Where and when a command stands in the log; the book's clock is the largest time it has seen."""
+    """A command's offset and time in the log; the book's clock is the largest time it has seen."""
 
     offset: int
     time_ms: int
@@ -140,7 +140,7 @@ class Snapshot(NamedTuple):
 
 
 class EngineVersion(NamedTuple):
-    """From here on the book behaves as this version of the engine does."""
+    """Make the book behave like this version of the engine from here on."""
 
     command_id: bytes
     fingerprint: int

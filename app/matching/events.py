@@ -1,4 +1,4 @@
-"""What happened: one report for each command, with everything a reader needs to follow the book without the engine."""
+"""The report of a command: everything that a reader needs to follow the book without running the engine."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -7,14 +7,14 @@ from app.matching.commands import Listing, Place
 from app.matching.words import Liquidity, MarketStatus, Outcome, Reason, Side, Status
 
 # A report with more entries (orders + trades + levels) is sent in parts, each with its own seq. An entry takes less
-# than 1 KiB as JSON, so a part stays below 256 KiB. The number is part of the format: it decides seqs.
+# than 1 KiB as JSON, so a part stays below 256 KiB. Never change the number: replays would take other seqs.
 MAX_ENTRIES_PER_PART = 256
 
 
 class OrderState(NamedTuple):
     """An order after the command, once per report for each order that the command touched.
 
-    `quantity` is the total, always `filled + remaining`; what remains of a finished order was canceled or expired.
+    `quantity` is the total, always `filled + remaining`; `remaining` of a finished order was canceled or expired.
     `notional` is the sum of price x quantity over its fills (ticks x lots). `last_*` and `liquidity` describe its last
     fill in this command. `terms` is given when the order first appears.
     """

@@ -13,7 +13,7 @@ Block: TypeAlias = tuple[tuple[bytes, int, int, int], ...]
 
 
 class Identities:
-    """The records with count >= `live_from`, found by key. Forgetting goes by whole blocks and may lag behind."""
+    """The records with count >= `live_from`, found by key. They are forgotten in whole blocks, so some stay longer."""
 
     __slots__ = (
         "_open",

@@ -1,4 +1,4 @@
-"""What one command does, while it does it: the orders it touched, its trades, and the fills it has left."""
+"""Collects the effects of the current command: touched orders, trades, and the number of fills left."""
 
 from app.matching.commands import Place
 from app.matching.events import OrderState, Trade
@@ -24,7 +24,7 @@ class Journal:
         self.last_price: int | None = None
 
     def allow(self, fills: int) -> None:
-        """From here on so many fills may be done (R13)."""
+        """Allow this many fills from here on (R13)."""
         self.max_fills = self.fills_left = fills
 
     def touch(self, order: Order) -> None:

@@ -7,9 +7,9 @@ from app.matching.events import Level
 from app.matching.orders import Order, Queue
 from app.matching.words import Side
 
-# Worse than any price: the best rank of an empty side, and the limit of an order without one.
+# A rank worse than any price: the `best` of an empty side. A market order accepts every rank below it.
 NO_LIMIT = 1 << 256
-# A heap may hold this many prices more than twice those in use before it is rebuilt.
+# Rebuild the heap when it holds more than twice the prices in use plus this many.
 SLACK = 64
 
 _new = tuple.__new__  # a NamedTuple's own constructor takes twice as long
@@ -30,7 +30,7 @@ class Ladder:
         self.queues: dict[int, Queue] = {}
         self.best = NO_LIMIT
         self.before: dict[int, tuple[int, int]] = {}
-        self._ranks: list[int] = []  # a heap of all ranks in use and some that were; its first is in use
+        self._ranks: list[int] = []  # a heap of the ranks in use and stale ones; the first is in use
 
     def queue_at(self, price: int) -> Queue:
         """The queue at a price, noted; a new one if no order rests there."""
@@ -51,7 +51,7 @@ class Ladder:
             self.before[queue.rank] = (queue.quantity, queue.orders)
 
     def leave(self, order: Order, queue: Queue) -> None:
-        """The order leaves its queue; a queue without orders is gone."""
+        """Take the order out of its queue; drop the queue if it is then empty."""
         self.note(queue)
         queue.remove(order)
         if not queue.orders:

@@ -39,7 +39,7 @@ class OpenOrders:
                 self.expiry_ms = expiry_ms
 
     def rest(self, order: Order, shown: int) -> None:
-        """Put the order at the back of the queue at its price, showing so much."""
+        """Put the order at the back of the queue at its price, with this displayed quantity."""
         assert order.price is not None, "an order without a price never rests"
         order.shown = shown
         (self.bids if order.side is _BUY else self.asks).queue_at(order.price).append(order)

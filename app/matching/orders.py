@@ -7,7 +7,7 @@ from app.matching.words import OrderType, Reason, SelfTradePrevention, Side, Sta
 
 
 class Terms(NamedTuple):
-    """What never changes while an order lives. Most orders have plain terms, and share them (`PLAIN`)."""
+    """The fields of an order that never change. Most orders have plain terms and share one object (`PLAIN`)."""
 
     side: Side
     type: OrderType
@@ -97,7 +97,7 @@ class Order:
         return self.remaining if display is None or display > self.remaining else display
 
     def shown_after(self, later: int) -> int:
-        """What an iceberg displays after so many lots of its later slices were taken (R8)."""
+        """What an iceberg displays after this many lots of its later slices were filled (R8)."""
         display = self.terms.display_quantity
         assert display is not None, "an order that hides nothing has no later slices"
         return min(display - later % display, self.remaining)
@@ -137,7 +137,7 @@ class Queue:
         self.last: Order | None = None
 
     def append(self, order: Order) -> None:
-        """The order joins at the back with what it shows."""
+        """Add the order at the back, with its displayed quantity."""
         last = self.last
         if last is None:
             self.first = order
@@ -150,7 +150,7 @@ class Queue:
         self.quantity += order.shown
 
     def remove(self, order: Order) -> None:
-        """The order leaves from wherever it stands."""
+        """Take the order out, wherever it is in the queue."""
         earlier, later = order.earlier, order.later
         if earlier is None:
             self.first = later

@@ -1,4 +1,7 @@
-"""The reserved instrument `_partition-<p>`: records of a partition that are no command of a listed instrument."""
+"""Rejections: reports about records that are not a command of a listed instrument.
+
+They use the reserved instrument name `_partition-<p>`, because such a record belongs to no real instrument.
+"""
 
 from typing import NamedTuple
 
@@ -10,7 +13,7 @@ MAX_RAW_BYTES = 1024
 
 
 class RejectionsState(NamedTuple):
-    """All there is to remember."""
+    """The complete state of `Rejections`."""
 
     instrument: str
     offset: int
@@ -19,7 +22,7 @@ class RejectionsState(NamedTuple):
 
     @property
     def first_block(self) -> int:
-        """As of a BookState: here there are no ids."""
+        """Always 0, as rejections have no ids (compare BookState.first_block)."""
         return 0
 
     @property
@@ -28,7 +31,7 @@ class RejectionsState(NamedTuple):
 
 
 class Rejections:
-    """Reports what belongs to nobody, with a dense seq of its own."""
+    """Reports rejected records, with their own dense seq."""
 
     def __init__(self, partition_id: int) -> None:
         self.instrument = f"_partition-{partition_id}"
@@ -37,7 +40,7 @@ class Rejections:
         self.seq = 0
 
     def reject(self, reason: Reason, raw: bytes, at: Moment, engine_version: int) -> Report:
-        """Report a record, read by this version; of `raw` the beginning is kept as text, what is not UTF-8 replaced."""
+        """Report a record that this version rejects, with the beginning of `raw` as text (invalid UTF-8 replaced)."""
         self.offset = at.offset
         self.time_ms = max(self.time_ms, at.time_ms)
         self.seq += 1

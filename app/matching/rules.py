@@ -1,6 +1,6 @@
 """Why a command is refused: every check, in the order of precedence (docs/MATCHING.md, "Order of checks").
 
-Identity (R15) comes before all of these and is the book's own business. A refusal has no effect (R11).
+The book checks identity (R15) before all of these. A refused command changes nothing (R11).
 """
 
 from app.matching.commands import Amend, Listing, Place
@@ -54,7 +54,7 @@ def refusal_of_place(
 def refusal_of_amend(
     amend: Amend, order: Order, listing: Listing, behaviour: Behaviour, halted: bool, orders: OpenOrders
 ) -> Reason | None:
-    """The first check that new terms of an open order fail. A total that is filled already passes all others (R6)."""
+    """The first check that an amend fails. A total that is already filled passes the checks on the new terms (R6)."""
     price, quantity = amend.price, amend.quantity
     if halted:
         return Reason.MARKET_CLOSED
@@ -79,7 +79,7 @@ def refusal_of_amend(
 
 
 def refusal_of_listing(new: Listing, old: Listing) -> Reason | None:
-    """A market may change its limits, never what its numbers mean."""
+    """The first check that new rules of a market fail: limits may change, tick size, lot size and assets may not."""
     same = new[:5] == old[:5]  # instrument, assets, tick and lot size
     return None if same and is_valid_listing(new) else Reason.UNSUPPORTED_ORDER
 
@@ -96,7 +96,7 @@ def is_valid_listing(listing: Listing) -> bool:
 
 
 def _has_too_many_slices(quantity: int, order: Order, listing: Listing) -> bool:
-    """Whether an iceberg would grow beyond what its slices may make up; to shrink is always allowed."""
+    """Whether an iceberg would need more slices than allowed; shrinking it is always allowed."""
     display = order.terms.display_quantity
     grows = quantity > order.filled + order.remaining
     return display is not None and grows and quantity > display * listing.max_slices
@@ -111,7 +111,7 @@ def _is_unsupported(
     expire_ms: int | None,
     post_only: bool,
 ) -> bool:
-    """Fields that the type or time in force lacks, or has no use for."""
+    """Whether the type or time in force lacks a required field, or has one that it does not use."""
     has_limit = type_ is _LIMIT or type_ is _STOP_LIMIT
     is_stop = not (type_ is _LIMIT or type_ is _MARKET)
     rests_at_once = type_ is _LIMIT and (force is _GTC or force is _GTD)

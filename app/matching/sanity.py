@@ -1,4 +1,4 @@
-"""What must always be true of a book (docs/EXACTNESS.md, I13); raises AssertionError for a bug that breaks it."""
+"""Check the invariants of a book (docs/EXACTNESS.md, I13); a violation is a bug and raises AssertionError."""
 
 from app.matching.book import Book
 from app.matching.events import Report

@@ -1,4 +1,4 @@
-"""A book's state as plain values, and the book that continues from it; equal histories give equal states."""
+"""Convert a book to plain values and back; equal histories give equal states."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -35,9 +35,9 @@ class OpenOrder(NamedTuple):
 
 
 class BookState(NamedTuple):
-    """Everything but the complete id blocks. Before `listed_offset` the instrument was unknown.
+    """The state of a book without its complete id blocks. Before `listed_offset` the instrument was unknown.
 
-    `bids` and `asks` are best first, in each queue by place; stops by seq, those among them that are triggered wait for
+    `bids` and `asks` are in the order in which they trade; stops are by seq, and triggered ones among them wait for
     fills.
 
     `ids` are the records of the unfinished block, live or not: with `live_from` and `total` they follow from the log.
@@ -67,12 +67,12 @@ class BookState(NamedTuple):
 
     @property
     def end_block(self) -> int:
-        """The one after the last."""
+        """The number after that of the last complete id block."""
         return self.total // BLOCK
 
 
 def freeze(book: Book) -> BookState:
-    """All that a listed book will ever base a report on; the complete id blocks are kept apart (`Book.id_block`)."""
+    """The state of a listed book: all that its later reports depend on, except complete id blocks (`Book.id_block`)."""
     listing, identities = book.listing, book.identities
     assert listing is not None, "a book without a listing has no state"
     return BookState(

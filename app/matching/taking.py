@@ -1,4 +1,4 @@
-"""What happens when an order meets the other side: fills, self-trade prevention, and what becomes of the rest."""
+"""Match an order against the other side: fills, self-trade prevention, then rest or expire the remainder."""
 
 from collections import deque
 
@@ -20,7 +20,7 @@ _FOK, _IOC = TimeInForce.FOK, TimeInForce.IOC
 def take(taker: Order, orders: OpenOrders, journal: Journal, behaviour: Behaviour) -> None:
     """Trade until the order is filled, ended or meets no price; then rest or expire what is left (R1-R5, R7).
 
-    A triggered stop that others have left too few fills waits with what is left of it (R9).
+    A triggered stop waits with its remainder if earlier stops have used up the command's fills (R9).
     """
     opposite = orders.asks if taker.side is _BUY else orders.bids
     limit = NO_LIMIT - 1 if taker.price is None else taker.price * opposite.sign
@@ -32,7 +32,7 @@ def take(taker: Order, orders: OpenOrders, journal: Journal, behaviour: Behaviou
                 taker.end(Status.EXPIRED, Reason.FOK_NOT_FILLED)
             elif may_wait and not _can_fill(taker, opposite, limit, journal.fills_left, joins):
                 orders.wait_for_fills(taker)
-                journal.fills_left = 0  # so that those behind it wait too
+                journal.fills_left = 0  # so that later stops wait too
                 return
         _match(taker, opposite, limit, orders, journal, joins)
         if taker.remaining and taker.status is None and opposite.best <= limit:
@@ -81,7 +81,7 @@ def _match_queue(taker: Order, queue: Queue, orders: OpenOrders, journal: Journa
 
 
 def _fill(taker: Order, maker: Order, queue: Queue, journal: Journal, is_alone: bool) -> int:
-    """One trade at the maker's price: for no more than it shows, or if it is alone than it has (R2, R8)."""
+    """One trade at the maker's price, of at most what it displays, or all it has if it is alone there (R2, R8)."""
     price, shown = queue.price, maker.shown
     quantity = maker.remaining if is_alone else shown
     if taker.remaining < quantity:
@@ -138,7 +138,7 @@ def _prevent(taker: Order, maker: Order, queue: Queue, orders: OpenOrders, journ
 
 
 def _can_fill(taker: Order, opposite: Ladder, limit: int, fills_left: int, joins: bool) -> bool:
-    """Whether matching would fill all of the order with so many fills (R4)."""
+    """Whether matching would fill the whole order within this many fills (R4)."""
     left, mode = taker.remaining, taker.terms.mode
     for queue in opposite.best_first():
         if queue.rank > limit:
@@ -169,7 +169,7 @@ def _can_fill(taker: Order, opposite: Ladder, limit: int, fills_left: int, joins
 
 
 def _settle(taker: Order, orders: OpenOrders) -> None:
-    """Fill, rest or expire what is left of an order that has done its taking."""
+    """Mark an order as filled after matching, or rest or expire its remainder."""
     is_open = taker.order_id in orders.by_id
     if taker.status is None:
         if not taker.remaining:

@@ -1,7 +1,7 @@
-"""What each version of the engine does, so that a log from before a change of the rules still gives what it gave.
+"""The rules of each engine version, so that a replay of an older log gives the same reports as then.
 
-A book obeys one version at a time: at first that of its log's genesis record, then whatever `EngineVersion` sets. The
-records of a log are always read by the version of its genesis record, so what a record says depends on no book's state.
+A book follows one version at a time: first that of its log's genesis record (the first record), then the one that an
+`EngineVersion` command sets. Decoding always uses the genesis record's version, so that it depends on no book's state.
 """
 
 from typing import NamedTuple
@@ -11,13 +11,13 @@ class Behaviour(NamedTuple):
     """The rules that differ between versions."""
 
     joins_slices: bool
-    """R8: a maker that is alone in its queue gives all that it has in one fill; before, each slice was one."""
+    """R8: a maker that is alone in its queue can fill completely in one fill; before, each slice took one."""
     bounds_slices: bool
-    """R8: a listing's `max_slices` holds; before, an iceberg could show as little as it liked."""
+    """R8: a listing's `max_slices` limits icebergs; before, they could display as little as they liked."""
     keeps_triggered: bool
     """R9: a triggered stop for which no fills are left waits for the next command; before, it ended."""
     cancels_before_checks: bool
-    """R6: an amend to a total that is filled already cancels, whatever else it says; before, all checks came first."""
+    """R6: an amend to an already filled total cancels without further checks; before, all checks came first."""
     reads_strictly: bool
     """A record that says what makes no sense is malformed or refused; before, that part of it was passed over."""
 

@@ -1,4 +1,4 @@
-"""The words of the market: sides, order types, statuses, and every reason for a no, with its FIX code."""
+"""The enumerations of the market: sides, order types, statuses, and every reason for a refusal, with its FIX code."""
 
 from enum import Enum, StrEnum
 
@@ -55,7 +55,7 @@ class MarketStatus(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of a command: carried out, refused without any effect, or seen before (R15)."""
+    """The outcome of a command: carried out, refused without any effect, or a duplicate (R15)."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
@@ -65,7 +65,7 @@ class Outcome(StrEnum):
 class Reason(StrEnum):
     """Why an order or command was refused, or why an order ended before it was filled."""
 
-    # The record itself is no command of a listed instrument (reported under `_partition-<p>`).
+    # The record is not a command of a listed instrument; the engine reports it under `_partition-<p>`.
     MALFORMED_COMMAND = "malformed_command"
     KEY_MISMATCH = "key_mismatch"
     WRONG_PARTITION = "wrong_partition"

@@ -1,4 +1,4 @@
-"""The obvious slow engine: flat lists, full scans; what it says about a log is what should have happened.
+"""A slow and obvious engine, with flat lists and full scans: the reference for what the fast one must report.
 
 It is written from the matching rules R1-R15 and the conventions in docs/MATCHING.md alone and shares
 nothing with the book but the value types: a mistake in one of them shows as a difference between the two.
@@ -82,7 +82,7 @@ class _Order:
         self.slice = self.remaining if shown is None else min(shown, self.remaining)
 
     def state(self, seq: int | None = None) -> OrderState:
-        """The order in a report with this seq; None: outside any report, without last fill and terms."""
+        """The order as the report with this seq shows it; with None, without last fill and terms."""
         reported = seq is not None
         return OrderState(
             order_id=self.terms.order_id,
@@ -220,7 +220,7 @@ class NaiveEngine:
             self._live_from += 1
 
     def _known(self, key: bytes) -> tuple[int, int] | None:
-        """Fingerprint and seq of the command that has used this key, if that is remembered."""
+        """Fingerprint and seq of the command that used this key, if it is still in the window."""
         count = self._counts.get(key, -1)
         if count >= self._live_from:
             return self._records[count].fingerprint, self._records[count].seq
@@ -507,7 +507,7 @@ class NaiveEngine:
             self._resting.append(taker)
 
     def _would_fill(self, taker: _Order, fills: int) -> bool:
-        """R4, by trying it on a copy."""
+        """Whether the order would fill completely (R4): try it on a copy."""
         trial, trial_taker = copy(self), copy(taker)
         trial._fills_left = fills
         trial._resting = [copy(order) for order in self._resting]
@@ -692,7 +692,7 @@ def _nearest(stops: list[_Order]) -> _Order | None:
 
 
 def _left_of_slice(maker: _Order, hidden: int, taken: int) -> int:
-    """What an iceberg shows when so much of what it hid was taken, slice after slice."""
+    """What an iceberg displays after this much of its hidden quantity was filled, slice after slice."""
     size = maker.terms.display_quantity
     if size is None:
         raise AssertionError("an order that hides nothing has one slice")

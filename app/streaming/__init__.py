@@ -1,5 +1,5 @@
-"""How we use Faust's stream machinery: fetched batches as messages, own start positions, ordered recovery, fail-stop.
+"""Our changes to Faust's streams: fetched batches as messages, own start positions, ordered recovery, fail-stop.
 
-These are the only changes we make to Faust, all through its extension points, and two to aiokafka
-(connections.py, intact.py); reference: docs/EXACTNESS.md.
+This package has all our changes to Faust, which use its extension points, and two changes to aiokafka
+(connections.py, intact.py). docs/EXACTNESS.md gives the reasons.
 """

@@ -1,7 +1,7 @@
-"""Faust's partition assignor for workers that keep their slot and may change their address.
+"""Let a worker rejoin its consumer group in the same slot with another web address.
 
-A slot that returns to its consumer group gets the assignment that the group has cached for it. Faust asserts that the
-web address in there is its own, and hangs if the port has changed since; nothing depends on that address.
+Kafka gives a slot that rejoins its group the cached assignment. Faust asserts that the web address in it is the
+worker's own, and hangs if the port has changed since. Nothing uses that address, so we overwrite it.
 """
 
 from typing import Any

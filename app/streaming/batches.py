@@ -1,4 +1,4 @@
-"""A stream of fetched batches for an agent: dense offsets, of the current assignment only."""
+"""Give an agent whole fetched batches, with dense offsets, and only those of the current assignment."""
 
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ import faust
 
 
 class Batch(NamedTuple):
-    """Records of one partition, with offset, timestamp (ms), key and value, offsets following each other."""
+    """Consecutive records of one partition, each with offset, timestamp (ms), key and value."""
 
     partition: int
     records: tuple[Any, ...]
@@ -18,7 +18,7 @@ class Batch(NamedTuple):
         return int(self.records[-1].offset) + 1
 
     def without_records(self) -> "Batch":
-        """To be acknowledged later: the records' memory is given back now."""
+        """The batch for a later acknowledgement; this frees the memory of its records."""
         self.event.message.records = ()
         return self._replace(records=())
 
@@ -27,13 +27,13 @@ class Batch(NamedTuple):
         self.event.ack()
 
 
-MAX_RECORDS_IN_TURN = 512  # then the event loop has its turn, and whoever else waits for it
+MAX_RECORDS_IN_TURN = 512  # then the event loop runs other tasks
 
 
 async def batches(stream: Any) -> AsyncIterator[Batch]:
-    """The batches of an agent's stream; what was fetched before the last rebalance is dropped.
+    """Yield the batches of an agent's stream; drop those that were fetched before the last rebalance.
 
-    Those that wait are given in one turn of the event loop, so that what they cause is sent in one request.
+    All waiting batches are yielded in one turn of the event loop, so that their outputs share a request.
     """
     app: faust.App = stream.app
     queue = stream.channel.queue

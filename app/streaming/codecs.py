@@ -1,4 +1,4 @@
-"""Decompression that ends: a batch of 1 MB may claim to be many GB, which would take the memory of every reader."""
+"""Limit decompression: a batch of 1 MB may expand to many GB, and exhaust the memory of every reader."""
 
 import io
 import sys
@@ -9,16 +9,16 @@ import cramjam
 from aiokafka.record.default_records import DefaultRecordBatch
 
 MAX_DECOMPRESSED_BYTES = 64 * 1024 * 1024
-# Most batches are small, and a buffer costs as much as filling it.
+# Try small buffers first: most batches are small, and allocating a buffer costs as much as filling it.
 _BUFFER_BYTES = (1024 * 1024, 8 * 1024 * 1024, MAX_DECOMPRESSED_BYTES)
 
 
 class TooLarge(ValueError):
-    """A batch is larger than MAX_DECOMPRESSED_BYTES once it is decompressed."""
+    """A batch expands to more than MAX_DECOMPRESSED_BYTES."""
 
 
 def decompress_gzip(payload: bytes) -> bytes:
-    """Raises TooLarge, and what gzip and zlib raise."""
+    """Decompress gzip; raises TooLarge and the errors of gzip and zlib."""
     found = GzipFile(fileobj=io.BytesIO(payload)).read(MAX_DECOMPRESSED_BYTES + 1)
     if len(found) > MAX_DECOMPRESSED_BYTES:
         raise TooLarge(f"more than {MAX_DECOMPRESSED_BYTES} bytes")
@@ -26,17 +26,17 @@ def decompress_gzip(payload: bytes) -> bytes:
 
 
 def decompress_lz4(payload: bytes) -> bytes:
-    """Raises cramjam.DecompressionError, also for too much."""
+    """Decompress LZ4; raises cramjam.DecompressionError, also beyond MAX_DECOMPRESSED_BYTES."""
     return _into_buffer(cramjam.lz4.decompress_into, payload)
 
 
 def decompress_zstd(payload: bytes) -> bytes:
-    """Raises cramjam.DecompressionError, also for too much."""
+    """Decompress Zstandard; raises cramjam.DecompressionError, also beyond MAX_DECOMPRESSED_BYTES."""
     return _into_buffer(cramjam.zstd.decompress_into, payload)
 
 
 def bound_decompression() -> None:
-    """Let aiokafka decompress batches with these. Snappy makes at most 21 bytes of one, so it keeps aiokafka's."""
+    """Make aiokafka use these functions. Snappy needs no limit: it expands a byte to at most 21."""
     module = sys.modules[DefaultRecordBatch.__module__]
     for codec, decompress in (("gzip", decompress_gzip), ("lz4", decompress_lz4), ("zstd", decompress_zstd)):
         assert hasattr(module, f"{codec}_decode"), "aiokafka looks its codecs up in this module"

@@ -1,8 +1,7 @@
-"""Connections to Kafka under uvloop: a broker that has just gone away is an error that aiokafka can deal with.
+"""Make aiokafka handle a closed connection under uvloop like any other connection error.
 
-aiokafka expects an OSError from a connection that is closed, uvloop raises a RuntimeError (aiokafka's issue 1038). One
-of its tasks ended of it without a word, the one that asks where the partitions are: after Kafka's restart such a worker
-read and wrote nothing any more, for ever.
+aiokafka expects an OSError when it writes to a closed connection, but uvloop raises a RuntimeError (aiokafka's issue
+1038). That silently killed aiokafka's metadata task; after a Kafka restart the worker never read or wrote again.
 """
 
 from collections.abc import Awaitable
@@ -17,7 +16,7 @@ _send = AIOKafkaConnection.send
 
 @wraps(_send)
 def send(self: AIOKafkaConnection, request: Any, expect_response: bool = True) -> Awaitable[Any]:
-    """Send a request, unless the connection is closed already. Raises KafkaConnectionError, at once or awaited."""
+    """Send a request. Raises KafkaConnectionError, at once if the connection is closed already, else when awaited."""
     if self._writer is not None and self._writer.is_closing():
         self.close(reason=CloseReason.CONNECTION_BROKEN)
         raise KafkaConnectionError(f"Connection at {self.host}:{self.port} closed")
@@ -26,5 +25,5 @@ def send(self: AIOKafkaConnection, request: Any, expect_response: bool = True) -
 
 
 def know_closed_connections() -> None:
-    """Let every connection to Kafka in this process send like that."""
+    """Make every Kafka connection of this process use `send`."""
     AIOKafkaConnection.send = send

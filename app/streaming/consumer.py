@@ -1,8 +1,8 @@
-"""The consumer: one Faust message is one fetched batch of one partition, and each topic says where reading starts.
+"""A Faust consumer that delivers whole fetched batches and starts each topic where its reader's state says.
 
-Faust's own path costs about 100 us a record in tasks and acknowledgements; a batch pays it once. Faust's consumer, in a
-thread of its own, is the member of the group and fetches nothing: app/streaming/fetching.py reads, in the worker's own
-loop. Group offsets are not used: a reader's position is part of its state (docs/EXACTNESS.md, I4, I9).
+Faust spends about 100 us on tasks and acknowledgements for each message, so a message is a batch instead of a record.
+Faust's own consumer, in its own thread, only joins the group; app/streaming/fetching.py fetches in the worker's event
+loop. A reader's position is part of its state, so no reader starts from group offsets (docs/EXACTNESS.md, I4, I9).
 """
 
 import asyncio
@@ -22,8 +22,8 @@ from app.streaming.fetching import Fetched, Fetching
 from app.streaming.intact import DamagedLog
 
 REREAD_TIMEOUT_S = 30.0
-MAX_BATCH_RECORDS = 256  # bounds how long one batch keeps the event loop
-NOTHING_TO_READ_S = 0.1  # before somebody looks again whether partitions were assigned
+MAX_BATCH_RECORDS = 256  # limits how long one batch blocks the event loop
+NOTHING_TO_READ_S = 0.1  # pause before checking again for assigned partitions
 
 # Given the partitions that were just assigned, the offset at which to begin each of them.
 StartPositions = Callable[[frozenset[int]], Awaitable[dict[int, int]]]
@@ -32,22 +32,22 @@ _pace_s: dict[str, float] = {}
 
 
 def start_reading_at(topic: str, positions: StartPositions, pace_s: float = 0.0) -> None:
-    """Say where to begin the partitions of a topic, whenever they are assigned.
+    """Set where to start the partitions of a topic whenever they are assigned.
 
-    `pace_s` is waited before each fetch, for readers that nobody waits for: fewer and larger batches cost less.
+    The consumer waits `pace_s` before each fetch. Give it to readers that may lag: fewer, larger batches cost less.
     """
     _start_positions[topic], _pace_s[topic] = positions, pace_s
 
 
 class BatchMessage(ConsumerMessage):
-    """A fetched batch; `records` are aiokafka's, with dense offsets. Faust sees its last record."""
+    """A fetched batch; `records` are aiokafka's, with dense offsets. Faust sees only the last record."""
 
     __slots__ = ("records",)
     records: tuple[Any, ...]
 
 
 class _RebalanceListener(kafka_driver.ConsumerRebalanceListener):
-    """Faust's; what is assigned is fetched by us, and by nobody else."""
+    """Faust's listener; it pauses assigned partitions in Faust's consumer, because `Fetching` reads them."""
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self._thread._ensure_consumer().pause(*assigned)
@@ -55,12 +55,12 @@ class _RebalanceListener(kafka_driver.ConsumerRebalanceListener):
 
 
 class _ConsumerThread(kafka_driver.AIOKafkaConsumerThread):
-    """Faust's, which stays in its group although it fetches nothing."""
+    """Faust's consumer thread; it stays in its group although it fetches nothing."""
 
     def _create_worker_consumer(self, transport: kafka_driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        # aiokafka leaves the group if nobody fetches for long: as far as it knows, somebody does all the time.
-        # Whether we do is for our watchdogs to see.
+        # aiokafka leaves the group if its consumer fetches nothing for long, so pretend that a fetch is always active.
+        # Our watchdogs check that we do fetch.
         self._always = consumer._subscription.fetch_context()
         self._always.__enter__()
         return consumer
@@ -81,7 +81,7 @@ class BatchConsumer(kafka_driver.Consumer):
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        # A second assignment in one process was seen to restore stale state: a clean start is cheap and exact.
+        # We saw a second assignment in one process restore stale state; a fresh process is cheap and exact.
         if self._was_assigned and revoked and not self.app.should_stop:
             reach("in-revoke")
             end_process("partitions were revoked; a fresh process takes over what is assigned next", code=REVOKED_CODE)
@@ -97,7 +97,7 @@ class BatchConsumer(kafka_driver.Consumer):
             await self._fetching.close()
 
     async def perform_seek(self) -> None:
-        """Seek every assigned partition to the position that its reader's state gives."""
+        """Seek every assigned partition to the position in its reader's state."""
         by_topic: dict[str, set[int]] = {}
         for tp in self.assignment():
             by_topic.setdefault(tp.topic, set()).add(tp.partition)
@@ -114,7 +114,7 @@ class BatchConsumer(kafka_driver.Consumer):
                     end_process(f"where to begin in {topic} cannot be known", error)
                 for partition in partitions:
                     tp = TP(topic, partition)
-                    # One that is none of the reader's (agents/matching.py: leave) goes on where the group is.
+                    # A partition that the reader skips (agents/matching.py: leave) continues at the group's offset.
                     is_ours = partition in positions
                     self._begin(fetching, tp, positions[partition] if is_ours else await super().position(tp) or 0)
 
@@ -129,26 +129,27 @@ class BatchConsumer(kafka_driver.Consumer):
     def _begin(self, fetching: Fetching, tp: TP, offset: int) -> None:
         fetching.seek(tp, offset)
         self._next_offset[tp] = offset
-        # Faust would take the first batch for a jump over everything before it.
+        # Otherwise Faust would treat the offsets before the first batch as a gap.
         self._read_offset[tp] = None
         self._committed_offset[tp] = offset or None
 
     def delivered(self, tp: TP) -> int:
-        """Up to which offset the partition's records were given to its agent."""
+        """The offset after the last record that was delivered to the partition's agent."""
         return self._next_offset.get(tp, 0)
 
     async def position(self, tp: TP) -> int | None:
-        """The offset to be fetched next."""
+        """The offset to fetch next."""
         return None if self._fetching is None else self._fetching.positions.get(tp)
 
     def end(self, tp: TP) -> int:
-        """Where the partition ended at the last fetch: for figures."""
+        """The partition's end as of the last fetch, for metrics."""
         return 0 if self._fetching is None else self._fetching.ends.get(tp, 0)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Raise no alarm of Faust's: app/streaming/watchdog.py watches the topics that are read.
+        """Disable Faust's alarms, because app/streaming/watchdog.py watches the topics.
 
-        Faust would report the changelog as not read, which is so by design, and a partition without commands as slow.
+        Faust would complain that the changelog is not read, which is intended, and call a partition without commands
+        slow.
         """
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
@@ -157,8 +158,9 @@ class BatchConsumer(kafka_driver.Consumer):
         return committed
 
     async def _drain_messages(self, fetcher: Any) -> None:
-        """Give each batch to its agent. Faust makes four tasks for each, so that it can stop waiting for a full queue
-        when partitions are revoked; that ends this process.
+        """Deliver each batch to its agent without the four tasks that Faust creates for each.
+
+        They let Faust stop waiting for a full queue when partitions are revoked; here a revocation ends the process.
         """
         try:
             while not (self.should_stop or fetcher.should_stop):
@@ -169,10 +171,10 @@ class BatchConsumer(kafka_driver.Consumer):
                 raise
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 - Faust gives the signature
-        """Fetched records as batches. What arrives while the flow is stopped is dropped: a seek follows (recovery)."""
+        """Yield fetched records as batches. Drop records that arrive while the flow is stopped: recovery then seeks."""
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
-        # A queue that is full makes us wait when its turn comes; Faust would leave its partition out of the request.
+        # Include partitions whose queue is full, which Faust would leave out; delivering to them waits for room.
         wanted = self._active_partitions | self._buffered_partitions
         if self._fetching is None or not wanted:
             await self.sleep(NOTHING_TO_READ_S)
@@ -199,10 +201,10 @@ class BatchConsumer(kafka_driver.Consumer):
             end_process("reading failed", error)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Faust takes what lies between the ends of two batches for a gap, and keeps interval trees of them."""
+        """Do nothing: Faust would record the offsets between the ends of two batches as gaps, in interval trees."""
 
     def _new_offset(self, tp: TP) -> int | None:
-        """What to commit: batches are acknowledged in order, so everything up to the last one."""
+        """The offset to commit: after the last acknowledged batch, because batches are acknowledged in order."""
         acknowledged = self._acked[tp]
         if not acknowledged:
             return None
@@ -232,7 +234,7 @@ class BatchConsumer(kafka_driver.Consumer):
         return message
 
     async def _check_dense(self, tp: TP, records: tuple[Any, ...]) -> None:
-        """docs/EXACTNESS.md, I7: within an assignment offsets follow each other; a hole must hold no record."""
+        """Check that no offset is skipped unless the log has no record there (docs/EXACTNESS.md, I7)."""
         expected = self._next_offset.get(tp, records[0].offset)
         self._next_offset[tp] = records[-1].offset + 1
         if records[0].offset == expected and records[-1].offset - expected + 1 == len(records):
@@ -243,7 +245,7 @@ class BatchConsumer(kafka_driver.Consumer):
             expected = record.offset + 1
 
     async def _confirm_hole(self, tp: TP, expected: int, found: int) -> None:
-        """Read the hole again by ourselves; transactions leave such holes, anything else ends the process."""
+        """Read the hole again with a fresh consumer. Transactions leave holes; any other jump ends the process."""
         try:
             again = await first_offset_from(broker_address(self.app.conf.broker), tp, expected)
         except (OffsetOutOfRangeError, TimeoutError):
@@ -254,7 +256,7 @@ class BatchConsumer(kafka_driver.Consumer):
 
 
 async def first_offset_from(broker: str, tp: TP, offset: int) -> int:
-    """The offset of the first record at or after an offset, as a fresh consumer sees it."""
+    """The offset of the first record at or after this offset, as a fresh consumer sees it."""
     consumer = AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False, auto_offset_reset="none")
     await consumer.start()
     try:

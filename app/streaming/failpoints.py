@@ -1,7 +1,8 @@
-"""Places where a test may kill this process: `FAILPOINT=name:nth` ends it with SIGKILL at the nth time it is reached.
+"""Failpoints: places in the code where a test can kill this process.
 
-`nth` is a number or `random`, which is written to standard error. `name:nth:ms` kills so many milliseconds later, when
-what was just begun is on its way. Unset, which is always outside tests, `reach` is a function that does nothing.
+`FAILPOINT=name:nth` kills the process with SIGKILL the nth time that it reaches the failpoint. `nth` is a number or
+`random`; the process writes the number that it chose to standard error. `name:nth:ms` kills it that many milliseconds
+later, in the middle of the step that follows. Outside tests the variable is unset, and `reach` does nothing.
 """
 
 import os
@@ -13,7 +14,7 @@ from collections.abc import Callable
 
 VARIABLE = "FAILPOINT"
 MOST = 20
-"""`random` is at most this."""
+"""The largest number that `random` chooses."""
 
 GATEWAY = {
     "parsed-not-sent": "the order is checked, Kafka has not heard of it",
@@ -56,7 +57,7 @@ CLEARING = {
 
 
 def armed(given: str) -> Callable[[str], None]:
-    """The `reach` of a failpoint given as text; raises ValueError for one that there is not."""
+    """The `reach` function for a value of FAILPOINT; raises ValueError for an unknown failpoint."""
     name, nth, later_ms = (*given.split(":"), "0")[:3]
     if name not in GATEWAY | MATCHING | RECORDING | CLEARING:
         raise ValueError(f"there is no failpoint {name}")

@@ -1,8 +1,8 @@
-"""Reading partitions from offsets of our own: one request at a time to a broker, which always asks for all of them.
+"""Fetch partitions from our own offsets, with one request at a time to each broker for all its partitions.
 
-aiokafka asks only for what is not buffered, so a busy partition may wait behind a fetch of idle ones, and it costs a
-task and a future for each partition; Faust has it in a thread of its own, two hand-overs a batch. Here the request is
-an awaitable of the reader's own loop, and the next one is on its way while the records of the last are worked off.
+aiokafka requests only partitions without buffered records, so a busy partition may wait behind a fetch of idle ones,
+and each partition costs a task and a future. Faust runs aiokafka in a separate thread, with two hand-overs per batch.
+Here the request runs in the reader's own event loop, and the next one is in flight while the reader processes the last.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from app.kafka.fetch_request import Answer, Fetch
 from app.streaming.intact import Batches, DamagedLog
 
 MAX_WAIT_MS = 500  # how long Kafka waits for records before it answers without any
-MAX_PARTITION_BYTES = 1024 * 1024  # of an answer; a larger batch comes whole
-RETRY_S = 0.1  # before what failed is asked for again
+MAX_PARTITION_BYTES = 1024 * 1024  # in an answer; Kafka sends a larger first batch whole
+RETRY_S = 0.1  # pause before a failed request is repeated
 
 _log = logging.getLogger(__name__)
 
 
 class Fetched(NamedTuple):
-    """What one answer gave of a partition: whole batches from the offset on that was asked for."""
+    """The batches of one partition in an answer. The first batch may start below `offset`, which was requested."""
 
     where: TopicPartition
     offset: int
@@ -38,30 +38,30 @@ class Fetched(NamedTuple):
         for batch in self.batches:
             if not batch.is_control_batch:
                 for record in batch:
-                    if record.offset >= self.offset:  # a batch comes whole
+                    if record.offset >= self.offset:  # Kafka sends whole batches
                         yield record
 
     def chunks(self, most: int) -> Iterator[tuple[Any, ...]]:
-        """The records, so many at once."""
+        """The records in tuples of at most `most`."""
         records = self.records()
         while chunk := tuple(islice(records, most)):
             yield chunk
 
 
 class Fetching:
-    """The positions of a reader, and its requests. A request begins no sooner than `pace_s` after the last answer."""
+    """Holds a reader's positions and sends its requests, each no sooner than `pace_s` after the last answer."""
 
     def __init__(self, broker: str, topics: Iterable[str], pace_s: float = 0.0) -> None:
         self._topics, self._pace_s = tuple(topics), pace_s
         self._client: Any = AIOKafkaClient(bootstrap_servers=broker)
         self._in_flight: dict[int, asyncio.Task[list[tuple[TopicPartition, int, bytes]]]] = {}
-        """By broker: its answer, each partition with the offset asked for and the bytes."""
+        """Broker -> its pending answer: each partition with the requested offset and the bytes."""
         self._look_at = 0.0
-        """When leaders may be asked for again."""
+        """The earliest time for the next query of partition leaders."""
         self.positions: dict[TopicPartition, int] = {}
         """The offset to read next of each partition."""
         self.ends: dict[TopicPartition, int] = {}
-        """Where each partition ended at the last answer."""
+        """The end of each partition as of the last answer."""
 
     async def start(self) -> None:
         """Connect; raises KafkaError."""
@@ -76,13 +76,13 @@ class Fetching:
         await self._client.close()
 
     def seek(self, where: TopicPartition, offset: int) -> None:
-        """Read this partition from there; what is on its way from another place is dropped."""
+        """Read this partition from this offset, and drop answers in flight for another one."""
         self.positions[where] = offset
 
     async def fetch(self, wanted: Collection[TopicPartition]) -> list[Fetched]:
-        """Records of these partitions when there are some, in order; perhaps none. The next request leaves at once.
+        """Wait for an answer and return its records, in order; the list may be empty. Send the next request at once.
 
-        Raises DamagedLog, OffsetOutOfRangeError and errors of Kafka that no retry cures.
+        Raises DamagedLog, OffsetOutOfRangeError and Kafka errors that a retry cannot cure.
         """
         self._ask(wanted)
         if not self._in_flight:
@@ -95,7 +95,7 @@ class Fetching:
         return found
 
     def _ask(self, wanted: Collection[TopicPartition]) -> None:
-        """Send a request to each broker that leads wanted partitions and has none of ours."""
+        """Send a request to each broker that leads wanted partitions and has no request of ours in flight."""
         leaders: dict[int, list[TopicPartition]] = {}
         for where in wanted:
             leader = self._client.cluster.leader_for_partition(where)
@@ -134,7 +134,7 @@ class Fetching:
         return given
 
     def _refused(self, where: TopicPartition, offset: int, error: type[KafkaError]) -> None:
-        """Ask again later, unless that cannot help."""
+        """Raise errors that a retry cannot cure; for others, log a warning and look for new leaders."""
         if self.positions[where] != offset:
             return
         if error is OffsetOutOfRangeError:
@@ -145,20 +145,20 @@ class Fetching:
         self._look_for_leaders()
 
     def _look_for_leaders(self) -> None:
-        """Ask for them in the background, not more often than failures are tried again."""
+        """Update the metadata in the background, at most once every RETRY_S."""
         now = asyncio.get_running_loop().time()
         if now >= self._look_at:
             self._look_at = now + RETRY_S
             self._client.force_metadata_update()
 
     def _taken(self, where: TopicPartition, offset: int, data: bytes) -> Fetched | None:
-        """The intact batches of an answer, and on with the position; None if there are none, or they are not wanted."""
+        """Take an answer's intact batches and advance the position; None if it is empty or the reader has moved."""
         if not data or self.positions[where] != offset:
             return None
         batches, taken = Batches(where, MemoryRecords(data), offset), []
         while batches.has_next():
             taken.append(batches.next_batch())
-        if not taken:  # Kafka sends the first batch whole: its length is damaged
+        if not taken:  # Kafka always sends the first batch whole, so its length must be damaged
             raise DamagedLog(where, offset)
         self.positions[where] = batches.position
         return Fetched(where, offset, taken)

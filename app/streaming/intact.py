@@ -1,11 +1,12 @@
-"""What Kafka gives, checked below every decoder: a damaged log stops its reader, an unreadable batch is one record.
+"""Check every batch that Kafka returns: a damaged log stops its reader, an unreadable batch counts as one record.
 
-Damage is a copy of the log that is not what was written: a wrong checksum, another format, a batch out of its place.
-Records behind it may be gone, so no reader goes on (DamagedLog). A batch that is whole but cannot be decompressed or
-parsed is the same for every reader: each sees one record, UNREADABLE, at the batch's last offset, which no decoder of
-ours accepts. For aiokafka both are exceptions that name no offset, and after which it passes over what it had read.
+A log is damaged if Kafka's copy is not what a producer wrote: a wrong checksum, another format, a batch out of place.
+Later records may be missing, so the reader stops (DamagedLog). A batch that has a correct checksum but cannot be
+decompressed or parsed is unreadable for every reader: each sees one record, UNREADABLE, at the batch's last offset, and
+all our decoders reject it. In both cases aiokafka would raise an exception that names no offset, and then skip what it
+had read.
 
-All of this replaces one class of aiokafka in its fetcher: there is no extension point.
+aiokafka has no extension point for this, so this module replaces a class and a method of its fetcher.
 """
 
 from collections.abc import Collection, Iterator
@@ -20,12 +21,12 @@ from app.streaming.codecs import bound_decompression
 from app.unusable import pass_over
 
 MAGIC = 2  # the format of every batch that Kafka has written since 0.11
-MAX_RECORDS = 500_000  # in one batch: they are in memory at once
+MAX_RECORDS = 500_000  # in one batch, which is in memory as a whole
 UNREADABLE = b"unreadable: this batch of Kafka's log cannot be decompressed or parsed"
 
 
 class DamagedLog(KafkaError):
-    """This copy of a log is not what was written; the message says where and what to do."""
+    """Kafka's copy of a log differs from what was written; the message says where and what to do."""
 
     def __init__(self, where: Any, offset: int) -> None:
         super().__init__(
@@ -40,7 +41,7 @@ class DamagedLog(KafkaError):
 
 
 def read_intact(dense: Collection[str]) -> None:
-    """Let every consumer of this process read like this. `dense` are the topics from which Kafka compacts nothing."""
+    """Make every consumer of this process check its batches. `dense` are the topics that Kafka does not compact."""
     bound_decompression()
     _dense.update(dense)
     fetcher.PartitionRecords = _PartitionRecords
@@ -52,21 +53,21 @@ _aiokafkas_set_error = fetcher.Fetcher._set_error
 
 
 def _set_error(self: fetcher.Fetcher, where: TopicPartition, error: Exception) -> None:
-    """A batch that is longer than what Kafka has sent: its length is damaged, since Kafka sends the first one whole."""
+    """Report a batch longer than Kafka's answer as damaged: Kafka always sends the first batch whole."""
     if isinstance(error, RecordTooLargeError):
         error = DamagedLog(where, error.args[2])
     _aiokafkas_set_error(self, where, error)
 
 
 class _PartitionRecords(fetcher.PartitionRecords):
-    """What one fetch gave of a partition."""
+    """aiokafka's records of one fetch of a partition, with checked batches."""
 
     def __init__(self, where: TopicPartition, records: Any, aborted: Any, position: int, *more: Any) -> None:
         super().__init__(where, Batches(where, records, position), aborted, position, *more)
 
 
 class Batches:
-    """The batches of a fetch up to the first damage, which only a fetch that begins with it raises."""
+    """The batches of a fetch before the first damaged one; a fetch that starts with damage raises DamagedLog."""
 
     def __init__(self, where: TopicPartition, batches: Any, position: int) -> None:
         self._where, self._batches, self._position = where, batches, position
@@ -75,7 +76,7 @@ class Batches:
 
     @property
     def position(self) -> int:
-        """The offset after the batches that were looked at, up to which a reader has everything."""
+        """The offset after the last checked batch: the reader has everything below it."""
         return self._position
 
     def has_next(self) -> bool:
@@ -98,12 +99,12 @@ class Batches:
         try:
             batch = self._batches.next_batch()
             is_whole = batch.magic == MAGIC and batch.validate_crc()
-        except Exception:  # whatever a parser says of bytes that are not a batch
+        except Exception:  # a parser may raise anything for bytes that are not a batch
             return None
         return batch if is_whole and self._is_in_place(batch) else None
 
     def _is_in_place(self, batch: Any) -> bool:
-        """Neither offset is covered by the checksum."""
+        """Whether the batch's offsets fit the position. The checksum does not cover the base offset."""
         if batch.next_offset <= self._position:
             return False
         if self._is_first:
@@ -114,7 +115,7 @@ class Batches:
 
 
 class _Batch:
-    """A batch of records as aiokafka's PartitionRecords uses it."""
+    """A checked batch, with the interface that aiokafka's PartitionRecords needs."""
 
     is_control_batch = False
 
@@ -124,7 +125,7 @@ class _Batch:
         self.producer_id, self.is_transactional = batch.producer_id, batch.is_transactional
 
     def validate_crc(self) -> bool:
-        """It was, before this was made."""
+        """True: Batches has checked it already."""
         return True
 
     def __iter__(self) -> Iterator[DefaultRecord]:
@@ -138,7 +139,7 @@ class _Batch:
         try:
             return list(batch)
         except MemoryError:
-            raise  # another process may have the memory, and would see other records
+            raise  # a process with more memory would read the records instead
         except Exception as error:
             return [self._unreadable(repr(error))]
 

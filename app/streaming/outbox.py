@@ -1,4 +1,4 @@
-"""Records that a partition's owner has for Kafka, of all its topics, in order; a failure ends the process."""
+"""Send the records that a partition's owner writes, to all its topics, in order; a failure ends the process."""
 
 import asyncio
 from collections import deque
@@ -10,7 +10,7 @@ from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process
 
 MAX_BATCH_BYTES = 1024 * 1024
-PACE_S = 0.002  # between requests: what gathers meanwhile shares one, which costs Kafka more than ten records
+PACE_S = 0.002  # between requests, so that more records share one: a request costs Kafka more than ten records do
 MAX_OUTSTANDING = 20_000  # records appended and not yet acknowledged, over all partitions
 
 
@@ -20,7 +20,7 @@ class _Record(NamedTuple):
 
 
 class Outbox:
-    """What the partitions' owner has to say, to these topics."""
+    """Queues the records of a worker for these topics and sends them in order."""
 
     def __init__(self, broker: str, topics: tuple[str, ...]) -> None:
         self._sender: Sender[_Record] = Sender(
@@ -67,7 +67,7 @@ class Outbox:
 
 
 class _Way:
-    """The way to one topic and partition, and who waits for acknowledgements on it."""
+    """The queue for one partition of a topic, and the tasks that wait for its acknowledgements."""
 
     def __init__(self, outbox: Outbox, topic: str, partition: int) -> None:
         self.line: Line[_Record] = Line(topic, partition, self._delivered)

@@ -1,4 +1,7 @@
-"""One live process for each slot: a lock on its data folder and on its name at this Kafka, freed with the process."""
+"""Allow one live process per slot (a worker's place in its role): lock its data folder, and its name at this Kafka.
+
+The operating system frees both locks when the process ends.
+"""
 
 import errno
 import fcntl
@@ -12,7 +15,7 @@ from app.configuration import broker_address
 
 LOCK = "slot.lock"
 _held: list[Any] = []
-"""What this process has locked as long as it lives."""
+"""The locks of this process, kept open until it ends."""
 
 
 class SlotTaken(RuntimeError):
@@ -20,7 +23,7 @@ class SlotTaken(RuntimeError):
 
 
 def hold_slot(folder: Path, broker: Any, role: str, slot: int) -> None:
-    """Take the slot for this process; raises SlotTaken before anything disturbs the process that has it."""
+    """Take the slot for this process, before it joins the group; raises SlotTaken without disturbing the holder."""
     name = f"{role}-{slot}"
     try:
         _held.append(take_slot(folder))
@@ -30,7 +33,7 @@ def hold_slot(folder: Path, broker: Any, role: str, slot: int) -> None:
 
 
 def take_slot(folder: Path) -> TextIO:
-    """Lock the folder for this process, as long as the answer is open; raises SlotTaken."""
+    """Lock the folder until the returned file is closed; raises SlotTaken."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / LOCK).open("a+")
     try:
@@ -47,9 +50,10 @@ def take_slot(folder: Path) -> TextIO:
 
 
 def take_name(name: str) -> socket.socket | None:
-    """Take a name on this machine, as long as the answer is open; raises SlotTaken. Only Linux has such names.
+    """Lock a name on this machine until the returned socket is closed; raises SlotTaken. Only Linux has such names.
 
-    Kafka gives a name in a group to the process that comes last, whatever its folder, and ends the one before.
+    The folder lock is not enough: if two processes with different folders join a group under the same name, Kafka
+    expels the first.
     """
     if sys.platform != "linux":
         return None

@@ -1,4 +1,4 @@
-"""The Faust that our overrides were written against; another one may do other things behind the same names."""
+"""Require the version of Faust that our overrides were written for: another may behave differently."""
 
 from importlib.metadata import version
 
@@ -6,11 +6,11 @@ KNOWN = "0.15.3"
 
 
 class UnknownFaust(RuntimeError):
-    """The installed Faust is not the one that app/streaming was checked against."""
+    """The installed Faust is not the version that app/streaming was checked against."""
 
 
 def require_known_faust(installed: str | None = None) -> None:
-    """Raises UnknownFaust."""
+    """Raise UnknownFaust for any other version."""
     found = installed or version("faust-streaming")
     if found != KNOWN:
         raise UnknownFaust(

@@ -1,4 +1,4 @@
-"""What this process waits for that no restart would bring: its /readyz shows it, and the watchdogs excuse it."""
+"""Reasons to wait that no restart cures, such as an absent database: /readyz shows them, the watchdogs allow them."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,10 @@ _asked: list[Callable[[], str | None]] = []
 
 
 def may_wait(reason: Callable[[], str | None]) -> None:
-    """Ask this whenever somebody wants to know: a sentence while the process waits, else None."""
+    """Register a function that returns a sentence while the process waits, else None."""
     _asked.append(reason)
 
 
 def waits_for() -> str | None:
-    """The first reason to wait at present."""
+    """The first reason for which the process waits now, or None."""
     return next((sentence for reason in _asked if (sentence := reason())), None)

@@ -1,7 +1,7 @@
-"""Watchdogs: a process that is not ready, does not get on with its work, or whose event loop stands still, ends.
+"""Watchdogs: end a process that does not become ready, makes no progress, or whose event loop hangs.
 
-Faust can hang without an error (docs/EXACTNESS.md, Ownership); a restart cures it. The checks run in
-a thread of their own, which nothing that hangs can hold up.
+Faust can hang without an error (docs/EXACTNESS.md, Ownership); a restart cures it. The checks run in a separate thread,
+which a hanging event loop cannot block.
 """
 
 import asyncio
@@ -23,24 +23,24 @@ from app.streaming.failstop import EXIT_CODE, fail_stop
 from app.streaming.waiting import waits_for
 
 CHECK_S = 1.0
-NOT_READY_S = 120.0  # from the start of the process, or from when it was ready last
+NOT_READY_S = 120.0  # since the process started, or since it was last ready
 LOOP_STALLED_S = 30.0
 LAG_WITHOUT_PROGRESS_S = 90.0
 SAMPLE_S = 5.0
 SAMPLE_TIMEOUT_S = 15.0
-STILL_SAMPLES = 4  # then /readyz says so: 20 s, long before the process ends
+STILL_SAMPLES = 4  # samples without progress until /readyz says so: 20 s, long before the process ends
 UNKNOWN_END = sys.maxsize
 STDERR = 2  # sys.stderr is a worker's log
-# A paused process finds all its times over when it goes on; a loop that works says so before the third check.
+# A process that was paused finds every limit exceeded when it resumes; a working loop recovers before check three.
 CHECKS_IN_A_ROW = 3
 
-# The offset up to which each partition of a topic is worked off.
+# Returns the offset up to which each partition of a topic has been processed.
 Processed = Callable[[], Mapping[int, int]]
 
 
 @dataclass
 class Condition:
-    """Something that must be so again and again; `limit_s` is how long it may be otherwise."""
+    """A condition that may fail for at most `limit_s` seconds at a time; `sentence` describes the failure."""
 
     sentence: str
     limit_s: float
@@ -48,7 +48,7 @@ class Condition:
 
 
 class Watchdog:
-    """Looks at its conditions every second; `bark` ends the process."""
+    """Checks its conditions every second; calls `bark`, which ends the process, if one fails for too long."""
 
     def __init__(
         self, bark: Callable[[str], None], clock: Callable[[], float] = time.monotonic, began: float | None = None
@@ -60,11 +60,11 @@ class Watchdog:
         self._overdue: dict[str, int] = {}
 
     def expect(self, condition: Condition) -> None:
-        """Watch one more condition, from the start of the process on."""
+        """Watch one more condition; its time counts from the start of the process."""
         self._conditions = [*self._conditions, condition]
 
     def check(self) -> None:
-        """Look once."""
+        """Check every condition once."""
         now = self._clock()
         for condition in self._conditions:
             name = condition.sentence
@@ -76,7 +76,7 @@ class Watchdog:
                     self._bark(f"{name} for more than {condition.limit_s:g} s")
 
     def start(self) -> None:
-        """Look every second from now on, in a thread that ends with the process."""
+        """Check every second, in a daemon thread."""
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
     def _run(self) -> None:
@@ -86,14 +86,14 @@ class Watchdog:
 
 
 class Heartbeat:
-    """Whether the event loop turns: it moves a mark every second, and whoever asks takes the mark away."""
+    """Whether the event loop runs: a timer sets a flag every half second, and `has_turned` clears it."""
 
     def __init__(self) -> None:
         self._loop, self._has_turned = asyncio.get_running_loop(), True
         self._turn()
 
     def has_turned(self) -> bool:
-        """Since this was asked last."""
+        """Whether the loop has run since the last call."""
         turned, self._has_turned = self._has_turned, False
         return turned
 
@@ -103,28 +103,28 @@ class Heartbeat:
 
 
 class StallDetector:
-    """Whether the partitions of a topic that have something to do get on. Fed with samples."""
+    """Detects partitions of a topic that make no progress although they have work, from samples of their positions."""
 
     def __init__(self) -> None:
         self._before: dict[int, int] = {}
         self._stuck: set[int] = set()
         self.still_samples = 0
-        """For how many samples a partition has stood still."""
+        """The number of consecutive samples in which a partition made no progress."""
 
     def sample(self, processed: Mapping[int, int], waiting: Mapping[int, int]) -> None:
-        """Where each partition is, and up to where there is something for it."""
+        """Take the position of each partition, and the offset up to which it has work."""
         stuck = {
             number
             for number, position in processed.items()
             if position < waiting.get(number, 0) and self._before.get(number) == position
         }
-        # With a backlog partitions take turns; one that has stood still all the time is meant.
+        # With a backlog partitions take turns, so look for one that made no progress in any sample.
         self._stuck = self._stuck & stuck if self._stuck else stuck
         self._before = dict(processed)
         self.still_samples = self.still_samples + 1 if self._stuck else 0
 
     def is_well(self) -> bool:
-        """No partition has stood still, with work before it, since this was so last."""
+        """Whether no partition has been stuck in every sample since this was last true."""
         return not self._stuck
 
 
@@ -133,18 +133,18 @@ class _Watched(NamedTuple):
     processed: Processed
 
 
-_STARTED = time.monotonic()  # this module is imported when the process begins
+_STARTED = time.monotonic()  # the process imports this module at its start
 _watched: list[_Watched] = []
 _progress: dict[str, StallDetector] = {}
 
 
 def watch_progress(topic: str, processed: Processed) -> None:
-    """Let the process end when a partition of this topic stands still although there is something to read."""
+    """End the process when a partition of this topic makes no progress although it has records to read."""
     _watched.append(_Watched(topic, processed))
 
 
 def standing_still() -> str | None:
-    """Which topic this process does not get on with, although there is something to read; None if there is none."""
+    """A sentence naming the topics in which this process makes no progress despite records to read, or None."""
     still = sorted(topic for topic, progress in _progress.items() if progress.still_samples >= STILL_SAMPLES)
     return (
         f"{', '.join(still)} was not read for {STILL_SAMPLES * SAMPLE_S:g} s although there is something to read"
@@ -168,7 +168,7 @@ def watch(app: Any) -> None:
 
 
 def _is_ready_or_waits(app: Any) -> bool:
-    return waits_for() is not None or (app.tables.actives_ready and not app.rebalancing)  # as /readyz says it
+    return waits_for() is not None or (app.tables.actives_ready and not app.rebalancing)  # the same test as in /readyz
 
 
 async def _sample(app: Any, watched: _Watched, progress: StallDetector) -> None:
@@ -183,14 +183,14 @@ async def _take_sample(app: Any, watched: _Watched, progress: StallDetector) -> 
         async with asyncio.timeout(SAMPLE_TIMEOUT_S):
             waiting = await _waiting(app.consumer, watched.topic, processed)
     except (TimeoutError, KafkaError):
-        # If Kafka answers others it is our consumer that hangs, and nobody knows how much it misses.
+        # If Kafka answers a new client, our consumer hangs, and how much it has to read is unknown.
         is_there = await _kafka_answers(broker_address(app.conf.broker))
         waiting = dict.fromkeys(processed, UNKNOWN_END) if is_there else {}
     progress.sample(processed, waiting)
 
 
 async def _kafka_answers(broker: str) -> bool:
-    """Whether somebody who connects now is answered."""
+    """Whether Kafka answers a new client."""
     client = AIOKafkaAdminClient(bootstrap_servers=broker)
     try:
         async with asyncio.timeout(SAMPLE_TIMEOUT_S):
@@ -203,19 +203,19 @@ async def _kafka_answers(broker: str) -> bool:
 
 
 async def _waiting(consumer: Any, topic: str, processed: Mapping[int, int]) -> dict[int, int]:
-    """Up to where each partition has something to do: what was delivered, or one more if there is more to fetch."""
+    """The offset up to which each partition has work: what was delivered, or one more if there is more to fetch."""
     partitions = [TP(topic, number) for number in processed]
     ends = await consumer.highwaters(*partitions) if partitions else {}
     waiting = {tp.partition: consumer.delivered(tp) for tp in partitions}
     for tp in partitions:
-        # Where a transaction has ended the position moves on, and there is no record.
+        # Compare the fetch position, not offsets of records: it also passes transaction markers, which are not records.
         if (await consumer.position(tp) or 0) < ends[tp]:
             waiting[tp.partition] = max(waiting[tp.partition], processed[tp.partition] + 1)
     return waiting
 
 
 def _bark(sentence: str) -> None:
-    """End the process, showing where each of its threads was; without the log, whose lock may be what it waits for."""
+    """Print the stack of each thread and end the process. Do not use the log: a hanging thread may hold its lock."""
     try:
         faulthandler.dump_traceback(file=STDERR)
         os.write(STDERR, f"ending the process: watchdog: {sentence}\n".encode())

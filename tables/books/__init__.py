@@ -1,1 +1,1 @@
-"""The books table on the recovery protocol."""
+"""The books table: snapshots of every order book, written and loaded by the recovery protocol (tables/recovery)."""

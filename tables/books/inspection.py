@@ -1,4 +1,4 @@
-"""The books table for people: its newest snapshots and id records, from a worker's RocksDB or from the changelog."""
+"""Show the books table to people: its newest snapshots and id records, from a worker's RocksDB or the changelog."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,7 +25,7 @@ View = dict[str, Any]
 
 
 def from_disk(folder: Path, table: str) -> Iterator[Records]:
-    """What a worker of this machine shows, whether it runs or not; nothing if it has not begun yet."""
+    """Read each partition that a worker on this machine has written to RocksDB, whether the worker runs or not."""
     for file in sorted(folder.glob(f"{table}-*.db")):
         access = rocksdict.AccessType.read_only()
         database = rocksdict.Rdict(str(file), rocksdict.Options(raw_mode=True), access_type=access)
@@ -36,7 +36,7 @@ def from_disk(folder: Path, table: str) -> Iterator[Records]:
 
 
 async def from_changelog(broker: str, partitions: int) -> list[Records]:
-    """What is durable, wherever its workers are; raises changelog.Damaged."""
+    """Read every partition from Kafka, on whichever machine its worker runs; raises changelog.Damaged."""
     async with connected_reader(broker) as reader:
         return [await read_to_moving_end(KafkaLogs(reader, number)) for number in range(partitions)]
 
@@ -55,7 +55,7 @@ def states(records: Records) -> dict[str, State]:
 
 
 def summary(state: State) -> View:
-    """One line about a subject."""
+    """One line about a subject: a book, or the rejections of a partition."""
     view: View = {"instrument": state.instrument, "offset": state.offset, "seq": state.seq, "time": state.time_ms}
     if isinstance(state, RejectionsState):
         return view
@@ -66,7 +66,7 @@ def summary(state: State) -> View:
 
 
 def book(state: BookState) -> View:
-    """Everything that people may want to know of a snapshot, its open orders in the order of their turn."""
+    """A snapshot in full, with open orders in the order in which they trade."""
     scale = scale_of(state.listing)
     more = {
         "engine_version": state.engine_version,
@@ -79,14 +79,14 @@ def book(state: BookState) -> View:
 
 
 def ids_summary(state: BookState) -> View:
-    """How many keys a market remembers."""
+    """How many keys (order and command ids) a market remembers."""
     live = state.total - state.live_from
     blocks = state.end_block - state.first_block
     return {"instrument": state.instrument, "remembered": live, "since": state.live_from, "blocks": blocks}
 
 
 def find_id(records: Records, state: BookState, wanted: UUID) -> View | None:
-    """What a market remembers of the key with this order or command id: the latest use of it."""
+    """The latest use of this order or command id that the market remembers."""
     found = None
     for number in range(state.first_block, state.end_block + 1):
         for place, (key, _, seq, time_ms) in enumerate(_block(records, state, number)):

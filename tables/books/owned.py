@@ -1,4 +1,4 @@
-"""A partition that this worker owns: its books, loaded exactly, and the checkpoints that keep them loadable."""
+"""A partition that this worker owns: load its books, apply commands to them, and checkpoint them."""
 
 import asyncio
 import logging
@@ -33,7 +33,7 @@ class _SoleOwner:
 
 
 class OwnedPartition:
-    """Carries records to the engine and notes what a checkpoint has to cover."""
+    """Applies records to the engine and notes which events the next checkpoint must cover."""
 
     def __init__(self, partition: Partition, checkpoint: Checkpoint, ports: PartitionPorts) -> None:
         self.partition, self.checkpoint, self._ports = partition, checkpoint, ports
@@ -44,7 +44,7 @@ class OwnedPartition:
     async def load(
         cls, number: int, partitions: int, logs: KafkaLogs, outbox: Outbox, genesis: Genesis
     ) -> "OwnedPartition":
-        """Books and position from the changelog; ends the process when durable state is damaged or not ours."""
+        """Load books and position from the changelog; end the process if durable state is damaged or foreign."""
         log_id = genesis.log_id
         try:
             partition = Partition(number, partitions, genesis)
@@ -60,7 +60,7 @@ class OwnedPartition:
         subjects.restore(loaded)
         ports = PartitionPorts(number, outbox, logs, show)
         show(number, list(loaded.records.items()))
-        loaded = loaded._replace(states={}, blocks={}, records={})  # they live on in the books
+        loaded = loaded._replace(states={}, blocks={}, records={})  # the books hold them now
         checkpoint = Checkpoint(subjects, loaded, ports, _SoleOwner(), log_id, loaded.floor, reach)
         logs.close()
         reach("loaded")
@@ -74,12 +74,12 @@ class OwnedPartition:
 
     @property
     def checkpoint_age_s(self) -> float:
-        """For how long the oldest event without a snapshot has waited for one."""
+        """How long ago the oldest event without a snapshot was applied."""
         since_ms = self.checkpoint.uncovered_since_ms
         return 0.0 if since_ms is None else time.monotonic() - since_ms / 1_000
 
     def apply(self, batch: Batch) -> Iterator[Output]:
-        """What each record gave; what a snapshot covers gives nothing."""
+        """Yield the output of each record; a record that a snapshot already covers has no output."""
         now_ms = time.monotonic_ns() // 1_000_000
         checkpoint, partition = self.checkpoint, self.partition
         for record in batch.records:
@@ -91,9 +91,9 @@ class OwnedPartition:
         self._ports.hold(batch)
 
     async def stop(self) -> None:
-        """A last checkpoint of everything, so that the next start replays nothing."""
+        """Write a final checkpoint of everything, so that the next start replays nothing."""
         reach("graceful-stop")
-        async with self._running:  # so that no checkpoint is cut off, whose events would count as covered
+        async with self._running:  # a checkpoint that is cut off would leave its events marked as covered
             self._task.cancel()
             if dirty := self.checkpoint.dirty():
                 await self.checkpoint.run(dirty)

@@ -1,6 +1,6 @@
-"""Where a reader of reports begins: each book as its newest snapshot has it, and the place in `executions` above.
+"""Where a reader of reports starts: each book's newest snapshot, and the `executions` offset to read on from.
 
-Read as an owner reads it (tables/recovery/loader.py), so a reader never begins with less than a worker would.
+Readers use the same loader as workers (tables/recovery/loader.py), so they never start with less than a worker would.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -19,8 +19,9 @@ from tables.recovery.refusals import LogIncomplete
 
 
 class Start(NamedTuple):
-    """A partition's subjects, and the offset in `executions` from which reports may concern them or new ones.
+    """The states of a partition's subjects (its books and rejections).
 
+    `position` is the `executions` offset to read on from: the states include every report below it.
     `first` is the lowest offset that `executions` still has.
     """
 
@@ -31,7 +32,7 @@ class Start(NamedTuple):
 
 
 async def starts(broker: str, log_ids: Mapping[int, str]) -> AsyncIterator[Start]:
-    """Each partition in turn. Raises changelog.Damaged and refusals.CannotGoOn."""
+    """Yield the start of each partition in turn. Raises changelog.Damaged and refusals.CannotGoOn."""
     async with connected_reader(broker) as reader:
         for number in sorted(log_ids):
             yield await _start(reader, number, len(log_ids), log_ids[number])
@@ -39,7 +40,7 @@ async def starts(broker: str, log_ids: Mapping[int, str]) -> AsyncIterator[Start
 
 async def _start(reader: AIOKafkaConsumer, number: int, partitions: int, log_id: str) -> Start:
     logs = KafkaLogs(reader, number)
-    # Complete id blocks are needed to match, not to read: they must be there, whatever is in them.
+    # Only matching needs the contents of complete id blocks; for a reader it is enough that they exist.
     loaded = await load(logs, codec(log_id)._replace(block=_unread), log_id)
     await require_complete(logs, number, partitions, loaded)
     logs.close()

@@ -1,7 +1,7 @@
-"""Durable states computed anew from the first command of the log, where what is there is damaged or missing.
+"""Rebuild damaged or missing snapshots of a partition by replaying its log from the first command.
 
-Workers must be down. A rebuilt snapshot covers no command whose outputs are not in the topics, as any other
-(docs/EXACTNESS.md, I3), so the worker that starts from it goes on as if it had written it.
+Workers must be down. Like any snapshot, a rebuilt one covers only commands whose outputs are in the topics
+(docs/EXACTNESS.md, I3), so a worker can start from it as if it had written it.
 """
 
 from collections.abc import Callable
@@ -22,11 +22,14 @@ from tables.recovery.checkpoint import Record
 
 
 class CannotRebuild(RuntimeError):
-    """The log or the topics themselves are not what they must be; the message says what is wrong."""
+    """The log or the output topics are wrong themselves, so nothing can be rebuilt from them; the message says how."""
 
 
 class Rebuilt(NamedTuple):
-    """What was found in a partition, and what was written: nothing if `damage` is None."""
+    """The damage found in a partition and what `rebuild` wrote to repair it; None and zeros if it was sound.
+
+    `floor` is the offset in `orders` at which a worker continues.
+    """
 
     partition: int
     damage: str | None
@@ -43,7 +46,7 @@ class Rebuilt(NamedTuple):
 
 
 async def rebuild(broker: str, logs: VenueLogs, number: int, log_id: str, progress: Callable[[int], None]) -> Rebuilt:
-    """Check one partition, and write its states where they are wrong; raises CannotRebuild."""
+    """Check one partition and rewrite its states if they are wrong; raises CannotRebuild."""
     findings = Findings()
     states = await read_states(broker, number, log_id, findings, live_only=True)
     fence, judge = await _compare(logs, number, findings, states, progress)
@@ -59,7 +62,7 @@ async def rebuild(broker: str, logs: VenueLogs, number: int, log_id: str, progre
     if damage is None:
         return Rebuilt(number, None, floor)
     partition = await _replayed(logs, number, floor, progress)
-    # Where a report of a command above the floor is there already, readers must not begin beyond it.
+    # If a command above the floor already has a report, readers must not start beyond that report.
     plan = _Plan.of(partition, log_id, floor, fence if judge.heard_to < floor else 0)
     stale = sorted(states.keys - {key for key, _ in plan.records})
     written = [*plan.records, *((key, None) for key in stale)]
@@ -70,7 +73,7 @@ async def rebuild(broker: str, logs: VenueLogs, number: int, log_id: str, progre
 async def _compare(
     logs: VenueLogs, number: int, findings: Findings, states: ChangelogStates, progress: Callable[[int], None]
 ) -> tuple[int, PartitionJudge]:
-    """The end of executions, asked before that of orders, and the judge who has heard both."""
+    """The end of `executions`, queried before the end of `orders`, and the judge that has compared both topics."""
     streams = await Streams.of(logs, number)
     judge = PartitionJudge(
         number,
@@ -91,7 +94,7 @@ async def _compare(
 
 
 def _lost_outputs(judge: PartitionJudge) -> str | None:
-    """What snapshots cover was in the topics once; a worker writes it again if it begins before it."""
+    """Describe outputs that the topics have lost although snapshots cover them: only a replay writes them again."""
     for name, topic in (("executions", judge.executions), ("trades", judge.trades)):
         for instrument, seq in topic.missing(judge.is_required).items():
             return f"{name} has lost records of {instrument} up to seq {seq}, which snapshots cover"
@@ -99,7 +102,7 @@ def _lost_outputs(judge: PartitionJudge) -> str | None:
 
 
 async def _replayed(logs: VenueLogs, number: int, floor: int, progress: Callable[[int], None]) -> Partition:
-    """The partition as it is before the command at the floor."""
+    """Replay all commands below the floor."""
     partition, orders = Partition(number, logs.partitions), await logs.stream(ORDERS.name, number)
     while records := await orders.read():
         for record in records:
@@ -111,7 +114,7 @@ async def _replayed(logs: VenueLogs, number: int, floor: int, progress: Callable
 
 
 class _Plan(NamedTuple):
-    """Blocks, snapshots and manifest, in the order of durability."""
+    """The records to write, in the order of durability: id blocks, snapshots, manifest."""
 
     records: list[Record]
     snapshots: int

@@ -1,7 +1,7 @@
-"""The books table as Faust and people see it: a changelog-backed RocksDB table, for inspection only.
+"""The books table in Faust: a RocksDB table that people can inspect and that recovery never reads.
 
-The process that owns a partition fills it from the changelog at start and at each checkpoint; recovery never reads it
-(docs/EXACTNESS.md, I8). The disk is wiped when a worker starts, which has locked it (app/streaming/slot.py).
+A partition's owner fills it from the changelog at start and at each checkpoint (docs/EXACTNESS.md, I8).
+Each worker wipes the folder at its start, after locking it (app/streaming/slot.py).
 """
 
 import shutil
@@ -12,7 +12,7 @@ from app import app
 from app.topics import BOOKS_CHANGELOG
 from tables.recovery.checkpoint import Record
 
-# Faust's defaults are made for one large table: 2 GiB of cache for each partition.
+# Faust's defaults suit one large table: they give each partition 2 GiB of cache.
 ROCKSDB_OPTIONS = {
     "driver": "rocksdict",
     "block_cache_size": 8 * 1024**2,
@@ -41,12 +41,12 @@ books = app.Table(
 
 @app.at_worker_start
 def begin_clean() -> None:
-    """Forget what an earlier process left on this slot's disk."""
+    """Delete the table files that an earlier process of this slot left behind."""
     shutil.rmtree(app.conf.tabledir, ignore_errors=True)
 
 
 def show(partition: int, records: list[Record]) -> None:
-    """Let people see these changelog records."""
+    """Copy these changelog records to RocksDB, where people can inspect them."""
     batch = rocksdict.WriteBatch(raw_mode=True)
     for key, value in records:
         if value is None:

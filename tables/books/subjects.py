@@ -1,4 +1,7 @@
-"""The books of a partition as subjects of the recovery protocol, and how their changelog records are read."""
+"""Let the recovery protocol snapshot and restore a partition's books, and decode their changelog records.
+
+A subject is what the protocol snapshots as one unit: the book of an instrument, or the partition's rejections.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -15,12 +18,12 @@ from tables.recovery.checkpoint import Record
 
 
 def codec(log_id: str) -> Codec:
-    """How the books table of this log is read."""
+    """The decoders for the books table of the log with this id."""
     return Codec(state=partial(_state, log_id), block=decode_block)
 
 
 class FrozenState(NamedTuple):
-    """A subject's state, and where its complete id blocks are, none of which change any more."""
+    """An immutable copy of a subject's state; `id_block` returns its complete id blocks, which never change."""
 
     state: State
     log_id: str
@@ -43,7 +46,7 @@ class FrozenState(NamedTuple):
         return self.state.end_block
 
     def snapshot_records(self, name: str) -> list[Record]:
-        """Chunks first, head last."""
+        """The chunks, then the head."""
         return _snapshot_records(name, self.state, self.log_id)
 
     def block_value(self, number: int) -> bytes:
@@ -51,7 +54,7 @@ class FrozenState(NamedTuple):
 
 
 class BookSubject(NamedTuple):
-    """A book as the protocol sees it."""
+    """A book as a subject."""
 
     book: Book
     log_id: str
@@ -65,7 +68,7 @@ class BookSubject(NamedTuple):
 
 
 class RejectionsSubject(NamedTuple):
-    """The reserved instrument as the protocol sees it."""
+    """A partition's rejections as a subject, named after the reserved instrument `_partition-<p>`."""
 
     rejections: Rejections
     log_id: str
@@ -76,13 +79,13 @@ class RejectionsSubject(NamedTuple):
 
 
 class Subjects(Mapping[str, BookSubject | RejectionsSubject]):
-    """All subjects of one partition by name, whatever is listed meanwhile."""
+    """All subjects of one partition by name: a live view, which includes instruments that are listed later."""
 
     def __init__(self, partition: Partition, log_id: str) -> None:
         self._partition, self._log_id = partition, log_id
 
     def restore(self, loaded: Loaded) -> None:
-        """Give the partition the states that were loaded."""
+        """Restore the partition from the loaded states."""
         for name, state in loaded.states.items():
             self._partition.restore(state, loaded.blocks[name])
 

@@ -1,4 +1,4 @@
-"""Every snapshot, chunk, id block and manifest of a changelog partition against the engine at that offset (O3, O9)."""
+"""Compare every record of a changelog partition with a replay of the log at the same offset (O3, O9)."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -42,7 +42,7 @@ DIGEST_BYTES = 8
 
 
 def changelog_states(broker: str) -> StatesOf:
-    """What app.verification needs to judge the books table as well."""
+    """The function with which app.verification reads the books table to verify it."""
 
     async def of_partition(number: int, log_id: str, findings: Findings) -> ChangelogStates:
         position = (await committed(broker, "matching")).get(TopicPartition(ORDERS.name, number), 0)
@@ -56,7 +56,7 @@ def changelog_states(broker: str) -> StatesOf:
 async def read_states(
     broker: str, number: int, log_id: str, findings: Findings, live_only: bool = False
 ) -> "ChangelogStates":
-    """One partition, read as the loader reads it."""
+    """Read one partition as the loader reads it."""
     states = ChangelogStates(number, log_id, findings, live_only)
     async with connected_reader(broker) as reader:
         async for records in to_moving_end(KafkaLogs(reader, number)):
@@ -66,9 +66,9 @@ async def read_states(
 
 
 class ChangelogStates:
-    """What one partition holds, dead writers' records too; of what is not live any more only digests are kept.
+    """All records of one partition, including those of former owners; superseded records are kept as digests only.
 
-    `live_only`: just the latest value of each key, which is what a worker goes by.
+    With `live_only`, only the latest value of each key, which is all that a worker uses.
     """
 
     def __init__(self, number: int, log_id: str, findings: Findings, live_only: bool = False) -> None:
@@ -91,14 +91,14 @@ class ChangelogStates:
     # Reading
 
     def read(self, records: Iterable[Record]) -> None:
-        """The next records of the changelog."""
+        """Take the next records of the changelog."""
         records = list(records)
         fold(records, self._latest)
         if not self._live_only:
             self._take_all(records)
 
     def all_read(self) -> None:
-        """Whether a worker could start from it, as the worker itself would judge."""
+        """After the last record: check with the worker's own code that a worker could start from this changelog."""
         if self._live_only:
             self._take_all(self._latest.items())
         self._manifests = deque(sorted(self._manifests))
@@ -110,7 +110,7 @@ class ChangelogStates:
             self._origin.complain(f"{self._name}: {other}")
 
     def committed(self, position: int) -> None:
-        """The group's position, asked for before anything was read, was covered when it was committed (I4)."""
+        """Check that snapshots cover the group's position (I4). The caller queries it before reading the changelog."""
         if position > self._floor:
             self._complain(f"the group has committed {position}, the manifests continue at {self._floor}")
 
@@ -172,20 +172,20 @@ class ChangelogStates:
 
     @property
     def has_manifest(self) -> bool:
-        """Whether a manifest is live."""
+        """Whether the changelog has a manifest: the record that names the newest snapshots."""
         return any(text.startswith(MANIFEST.encode()) for text in self._latest)
 
     # Comparing
 
     def before(self, offset: int, partition: Partition) -> None:
-        """Manifests whose floor is reached: whatever lies below is in the snapshots that they name."""
+        """Check manifests whose floor is reached: the snapshots that they name must include every command below it."""
         while self._manifests and self._manifests[0][0] <= offset:
             floor, value = self._manifests.popleft()
             self._covers(decode_manifest(value), floor, partition)
         self._next_offset = offset + 1
 
     def after(self, instrument: str, offset: int, partition: Partition) -> None:
-        """Snapshots of this instrument at this offset, and id blocks that the command has completed."""
+        """Check the instrument's snapshots at this offset, and the id blocks that the command has completed."""
         if offset in self._snapshots.get(instrument, ()):
             self._snapshots[instrument].discard(offset)
             self._compare_snapshot(instrument, offset, partition)
@@ -204,7 +204,7 @@ class ChangelogStates:
             self._blocks[instrument] = end
 
     def heard(self, instrument: str, seq: int, offset: int) -> None:
-        """No reader may begin above the first report that its snapshot does not have (docs/EXACTNESS.md, I11)."""
+        """Check that no manifest makes readers skip a report that their snapshot lacks (docs/EXACTNESS.md, I11)."""
         if seq == 1:
             fence = max((begin for begin, named in self._beginnings if instrument not in named), default=0)
         else:
@@ -218,7 +218,7 @@ class ChangelogStates:
         return offset < self._floor or offset <= self._covered.get(instrument, -1)
 
     def end(self, partition: Partition, executions: int) -> None:
-        """What is left is of no command that the log has; nobody is sent beyond the end of `executions`."""
+        """After the last command: report records that match no command, and readers sent beyond `executions`."""
         end = self._next_offset
         if self._last_fence > executions:
             self._complain(f"a manifest sends readers to executions {self._last_fence}, which end at {executions}")
@@ -250,7 +250,7 @@ class ChangelogStates:
                 self._complain(f"{instrument}@{offset} has lost its chunk {text.decode()}")
 
     def _is_equal(self, text: bytes, right: bytes) -> bool:
-        """Whether the record, if it is there, is right; it is done with then."""
+        """Whether the record is absent or correct. Drops its digest: each record is compared once."""
         return self._digests.pop(text, None) in (None, _digest(right))
 
     def _what_differs(self, right: State) -> str:
@@ -281,7 +281,7 @@ def _digest(value: bytes) -> bytes:
 
 
 def _readable(state: State) -> bytes:
-    """As JSON in which every field has its name."""
+    """The state as JSON with field names."""
     return msgspec.json.encode(_with_names(state))
 
 

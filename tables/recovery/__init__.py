@@ -1,1 +1,1 @@
-"""The recovery protocol for any table: what becomes durable in which order, and how it is loaded."""
+"""The recovery protocol for any table: checkpoint its state in a fixed order, and load it at a start."""

@@ -1,8 +1,9 @@
-"""What a changelog partition holds: snapshots `X@o`, chunks `X@o/i`, id blocks `X#k`, manifests `_manifest@floor`.
+"""The records of a changelog partition, and how a worker turns them into the state that it starts from.
 
-All but the manifest are immutable: a key carries the offset or number that its value is a function of, so every worker
-writes the same bytes at any time (docs/EXACTNESS.md, I5). `interpret` turns the latest value of each key into what a
-worker starts from, or says what is missing.
+Snapshots have keys `X@o`, their chunks `X@o/i`, id blocks `X#k`, for the subject X (a book or the rejections). The
+manifest, `_manifest@floor`, names the newest snapshot of each subject; the floor is the lowest offset of `orders` that
+no snapshot covers. All but the manifest are immutable: the offset or number in the key determines the value, so every
+worker writes the same bytes at any time (docs/EXACTNESS.md, I5).
 """
 
 import re
@@ -16,14 +17,14 @@ from msgspec import Meta, Struct
 from app.models.undecodable import UNDECODABLE
 
 MANIFEST = "_manifest"
-MAX_PARSED = 8_192  # keys that are remembered, taken apart: each checkpoint looks at all live ones
-# No longer number is an offset, and Python would not even read one of 5,000 digits.
+MAX_PARSED = 8_192  # size of the cache of parsed keys: each checkpoint parses all live ones
+# An offset has at most 19 digits, and Python refuses to parse a number of 5,000 digits.
 _KEY = re.compile(rb"(?P<name>[A-Za-z0-9._:-]+)(@(?P<offset>\d{1,19})(/(?P<chunk>\d{1,19}))?|#(?P<block>\d{1,19}))")
 Offset = Annotated[int, Meta(ge=0)]
 
 
 class Damaged(RuntimeError):
-    """Durable state that a manifest or snapshot promises is not there, or is not ours; the message says what to do."""
+    """Durable state that a manifest or snapshot refers to is missing or unreadable; the message says what to do."""
 
 
 class OtherLog(RuntimeError):
@@ -31,7 +32,7 @@ class OtherLog(RuntimeError):
 
 
 class Named(NamedTuple):
-    """The newest acknowledged snapshot of a subject, and where in `executions` to begin reading above it."""
+    """The newest acknowledged snapshot of a subject, and the `executions` offset from which to read later reports."""
 
     offset: int
     seq: int
@@ -41,7 +42,7 @@ class Named(NamedTuple):
 class Manifest(Struct, frozen=True):
     """`floor` is the lowest offset of `orders` that no snapshot covers; `named` gives [offset, seq, executions].
 
-    `executions` is where a reader of reports begins for the sake of whatever is not named: nothing of it lies below.
+    `executions` is an offset below which no report belongs to a subject that is not named.
     """
 
     floor: Offset
@@ -51,14 +52,14 @@ class Manifest(Struct, frozen=True):
 
 
 class Fence(NamedTuple):
-    """Ends asked in this order: a report below `executions` is of a command below `orders`."""
+    """End offsets, queried in this order: a report below `executions` belongs to a command below `orders`."""
 
     executions: int
     orders: int
 
 
 class Key(NamedTuple):
-    """A changelog key, taken apart."""
+    """A parsed changelog key."""
 
     name: str
     offset: int | None
@@ -67,11 +68,11 @@ class Key(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """What a worker starts from. `states` and `blocks` are decoded by the caller's codec, `keys` are all live keys.
+    """The state that a worker starts from. The caller's codec decodes `states` and `blocks`; `keys` are all live keys.
 
-    `executions` is where the reports begin of subjects that have no snapshot.
-    `records` are the manifest, snapshots and blocks that this was made of, as they are.
-    `unusable` are keys of records that somebody else wrote: nothing that is promised needs them.
+    `executions` is an offset below which no report belongs to a subject without a snapshot.
+    `records` are the encoded manifest, snapshots and blocks behind this state.
+    `unusable` are keys of records that no worker wrote; no manifest or snapshot refers to them.
     """
 
     floor: int
@@ -86,15 +87,15 @@ class Loaded(NamedTuple):
 
     @property
     def first_report(self) -> int:
-        """Where in `executions` a reader begins that has these states: what lies below is in them."""
+        """The `executions` offset from which a reader with these states continues: they include every report below."""
         return min([self.executions, *(named.executions for named in self.named.values())])
 
 
 class Codec(NamedTuple):
-    """How a table's values are read. `state` raises ValueError for anything but a whole, undamaged snapshot of the log.
+    """How to decode a table's values. `state` raises ValueError for a snapshot that is damaged or of another log.
 
     state(head, chunk) -> object with offset, seq, first_block and end_block, where chunk(i) is chunk i's value or None;
-    block(value) -> the block's content.
+    block(value) -> the block's content; raises ValueError.
     """
 
     state: Callable[[bytes, Callable[[int], bytes | None]], Any]
@@ -124,7 +125,7 @@ def manifest_value(floor: int, log_id: str, named: Mapping[str, Named], executio
 
 @lru_cache(maxsize=MAX_PARSED)
 def parse(key: bytes) -> Key | None:
-    """The key taken apart; None when it is none of ours."""
+    """Parse a key; None if no worker writes such keys."""
     match = _KEY.fullmatch(key)
     if match is None:
         return None
@@ -133,7 +134,7 @@ def parse(key: bytes) -> Key | None:
 
 
 def fold(records: Iterable[tuple[bytes, bytes | None]], latest: dict[bytes, bytes]) -> None:
-    """Take records into the latest value per key, as compaction does."""
+    """Update `latest`, the latest value of each key, as Kafka's compaction does."""
     for key, value in records:
         if value is None:
             latest.pop(key, None)
@@ -142,9 +143,9 @@ def fold(records: Iterable[tuple[bytes, bytes | None]], latest: dict[bytes, byte
 
 
 def interpret(latest: Mapping[bytes, bytes], codec: Codec, log_id: str, fence: Fence) -> Loaded:
-    """What a worker starts from: the greatest manifest's floor, and of each subject the newest valid snapshot.
+    """The state to start from: the greatest manifest's floor, and each subject's newest valid snapshot.
 
-    Raises Damaged when less is there than the manifest or a snapshot promises (docs/EXACTNESS.md, I11).
+    Raises Damaged when a record is missing to which the manifest or a snapshot refers (docs/EXACTNESS.md, I11).
     """
     floor, executions, named = _newest_manifest(latest, log_id)
     states = newest_states(latest, codec)
@@ -162,7 +163,7 @@ def interpret(latest: Mapping[bytes, bytes], codec: Codec, log_id: str, fence: F
 def obsolete(
     keys: Iterable[bytes], floor: int, named: Mapping[str, Named], first: Mapping[str, int]
 ) -> Iterator[bytes]:
-    """The keys that lie below what is named: never one above, which may be on its way from another owner."""
+    """The keys that the named snapshots have superseded; never a newer key, which another owner may be writing."""
     for text in keys:
         key = parse(text)
         if key is None:
@@ -178,7 +179,7 @@ def obsolete(
 
 
 def _newest_manifest(latest: Mapping[bytes, bytes], log_id: str) -> tuple[int, int, dict[str, Named]]:
-    """The greatest manifest that can be read: ours is, so what lies above it is not ours."""
+    """The readable manifest with the greatest floor. Workers write only readable ones, so skip the rest."""
     floors = sorted((key.offset or 0 for text in latest if (key := parse(text)) and key.name == MANIFEST), reverse=True)
     manifest = next((found for floor in floors if (found := _manifest(latest, floor))), None)
     if manifest is None:
@@ -202,7 +203,7 @@ def _manifest(latest: Mapping[bytes, bytes], floor: int) -> Manifest | None:
 
 
 def newest_states(latest: Mapping[bytes, bytes], codec: Codec) -> dict[str, Any]:
-    """Of each subject the newest snapshot that is valid."""
+    """The newest valid snapshot of each subject."""
     heads: dict[str, list[int]] = {}
     for text in latest:
         key = parse(text)
@@ -243,7 +244,7 @@ def _live(latest: Mapping[bytes, bytes], floor: int, states: Mapping[str, Any]) 
 
 
 def _unusable(latest: Mapping[bytes, bytes], floor: int, states: Mapping[str, Any]) -> Iterator[bytes]:
-    """Keys that are none of ours, and manifests and snapshots above the newest that can be used."""
+    """Keys that no worker writes, and manifests and snapshots that are newer than the newest usable one."""
     for text in latest:
         key = parse(text)
         if key is None:

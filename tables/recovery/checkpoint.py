@@ -1,9 +1,10 @@
-"""The recovery protocol: what is made durable, in which order, so that a start from durable data alone is exact.
+"""Write checkpoints of one partition in an order that makes a start from durable data exact.
 
-For the events of one partition: T their outputs, I complete id blocks, S snapshots, M the manifest, C the source
-position. Each is acknowledged before the next is written (T before I before S before M before C), so any suffix may be
-missing after a crash: it is computed again, with the same bytes. The rules are those of docs/EXACTNESS.md. This module
-knows no Kafka, no Faust and no clock, only the ports below, so that tests can drive it through any schedule of faults.
+A checkpoint writes T the outputs of the events, I complete id blocks, S snapshots, M the manifest (which names the
+newest snapshots), C the source position. Kafka acknowledges each before the next is written (T before I before S before
+M before C). A crash can therefore lose only the last of these stages, and a worker computes them again with the same
+bytes. docs/EXACTNESS.md has the rules. This module uses neither Kafka nor Faust nor a clock, only the ports below, so
+that tests can drive it through any schedule of faults.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -12,15 +13,15 @@ from typing import ClassVar, NamedTuple, Protocol
 
 from tables.recovery.changelog import Fence, Loaded, Named, block_key, manifest_key, manifest_value, obsolete
 
-# A snapshot writes every entry of its subject again, about 100 bytes each. So a subject is due
-# after this many events, or half as many as it has entries: two entries an event;
+# A snapshot rewrites every entry of its subject (an open order or an id), about 100 bytes each. So a subject is due
+# after this many events, or half as many as it has entries if that is more: at most two entries written per event;
 MIN_EVENTS = 500
-# or when its oldest event without a snapshot is this old, and this much for each entry: a kilobyte a second at most,
-# however few events come;
+# or when its oldest event without a snapshot has this age, or AGE_MS_PER_ENTRY for each entry if that is more:
+# however few events arrive, at most a kilobyte per second is written;
 MIN_AGE_MS = 2_000
 AGE_MS_PER_ENTRY = 100
-# or when a start would read this many records of the partition again for its sake, less than a second's work, or half
-# as many as it has entries to load.
+# or when its oldest event without a snapshot would make a start replay this many records of the partition (less than
+# a second's work), or half as many as the subject has entries if that is more.
 MAX_REPLAY = 20_000
 
 Record = tuple[bytes, bytes | None]
@@ -33,22 +34,22 @@ class Ownership(Protocol):
 
 
 class Ports(Protocol):
-    """What the protocol needs of the world around it, for one partition."""
+    """What the protocol needs from Kafka and the worker, for one partition."""
 
     def outputs_acknowledged(self) -> Awaitable[None]:
-        """Everything sent so far for this partition is in Kafka."""
+        """Wait until Kafka has acknowledged everything sent so far for this partition."""
 
     def write(self, records: list[Record]) -> Awaitable[None]:
-        """Append to the changelog, in this order; done when all are acknowledged."""
+        """Append to the changelog, in this order; return once Kafka has acknowledged all records."""
 
     def ends(self) -> Awaitable[tuple[int, int]]:
-        """The end of `executions` and then, asked only after its answer, the end of `orders`."""
+        """The end of `executions`, then the end of `orders`; the second is queried only after the first is known."""
 
     def inspect(self, records: list[Record]) -> None:
-        """Show these records to people (RocksDB): never read again by recovery."""
+        """Copy these records to RocksDB, where people can inspect them; recovery never reads them there."""
 
     def acknowledge_below(self, offset: int) -> None:
-        """Every event below is covered: a hint for lag displays."""
+        """Tell Faust that every event below this offset is covered: a hint for lag displays."""
 
 
 class Frozen(Protocol):
@@ -71,17 +72,17 @@ class Frozen(Protocol):
 
 
 class Subject(Protocol):
-    """One instrument's state in memory."""
+    """What the protocol snapshots as one unit: the book of an instrument, or the rejections of a partition."""
 
     @property
     def size(self) -> int:
-        """How many entries a snapshot has: open orders, and ids of the unfinished block."""
+        """How many entries a snapshot has: open orders, and the ids of the unfinished block."""
 
     def freeze(self) -> Frozen: ...
 
 
 class Abandoned(Exception):
-    """The partition was lost while a checkpoint was on its way; nothing more of it is written."""
+    """The process lost the partition while it wrote a checkpoint; the rest of the checkpoint is not written."""
 
 
 @dataclass
@@ -95,7 +96,7 @@ class _Uncovered:
 
 @dataclass
 class Checkpoint:
-    """Makes one partition's progress durable, from time to time. One `run` at a time."""
+    """Makes the progress of one partition durable. The caller must not start a `run` while another one is active."""
 
     STAGES: ClassVar = ("outputs", "id_blocks", "snapshots", "manifest", "tombstones", "position_hint")
 
@@ -124,11 +125,11 @@ class Checkpoint:
 
     @property
     def uncovered_since_ms(self) -> int | None:
-        """When the oldest event without a snapshot was applied; None: there is none."""
+        """When the oldest event without a snapshot was applied; None if snapshots cover every event."""
         return min((uncovered.since_ms for uncovered in self._uncovered.values()), default=None)
 
     def due(self, now_ms: int) -> list[str]:
-        """The subjects whose turn it is."""
+        """The subjects that need a snapshot now."""
         return [name for name, uncovered in self._uncovered.items() if self._is_due(name, uncovered, now_ms)]
 
     def dirty(self) -> list[str]:
@@ -138,7 +139,7 @@ class Checkpoint:
     async def run(self, chosen: Iterable[str]) -> None:
         """Make everything up to the chosen subjects' last events durable, stage by stage.
 
-        Raises Abandoned when the partition was lost meanwhile.
+        Raises Abandoned when the process loses the partition meanwhile.
         """
         mine = self.ownership.now()
         plan = self._plan([name for name in chosen if name in self._uncovered])
@@ -152,24 +153,24 @@ class Checkpoint:
         self._forget_fences()
 
     async def outputs(self, plan: "_Plan") -> None:
-        """T: whatever a snapshot covers has its reports in Kafka."""
+        """T: wait until Kafka has the reports of all commands that the snapshots will cover."""
         await self.ports.outputs_acknowledged()
 
     async def id_blocks(self, plan: "_Plan") -> None:
-        """I: ids that a snapshot no longer carries."""
+        """I: write complete id blocks, which the snapshots then omit."""
         await self._write(plan.blocks)
 
     async def snapshots(self, plan: "_Plan") -> None:
-        """S: the chosen subjects, each at the offset it had when this run began."""
+        """S: write the chosen subjects, each at the offset it had when this run began."""
         await self._write(plan.snapshots)
 
     async def manifest(self, plan: "_Plan") -> None:
-        """M: what is promised from here on."""
+        """M: write the manifest; from now on a start requires the snapshots that it names."""
         self._named = plan.named
         await self._write([plan.manifest])
 
     async def tombstones(self, plan: "_Plan") -> None:
-        """What lies below the manifest goes; to people the newest is shown."""
+        """Delete what the manifest has superseded, and show people the newest records."""
         dead: list[Record] = [
             (k, None) for k in sorted(obsolete(self._known, plan.floor, plan.named, plan.first_blocks))
         ]
@@ -178,7 +179,7 @@ class Checkpoint:
         self.ports.inspect([*plan.blocks, *plan.snapshots, plan.manifest, *dead])
 
     async def position_hint(self, plan: "_Plan") -> None:
-        """C: never a place to start from, only a hint."""
+        """C: acknowledge the position to Faust, as a hint; no worker starts from it."""
         self.ports.acknowledge_below(plan.floor)
 
     def _is_due(self, name: str, uncovered: _Uncovered, now_ms: int) -> bool:
@@ -190,14 +191,14 @@ class Checkpoint:
         )
 
     def _plan(self, chosen: list[str]) -> "_Plan":
-        """Everything that will be written, fixed before the first wait: matching goes on meanwhile."""
+        """Fix everything to be written before the first await, because matching continues during the checkpoint."""
         left = {name: u.first_offset for name, u in self._uncovered.items() if name not in chosen}
         floor = min(left.values(), default=self.position)
         frozen = {name: self.subjects[name].freeze() for name in chosen}
         named = self._named | {name: Named(f.offset, f.seq, self._executions(name)) for name, f in frozen.items()}
         for name, (offset, seq, executions) in named.items():
             named[name] = Named(offset, seq, max(executions, self._fenced(left.get(name, self.position))))
-        # What has no snapshot has no event below the floor.
+        # A subject without a snapshot has no event below the floor.
         others = self._executions_of_others = max(self._executions_of_others, self._fenced(floor))
         live = [(n, k, f) for n, f in frozen.items() for k in range(f.first_block, f.end_block)]
         blocks: list[Record] = [
@@ -213,7 +214,7 @@ class Checkpoint:
         return self._named[name].executions if name in self._named else self._executions_of_others
 
     def _fenced(self, offset: int) -> int:
-        """Where in `executions` no report lies below of a command at this offset or above."""
+        """An `executions` offset below which no report belongs to a command at or above this `orders` offset."""
         return max(fence.executions for fence in self._fences if fence.orders <= offset)
 
     async def _write(self, records: list[Record]) -> None:
@@ -222,14 +223,14 @@ class Checkpoint:
             await self.ports.write(records)
 
     def _forget_fences(self) -> None:
-        """Only the greatest fence below everything uncovered, and what lies above it, can still matter."""
+        """Drop fences that are no longer needed: keep the greatest one below all uncovered events, and later ones."""
         lowest = min((u.first_offset for u in self._uncovered.values()), default=self.position)
         while len(self._fences) > 1 and self._fences[1].orders <= lowest:
             self._fences.pop(0)
 
 
 class _Plan(NamedTuple):
-    """One checkpoint, decided."""
+    """Everything that one checkpoint will write."""
 
     floor: int
     named: dict[str, Named]

@@ -1,8 +1,8 @@
-"""Whether the logs around a partition still have everything that a start knows of: else a log has lost something.
+"""Check at a start that the logs of a partition still have every record to which the loaded state refers.
 
-Asked in this order, none of the comparisons can be wrong about a working venue: what is known first, then where
-`executions` ends, then where `orders` ends. Whoever reports a command has read it below the end of `orders`, so
-this holds with an old owner that still writes, repeated reports, holes that transactions leave, and no records at all.
+The order of the queries rules out false alarms: first the loaded state, then the end of `executions`, then the end of
+`orders`. A worker reads a command below the end of `orders` before it reports it, so the check holds even if an old
+owner still writes, reports are repeated, transactions leave holes, or a log is empty.
 """
 
 from collections.abc import Awaitable, Iterable
@@ -15,7 +15,7 @@ from app.topics import EXECUTIONS, ORDERS
 from tables.recovery.changelog import Damaged, Loaded
 from tables.recovery.refusals import require_log, require_partition
 
-FIRST_STEP = 4_096  # reports that are read at first to find one that lies further back
+FIRST_STEP = 4_096  # how many older reports to read first when searching backwards
 
 
 class Logs(Protocol):
@@ -25,17 +25,17 @@ class Logs(Protocol):
         """First and end offset of the topic's partition with the same number."""
 
     def reported(self, first: int, end: int) -> Awaitable["Reported"]:
-        """What the reports between these offsets of `executions` are about."""
+        """Summarise the reports between these offsets of `executions`."""
 
 
 class Reported(NamedTuple):
-    """`last_command` is the highest command, -1 without any; `seqs` gives the lowest and highest seq by instrument."""
+    """Summary of reports: the highest command offset (-1 if empty), and each instrument's lowest and highest seq."""
 
     last_command: int = -1
     seqs: dict[str, tuple[int, int]] = {}
 
     def with_values(self, values: Iterable[bytes]) -> "Reported":
-        """These reports as well."""
+        """This summary extended by these encoded reports."""
         last, seqs = self.last_command, dict(self.seqs)
         for value in values:
             report = _decode(value)
@@ -46,7 +46,7 @@ class Reported(NamedTuple):
 
 
 class _Report(msgspec.Struct):
-    """Of a report only what is needed here: decoding all of it takes four times as long."""
+    """The only fields of a report that are needed here: decoding all of them takes four times as long."""
 
     instrument: str
     seq: int
@@ -74,9 +74,9 @@ async def require_complete(logs: Logs, number: int, partitions: int, loaded: Loa
 async def _require_covered_reports(
     logs: Logs, number: int, loaded: Loaded, reported: Reported, first: int, begin: int
 ) -> None:
-    """Every snapshot's last report was in the log before the snapshot; raises Damaged.
+    """Check that `executions` has the last report of every snapshot, which Kafka had before it; raises Damaged.
 
-    It is looked for where lower ones of its instrument come last, which a paused worker may have repeated.
+    If the last reports of an instrument have lower seqs, a paused worker may have repeated them: search further back.
     """
     found = {name: reported.seqs[name][1] for name in loaded.named if name in reported.seqs}
     wanted = {name: named.seq for name, named in loaded.named.items() if found.get(name, named.seq) < named.seq}

@@ -1,7 +1,7 @@
-"""Reading a changelog partition to its end, by ourselves: books come from here, never from a local disk (I8).
+"""Read a changelog partition from Kafka to its end; workers never load books from a local disk (I8).
 
-Old owners may still write and the cleaner runs meanwhile, so the end is asked for again until nothing is left; only
-then is anything missing called damage.
+Meanwhile old owners may still write and Kafka's cleaner may compact, so the loader queries the end again until nothing
+is left to read; only then does it report a missing record as damage.
 """
 
 from collections.abc import AsyncIterator, Awaitable
@@ -16,23 +16,23 @@ class LogReader(Protocol):
     """A changelog partition and the ends of the other logs, as a private consumer sees them."""
 
     def ends(self) -> Awaitable[tuple[int, int]]:
-        """The end of `executions` and then, asked only after its answer, the end of `orders`."""
+        """The end of `executions`, then the end of `orders`; the second is queried only after the first is known."""
 
     def end(self) -> Awaitable[int]:
         """The changelog's end now."""
 
     def read(self, position: int, end: int) -> Awaitable[tuple[list[Record], int]]:
-        """Some records from a position on, below an end, and the position after them; fewer keys after compaction."""
+        """Some records between these offsets, and the position after them. Compaction leaves gaps."""
 
 
 async def load(reader: LogReader, codec: Codec, log_id: str) -> Loaded:
-    """What a worker starts from; raises changelog.Damaged."""
+    """The state that a worker starts from; raises changelog.Damaged."""
     fence = Fence(*await reader.ends())
     return interpret(await read_to_moving_end(reader), codec, log_id, fence)
 
 
 async def read_to_moving_end(reader: LogReader) -> dict[bytes, bytes]:
-    """The latest value of each key, up to an end after which nothing more came."""
+    """The latest value of each key, up to an end that no longer moves."""
     latest: dict[bytes, bytes] = {}
     async for records in to_moving_end(reader):
         fold(records, latest)
@@ -40,11 +40,11 @@ async def read_to_moving_end(reader: LogReader) -> dict[bytes, bytes]:
 
 
 async def to_moving_end(reader: LogReader) -> AsyncIterator[list[Record]]:
-    """All records, some at a time, up to an end after which nothing more came."""
+    """All records, some at a time, up to an end that no longer moves."""
     position, end = 0, await reader.end()
     while position < end:
         records, position = await reader.read(position, end)
         yield records
         if position >= end:
-            # Cleaning removes a record only for a later one of its key: up to the newest end nothing can be missed.
+            # The cleaner removes a record only if its key has a later one, so reading to the newest end misses no key.
             end = await reader.end()

@@ -1,4 +1,4 @@
-"""The logs around one partition, as the recovery protocol needs them: ends, a changelog reader, acknowledged writes."""
+"""Connect the recovery protocol to Kafka: end offsets, a changelog reader and acknowledged writes of one partition."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -17,19 +17,19 @@ from tables.recovery.completeness import Reported
 
 
 class KafkaLogs:
-    """tables.loader.LogReader over real topics; one consumer may serve several partitions in turn."""
+    """Implements loader.LogReader with a Kafka consumer, which may serve several partitions in turn."""
 
     def __init__(self, consumer: AIOKafkaConsumer, partition: int) -> None:
         self._consumer, self._partition = consumer, partition
         self._changelog: Stretch | None = None
 
     def close(self) -> None:
-        """Read no more of the changelog; the ends can still be asked."""
+        """Stop reading the changelog; the ends can still be queried."""
         self._consumer.unsubscribe()
         self._changelog = None
 
     async def ends(self) -> tuple[int, int]:
-        """The end of `executions` and then, asked only after its answer, the end of `orders`."""
+        """The end of `executions`, then the end of `orders`; the second is queried only after the first is known."""
         return await self._end_of(EXECUTIONS.name), await self._end_of(ORDERS.name)
 
     async def end(self) -> int:
@@ -41,22 +41,22 @@ class KafkaLogs:
         return int((await self._consumer.beginning_offsets([where]))[where]), await self._end_of(topic)
 
     async def read(self, position: int, end: int) -> tuple[list[Record], int]:
-        """What is there from a position on; the position after it may lie beyond the end. Raises Damaged."""
+        """Some records from this position on, and the position after them, possibly beyond the end. Raises Damaged."""
         if self._changelog is None:
             self._changelog = await Stretch.whole(self._consumer, self._where(BOOKS_CHANGELOG.name))
         self._changelog.end = end
         records = await _read(self._changelog)
         reach("loading")
-        # Kafka compacts no record without a key: this one is an unreadable batch.
+        # A compacted topic has no records without a key: one stands for an unreadable batch (app/streaming/intact.py).
         return [(record.key, record.value) for record in records if record.key is not None], self._changelog.position
 
     def pass_over(self, keys: Iterable[bytes]) -> None:
-        """Count and name records of the changelog that somebody else wrote."""
+        """Count and log changelog records that no worker wrote."""
         for key in keys:
             pass_over(BOOKS_CHANGELOG.name, self._partition, key, "no worker wrote it, and nothing refers to it")
 
     async def reported(self, first: int, end: int) -> Reported:
-        """What the reports between these offsets of `executions` are about; raises Damaged."""
+        """Summarise the reports between these offsets of `executions`; raises Damaged."""
         found = Reported()
         if first < end:
             self._changelog, stretch = None, Stretch(self._consumer, self._where(EXECUTIONS.name), first, end)
@@ -79,7 +79,7 @@ async def _read(stretch: Stretch) -> list[LogRecord]:
 
 
 class PartitionPorts:
-    """tables.checkpoint.Ports over the worker's outbox."""
+    """Implements checkpoint.Ports with the worker's outbox."""
 
     def __init__(
         self, partition: int, outbox: Outbox, logs: KafkaLogs, show: Callable[[int, list[Record]], None]

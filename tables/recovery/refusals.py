@@ -1,4 +1,4 @@
-"""Why a worker does not go on from what it has loaded, in one sentence each; rebuilding would not help."""
+"""Refuse to start when the loaded state does not fit the log, the settings or this release: no rebuild helps then."""
 
 from collections.abc import Iterable
 
@@ -15,18 +15,18 @@ LOST_COMMANDS = (
 
 
 class LogIncomplete(RuntimeError):
-    """The log of commands lacks some that were accepted; the message says which."""
+    """The `orders` log has lost accepted commands; the message says which."""
 
 
 class OtherPartitions(RuntimeError):
-    """The setting topic_partitions is not the number that the venue was made with; the message says so."""
+    """The setting topic_partitions differs from the number of partitions that the venue was created with."""
 
 
 CannotGoOn = (OtherLog, LogIncomplete, OtherPartitions, UnknownEngine)
 
 
 def require_log(number: int, floor: int, covered: int, reported: int, first: int, end: int) -> None:
-    """The log must reach from where the books continue to beyond the last command that anyone has carried out.
+    """Require every command from the floor (where the books continue) to the last one that a worker has applied.
 
     `covered` is the last command that a snapshot covers, `reported` the last that has a report. Raises LogIncomplete.
     """
@@ -42,7 +42,7 @@ def require_log(number: int, floor: int, covered: int, reported: int, first: int
 
 
 def require_partition(number: int, partitions: int, instruments: Iterable[str]) -> None:
-    """The partition must be that of its instruments; raises OtherPartitions."""
+    """Require that the setting maps each of these instruments to this partition; raises OtherPartitions."""
     for instrument in instruments:
         if (by_setting := partition_of(instrument, partitions)) != number:
             raise OtherPartitions(
@@ -52,7 +52,7 @@ def require_partition(number: int, partitions: int, instruments: Iterable[str]) 
 
 
 def require_engine(states: Iterable[State]) -> None:
-    """Every market's engine version must be one of ours; raises UnknownEngine."""
+    """Require that this release has the engine version of every market; raises UnknownEngine."""
     for state in states:
         if not isinstance(state, RejectionsState) and state.engine_version not in VERSIONS:
             ours = ", ".join(map(str, VERSIONS))
