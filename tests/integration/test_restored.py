@@ -187,7 +187,7 @@ async def test_a_partition_that_was_added_to_orders_is_left_alone(copies: Copies
     await venue.start()
     await copies.trade()
     log, named = venue.log("matching-0"), "orders[8] has records (0 to 0), the venue has only the first 8"
-    await until(lambda: named in log.read_text(), UNTIL_S)
+    await until(lambda: named in log.read_text(), timeout_s=UNTIL_S)
     assert venue.process("matching").running
     await copies.judge()
 
