@@ -45,7 +45,7 @@ class Place(NamedTuple):
 
 
 class Cancel(NamedTuple):
-    """Take an order out of the book. Without `client_id` anyone's (an operator's command)."""
+    """Take an order out of the book. Without `client_id` (an operator's command), of any client."""
 
     command_id: bytes
     fingerprint: int

@@ -65,7 +65,7 @@ class OpenOrders:
             (self.bids if order.side is _BUY else self.asks).leave(order, queue)
 
     def shrink(self, order: Order, remaining: int) -> None:
-        """Less of an open order remains; it keeps its place, and what an iceberg hides goes first (R6, R8)."""
+        """Reduce an open order; it keeps its place, and an iceberg loses its hidden quantity first (R6, R8)."""
         order.remaining = remaining
         queue = order.queue
         if queue is not None and order.shown > remaining:

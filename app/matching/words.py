@@ -55,7 +55,7 @@ class MarketStatus(StrEnum):
 
 
 class Outcome(StrEnum):
-    """The outcome of a command: carried out, refused without any effect, or a duplicate (R15)."""
+    """What became of a command: carried out, refused without any effect, or seen before (R15)."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"

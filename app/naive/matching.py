@@ -624,7 +624,7 @@ class NaiveRejections:
         self.time_ms = 0
 
     def reject(self, reason: Reason, raw: bytes, at: Moment, engine_version: int) -> Report:
-        """Report a refused record; `raw` is what the log has there, the version that of its genesis record."""
+        """Report a refused record; `raw` is its value in the log, `engine_version` that of the log's genesis record."""
         self.seq += 1
         self.time_ms = max(self.time_ms, at.time_ms)
         return Report(

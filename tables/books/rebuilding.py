@@ -22,7 +22,7 @@ from tables.recovery.checkpoint import Record
 
 
 class CannotRebuild(RuntimeError):
-    """The log or the output topics are wrong themselves, so nothing can be rebuilt from them; the message says how."""
+    """The log or an output topic is wrong itself, so `rebuild` cannot help; the message says what is wrong."""
 
 
 class Rebuilt(NamedTuple):

@@ -2,7 +2,7 @@
 
 A checkpoint writes T the outputs of the events, I complete id blocks, S snapshots, M the manifest (which names the
 newest snapshots), C the source position. Kafka acknowledges each before the next is written (T before I before S before
-M before C). A crash can therefore lose only the last of these stages, and a worker computes them again with the same
+M before C). So after a crash only the last stages may be missing, and the next worker writes them again with the same
 bytes. docs/EXACTNESS.md has the rules. This module uses neither Kafka nor Faust nor a clock, only the ports below, so
 that tests can drive it through any schedule of faults.
 """
