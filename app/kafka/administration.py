@@ -15,7 +15,7 @@ from app.models.commands import Genesis
 from app.topics import ORDERS, TOPICS, TopicSpec
 
 SETTLED_TIMEOUT_S = 30.0
-SET_FOR_TOPIC = 1  # Kafka's ConfigSource DYNAMIC_TOPIC_CONFIG: an operator or we set it for this topic
+SET_FOR_TOPIC = 1  # Kafka's ConfigSource DYNAMIC_TOPIC_CONFIG: set explicitly for this topic
 
 _log = logging.getLogger(__name__)
 
