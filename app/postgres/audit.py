@@ -6,6 +6,7 @@ from typing import Any
 import aiopg
 
 from app.clearing.statements import EntryLine
+from app.postgres.agreement import Recorded
 from app.postgres.connection import connect, execute
 from app.postgres.errors import Away, Refused
 from app.postgres.netting import ENTRY_LINES, TIME
@@ -53,9 +54,9 @@ class Audit:
         positions: dict[int, int],
         log_ids: dict[int, str],
         strange: Sequence[str],
-        projected: int,
+        projections: dict[int, Recorded],
     ) -> None:
-        self._connection, self.projected = connection, projected
+        self._connection, self.projections = connection, projections
         self.positions, self.log_ids, self.strange_topics = positions, log_ids, strange
         self._columns: dict[str, dict[str, str]] = {}
 
@@ -68,8 +69,8 @@ class Audit:
         found = await (await execute(connection, query)).fetchall()
         ours = [row[1:] for row in found if row[0] == topic]
         strange = sorted({row[0] for row in found} - {topic, projected})
-        position = next((row[2] for row in found if row[0] == projected), 0)
-        return cls(connection, {row[0]: row[1] for row in ours}, {row[0]: row[2] for row in ours}, strange, position)
+        projections = {row[1]: Recorded(row[2], row[3]) for row in found if row[0] == projected}
+        return cls(connection, {row[0]: row[1] for row in ours}, {row[0]: row[2] for row in ours}, strange, projections)
 
     async def close(self) -> None:
         """End the transaction."""

@@ -5,7 +5,7 @@ statements come from Postgres' trades, which O4 has compared with the log.
 """
 
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from app.clearing.amounts import text
@@ -18,8 +18,11 @@ from app.kafka.reading import LogRecord
 from app.models.clearing import ClearingFact, InstructionOutcome, Settle, read_fact, take
 from app.models.decimals import units
 from app.models.reports import ExecutionReport
+from app.postgres import Recorded
+from app.topics import CLEARING
 from app.verification.findings import Finding
 
+PARTITION = 0
 KEYS: dict[str, tuple[str, ...]] = {
     "cycle_ranges": ("instrument",),
     "obligations": ("client_id", "asset"),
@@ -37,8 +40,8 @@ class ClearingTables(Protocol):
     """The projected tables, all as of one moment."""
 
     @property
-    def projected(self) -> int:
-        """Up to which offset the topic `clearing` is projected."""
+    def projections(self) -> Mapping[int, Recorded]:
+        """Partition of the topic `clearing` -> how far it is projected, and of which log."""
 
     async def cycles(self) -> list[Row]:
         """All cycles."""
@@ -61,8 +64,9 @@ class _Step(NamedTuple):
 class ClearingJudge:
     """Feed it every report of the log with `give`; then `compare`."""
 
-    def __init__(self, facts: Iterable[LogRecord]) -> None:
+    def __init__(self, facts: Sequence[LogRecord]) -> None:
         cycles = Cycles()
+        self._end = facts[-1].offset + 1 if facts else 0
         self._steps = [step for record in facts if (step := _step(cycles, record))]
         self._nettings: dict[int, Netting] = {}
         self._cutoffs: dict[str, list[tuple[int, int]]] = {}
@@ -71,6 +75,17 @@ class ClearingJudge:
             for instrument, (_, to) in closed.ranges.items():
                 self._cutoffs.setdefault(instrument, []).append((to, closed.cycle))
         self._assets: dict[str, tuple[str, str]] = {}
+
+    def strange_positions(self, tables: ClearingTables, log_id: str | None) -> Iterator[str]:
+        """Each position that is none in this log."""
+        for partition_id, (position, found, _) in tables.projections.items():
+            name = f"Postgres sink_progress: {CLEARING.name}[{partition_id}]"
+            if partition_id != PARTITION:
+                yield f"{name} does not exist"
+            elif found != log_id:
+                yield f"{name} is of the log {found}, orders[0] of {log_id}: these are two installations"
+            elif not 0 <= position <= self._end:
+                yield f"{name} is projected up to {position}, but the topic ends at {self._end}"
 
     def give(self, report: ExecutionReport) -> None:
         """The next report that the log gives."""
@@ -92,9 +107,10 @@ class ClearingJudge:
 
     async def compare(self, tables: ClearingTables, finding: Finding) -> None:
         """Hold the tables against what the facts below their position give."""
+        position = tables.projections[PARTITION].next_offset if PARTITION in tables.projections else 0
         projected = _Projected(tables, finding, self._nettings, {row["cycle"]: row for row in await tables.cycles()})
         for step in self._steps:
-            if step.record.offset >= tables.projected or not await projected.take(step):
+            if step.record.offset >= position or not await projected.take(step):
                 break
         await projected.end()
 

@@ -167,6 +167,8 @@ class _Pass:
         findings = self._findings
         await self._compare_counts()
         if self._evidence.tables is not None:
+            log_id = self._evidence.log_ids.get(0)
+            _complain(findings.origin, self._clearing.strange_positions(self._evidence.tables, log_id))
             await self._clearing.compare(self._evidence.tables, findings.clearing)
         findings.books.compared = len(self._evidence.books or ())
         _complain(findings.books, self._books.end() if self._books else ())

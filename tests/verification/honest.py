@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
+from typing import ClassVar
 from uuid import UUID
 
 from aiokafka.partitioner import murmur2
@@ -19,6 +20,7 @@ from app.models.http import rfc3339
 from app.models.identity import id_text, order_id
 from app.models.reports import decode_report, encode
 from app.naive.matching import NaiveEngine
+from app.postgres import Recorded
 from app.topics import EXECUTIONS, ORDERS, TRADES
 from app.verification.engines import NaivePartition
 from app.verification.findings import Verdict
@@ -87,7 +89,7 @@ class Telling:
         assert self.tables is not None
         return Counter(row["instrument"] for row in self.tables[table])
 
-    projected = 0
+    projections: ClassVar[dict[int, Recorded]] = {}
     """As app.verification.clearing.ClearingTables: nothing was settled."""
 
     async def cycles(self) -> list[Row]:

@@ -17,7 +17,7 @@ from app.postgres.schema import migrate
 from app.verification.clearing import ClearingJudge
 from app.verification.findings import Finding
 from tests.clearing.histories import MARKETS, History
-from tests.clearing.projected import TOPIC, Projected, ask, drop_database, record, records
+from tests.clearing.projected import LOG_ID, TOPIC, Projected, ask, drop_database, record, records
 from tests.clearing.test_projection import TWO_CYCLES
 from tests.integration.fields import SQL
 
@@ -28,7 +28,8 @@ WHERE conrelid::regclass::text IN {TABLES} AND contype IN ('c', 'f') ORDER BY co
 """
 COLUMNS = f"""
 SELECT table_name, column_name, udt_name FROM information_schema.columns
-WHERE table_name IN {TABLES} AND is_generated = 'NEVER' ORDER BY table_name, ordinal_position
+WHERE (table_name IN {TABLES} OR table_name = 'sink_progress' AND column_name <> 'topic') AND is_generated = 'NEVER'
+ORDER BY table_name, ordinal_position
 """
 
 
@@ -64,12 +65,14 @@ def reports(history: History) -> list[ExecutionReport]:
 
 async def judged(database: str, history: History = TWO_CYCLES) -> Finding:
     """What the judge finds in this database."""
-    judge = ClearingJudge(LogRecord(r.offset, r.timestamp, b"", r.value) for r in records(history))
+    judge = ClearingJudge([LogRecord(r.offset, r.timestamp, b"", r.value) for r in records(history)])
     for report in reports(history):
         judge.give(report)
     finding = Finding("O7", "clearing")
     tables = await Audit.open(database, "executions", TOPIC)
     try:
+        for sentence in judge.strange_positions(tables, LOG_ID):
+            finding.complain(sentence)
         await judge.compare(tables, finding)
     finally:
         await tables.close()
@@ -83,7 +86,7 @@ async def test_an_honest_projection_is_right_and_every_column_is_compared(databa
     assert honest.compared == 2 + 2 + 8 + 4 + len(ask(database, "SELECT 1 FROM instructions"))
     missed = []
     for table, column, type_ in ask(database, COLUMNS):
-        pick = f"SELECT ctid, {column}::text FROM {table} ORDER BY {column} IS NULL, cycle, ctid LIMIT 1"
+        pick = f"SELECT ctid, {column}::text FROM {table} ORDER BY {column} IS NULL, {column}, ctid LIMIT 1"
         ((place, value),) = ask(database, pick)
         change = f"UPDATE {table} SET {column} = {SQL[type_].format(column)} WHERE ctid = %s RETURNING ctid"
         ((changed,),) = ask(database, change, place)
