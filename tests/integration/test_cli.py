@@ -136,7 +136,7 @@ async def test_an_operator_puts_an_engine_version_in_force(venue: Venue) -> None
     """It is a command in the log; one that this release lacks is not sent."""
     market = await list_market(venue)
     unknown = await faust(venue, "engine-version", market, "9")
-    assert_one_sentence(unknown, "unknown engine version 9: this release has 1, 2")
+    assert_one_sentence(unknown, "unknown engine version 9: this release has 1, 2, 3")
     sent = await faust(venue, "engine-version", market, "1")
     assert (sent.code, sent.err) == (0, "") and re.fullmatch(r"orders\[\d+\]@\d+  command [0-9a-f]{32}\n", sent.out)
     async with asyncio.timeout(BOOK_TIMEOUT_S):  # the newest snapshot is two seconds behind
