@@ -15,6 +15,7 @@ from app.matching.commands import (
     Listing,
     Moment,
     Place,
+    Resume,
     SetFees,
     Tick,
 )
@@ -147,6 +148,29 @@ def test_the_state_of_a_book_has_its_rates_what_each_order_owes_and_which_trades
     assert (state.fees, state.fees_seq, state.busted) == (schedule, 2, (1,))
     assert [order.fee_sum for order in state.asks] == [-3 * 2 * 103]
     assert freeze(restore(state, {})) == state
+
+
+def test_a_book_asks_for_a_tick_while_triggered_stops_wait_and_the_market_is_open() -> None:
+    """Whoever owns the book sends one; else nothing would happen in a quiet market."""
+    book = Book("M")
+    book.apply(LIST._replace(listing=LISTING._replace(max_fills=1)), Moment(0, 0))
+    makers = [order(f"s{price}", Side.SELL, price)._replace(quantity=1) for price in (105, 106)]
+    stop = order("stop", Side.BUY, None, type=OrderType.STOP, stop_price=105)._replace(quantity=1)
+    asked = []
+    for number, command in enumerate(
+        (
+            *makers,
+            stop,
+            order("taker", Side.BUY, 105)._replace(quantity=1),
+            Halt(b"halt".ljust(16), 0),
+            Resume(b"resume".ljust(16), 0),
+            Tick(),
+        ),
+        1,
+    ):
+        book.apply(command, Moment(number, number))
+        asked.append(book.waits_for_tick)
+    assert asked == [False, False, False, True, False, True, False]
 
 
 @pytest.mark.parametrize("engine", [Book, NaiveEngine])

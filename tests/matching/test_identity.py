@@ -179,6 +179,16 @@ def test_a_tick_has_no_key() -> None:
     assert [(report.outcome, report.command_id) for report in reports] == [(Outcome.ACCEPTED, None)] * 3
 
 
+def test_the_unfinished_block_has_what_is_beyond_the_complete_ones() -> None:
+    """A snapshot repeats these records, so their number decides when one is due."""
+    market = Market()
+    found = [market.book.identities.unfinished]
+    for count in (BLOCK - 3, 1, BLOCK + 5):
+        market.pass_by(count)
+        found.append(market.book.identities.unfinished)
+    assert found == [2, BLOCK - 1, 0, 5]
+
+
 @pytest.mark.parametrize("window", [0, 1, 2, 5, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 1])
 def test_a_key_is_remembered_for_exactly_as_many_commands_as_the_window_counts(window: int) -> None:
     """Counted without the repeat itself: a window of one remembers the last command only."""
