@@ -73,14 +73,17 @@ def test_what_a_recorded_log_gives_adds_up_at_every_point(version: int) -> None:
 
 
 @pytest.mark.parametrize("name", Behaviour._fields)
-def test_the_first_recorded_log_tells_the_versions_apart(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recorded_log_tells_the_versions_apart(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change that no recorded log shows could be made to an old version unseen."""
-    mixed = VERSIONS_OF_THE_ENGINE[1]._replace(**{name: getattr(VERSIONS_OF_THE_ENGINE[2], name)})
-    monkeypatch.setitem(VERSIONS_OF_THE_ENGINE, 1, mixed)
+    first = next(version for version in VERSIONS if getattr(VERSIONS_OF_THE_ENGINE[version], name))
+    mixed = VERSIONS_OF_THE_ENGINE[first - 1]._replace(**{name: True})
+    monkeypatch.setitem(VERSIONS_OF_THE_ENGINE, first - 1, mixed)
+    # The first log shows all that version 2 changed; in later ones a market goes back to older versions for a while.
+    log = 1 if first == 2 else first
     digests, partition = Digests(), Partition(0, 1)
-    for record in records_of(1):
+    for record in records_of(log):
         digests.take(partition.apply(*record), partition)
-    assert digests.told() != recorded(1)
+    assert digests.told() != recorded(log)
 
 
 def test_every_version_has_a_recorded_log() -> None:

@@ -10,10 +10,12 @@ from web.edge.exposure import check_exposure
 from web.edge.routes import Route, serve_routes
 from web.hosting import close_streams, drain, run_gateway
 from web.rest import (
+    busts,
     calls,
     changing,
     clearing,
     docs,
+    fees,
     health,
     instruments,
     market_data,
@@ -51,6 +53,9 @@ ROUTES = (
     Route("POST", INSTRUMENTS, ADMIN, instruments.list_instrument, "List an instrument", calls.LIST_INSTRUMENT),
     Route("POST", f"{INSTRUMENT}/halt", ADMIN, instruments.halt_instrument, "Halt an instrument", calls.SWITCH),
     Route("POST", f"{INSTRUMENT}/resume", ADMIN, instruments.resume_instrument, "Resume an instrument", calls.SWITCH),
+    Route("PUT", f"{INSTRUMENT}/fees", ADMIN, fees.set_fees, "Set what fills of an instrument cost", calls.SET_FEES),
+    Route("GET", f"{API}/fees", VIEWER, fees.list_fees, "What fills cost, by instrument", calls.LIST_FEES),
+    Route("POST", f"{API}/trades/{{trade_id}}/bust", ADMIN, busts.bust_trade, "Cancel an erroneous trade", calls.BUST),
     Route("POST", SNAPSHOTS, ADMIN, snapshots.take_snapshots, "Take snapshots of books", calls.TAKE_SNAPSHOTS),
     Route("GET", SNAPSHOTS, VIEWER, snapshots.list_snapshots, "Recorded snapshots of books", calls.LIST_SNAPSHOTS),
     Route("POST", SETTLEMENTS, ADMIN, clearing.settle, "Close and net a cycle", calls.SETTLE),

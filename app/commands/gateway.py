@@ -67,12 +67,12 @@ async def call(method: str, url: str, path: str, **options: Any) -> tuple[int, A
         fail(f"no answer from the gateway at {without_password(url)}: {reason}; `make run` starts a venue")
 
 
-async def change(url: str, path: str, key: str | None = None, **options: Any) -> tuple[int, Any]:
-    """POST a command under this idempotency key or a new one, retrying while the gateway answers 202."""
+async def change(url: str, path: str, key: str | None = None, method: str = "POST", **options: Any) -> tuple[int, Any]:
+    """Send a command under this idempotency key or a new one, retrying while the gateway answers 202."""
     headers = {"Idempotency-Key": key or str(uuid4()), "Prefer": f"wait={ENGINE_TIMEOUT_S}"}
     give_up = time.monotonic() + ENGINE_TIMEOUT_S
     while True:
-        answer = await call("POST", url, path, headers=headers, **options)
+        answer = await call(method, url, path, headers=headers, **options)
         if answer[0] != HTTPStatus.ACCEPTED or time.monotonic() > give_up:
             return answer
         await asyncio.sleep(RETRY_S)

@@ -1,4 +1,4 @@
-"""`faust -A app list-instrument | halt | resume | snapshot | engine-version`: an operator's commands for a market."""
+"""An operator's commands for a market: `faust -A app list-instrument`, `halt`, `set-fees`, `bust`, and the others."""
 
 from typing import Any
 from urllib.parse import quote
@@ -68,6 +68,38 @@ async def resume(self: Any, instrument: str, key: str | None, url: str | None, a
     show(await change(gateway_at(url), path, key), as_json, _market)
 
 
+@app.command(
+    cli.argument("instrument"),
+    cli.option("--maker", required=True, help="Basis points of the notional, as 1.25; negative for a rebate."),
+    cli.option("--taker", required=True, help="The same for whoever takes."),
+    cli.option("--client", "clients", multiple=True, metavar="NAME=MAKER/TAKER", help="A client with its own rates."),
+    key_option,
+    url_option,
+    json_option,
+)
+async def set_fees(
+    self: Any,
+    instrument: str,
+    maker: str,
+    taker: str,
+    clients: tuple[str, ...],
+    key: str | None,
+    url: str | None,
+    as_json: bool,
+) -> None:
+    """Set what fills of INSTRUMENT cost from here on; it replaces all its rates, also those of clients."""
+    fees = {"maker": maker, "taker": taker, "clients": dict(map(_rates, clients))}
+    path = f"{INSTRUMENTS}/{quote(instrument, safe='')}/fees"
+    show(await change(gateway_at(url), path, key, method="PUT", json=fees), as_json, _fees)
+
+
+@app.command(cli.argument("trade_id"), cli.argument("reason"), key_option, url_option, json_option)
+async def bust(self: Any, trade_id: str, reason: str, key: str | None, url: str | None, as_json: bool) -> None:
+    """Cancel the erroneous trade TRADE_ID: its money and fees go back, its orders stay as they are."""
+    path = f"/api/v1/trades/{quote(trade_id, safe='')}/bust"
+    show(await change(gateway_at(url), path, key, json={"reason": reason}), as_json, _busted)
+
+
 @app.command(cli.argument("instrument"))
 async def snapshot(self: Any, instrument: str) -> None:
     """Record every level of INSTRUMENT now, as a report in `executions` and a row in Postgres."""
@@ -97,6 +129,23 @@ async def _send(command: SnapshotBook | SetEngineVersion) -> None:
 def _rule(given: str) -> tuple[str, str | int]:
     name, _, value = given.partition("=")
     return name, int(value) if name in WHOLE_NUMBERS and value.isdigit() else value
+
+
+def _rates(given: str) -> tuple[str, dict[str, str]]:
+    name, _, rates = given.rpartition("=")
+    maker, _, taker = rates.partition("/")
+    return name, {"maker": maker, "taker": taker}
+
+
+def _fees(body: dict[str, Any]) -> str:
+    if "maker" not in body:
+        return f"{body['instrument']}  sent"
+    own = [f"{name} {rates['maker']}/{rates['taker']}" for name, rates in body["clients"].items()]
+    return "  ".join([body["instrument"], f"maker {body['maker']}", f"taker {body['taker']}", *own])
+
+
+def _busted(body: dict[str, Any]) -> str:
+    return f"{body['trade_id']}  busted {body['busted_at']}" if "busted_at" in body else f"{body['trade_id']}  sent"
 
 
 def _market(body: dict[str, Any]) -> str:

@@ -6,9 +6,11 @@ from typing import Any
 from app.matching.commands import (
     COMMAND_WORDS,
     Amend,
+    Bust,
     Cancel,
     Command,
     EngineVersion,
+    FeeSchedule,
     Halt,
     List,
     Listing,
@@ -18,15 +20,24 @@ from app.matching.commands import (
     Reduce,
     Replace,
     Resume,
+    SetFees,
     Snapshot,
     Tick,
 )
-from app.matching.events import MAX_ENTRIES_PER_PART, Level, Report, parts_of
+from app.matching.events import MAX_ENTRIES_PER_PART, BustedTrade, Level, Report, parts_of
+from app.matching.fees import Tariff
 from app.matching.identities import Block, Identities
 from app.matching.journal import Journal, refused_state
 from app.matching.open_orders import OpenOrders
 from app.matching.orders import Order, terms_of
-from app.matching.rules import is_valid_listing, refusal_of_amend, refusal_of_listing, refusal_of_place
+from app.matching.rules import (
+    is_valid_listing,
+    refusal_of_amend,
+    refusal_of_bust,
+    refusal_of_fees,
+    refusal_of_listing,
+    refusal_of_place,
+)
 from app.matching.taking import take
 from app.matching.versions import NEWEST_VERSION, VERSIONS
 from app.matching.words import MarketStatus, Outcome, Reason, Status
@@ -42,6 +53,7 @@ class Book:
 
     Its state is a function of the commands and moments it was given: `seq` is that of the last report (the last part's,
     if it had several), `trade_seq` the last trade's, `offset` the last command's, `time_ms` the largest time seen.
+    `fees` are the rates that were set last, by the report `fees_seq`; `busted` are the seqs of the busted trades.
     """
 
     def __init__(self, instrument: str, engine_version: int = NEWEST_VERSION) -> None:
@@ -51,11 +63,14 @@ class Book:
         self.offset = -1
         self.listed_offset = -1
         self.time_ms = 0
-        self._obey(engine_version)
         self.halted = False
         self.orders = OpenOrders()
         self.identities = Identities()
         self.journal = Journal()
+        self.fees: FeeSchedule | None = None
+        self.fees_seq = 0
+        self.busted: set[int] = set()
+        self._obey(engine_version)
         self._handlers: dict[type, Callable[[Any], Report]] = {
             Place: self._place,
             Cancel: self._cancel,
@@ -68,6 +83,8 @@ class Book:
             Resume: self._resume,
             Snapshot: self._snapshot,
             EngineVersion: self._engine_version,
+            SetFees: self._set_fees,
+            Bust: self._bust,
             Tick: self._tick,
         }
 
@@ -205,6 +222,20 @@ class Book:
         self._obey(command.version)
         return self._report(command, _ACCEPTED)
 
+    def _set_fees(self, command: SetFees) -> Report:
+        reason = refusal_of_fees(command.schedule, self._behaviour)
+        if reason is not None:
+            return self._report(command, _REJECTED, reason)
+        self.set_fees(command.schedule, self.seq + 1)
+        return self._report(command, _ACCEPTED)._replace(fees=command.schedule)
+
+    def _bust(self, command: Bust) -> Report:
+        reason = refusal_of_bust(command.trade_seq, self.trade_seq, self.busted, self._behaviour)
+        if reason is not None:
+            return self._report(command, _REJECTED, reason)
+        self.busted.add(command.trade_seq)
+        return self._report(command, _ACCEPTED)._replace(bust=BustedTrade(command.trade_seq, command.reason))
+
     def _tick(self, command: Tick) -> Report:
         return self._report(command, _ACCEPTED)
 
@@ -222,9 +253,19 @@ class Book:
         self._listing = listing
         self.identities.set_window(listing.id_window_count, listing.id_window_ms)
 
+    def set_fees(self, schedule: FeeSchedule, seq: int) -> None:
+        """From here on these rates hold, which the report with this seq has set (R16)."""
+        self.fees, self.fees_seq = schedule, seq
+        self._set_tariff()
+
     def _obey(self, version: int) -> None:
         """Set the engine version from this command on."""
         self.engine_version, self._behaviour = version, VERSIONS[version]
+        self._set_tariff()
+
+    def _set_tariff(self) -> None:
+        fees = self.fees if self._behaviour.charges_fees else None
+        self.journal.tariff = None if fees is None else Tariff(fees, self._listing)
 
     def _expire(self, time_ms: int) -> None:
         """End expired orders, before the command does anything else (R10)."""
@@ -327,6 +368,8 @@ class Book:
                 orders,
                 trades,
                 levels,
+                None,
+                None,
                 None,
                 None,
                 None,

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from app.matching.words import OrderType, SelfTradePrevention, Side, TimeInForce
 
-# A price or quantity that is no whole number of ticks or lots: the converter passes it on, the book refuses it.
+# A price or quantity that is no whole number of ticks or lots, or the number of a trade that cannot be: the converter
+# passes it on, the book refuses it.
 NOT_REPRESENTABLE = -1
 
 
@@ -112,6 +113,26 @@ class Listing(NamedTuple):
     id_window_count: int = 100_000
     id_window_ms: int = 86_400_000
     max_slices: int = 100  # an iceberg's: its quantity divided by what it displays
+    quote_scale: int = 8  # the decimals of a fee, in the quote asset (R16)
+
+
+class ClientRates(NamedTuple):
+    """One client's own fees, as in `FeeSchedule`."""
+
+    client_id: str
+    maker: int
+    taker: int
+
+
+class FeeSchedule(NamedTuple):
+    """The fees of a market in hundredths of a basis point of the notional; a negative rate is a rebate (R16).
+
+    `clients`, by client id, are those with rates of their own.
+    """
+
+    maker: int
+    taker: int
+    clients: tuple[ClientRates, ...] = ()
 
 
 class List(NamedTuple):
@@ -147,12 +168,42 @@ class EngineVersion(NamedTuple):
     version: int
 
 
+class SetFees(NamedTuple):
+    """Charge the fills of all later commands by this schedule (R16)."""
+
+    command_id: bytes
+    fingerprint: int
+    schedule: FeeSchedule
+
+
+class Bust(NamedTuple):
+    """Cancel an erroneous trade (R17); `reason` is the operator's own."""
+
+    command_id: bytes
+    fingerprint: int
+    trade_seq: int
+    reason: str
+
+
 class Tick(NamedTuple):
     """Let time pass: what has expired by the log's clock is removed (R10)."""
 
 
 Command = (
-    Place | Cancel | Amend | Reduce | Replace | MassCancel | List | Halt | Resume | Snapshot | EngineVersion | Tick
+    Place
+    | Cancel
+    | Amend
+    | Reduce
+    | Replace
+    | MassCancel
+    | List
+    | Halt
+    | Resume
+    | Snapshot
+    | EngineVersion
+    | SetFees
+    | Bust
+    | Tick
 )
 
 # The word for each command on the wire and in reports.
@@ -168,5 +219,7 @@ COMMAND_WORDS: dict[type, str] = {
     Resume: "resume",
     Snapshot: "snapshot",
     EngineVersion: "engine_version",
+    SetFees: "set_fees",
+    Bust: "bust",
     Tick: "tick",
 }

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from app.matching.commands import Listing, Place
+from app.matching.commands import FeeSchedule, Listing, Place
 from app.matching.words import Liquidity, MarketStatus, Outcome, Reason, Side, Status
 
 # A report with more entries (orders + trades + levels) is sent in parts, each with its own seq. An entry takes less
@@ -16,7 +16,8 @@ class OrderState(NamedTuple):
 
     `quantity` is the total, always `filled + remaining`; `remaining` of a finished order was canceled or expired.
     `notional` is the sum of price x quantity over its fills (ticks x lots). `last_*` and `liquidity` describe its last
-    fill in this command. `terms` is given when the order first appears.
+    fill in this command. `terms` is given when the order first appears. `fees` is what the order has paid for its
+    fills, in units of 10^-`quote_scale` of the quote asset.
     """
 
     order_id: bytes
@@ -33,10 +34,11 @@ class OrderState(NamedTuple):
     liquidity: Liquidity | None = None
     triggered: bool = False
     terms: Place | None = None
+    fees: int = 0
 
 
 class Trade(NamedTuple):
-    """One fill at the maker's price. `seq` is dense per instrument over all trades."""
+    """One fill at the maker's price. `seq` is dense per instrument over all trades. Fees as in `OrderState`."""
 
     seq: int
     price: int
@@ -46,6 +48,15 @@ class Trade(NamedTuple):
     maker_client_id: str
     taker_client_id: str
     taker_side: Side
+    buyer_fee: int = 0
+    seller_fee: int = 0
+
+
+class BustedTrade(NamedTuple):
+    """The trade that a bust cancels, by its `seq`, and why (R17)."""
+
+    trade_seq: int
+    reason: str
 
 
 class Level(NamedTuple):
@@ -62,7 +73,8 @@ class Report(NamedTuple):
 
     `order_id` is the order that the command names, `original_seq` for a duplicate the seq of the first command's
     report. `listing` and `market_status` are given by the commands that change them. `raw` is the beginning of a
-    record that is no command of a listed instrument.
+    record that is no command of a listed instrument. `fees` are the rates that the command has set, `bust` is the trade
+    that it cancels; of a report in several parts the first has them.
     """
 
     instrument: str
@@ -82,6 +94,8 @@ class Report(NamedTuple):
     listing: Listing | None = None
     market_status: MarketStatus | None = None
     raw: str | None = None
+    fees: FeeSchedule | None = None
+    bust: BustedTrade | None = None
     part: int = 1
     parts: int = 1
 
@@ -107,4 +121,6 @@ def split(report: Report) -> Iterator[Report]:
             orders=orders[start:end],
             trades=trades[max(0, start - len(orders)) : max(0, end - len(orders))],
             levels=levels[max(0, start - before_levels) : max(0, end - before_levels)],
+            fees=None if index else report.fees,
+            bust=None if index else report.bust,
         )

@@ -2,6 +2,7 @@
 
 from app.matching.commands import Place
 from app.matching.events import OrderState, Trade
+from app.matching.fees import Tariff
 from app.matching.orders import Order
 from app.matching.words import Liquidity, Reason, Status
 
@@ -12,9 +13,12 @@ Fill = tuple[int, int, Liquidity]
 
 
 class Journal:
-    """`touched` has the orders in order of first touch, each with its last fill in this command, if any."""
+    """`touched` has the orders in order of first touch, each with its last fill in this command, if any.
 
-    __slots__ = ("fills_left", "last_price", "max_fills", "touched", "trade_seq", "trades")
+    `tariff` charges the fills; without one they cost nothing.
+    """
+
+    __slots__ = ("fills_left", "last_price", "max_fills", "tariff", "touched", "trade_seq", "trades")
 
     def __init__(self) -> None:
         self.touched: dict[Order, Fill | None] = {}
@@ -22,6 +26,7 @@ class Journal:
         self.max_fills = self.fills_left = 0
         self.trade_seq = 0  # of the last trade of the instrument
         self.last_price: int | None = None
+        self.tariff: Tariff | None = None
 
     def allow(self, fills: int) -> None:
         """Allow this many fills from here on (R13)."""
@@ -69,6 +74,7 @@ def order_state(order: Order, fill: Fill | None, place: Place | None) -> OrderSt
             liquidity,
             order.triggered,
             place,
+            order.fees,
         ),
     )
 

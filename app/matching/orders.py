@@ -34,6 +34,8 @@ _PLAIN_FIELDS = (TimeInForce.GTC, None, None, None, False)
 class Order:
     """One accepted order. Prices in ticks, quantities in lots; `notional` sums price x quantity over its fills.
 
+    `fee_sum` sums rate x price x quantity over them, `fees` is that sum as the order has paid it (`Tariff`).
+
     `seq`, that of the report which accepted it, is also its number: it orders expiries, mass cancels and stops. While
     it rests, `queue` is where, `earlier` and `later` are its neighbours there and `shown` is what the book displays.
     `status` stays None while the order is open. An open order without a queue is a stop that waits: for its price or,
@@ -43,6 +45,8 @@ class Order:
     __slots__ = (
         "client_id",
         "earlier",
+        "fee_sum",
+        "fees",
         "filled",
         "fingerprint",
         "later",
@@ -80,6 +84,8 @@ class Order:
         self.remaining = quantity
         self.filled = 0
         self.notional = 0
+        self.fee_sum = 0
+        self.fees = 0
         self.shown = 0
         self.triggered = False
         self.status: Status | None = None

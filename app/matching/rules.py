@@ -3,11 +3,17 @@
 The book checks identity (R15) before all of these. A refused command changes nothing (R11).
 """
 
-from app.matching.commands import Amend, Listing, Place
+from collections.abc import Set
+
+from app.matching.commands import Amend, FeeSchedule, Listing, Place
+from app.matching.fees import is_valid_schedule
 from app.matching.open_orders import OpenOrders
 from app.matching.orders import Order
 from app.matching.versions import Behaviour
 from app.matching.words import OrderType, Reason, Side, TimeInForce
+
+MAX_QUOTE_SCALE = 8
+MAX_BUSTS = 10_000  # of a market: its state remembers each
 
 _LIMIT, _MARKET, _STOP_LIMIT = OrderType.LIMIT, OrderType.MARKET, OrderType.STOP_LIMIT
 _GTC, _GTD = TimeInForce.GTC, TimeInForce.GTD
@@ -81,18 +87,37 @@ def refusal_of_amend(
 def refusal_of_listing(new: Listing, old: Listing) -> Reason | None:
     """The first check that new rules of a market fail: limits may change, tick size, lot size and assets may not."""
     same = new[:5] == old[:5]  # instrument, assets, tick and lot size
-    return None if same and is_valid_listing(new) else Reason.UNSUPPORTED_ORDER
+    return None if same and new.quote_scale == old.quote_scale and is_valid_listing(new) else Reason.UNSUPPORTED_ORDER
 
 
 def is_valid_listing(listing: Listing) -> bool:
     """Whether a market can be run by these rules. The first command of a book must bring one."""
     return (
         min(listing.tick_size, listing.lot_size, listing.max_fills, listing.max_slices) >= 1
+        and 0 <= listing.quote_scale <= MAX_QUOTE_SCALE
         and 1 <= listing.min_price <= listing.max_price
         and 1 <= listing.min_quantity <= listing.max_quantity
         and min(listing.max_open_orders, listing.max_open_orders_per_client) >= 0
         and min(listing.id_window_count, listing.id_window_ms) >= 0
     )
+
+
+def refusal_of_fees(schedule: FeeSchedule, behaviour: Behaviour) -> Reason | None:
+    """Why a market may not charge by these rates (R16)."""
+    if not behaviour.charges_fees:
+        return Reason.UNSUPPORTED_ENGINE_VERSION
+    return None if is_valid_schedule(schedule) else Reason.INVALID_FEES
+
+
+def refusal_of_bust(trade_seq: int, last_trade_seq: int, busted: Set[int], behaviour: Behaviour) -> Reason | None:
+    """Why a trade cannot be busted (R17). Trades are numbered without gaps, so the last number tells all there are."""
+    if not behaviour.busts_trades:
+        return Reason.UNSUPPORTED_ENGINE_VERSION
+    if not 1 <= trade_seq <= last_trade_seq:
+        return Reason.UNKNOWN_TRADE
+    if trade_seq in busted:
+        return Reason.TRADE_BUSTED
+    return Reason.TOO_MANY_BUSTS if len(busted) >= MAX_BUSTS else None
 
 
 def _has_too_many_slices(quantity: int, order: Order, listing: Listing) -> bool:

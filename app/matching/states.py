@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from app.matching.book import Book
-from app.matching.commands import Listing
+from app.matching.commands import FeeSchedule, Listing
+from app.matching.fees import fees_of
 from app.matching.identities import BLOCK, Block
 from app.matching.ladder import Ladder
 from app.matching.orders import PLAIN, Order, Terms
@@ -32,6 +33,7 @@ class OpenOrder(NamedTuple):
     expire_time_ms: int | None
     post_only: bool
     mode: SelfTradePrevention
+    fee_sum: int = 0
 
 
 class BookState(NamedTuple):
@@ -39,6 +41,8 @@ class BookState(NamedTuple):
 
     `bids` and `asks` are in the order in which they trade; stops are by seq, and triggered ones among them wait for
     fills.
+
+    `fees` are the rates in force, set by the report `fees_seq`; `busted` are the seqs of the busted trades, ascending.
 
     `ids` are the records of the unfinished block, live or not: with `live_from` and `total` they follow from the log.
     """
@@ -59,6 +63,9 @@ class BookState(NamedTuple):
     bids: tuple[OpenOrder, ...]
     asks: tuple[OpenOrder, ...]
     stops: tuple[OpenOrder, ...]
+    fees: FeeSchedule | None = None
+    fees_seq: int = 0
+    busted: tuple[int, ...] = ()
 
     @property
     def first_block(self) -> int:
@@ -92,6 +99,9 @@ def freeze(book: Book) -> BookState:
         _resting(book.orders.bids),
         _resting(book.orders.asks),
         tuple(_open_order(order) for order in book.orders.by_id.values() if order.queue is None),
+        book.fees,
+        book.fees_seq,
+        tuple(sorted(book.busted)),
     )
 
 
@@ -99,13 +109,16 @@ def restore(state: BookState, blocks: Mapping[int, Block]) -> Book:
     """The book that had this state; `blocks` has the complete id blocks from `first_block` up to `end_block`."""
     book = Book(state.instrument, state.engine_version)
     book.set_listing(state.listing)
+    if state.fees is not None:
+        book.set_fees(state.fees, state.fees_seq)
+    book.busted = set(state.busted)
     book.offset, book.listed_offset = state.offset, state.listed_offset
     book.time_ms, book.seq = state.time_ms, state.seq
     book.halted = state.halted
     book.journal.trade_seq, book.journal.last_price = state.trade_seq, state.last_price
     book.identities.restore(state.live_from, state.total, {**blocks, state.end_block: state.ids})
-    resting = [_order(value) for value in (*state.bids, *state.asks)]
-    stops = [_order(value) for value in state.stops]
+    resting = [_order(value, state.listing) for value in (*state.bids, *state.asks)]
+    stops = [_order(value, state.listing) for value in state.stops]
     for order in sorted(resting + stops, key=lambda order: order.seq):
         book.orders.admit(order)
     for order in resting:
@@ -144,11 +157,12 @@ def _open_order(order: Order) -> OpenOrder:
         order.shown,
         order.triggered,
         *terms,
+        order.fee_sum,
     )
 
 
-def _order(value: OpenOrder) -> Order:
-    terms = Terms(*value[10:])
+def _order(value: OpenOrder, listing: Listing) -> Order:
+    terms = Terms(*value[10:18])
     shared = PLAIN[terms.side, terms.mode]
     order = Order(
         value.order_id,
@@ -161,4 +175,5 @@ def _order(value: OpenOrder) -> Order:
     )
     order.filled, order.notional = value.filled, value.notional
     order.shown, order.triggered = value.shown, value.triggered
+    order.fee_sum, order.fees = value.fee_sum, fees_of(value.fee_sum, listing)
     return order

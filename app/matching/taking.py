@@ -93,6 +93,11 @@ def _fill(taker: Order, maker: Order, queue: Queue, journal: Journal, is_alone: 
     maker.remaining -= quantity
     maker.filled += quantity
     maker.notional += notional
+    if journal.tariff is None:
+        maker_fee = taker_fee = 0
+    else:
+        maker_fee = journal.tariff.charge_maker(maker, notional)
+        taker_fee = journal.tariff.charge_taker(taker, notional)
     left = maker.shown = shown - quantity if quantity <= shown else maker.shown_after(quantity - shown)
     queue.quantity += left - shown
     journal.fills_left -= 1
@@ -109,6 +114,7 @@ def _fill(taker: Order, maker: Order, queue: Queue, journal: Journal, is_alone: 
                 maker.client_id,
                 taker.client_id,
                 taker.side,
+                *((taker_fee, maker_fee) if taker.side is _BUY else (maker_fee, taker_fee)),
             ),
         )
     )

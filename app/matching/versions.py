@@ -20,6 +20,10 @@ class Behaviour(NamedTuple):
     """R6: an amend to an already filled total cancels without further checks; before, all checks came first."""
     reads_strictly: bool
     """A record that says what makes no sense is malformed or refused; before, that part of it was passed over."""
+    charges_fees: bool
+    """R16: fills pay fees by the market's rates; before, no rates could be set."""
+    busts_trades: bool
+    """R17: an erroneous trade can be canceled; before, none could."""
 
 
 VERSIONS = {
@@ -29,6 +33,8 @@ VERSIONS = {
         keeps_triggered=False,
         cancels_before_checks=False,
         reads_strictly=False,
+        charges_fees=False,
+        busts_trades=False,
     ),
     2: Behaviour(
         joins_slices=True,
@@ -36,6 +42,17 @@ VERSIONS = {
         keeps_triggered=True,
         cancels_before_checks=True,
         reads_strictly=True,
+        charges_fees=False,
+        busts_trades=False,
+    ),
+    3: Behaviour(
+        joins_slices=True,
+        bounds_slices=True,
+        keeps_triggered=True,
+        cancels_before_checks=True,
+        reads_strictly=True,
+        charges_fees=True,
+        busts_trades=True,
     ),
 }
 NEWEST_VERSION = max(VERSIONS)

@@ -84,6 +84,10 @@ class Reason(StrEnum):
     UNKNOWN_ORDER = "unknown_order"
     TOO_LATE_TO_CANCEL = "too_late_to_cancel"
     UNSUPPORTED_ENGINE_VERSION = "unsupported_engine_version"
+    INVALID_FEES = "invalid_fees"
+    UNKNOWN_TRADE = "unknown_trade"
+    TRADE_BUSTED = "trade_busted"
+    TOO_MANY_BUSTS = "too_many_busts"
 
     # The order ended before it was filled.
     INSUFFICIENT_LIQUIDITY = "insufficient_liquidity"

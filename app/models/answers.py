@@ -18,7 +18,8 @@ from app.matching.words import (
     Status,
     TimeInForce,
 )
-from app.models.commands import Identifier, ListInstrument, OrderIdText
+from app.models.commands import BustReason, ClientFeeRates, Identifier, ListInstrument, OrderIdText, Rate
+from app.models.reports import Fee
 
 _DECIMAL = r"^[0-9]+(\.[0-9]{1,8})?$"
 _TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
@@ -55,6 +56,7 @@ class Order(Struct, forbid_unknown_fields=True):
     filled_quantity: Quantity
     remaining_quantity: Quantity
     avg_price: AveragePrice | None
+    fees: Fee
     status: Status
     reason: Reason | None
     post_only: bool | None
@@ -100,6 +102,7 @@ class OrderEvent(Struct, forbid_unknown_fields=True):
     last_quantity: Quantity | None
     liquidity: Liquidity | None
     triggered: bool
+    fees: Fee
 
 
 class OrderPage(Struct, forbid_unknown_fields=True):
@@ -128,6 +131,29 @@ class TradePage(Struct, forbid_unknown_fields=True):
 
     trades: list[Trade]
     next_cursor: str | None
+
+
+class Fees(Struct, forbid_unknown_fields=True):
+    """What fills of an instrument cost, in basis points of the notional; `seq` is that of the report which set it.
+
+    `clients` are those with rates of their own, as far as the caller may see them.
+    """
+
+    instrument: Identifier
+    maker: Rate
+    taker: Rate
+    clients: dict[Identifier, ClientFeeRates]
+    seq: Seq | None
+
+
+class BustedTrade(Struct, forbid_unknown_fields=True):
+    """A trade that was canceled; `seq` is that of the report which says so."""
+
+    trade_id: str
+    instrument: Identifier
+    seq: Seq
+    busted_at: Time
+    reason: BustReason
 
 
 class BookLevel(Struct, forbid_unknown_fields=True):
@@ -307,6 +333,12 @@ class Statement(Struct, forbid_unknown_fields=True):
     client_id: Identifier
     cycle: Number
     rows: list[dict[str, str]]
+
+
+class NamedTrade(Struct, forbid_unknown_fields=True):
+    """A trade whose bust is in the log; the engine has not answered yet."""
+
+    trade_id: str
 
 
 class NamedInstrument(Struct, forbid_unknown_fields=True):

@@ -36,6 +36,17 @@ TimeMs = Annotated[
 PositiveInt = Annotated[int, Meta(ge=1, le=10_000_000)]
 
 
+Rate = Annotated[
+    str,
+    Meta(
+        max_length=9,
+        pattern=r"^-?[0-9]{1,5}(\.[0-9]{1,2})?$(?!\n)",
+        description="basis points of the notional, to a hundredth, from -10000 to 10000",
+    ),
+]
+BustReason = Annotated[str, Meta(min_length=1, max_length=200, description="why the trade is canceled, for people")]
+
+
 class UndecodableCommand(ValueError):
     """The record is no command: not JSON, not this shape, or a number that is no plain decimal."""
 
@@ -130,6 +141,33 @@ class ListInstrument(_Command, tag="list", frozen=True):
     id_window_count: PositiveInt = 100_000
     id_window_ms: TimeMs = 86_400_000
     max_slices: PositiveInt = 100
+    quote_scale: Annotated[int, Meta(ge=0, le=8)] = 8
+
+
+class ClientFeeRates(Struct, forbid_unknown_fields=True, frozen=True):
+    """The rates of one client."""
+
+    maker: Rate
+    taker: Rate
+
+
+class FeeRates(Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """What fills cost: basis points of the notional, negative for a rebate; up to 1,000 `clients` have their own."""
+
+    maker: Rate
+    taker: Rate
+    clients: dict[Identifier, ClientFeeRates] = {}
+
+
+class SetInstrumentFees(_Command, tag="set_fees", frozen=True):
+    command_id: Identifier
+    fees: FeeRates
+
+
+class BustTrade(_Command, tag="bust", frozen=True):
+    command_id: Identifier
+    trade_id: Annotated[str, Meta(max_length=100)]
+    reason: BustReason
 
 
 class HaltInstrument(_Command, tag="halt", frozen=True):
@@ -186,6 +224,8 @@ CommandMessage = (
     | ResumeInstrument
     | SnapshotBook
     | SetEngineVersion
+    | SetInstrumentFees
+    | BustTrade
     | PassTime
 )
 

@@ -12,6 +12,7 @@ from app.matching.words import OrderType
 from app.models import identity
 from app.models.commands import (
     AmendOrder,
+    BustTrade,
     CancelOrder,
     CommandMessage,
     HaltInstrument,
@@ -23,15 +24,16 @@ from app.models.commands import (
     ReplaceOrder,
     ResumeInstrument,
     SetEngineVersion,
+    SetInstrumentFees,
     SnapshotBook,
     UndecodableCommand,
 )
 from app.models.decimals import LARGEST_UNITS, InvalidDecimal, Scale, shortest, units
+from app.models.fees import fee_schedule, trade_seq
 
 _new = tuple.__new__  # a NamedTuple's own constructor takes twice as long
 _UNPRICED = (OrderType.MARKET, OrderType.STOP)
 _FIRST_RULES = core.Listing._fields.index("max_slices")
-_LATER_DEFAULTS = tuple(core.Listing._field_defaults[name] for name in core.Listing._fields[_FIRST_RULES:])
 
 
 def to_core(
@@ -55,7 +57,7 @@ def to_core(
 
 def scale_of(listing: core.Listing) -> Scale:
     """The conversion between text and this market's ticks and lots."""
-    return Scale(listing.tick_size, listing.lot_size)
+    return Scale(listing.tick_size, listing.lot_size, listing.quote_scale)
 
 
 def _place(m: PlaceOrder | ReplaceOrder, scale: Scale, secret: bytes) -> core.Place:
@@ -161,16 +163,20 @@ def _list(m: ListInstrument) -> core.List:
         m.id_window_count,
         m.id_window_ms,
         m.max_slices,
+        m.quote_scale,
     )
     return core.List(_id(m, None), identity.fingerprint("list", *without_later_defaults(listing)), listing)
 
 
 def without_later_defaults(listing: core.Listing) -> tuple[Any, ...]:
-    """The rules, without those added after the first release if all of them have their defaults.
+    """The rules, without the last ones that were added after the first release, as long as these have their defaults.
 
-    So fingerprints and snapshots from that release's logs keep their bytes.
+    So fingerprints and snapshots from the logs of each release keep their bytes.
     """
-    return listing[:_FIRST_RULES] if listing[_FIRST_RULES:] == _LATER_DEFAULTS else listing
+    kept, defaults = len(listing), core.Listing._field_defaults
+    while kept > _FIRST_RULES and listing[kept - 1] == defaults[core.Listing._fields[kept - 1]]:
+        kept -= 1
+    return listing[:kept]
 
 
 def list_message(listing: core.Listing, command_id: str) -> ListInstrument:
@@ -194,6 +200,7 @@ def list_message(listing: core.Listing, command_id: str) -> ListInstrument:
         id_window_count=listing.id_window_count,
         id_window_ms=listing.id_window_ms,
         max_slices=listing.max_slices,
+        quote_scale=listing.quote_scale,
     )
 
 
@@ -213,6 +220,16 @@ def _engine_version(m: SetEngineVersion, scale: Scale, secret: bytes) -> core.En
     return core.EngineVersion(_id(m, None), identity.fingerprint("engine_version", m.version), m.version)
 
 
+def _set_fees(m: SetInstrumentFees, scale: Scale, secret: bytes) -> core.SetFees:
+    schedule = fee_schedule(m.fees)
+    return core.SetFees(_id(m, None), identity.fingerprint("set_fees", schedule), schedule)
+
+
+def _bust(m: BustTrade, scale: Scale, secret: bytes) -> core.Bust:
+    fingerprint = identity.fingerprint("bust", m.trade_id, m.reason)
+    return core.Bust(_id(m, None), fingerprint, trade_seq(m.instrument, m.trade_id), m.reason)
+
+
 def _tick(m: PassTime, scale: Scale, secret: bytes) -> core.Tick:
     return core.Tick()
 
@@ -228,6 +245,8 @@ _CONVERSIONS: dict[type, Callable[[Any, Scale, bytes], core.Command]] = {
     ResumeInstrument: _resume,
     SnapshotBook: _snapshot,
     SetEngineVersion: _engine_version,
+    SetInstrumentFees: _set_fees,
+    BustTrade: _bust,
     PassTime: _tick,
 }
 

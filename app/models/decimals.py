@@ -82,12 +82,20 @@ def _invalid(text: str) -> InvalidDecimal:
     return InvalidDecimal(f"not a decimal of at most 12 digits before and 8 after the point: {text[:32]!r}")
 
 
-class Scale:
-    """Converts one instrument's ticks and lots to and from text. Both sizes are in units."""
+def signed_text(value: int, decimals: int) -> str:
+    """A number of 10^-decimals as text with these decimals; zero, whatever the decimals, is "0"."""
+    if not value:
+        return "0"
+    sign, (whole, fraction) = "-" if value < 0 else "", divmod(abs(value), 10**decimals)
+    return f"{sign}{whole}.{fraction:0{decimals}d}" if decimals else f"{sign}{whole}"
 
-    def __init__(self, tick_size: int, lot_size: int) -> None:
+
+class Scale:
+    """Converts one instrument's ticks, lots and fees to and from text. Both sizes are in units."""
+
+    def __init__(self, tick_size: int, lot_size: int, quote_scale: int = UNIT_DIGITS) -> None:
         assert tick_size > 0 and lot_size > 0
-        self.tick_size, self.lot_size = tick_size, lot_size
+        self.tick_size, self.lot_size, self.quote_scale = tick_size, lot_size, quote_scale
         self.price: Callable[[int], str] = _Texts(tick_size).__getitem__
         """A price in ticks as text with the decimals of the tick size."""
         self.quantity: Callable[[int], str] = _Texts(lot_size).__getitem__
@@ -102,6 +110,10 @@ class Scale:
         """Text as lots; None if it is not a whole number of lots. Raises InvalidDecimal."""
         lots, rest = divmod(units(quantity), self.lot_size)
         return None if rest else lots
+
+    def fee(self, amount: int) -> str:
+        """A fee in units of 10^-quote_scale as text with that many decimals; "0" for none."""
+        return signed_text(amount, self.quote_scale)
 
     def average_price(self, notional: int, lots: int) -> str:
         """notional (ticks x lots) / lots as text with eight decimals, rounded half up."""

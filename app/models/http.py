@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from app.clearing.cycles import Decision
 from app.matching.words import OrderType, SelfTradePrevention, Side, Status, TimeInForce
 from app.models.clearing import MAX_REASON
-from app.models.commands import DecimalText, Identifier, ListInstrument, PlaceOrder
+from app.models.commands import BustReason, DecimalText, FeeRates, Identifier, ListInstrument, PlaceOrder
 from app.models.decimals import InvalidDecimal, Scale, plain, units
 from app.models.reports import OrderChange, OrderTerms, PublicTrade, TradeReport
 
@@ -98,6 +98,12 @@ class OutcomeRequest(Struct, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(max_length=MAX_REASON)] | None = None
 
 
+class BustRequest(Struct, forbid_unknown_fields=True):
+    """`POST /trades/{id}/bust`: why."""
+
+    reason: BustReason
+
+
 class CancelRequest(Struct, forbid_unknown_fields=True):
     """`POST /orders/{id}/cancel`; the whole body is optional."""
 
@@ -130,6 +136,8 @@ decode_settle = msgspec.json.Decoder(SettleRequest).decode
 decode_outcome = msgspec.json.Decoder(OutcomeRequest).decode
 decode_cancel = msgspec.json.Decoder(CancelRequest).decode
 decode_amend = msgspec.json.Decoder(AmendRequest).decode
+decode_fees = msgspec.json.Decoder(FeeRates).decode
+decode_bust = msgspec.json.Decoder(BustRequest).decode
 decode_listing = msgspec.json.Decoder(ListInstrumentRequest).decode
 _decode_text = msgspec.json.Decoder(str).decode
 _UNKNOWN_TERMS: Any = SimpleNamespace(**dict.fromkeys(OrderTerms.__struct_fields__))
@@ -195,6 +203,7 @@ def order_answer(
         "filled_quantity": change.filled_quantity,
         "remaining_quantity": change.remaining_quantity,
         "avg_price": change.avg_price,
+        "fees": change.fees,
         "status": change.status,
         "reason": change.reason,
         "post_only": terms.post_only,
@@ -209,7 +218,7 @@ def order_answer(
 
 def changed_answer(order: dict[str, Any], change: OrderChange, seq: int, updated: int) -> dict[str, Any]:
     """The answer for an order, updated with a later change."""
-    moving = ("price", "quantity", "filled_quantity", "remaining_quantity", "avg_price", "status", "reason")
+    moving = ("price", "quantity", "filled_quantity", "remaining_quantity", "avg_price", "fees", "status", "reason")
     moved = {name: getattr(change, name) for name in moving}
     return {**order, **moved, "seq": seq, "updated_at": rfc3339(updated)}
 

@@ -23,13 +23,18 @@ from app.matching.words import (
     Status,
     TimeInForce,
 )
-from app.models.commands import ListInstrument
+from app.models.commands import BustReason, FeeRates, ListInstrument
 from app.models.conversion import list_message
 from app.models.decimals import Scale
+from app.models.fees import fee_rates, trade_id
 from app.models.identity import id_text
 from app.models.undecodable import UNDECODABLE
 
 Seq = Annotated[int, Meta(ge=1)]
+Fee = Annotated[
+    str,
+    Meta(description="an amount of the quote asset with the decimals of the market's quote_scale; 0: nothing is paid"),
+]
 _BUY = Side.BUY  # looked up once, because looking up an enum member costs as much as a function call
 
 
@@ -68,10 +73,11 @@ class OrderChange(Struct, omit_defaults=True, frozen=True):
     liquidity: Liquidity | None = None
     triggered: bool = False
     terms: OrderTerms | None = None
+    fees: Fee = "0"
 
 
-class TradeReport(Struct, frozen=True):
-    """One fill with both clients' ids, which the public must not see."""
+class TradeReport(Struct, omit_defaults=True, frozen=True):
+    """One fill with both clients' ids and fees, which the public must not see."""
 
     trade_id: str
     seq: Seq
@@ -82,6 +88,8 @@ class TradeReport(Struct, frozen=True):
     buy_client_id: str
     sell_client_id: str
     aggressor_side: Side
+    buyer_fee: Fee = "0"
+    seller_fee: Fee = "0"
 
 
 class LevelChange(Struct, frozen=True):
@@ -93,12 +101,21 @@ class LevelChange(Struct, frozen=True):
     orders: int
 
 
+class BustReport(Struct, frozen=True):
+    """The trade that a bust cancels, and the operator's reason. The ledger mirrors that trade and returns its fees."""
+
+    trade_id: str
+    trade_seq: Seq
+    reason: BustReason
+
+
 class ExecutionReport(Struct, omit_defaults=True, frozen=True):
     """The outcome of one command, or a part of it (`part` of `parts`).
 
     `command_id` is absent for orders, which have `order_id` instead. `seq` is dense per instrument. `offset` is that of
     the command, in the partition of `orders` with the same number. A reader applies a report only if its seq is that of
-    the last one plus 1.
+    the last one plus 1. `fees` are the rates that hold after this report; of a report in several parts the first has
+    them, and `bust`.
     """
 
     instrument: str
@@ -118,6 +135,8 @@ class ExecutionReport(Struct, omit_defaults=True, frozen=True):
     listing: ListInstrument | None = None
     market_status: MarketStatus | None = None
     raw: str | None = None
+    fees: FeeRates | None = None
+    bust: BustReport | None = None
     part: int = 1
     parts: int = 1
 
@@ -187,6 +206,8 @@ def report_message(report: core.Report, scale: Scale | None) -> ExecutionReport:
         listing,
         market_status,
         raw,
+        fees,
+        bust,
         part,
         parts,
     ) = report
@@ -208,6 +229,8 @@ def report_message(report: core.Report, scale: Scale | None) -> ExecutionReport:
         listing and _listing(listing, command_id),
         market_status,
         raw,
+        None if fees is None else fee_rates(fees),
+        None if bust is None else BustReport(trade_id(instrument, bust.trade_seq), bust.trade_seq, bust.reason),
         part,
         parts,
     )
@@ -248,6 +271,7 @@ def _order(order: core.OrderState, scale: Scale) -> OrderChange:
         liquidity,
         triggered,
         terms,
+        fees,
     ) = order
     quantity = scale.quantity
     return OrderChange(
@@ -265,6 +289,7 @@ def _order(order: core.OrderState, scale: Scale) -> OrderChange:
         liquidity,
         triggered,
         terms and _terms(terms, scale),
+        scale.fee(fees) if fees else "0",
     )
 
 
@@ -289,11 +314,11 @@ def _level(level: core.Level, scale: Scale) -> LevelChange:
 
 
 def _trade(trade: core.Trade, instrument: str, scale: Scale) -> TradeReport:
-    seq, price, quantity, maker_id, taker_id, maker_client, taker_client, taker_side = trade
+    seq, price, quantity, maker_id, taker_id, maker_client, taker_client, taker_side, buyer_fee, seller_fee = trade
     maker, taker = id_text(maker_id), id_text(taker_id)
     buys = taker_side is _BUY
     return TradeReport(
-        f"{instrument}-{seq}",
+        trade_id(instrument, seq),
         seq,
         scale.price(price),
         scale.quantity(quantity),
@@ -302,6 +327,8 @@ def _trade(trade: core.Trade, instrument: str, scale: Scale) -> TradeReport:
         taker_client if buys else maker_client,
         maker_client if buys else taker_client,
         taker_side,
+        scale.fee(buyer_fee) if buyer_fee else "0",
+        scale.fee(seller_fee) if seller_fee else "0",
     )
 
 

@@ -6,14 +6,14 @@ can read it. Decoding altered bytes raises DamagedSnapshot.
 
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from app.matching.identities import Block
 from app.matching.rejections import RejectionsState
-from app.matching.states import BookState
+from app.matching.states import BookState, OpenOrder
 from app.models.conversion import without_later_defaults
 from app.models.undecodable import UNDECODABLE
 
@@ -44,6 +44,7 @@ class _Head(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     body: bytes
 
 
+_LATER_FIELDS = ("fees", "fees_seq", "busted")
 _encode = msgspec.json.Encoder().encode
 _decode_head = msgspec.json.Decoder(_Head).decode
 _decode_block = msgspec.json.Decoder(tuple[int, Block]).decode
@@ -108,9 +109,23 @@ def state_hash(state: State) -> str:
 
 
 def _body(state: State) -> bytes:
-    if isinstance(state, BookState):
-        return _encode(state._replace(listing=without_later_defaults(state.listing)))  # type: ignore[arg-type]
-    return _encode(state)
+    return _encode(_without_later_fields(state)) if isinstance(state, BookState) else _encode(state)
+
+
+def _without_later_fields(state: BookState) -> tuple[Any, ...]:
+    """The state without what earlier releases lacked, as long as it says nothing: so their logs keep their bytes."""
+    values = state._asdict() | {"listing": without_later_defaults(state.listing)}
+    values |= {name: _without_sums(values[name]) for name in ("bids", "asks", "stops")}
+    for name in reversed(_LATER_FIELDS):
+        if values[name] != BookState._field_defaults[name]:
+            break
+        del values[name]
+    return tuple(values.values())
+
+
+def _without_sums(orders: tuple[OpenOrder, ...]) -> list[tuple[Any, ...]]:
+    """Open orders; the fee sum, the last field, is left out where it is 0."""
+    return [order if order[-1] else order[:-1] for order in orders]
 
 
 def _joined(count: int, chunk: Callable[[int], bytes | None]) -> bytes:

@@ -1,18 +1,22 @@
 """A slow and obvious engine, with flat lists and full scans: the reference for what the fast one must report.
 
-It is written from the matching rules R1-R15 and the conventions in docs/MATCHING.md alone and shares
+It is written from the matching rules R1-R17 and the conventions in docs/MATCHING.md alone and shares
 nothing with the book but the value types: a mistake in one of them shows as a difference between the two.
 """
 
 from copy import copy
 from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
 
 from app.matching.commands import (
     COMMAND_WORDS,
     Amend,
+    Bust,
     Cancel,
     Command,
     EngineVersion,
+    FeeSchedule,
     Halt,
     List,
     Listing,
@@ -22,10 +26,11 @@ from app.matching.commands import (
     Reduce,
     Replace,
     Resume,
+    SetFees,
     Snapshot,
     Tick,
 )
-from app.matching.events import Level, OrderState, Report, Trade, parts_of
+from app.matching.events import BustedTrade, Level, OrderState, Report, Trade, parts_of
 from app.matching.words import (
     Liquidity,
     MarketStatus,
@@ -38,8 +43,13 @@ from app.matching.words import (
     TimeInForce,
 )
 
-ENGINE_VERSIONS = (1, 2)
+ENGINE_VERSIONS = (1, 2, 3)
 MAX_RAW_BYTES = 1024
+ASSET_UNIT = Fraction(1, 10**8)  # tick and lot sizes are in these
+HUNDREDTH_OF_A_BASIS_POINT = Fraction(1, 10**6)
+FULL_RATE = 10**6  # 100 %, in hundredths of a basis point
+MAX_NAMED_CLIENTS = 1_000
+MAX_BUSTED = 10_000
 
 STOPS = (OrderType.STOP, OrderType.STOP_LIMIT)
 PRICED = (OrderType.LIMIT, OrderType.STOP_LIMIT)
@@ -61,6 +71,8 @@ class _Order:
     quantity: int
     filled: int = 0
     notional: int = 0
+    fee_sum: Fraction = Fraction(0)  # of the quote asset, before any rounding
+    fees: int = 0  # rounded, in the market's quote scale
     slice: int = 0
     status: Status = Status.NEW
     reason: Reason | None = None
@@ -99,6 +111,7 @@ class _Order:
             liquidity=self.liquidity if reported else None,
             triggered=self.triggered,
             terms=self.terms if self.seq == seq else None,
+            fees=self.fees,
         )
 
 
@@ -127,6 +140,8 @@ class NaiveEngine:
         self.engine_version = engine_version
         self.market_status = MarketStatus.OPEN
         self.last_price: int | None = None  # of the last trade
+        self.fees: FeeSchedule | None = None  # in force; None: never set
+        self.busted: list[int] = []
         self._listing: Listing | None = None
         self._resting: list[_Order] = []  # in order of their places: earlier is first at its price
         self._waiting: list[_Order] = []  # stops that have not triggered
@@ -184,6 +199,8 @@ class NaiveEngine:
             levels=levels,
             listing=self.listing if accepted and isinstance(command, List) else None,
             market_status=self.market_status if accepted and isinstance(command, List | Halt | Resume) else None,
+            fees=command.schedule if accepted and isinstance(command, SetFees) else None,
+            bust=BustedTrade(command.trade_seq, command.reason) if accepted and isinstance(command, Bust) else None,
             parts=parts,
         )
 
@@ -268,6 +285,10 @@ class NaiveEngine:
                 if command.version not in ENGINE_VERSIONS:
                     return Reason.UNSUPPORTED_ENGINE_VERSION
                 self.engine_version = command.version
+            case SetFees():
+                return self._set_fees(command.schedule)
+            case Bust():
+                return self._bust(command.trade_seq)
         return None
 
     def _place(self, new: Place) -> Reason | None:
@@ -344,13 +365,36 @@ class NaiveEngine:
                 self._end(order, Status.CANCELED, Reason.MASS_CANCELED)
 
     def _list(self, listing: Listing) -> Reason | None:
-        fixed = ("instrument", "base_asset", "quote_asset", "tick_size", "lot_size")
+        fixed = ("instrument", "base_asset", "quote_asset", "tick_size", "lot_size", "quote_scale")
         old = self._listing
         if not self._is_valid(listing):
             return Reason.UNSUPPORTED_ORDER
         if old is not None and any(getattr(old, field) != getattr(listing, field) for field in fixed):
             return Reason.UNSUPPORTED_ORDER
         self._listing = listing
+        return None
+
+    def _set_fees(self, schedule: FeeSchedule) -> Reason | None:
+        if self.engine_version < 3:
+            return Reason.UNSUPPORTED_ENGINE_VERSION
+        rates = [schedule.maker, schedule.taker]
+        for client in schedule.clients:
+            rates += [client.maker, client.taker]
+        if max(rates) > FULL_RATE or min(rates) < -FULL_RATE or len(schedule.clients) > MAX_NAMED_CLIENTS:
+            return Reason.INVALID_FEES
+        self.fees = schedule
+        return None
+
+    def _bust(self, trade_seq: int) -> Reason | None:
+        if self.engine_version < 3:
+            return Reason.UNSUPPORTED_ENGINE_VERSION
+        if trade_seq not in range(1, self.trade_seq + 1):
+            return Reason.UNKNOWN_TRADE
+        if trade_seq in self.busted:
+            return Reason.TRADE_BUSTED
+        if len(self.busted) == MAX_BUSTED:
+            return Reason.TOO_MANY_BUSTS
+        self.busted.append(trade_seq)
         return None
 
     def _is_valid(self, listing: Listing) -> bool:
@@ -361,6 +405,7 @@ class NaiveEngine:
             and 1 <= listing.min_quantity <= listing.max_quantity
             and min(listing.max_open_orders, listing.max_open_orders_per_client) >= 0
             and min(listing.id_window_count, listing.id_window_ms) >= 0
+            and listing.quote_scale in range(9)
         )
 
     # Checks
@@ -546,7 +591,11 @@ class NaiveEngine:
         self.trade_seq += 1
         self.last_price = price
         ids = maker.terms.order_id, taker.terms.order_id, maker.terms.client_id, taker.terms.client_id
-        self._trades.append(Trade(self.trade_seq, price, quantity, *ids, taker.terms.side))
+        taker_fee = self._charge(taker, Liquidity.TAKER, price * quantity)
+        maker_fee = self._charge(maker, Liquidity.MAKER, price * quantity)
+        taker_buys = taker.terms.side == Side.BUY
+        buyer_fee, seller_fee = (taker_fee, maker_fee) if taker_buys else (maker_fee, taker_fee)
+        self._trades.append(Trade(self.trade_seq, price, quantity, *ids, taker.terms.side, buyer_fee, seller_fee))
         for order, liquidity in ((taker, Liquidity.TAKER), (maker, Liquidity.MAKER)):
             self._touch(order)
             order.filled += quantity
@@ -563,6 +612,19 @@ class NaiveEngine:
             self._resting.remove(maker)
             self._resting.append(maker)
             maker.show_slice()
+
+    def _charge(self, order: _Order, liquidity: Liquidity, notional: int) -> int:
+        """R16: what this fill adds to the order's fees; `notional` is ticks x lots."""
+        if self.fees is None or self.engine_version < 3:
+            return 0
+        own = [rates for rates in self.fees.clients if rates.client_id == order.terms.client_id]
+        rates = own[0] if own else self.fees
+        rate = rates.maker if liquidity == Liquidity.MAKER else rates.taker
+        worth = notional * (self.listing.tick_size * ASSET_UNIT) * (self.listing.lot_size * ASSET_UNIT)
+        paid = order.fees
+        order.fee_sum += rate * HUNDREDTH_OF_A_BASIS_POINT * worth
+        order.fees = ceil(order.fee_sum * 10**self.listing.quote_scale)
+        return order.fees - paid
 
     def _prevent(self, taker: _Order, maker: _Order) -> None:
         """R7: the taker has met an order of its own client."""

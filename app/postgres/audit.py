@@ -30,6 +30,7 @@ KEY_TYPES = {
     "seq": "bigint",
     "first_seq": "bigint",
     "accepting_seq": "bigint",
+    "trade_seq": "bigint",
 }
 # Column type -> the SQL with which we read it, so that values compare with reports; other types need none.
 CASTS = {

@@ -28,7 +28,7 @@ from app.postgres.shapes import (
 MAX_LIMIT = 1_000
 
 # The changing columns of an order that its first report had, too.
-_AT_FIRST = ("status", "reason", "price", "quantity", "filled_quantity", "remaining_quantity", "avg_price")
+_AT_FIRST = ("status", "reason", "price", "quantity", "filled_quantity", "remaining_quantity", "avg_price", "fees")
 _FOREVER = [name for name in ORDER if name not in (*_AT_FIRST, "seq", "updated_at")]
 ACCEPTED = f"""SELECT {select(ORDER, "status_now")} FROM (
     SELECT {", ".join(f"placed.{name}" for name in _FOREVER)}, {", ".join(f"first.{name}" for name in _AT_FIRST)},

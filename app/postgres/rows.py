@@ -55,6 +55,7 @@ class Rows:
         self.snapshots: dict[tuple[str, int], SnapshotLevels] = {}
         """(instrument, seq of the snapshot's first part) -> its levels."""
         self.rejections: list[tuple[Any, ...]] = []
+        self.busts: list[tuple[Any, ...]] = []
         self.market_changes: list[ExecutionReport] = []
         """Reports with a listing or a market status."""
         self._by_id: dict[str, PlacedOrder] = {}
@@ -70,6 +71,8 @@ class Rows:
             self.market_changes.append(report)
         if report.command == "snapshot" and report.outcome is Outcome.ACCEPTED:
             self._add_snapshot(report, time)
+        if report.bust is not None:
+            self.busts.append((instrument, report.bust.trade_seq, seq, time, storable(report.bust.reason)))
         if report.raw is not None and report.reason is not None and instrument.startswith(RESERVED):
             self.rejections.append(
                 (
@@ -104,6 +107,7 @@ class Rows:
                     change.last_quantity or NULL,
                     change.liquidity or NULL,
                     "t" if change.triggered else "f",
+                    change.fees,
                 )
             )
             # Only an order's first state has terms; if a key is used again, a new order with the same id begins.
@@ -132,6 +136,8 @@ class Rows:
                     trade.sell_client_id,
                     trade.aggressor_side,
                     time,
+                    trade.buyer_fee,
+                    trade.seller_fee,
                 )
             )
 
@@ -171,6 +177,7 @@ def order_row(order: PlacedOrder) -> Row:
         NULL if terms.expire_time is None else time_text(terms.expire_time),
         order.created_at,
         order.updated_at,
+        change.fees,
     )
 
 
@@ -188,6 +195,7 @@ def change_row(order_id: str, seq: int, time: str, change: OrderChange) -> Row:
         change.remaining_quantity,
         change.avg_price or NULL,
         "t" if change.triggered else "f",
+        change.fees,
     )
 
 

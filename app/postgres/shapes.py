@@ -22,7 +22,7 @@ def _as_is(*columns: str) -> Fields:
 ORDER: Fields = {
     **_text("order_id"),
     **_as_is("client_order_id", "client_id", "instrument", "side", "type", "time_in_force"),
-    **_text("price", "stop_price", "quantity", "filled_quantity", "remaining_quantity", "avg_price"),
+    **_text("price", "stop_price", "quantity", "filled_quantity", "remaining_quantity", "avg_price", "fees"),
     **_as_is("status", "reason", "post_only"),
     **_text("display_quantity"),
     "expire_time": rfc3339_text("expire_time"),
@@ -38,6 +38,7 @@ ORDER_EVENT: Fields = {
     **_text("price", "quantity", "filled_quantity", "remaining_quantity", "avg_price"),
     **_text("last_price", "last_quantity"),
     **_as_is("liquidity", "triggered"),
+    **_text("fees"),
 }
 TRADE: Fields = {
     **_as_is("trade_id", "instrument"),

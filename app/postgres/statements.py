@@ -31,6 +31,7 @@ EVENTS = Columns(
         "last_quantity": "numeric",
         "liquidity": "text",
         "triggered": "boolean",
+        "fees": "numeric",
     },
     frozenset({"instrument"}),
 )
@@ -61,6 +62,7 @@ ORDERS = Columns(
         "expire_time": "timestamptz",
         "created_at": "timestamptz",
         "updated_at": "timestamptz",
+        "fees": "numeric",
     },
     frozenset({"instrument", "client_id", "client_order_id"}),
 )
@@ -78,6 +80,7 @@ CHANGES = Columns(
         "remaining_quantity": "numeric",
         "avg_price": "numeric",
         "triggered": "boolean",
+        "fees": "numeric",
     },
 )
 TRADES = Columns(
@@ -95,6 +98,8 @@ TRADES = Columns(
         "sell_client_id": "text",
         "aggressor_side": "text",
         "executed_at": "timestamptz",
+        "buyer_fee": "numeric",
+        "seller_fee": "numeric",
     },
     frozenset({"instrument", "trade_id", "buy_client_id", "sell_client_id"}),
 )
@@ -124,6 +129,9 @@ WHERE book_snapshots.seq < excluded.seq
 INSERT_REJECTION = """
 INSERT INTO rejections (instrument, seq, source_offset, time, reason, raw, order_id)
 VALUES (%s, %s, %s, %s, %s, %s, %s)
+"""
+INSERT_BUST = """
+INSERT INTO trade_busts (instrument, trade_seq, seq, busted_at, reason) VALUES (%s, %s, %s, %s, %s)
 """
 LIST_INSTRUMENT = """
 INSERT INTO instruments (instrument, seq, base_asset, quote_asset, tick_size, lot_size, listing, market_status,
@@ -156,6 +164,8 @@ def statements(rows: Rows) -> Iterator[Statement]:
     for (instrument, first_seq), snapshot in rows.snapshots.items():
         levels = msgspec.json.encode(snapshot.levels).decode()
         yield APPEND_SNAPSHOT, [instrument, first_seq, snapshot.seq, snapshot.time, levels, snapshot.complete]
+    for bust in rows.busts:
+        yield INSERT_BUST, list(bust)
     for rejection in rows.rejections:
         yield INSERT_REJECTION, list(rejection)
     for report in rows.market_changes:

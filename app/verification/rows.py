@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from msgspec import to_builtins
 
 from app.models.identity import NO_SECRET
-from app.models.reports import ExecutionReport, OrderChange
+from app.models.reports import BustReport, ExecutionReport, OrderChange
 from app.postgres.rows import order_id_in, storable
 from app.verification.clearing import ClearingTables
 
@@ -21,13 +21,15 @@ KEYS: dict[str, tuple[str, ...]] = {
     "orders": ("instrument", "accepting_seq"),
     "order_events": ("order_id", "seq"),
     "trades": ("instrument", "seq"),
+    "trade_busts": ("instrument", "trade_seq"),
     "book_snapshots": ("instrument", "first_seq"),
     "rejections": ("instrument", "seq"),
     "instruments": ("instrument",),
     "instrument_progress": ("instrument",),
 }
 OPEN = ("new", "partially_filled")
-_STATE = ("status", "reason", "price", "quantity", "filled_quantity", "remaining_quantity", "avg_price", "triggered")
+_NUMBERS = ("price", "quantity", "filled_quantity", "remaining_quantity", "avg_price", "fees")
+_STATE = ("status", "reason", "triggered", *_NUMBERS)
 _LAST = ("last_price", "last_quantity", "liquidity")
 _TERMS = ("client_order_id", "side", "type", "time_in_force", "stop_price", "display_quantity", "expire_time")
 _SIZES = ("tick_size", "lot_size")
@@ -100,6 +102,8 @@ class ExpectedRows:
             self._settle("trades", (name, trade.seq), row)
         if report.command == "snapshot" and report.outcome.value == "accepted":
             self._snapshot(report)
+        if report.bust is not None:
+            self._settle("trade_busts", (name, report.bust.trade_seq), _bust(report, report.bust))
         if report.raw is not None:
             self._settle("rejections", (name, report.seq), _rejection(report, self.secret))
         if report.listing or report.market_status:
@@ -198,6 +202,16 @@ def _rejection(report: ExecutionReport, secret: bytes) -> Row:
         "reason": _plain(report.reason),
         "raw": storable(raw),
         "order_id": order_id_in(raw, secret),
+    }
+
+
+def _bust(report: ExecutionReport, bust: BustReport) -> Row:
+    return {
+        "instrument": report.instrument,
+        "trade_seq": bust.trade_seq,
+        "seq": report.seq,
+        "busted_at": report.time,
+        "reason": storable(bust.reason),
     }
 
 

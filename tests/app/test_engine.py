@@ -175,8 +175,8 @@ def test_a_stop_with_a_price_is_refused(partition: Partition) -> None:
 
 def test_a_log_of_a_later_release_is_refused() -> None:
     """Its markets would go by rules that this program does not have."""
-    with pytest.raises(UnknownEngine, match=r"begins with engine version 3, this program has 1, 2: start a release"):
-        Partition(NUMBER, PARTITIONS).apply(0, 1_000, None, genesis(3))
+    with pytest.raises(UnknownEngine, match=r"begins with engine version 4, this program has 1, 2, 3: start a release"):
+        Partition(NUMBER, PARTITIONS).apply(0, 1_000, None, genesis(4))
 
 
 @pytest.mark.parametrize("engine", [Partition, NaivePartition])

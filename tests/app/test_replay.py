@@ -85,7 +85,7 @@ def test_a_log_that_begins_with_its_genesis_record_gives_what_it_gave() -> None:
     iceberg, taker = SELL | {"display_quantity": "1"}, BUY | {"quantity": "2"}
     genesis = {"command": "genesis", "log_id": "00000000-0000-4000-8000-000000000001"}
     for first, version, trades in (
-        ([], 2, 1),
+        ([], 3, 1),
         ([genesis], 1, 2),
         ([genesis | {"engine_version": 2}], 2, 1),
         ([genesis | {"offset": 0, "time": 9}], 1, 2),
@@ -112,6 +112,7 @@ def test_every_command_is_accepted() -> None:
     """A day in a market, with each word of the log at least once, told by what came of each order."""
     client, market = {"instrument": "BTC-USD", "client_id": "alice"}, {"instrument": "BTC-USD"}
     s1, s2, s3 = (id_text(order_id("alice", "BTC-USD", key)) for key in ("s1", "s2", "s3"))
+    b9 = id_text(order_id("bob", "BTC-USD", "b9"))
     new = SELL | {"client_order_id": "s3", "price": "102", "quantity": "3"}
     day = [
         LIST,
@@ -124,6 +125,9 @@ def test_every_command_is_accepted() -> None:
         {"command": "halt", **market, "command_id": "h1"},
         {"command": "snapshot", **market, "command_id": "b1"},
         {"command": "resume", **market, "command_id": "o1"},
+        {"command": "set_fees", **market, "command_id": "f1", "fees": {"maker": "-1", "taker": "2.5"}},
+        BUY | {"client_order_id": "b9", "price": "102", "quantity": "1"},
+        {"command": "bust", **market, "command_id": "u1", "trade_id": "BTC-USD-1", "reason": "an error"},
         {"command": "engine_version", **market, "command_id": "e1", "version": 1},
         {"command": "mass_cancel", **client, "command_id": "m1", "side": "sell"},
         {"command": "tick", **market},
@@ -144,7 +148,9 @@ def test_every_command_is_accepted() -> None:
         (s1, "canceled", "3.0"),
         (s3, "new", "3.0"),
         (s2, "canceled", "2.0"),
-        (s3, "canceled", "3.0"),
+        (b9, "filled", "0.0"),
+        (s3, "partially_filled", "2.0"),
+        (s3, "canceled", "2.0"),
     ]
     snapshot = reports[8]
     assert snapshot["levels"] == [{"side": "sell", "price": "102.00", "quantity": "3.0", "orders": 1}]

@@ -136,12 +136,27 @@ async def test_an_operator_puts_an_engine_version_in_force(venue: Venue) -> None
     """It is a command in the log; one that this release lacks is not sent."""
     market = await list_market(venue)
     unknown = await faust(venue, "engine-version", market, "9")
-    assert_one_sentence(unknown, "unknown engine version 9: this release has 1, 2")
+    assert_one_sentence(unknown, "unknown engine version 9: this release has 1, 2, 3")
     sent = await faust(venue, "engine-version", market, "1")
     assert (sent.code, sent.err) == (0, "") and re.fullmatch(r"orders\[\d+\]@\d+  command [0-9a-f]{32}\n", sent.out)
     async with asyncio.timeout(BOOK_TIMEOUT_S):  # the newest snapshot is two seconds behind
         while "engine_version 1 " not in (shown := await faust(venue, "table", "books", market)).out:
             assert shown.code in (0, 1)
+
+
+async def test_an_operator_sets_fees_and_busts_a_trade(venue: Venue) -> None:
+    """Rebates begin with a minus; a trade is busted once."""
+    market = await list_market(venue)
+    rates = ("--maker", "-0.5", "--taker", "25", "--client", "bob=1/2.25")
+    fees = await faust(venue, "set-fees", market, *rates)
+    assert (fees.code, fees.err) == (0, "")
+    assert fees.out == f"{market}  maker -0.50  taker 25.00  bob 1.00/2.25\n"
+    assert_one_sentence(await faust(venue, "set-fees", market, "--maker", "0", "--taker", "10001"), ".*invalid_fees.*")
+    await faust(venue, "place", market, "sell", "2.00", "100.50")
+    await faust(venue, "place", market, "buy", "0.50", "--client-id", "bob")
+    busted = await faust(venue, "bust", f"{market}-1", "wrong price")
+    assert busted.code == 0 and re.fullmatch(rf"{market}-1  busted \S+Z\n", busted.out)
+    assert_one_sentence(await faust(venue, "bust", f"{market}-1", "wrong price"), ".*busted already.*")
 
 
 @pytest.fixture

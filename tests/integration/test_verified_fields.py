@@ -17,9 +17,17 @@ from aiokafka import AIOKafkaProducer
 
 from app import app
 from app.engine import partition_of
-from app.matching.commands import Listing
+from app.matching.commands import FeeSchedule, Listing
 from app.matching.identities import BLOCK
-from app.models.commands import PlaceOrder, SnapshotBook, encode_command
+from app.models.commands import (
+    BustTrade,
+    ClientFeeRates,
+    FeeRates,
+    PlaceOrder,
+    SetInstrumentFees,
+    SnapshotBook,
+    encode_command,
+)
 from app.models.snapshots import State, _seal, decode_block, decode_state, encode_block, encode_state
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
 from app.verification.ledger import Entry, Outcome
@@ -85,10 +93,13 @@ ICEBERG = {
     "expire_time": 2**42,
 }
 SELL = {"client_order_id": "sell", "type": "limit", "price": "99999.00", "side": "sell"}
+RATES = FeeRates("-1", "2.5", {"rests": ClientFeeRates("1", "2")})
 OTHERS = [
     (encode_command(PlaceOrder(MARKET, **RESTS | STOP)), MARKET),
     (encode_command(PlaceOrder(MARKET, **RESTS | ICEBERG)), MARKET),
     (encode_command(PlaceOrder(MARKET, **RESTS | SELL)), MARKET),
+    (encode_command(SetInstrumentFees(MARKET, "fees", RATES)), MARKET),
+    (encode_command(BustTrade(MARKET, "bust", f"{MARKET}-1", "an error")), MARKET),
     (encode_command(SnapshotBook(MARKET, "snapshot")), MARKET),
     (b"poison", MARKET),
     (UNLISTED, MARKET),
@@ -248,14 +259,15 @@ def _altered_states(state: State) -> Iterator[tuple[str, State]]:
     """The state with each of its fields altered, those of what is inside it included."""
     for name in state._fields:
         value = getattr(state, name)
-        if isinstance(value, Listing):
+        if isinstance(value, Listing | FeeSchedule):
             for field in value._fields:
                 said = value._replace(**{field: altered(getattr(value, field))})
-                yield f"{name}.{field} is ", state._replace(**{name: said})
+                verb = "has" if isinstance(getattr(value, field), tuple) else "is"
+                yield f"{name}.{field} {verb} ", state._replace(**{name: said})
         elif isinstance(value, tuple):
             first = value[0] if value else state.bids[0]  # type: ignore[union-attr]
             yield f"{name} has ", state._replace(**{name: altered(value) if value else (first,)})
-            for place, part in enumerate(first if value else ()):
+            for place, part in enumerate(first if value and isinstance(first, tuple) else ()):
                 field = f".{first._fields[place]}" if hasattr(first, "_fields") else f"[{place}]"
                 said = type(first)._make if hasattr(first, "_make") else tuple
                 inside = said([altered(part) if at == place else other for at, other in enumerate(first)])

@@ -45,6 +45,7 @@ TESTS = (
     "tests/matching/test_commands.py",
     "tests/matching/test_rejections.py",
     "tests/matching/test_orders.py",
+    "tests/matching/test_fees.py",
     "tests/matching/test_positions.py",
     "tests/matching/test_agenda.py",
     "tests/matching/test_ladder.py",

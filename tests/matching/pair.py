@@ -6,7 +6,7 @@ from app.matching.events import Report, split
 from app.matching.sanity import check, check_cheap
 from app.matching.states import freeze, restore
 from app.naive.matching import NaiveEngine
-from tests.matching.reader import Reader
+from tests.matching.reader import Reader, fees_by_role
 
 
 def waiting_for_fills(engine: Book | NaiveEngine) -> set[bytes]:
@@ -14,6 +14,17 @@ def waiting_for_fills(engine: Book | NaiveEngine) -> set[bytes]:
     if isinstance(engine, Book):
         return {order.order_id for order in engine.orders.triggered}
     return {order.terms.order_id for order in engine._triggered}
+
+
+def balances_of(reader: Reader) -> dict[str, int]:
+    """What each client has paid for the trades that were not busted."""
+    paid = dict.fromkeys(reader.balances, 0)
+    for trade in reader.trades:
+        if trade.seq not in reader.busted:
+            taker_fee, maker_fee = fees_by_role(trade)
+            paid[trade.taker_client_id] += taker_fee
+            paid[trade.maker_client_id] += maker_fee
+    return paid
 
 
 class Pair:
@@ -47,6 +58,9 @@ class Pair:
         ours = [order.order_id for order in (*state.bids, *state.asks, *state.stops)]
         assert ours == [order.order_id for order in resting_and_waiting]
         assert self.reader.open_orders() == {order.order_id: order for order in resting_and_waiting}
+        assert self.book.fees == self.naive.fees
+        assert self.book.busted == set(self.naive.busted) == self.reader.busted
+        assert self.reader.balances == balances_of(self.reader)
         self.reader.check(waiting_for_fills(self.book))
 
     def restart(self) -> None:

@@ -1,12 +1,20 @@
 """What anyone can know from the reports alone: levels, orders and trades, rebuilt without an engine."""
 
 from collections.abc import Collection
+from fractions import Fraction
+from math import ceil
 
-from app.matching.commands import Listing, Place
+from app.matching.commands import FeeSchedule, Listing, Place
 from app.matching.events import Level, OrderState, Report, Trade
 from app.matching.words import MarketStatus, Side, Status
 
 OPEN = (Status.NEW, Status.PARTIALLY_FILLED)
+
+
+def fees_by_role(trade: Trade) -> tuple[int, int]:
+    """What the taker and the maker pay for a trade."""
+    fees = trade.buyer_fee, trade.seller_fee
+    return fees if trade.taker_side is Side.BUY else fees[::-1]
 
 
 class Reader:
@@ -22,17 +30,31 @@ class Reader:
         self.terms: dict[bytes, Place] = {}
         self.trades: list[Trade] = []
         self.traded: dict[bytes, tuple[int, int]] = {}  # quantity and notional of an order's trades
+        self.engine_version: int | None = None
+        self.rates: FeeSchedule | None = None  # in force since the last command
+        self.owed: dict[bytes, Fraction] = {}  # rate x notional over an order's trades, in units of the quote scale
+        self.fees: dict[bytes, int] = {}  # of an order's trades
+        self.balances: dict[str, int] = {}  # what each client has paid, without the busted trades
+        self.busted: set[int] = set()
+        self._rates_then: FeeSchedule | None = None  # those that the report at hand has set
+        self._version_then = 0
 
     def follow(self, part: Report) -> None:
         """Take in one report, or one part of a large one."""
         assert part.seq == self.seq + 1, f"a gap: {part.seq} after {self.seq}"
         self.seq = part.seq
+        if part.part == 1:
+            # What happens in a command obeys the rates and the version from before it.
+            self.rates, self.engine_version = self._rates_then, self._version_then or part.engine_version
+            self._rates_then, self._version_then = part.fees or self.rates, part.engine_version
         self.listing = part.listing or self.listing
         self.market_status = part.market_status or self.market_status
         for state in part.orders:
             self._take_state(state)
         for trade in part.trades:
             self._take_trade(trade)
+        if part.bust is not None:
+            self._take_bust(part.bust.trade_seq)
         for level in part.levels:
             self._take_level(level, is_change=part.command != "snapshot")
 
@@ -51,6 +73,7 @@ class Reader:
         resting: dict[tuple[Side, int], list[OrderState]] = {}
         for order_id, state in self.orders.items():
             assert self.traded[order_id] == (state.filled, state.notional), f"{order_id!r} has other trades"
+            assert state.fees == self.fees[order_id] == ceil(self.owed[order_id]), f"{order_id!r} pays {state.fees}"
             terms = self.terms[order_id]
             rests = (terms.stop_price is None or state.triggered) and order_id not in waiting_for_fills
             if state.status in OPEN and rests:
@@ -68,6 +91,7 @@ class Reader:
         if state.terms is not None:
             self.terms[state.order_id] = state.terms
             self.traded[state.order_id] = (0, 0)
+            self.owed[state.order_id], self.fees[state.order_id] = Fraction(), 0
         assert state.quantity == state.filled + state.remaining, f"{state} does not add up"
         self.orders[state.order_id] = state._replace(terms=None, last_price=None, last_quantity=None, liquidity=None)
 
@@ -78,6 +102,35 @@ class Reader:
         for order_id in (trade.maker_order_id, trade.taker_order_id):
             quantity, notional = self.traded[order_id]
             self.traded[order_id] = quantity + trade.quantity, notional + trade.quantity * trade.price
+        self._take_fees(trade)
+
+    def _take_fees(self, trade: Trade) -> None:
+        taker_fee, maker_fee = fees_by_role(trade)
+        assert self.listing is not None, "a trade before any listing"
+        worth = trade.price * trade.quantity * self.listing.tick_size * self.listing.lot_size
+        worth_in_units = Fraction(worth * 10**self.listing.quote_scale, 10**16)
+        for order_id, client_id, fee, role in (
+            (trade.taker_order_id, trade.taker_client_id, taker_fee, "taker"),
+            (trade.maker_order_id, trade.maker_client_id, maker_fee, "maker"),
+        ):
+            self.owed[order_id] += Fraction(self._rate(client_id, role), 10**6) * worth_in_units
+            self.fees[order_id] += fee
+            self.balances[client_id] = self.balances.get(client_id, 0) + fee
+
+    def _rate(self, client_id: str, role: str) -> int:
+        if self.rates is None or self.engine_version in (1, 2):
+            return 0
+        own = {rates.client_id: rates for rates in self.rates.clients}
+        return int(getattr(own.get(client_id, self.rates), role))
+
+    def _take_bust(self, trade_seq: int) -> None:
+        """Mirror the trade: both clients get back what they paid for it."""
+        assert trade_seq not in self.busted, f"trade {trade_seq} is busted twice"
+        self.busted.add(trade_seq)
+        trade = self.trades[trade_seq - 1]
+        taker_fee, maker_fee = fees_by_role(trade)
+        self.balances[trade.taker_client_id] -= taker_fee
+        self.balances[trade.maker_client_id] -= maker_fee
 
     def _take_level(self, level: Level, is_change: bool) -> None:
         key = level.side, level.price

@@ -3,7 +3,9 @@
 A file has scenarios that begin with `## <claim>`; lines before the first are prose. A line is a command, then after
 `=>` what it must report; without `=>` it must be accepted and trade nothing. `book => ` shows every level.
 Orders are `buy NAME QUANTITY`, then `@ PRICE` and `stop PRICE` as they have them, then options; without `by CLIENT`
-each order is its own client's. Prices mirror at 100: every scenario also runs with buyers and sellers exchanged.
+each order is its own client's. Fees are `set_fees MAKER TAKER CLIENT=MAKER/TAKER`, in hundredths of a basis point; a
+trade that costs something tells it: `for MAKER/TAKER`. Prices mirror at 100: every scenario also runs with buyers and
+sellers exchanged.
 """
 
 from collections.abc import Iterator
@@ -15,10 +17,12 @@ from app.matching import commands as core
 from app.matching.commands import Command, Listing, Moment, Place
 from app.matching.events import OrderState, Report, Trade
 from app.matching.words import OrderType, Outcome, SelfTradePrevention, Side, Status, TimeInForce
+from tests.matching.reader import fees_by_role
 
 START_MS = 1_000
 MIRROR = 200
-LISTING = Listing("X", "A", "B", 1, 1, max_price=199, max_quantity=1_000)
+# A tick and a lot are one whole unit of their asset, a fee is in hundredths of the quote asset.
+LISTING = Listing("X", "A", "B", 10**8, 10**8, max_price=199, max_quantity=1_000, quote_scale=2)
 FOLDER = Path(__file__).parent / "scenarios"
 
 
@@ -39,8 +43,8 @@ class Scenario(NamedTuple):
 
     @property
     def one_way(self) -> bool:
-        """The rule itself tells buyers from sellers, so there is no mirror image."""
-        return self.claim.endswith("(one way)")
+        """There is no mirror image: the rule tells buyers from sellers, or fees depend on the price."""
+        return self.claim.endswith("(one way)") or any(line.command.startswith("set_fees") for line in self.lines)
 
 
 def scenarios() -> Iterator[Scenario]:
@@ -108,6 +112,11 @@ class Play:
                 return core.List(key, said, LISTING._replace(**self._limits(options)))
             case "engine_version", [version]:
                 return core.EngineVersion(key, said, int(version))
+            case "set_fees", [maker, taker]:
+                own = [core.ClientRates(name, *map(int, both.split("/"))) for name, both in sorted(options.items())]
+                return core.SetFees(key, said, core.FeeSchedule(int(maker), int(taker), tuple(own)))
+            case "bust", [trade_seq, *reason]:
+                return core.Bust(key, said, int(trade_seq), " ".join(reason))
             case "tick", []:
                 return core.Tick()
             case "halt", []:
@@ -176,6 +185,8 @@ class Play:
             parts.append(f"rejected {report.reason}")
         elif report.outcome is Outcome.DUPLICATE:
             parts.append(f"duplicate of {report.original_seq}")
+        if report.bust is not None:
+            parts.append(f"bust of {report.bust.trade_seq}")
         parts += [self._tell_trade(trade) for trade in report.trades]
         parts += [_tell_order(state) for state in report.orders]
         return "; ".join(parts) if parts else "accepted"
@@ -190,7 +201,9 @@ class Play:
         return f"bids {bid_text}; asks {ask_text}"
 
     def _tell_trade(self, trade: Trade) -> str:
-        return f"{_name(trade.maker_order_id)} {trade.quantity} @ {self._price(trade.price)}"
+        text = f"{_name(trade.maker_order_id)} {trade.quantity} @ {self._price(trade.price)}"
+        taker_fee, maker_fee = fees_by_role(trade)
+        return f"{text} for {maker_fee}/{taker_fee}" if taker_fee or maker_fee else text
 
 
 # By whether there is a price and a stop price.
@@ -198,7 +211,8 @@ _TYPES = {(True, False): "limit", (False, False): "market", (False, True): "stop
 
 
 def _tell_order(state: OrderState) -> str:
-    text = f"{_name(state.order_id)} {'triggered ' if state.triggered else ''}"
+    paid = f"(paid {state.fees}) " if state.fees else ""
+    text = f"{_name(state.order_id)} {paid}{'triggered ' if state.triggered else ''}"
     match state.status:
         case Status.NEW:
             return text + f"new {state.remaining}"

@@ -6,9 +6,12 @@ from typing import Any
 from app.matching.commands import (
     NOT_REPRESENTABLE,
     Amend,
+    Bust,
     Cancel,
+    ClientRates,
     Command,
     EngineVersion,
+    FeeSchedule,
     Halt,
     List,
     Listing,
@@ -18,9 +21,11 @@ from app.matching.commands import (
     Reduce,
     Replace,
     Resume,
+    SetFees,
     Snapshot,
     Tick,
 )
+from app.matching.fees import MAX_RATE
 from app.matching.words import OrderType, SelfTradePrevention, Side, TimeInForce
 
 INSTRUMENT = "BTC-USD"
@@ -51,6 +56,7 @@ class _Stream:
         self.offset = 0
         self.time_ms = START_MS
         self.keys = 0
+        self.quote_scale = self.random.choice((8, 4, 2, 0))
         self.placed: list[Place] = []
         self.likely_open: list[Place] = []
         self.sent: list[Command] = []
@@ -224,16 +230,29 @@ class _Stream:
 
     def _rare(self) -> Command:
         draw = self.random.random()
-        if draw < 0.35:
+        if draw < 0.25:
             return Tick()
-        if draw < 0.6:
+        if draw < 0.4:
             return Snapshot(*self._identity())
-        if draw < 0.85:
+        if draw < 0.6:
             return self._list()
-        if draw < 0.95:
+        if draw < 0.75:
+            return SetFees(*self._identity(), self._schedule())
+        if draw < 0.9:
+            return Bust(*self._identity(), self.random.choice((0, 1, 2, *range(1, 40))), "an error")
+        if draw < 0.96:
             self.halted = True
             return Halt(*self._identity())
-        return EngineVersion(*self._identity(), version=self.random.choice((1, 2, 2, 2, 0, 3, -1)))
+        return EngineVersion(*self._identity(), version=self.random.choice((1, 2, 3, 3, 3, 0, 4, -1)))
+
+    def _schedule(self) -> FeeSchedule:
+        """Odd rates, so that sums round; rebates; some out of bounds."""
+        usual = (0, 1, 7, -3, MAX_RATE - 1, -MAX_RATE, self.random.randint(-999, 999))
+        rates = [self.random.choice(usual) for _ in range(6)]
+        if self.random.random() < 0.05:
+            rates[self.random.randrange(6)] = self.random.choice((MAX_RATE + 1, -MAX_RATE - 1))
+        ann, bob = ClientRates("ann", *rates[2:4]), ClientRates("bob", *rates[4:])
+        return FeeSchedule(*rates[:2], self.random.choice(((), (ann,), (ann, bob))))
 
     def _list(self) -> List:
         """Small limits and short windows as often as generous ones; later ones are sometimes refused."""
@@ -256,6 +275,7 @@ class _Stream:
             id_window_count=choice((0, 1, 4, 25, 100_000, 100_000)),
             id_window_ms=choice((0, 3, 30, 86_400_000, 86_400_000)),
             max_slices=choice((100, 100, 10, 3)),
+            quote_scale=self.quote_scale,
         )
         if self.sent and self.random.random() < 0.15:
             changes: tuple[dict[str, Any], ...] = (
@@ -263,6 +283,8 @@ class _Stream:
                 {"base_asset": "ETH"},
                 {"tick_size": 1},
                 {"lot_size": 0},
+                {"quote_scale": 9},
+                {"quote_scale": 1},
                 {"max_fills": 0},
                 {"min_price": 10**13},
                 {"min_quantity": 0},

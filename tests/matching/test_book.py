@@ -5,9 +5,22 @@ from typing import Any
 import pytest
 
 from app.matching.book import Book
-from app.matching.commands import EngineVersion, Halt, List, Listing, Moment, Place, Tick
+from app.matching.commands import (
+    Bust,
+    ClientRates,
+    EngineVersion,
+    FeeSchedule,
+    Halt,
+    List,
+    Listing,
+    Moment,
+    Place,
+    Resume,
+    SetFees,
+    Tick,
+)
 from app.matching.events import Level
-from app.matching.states import freeze
+from app.matching.states import freeze, restore
 from app.matching.words import MarketStatus, OrderType, Side, TimeInForce
 from app.naive.matching import NaiveEngine
 
@@ -23,7 +36,7 @@ def test_a_book_without_a_command_is_nothing_yet() -> None:
     """It has seen no offset, has no rules, no orders, and has reported nothing."""
     book = Book("M")
     assert (book.offset, book.listed_offset, book.seq, book.trade_seq, book.time_ms) == (-1, -1, 0, 0, 0)
-    assert (book.listing, book.market_status, book.engine_version) == (None, MarketStatus.OPEN, 2)
+    assert (book.listing, book.market_status, book.engine_version) == (None, MarketStatus.OPEN, 3)
     assert (book.open_orders, book.best_bid, book.best_ask, book.next_expiry_ms) == (0, None, None, None)
     assert book.depth(10) == ([], [])
 
@@ -111,15 +124,53 @@ def test_the_state_of_a_book_is_all_that_it_bases_reports_on() -> None:
     iceberg_terms = (Side.SELL, OrderType.LIMIT, forever, None, 3, None, False, mode)
     stop_terms = (Side.BUY, OrderType.STOP, forever, 110, None, None, False, mode)
     assert freeze(book) == (
-        *("M", 8, 5, 22, 4, 2, False, 1, 103, LISTING, 0, 4),
+        *("M", 8, 5, 22, 4, 3, False, 1, 103, LISTING, 0, 4),
         tuple(
             (key.ljust(16), 0, number, time_ms)
             for number, (key, time_ms) in enumerate(((b"list", 10), (b"ice", 20), (b"stop", 21), (b"taker", 22)), 1)
         ),
         (),
-        ((iceberg.order_id, 0, 2, "ice", 103, 3, 2, 206, 1, False, *iceberg_terms),),
-        ((stop.order_id, 0, 3, "stop", None, 5, 0, 0, 0, False, *stop_terms),),
+        ((iceberg.order_id, 0, 2, "ice", 103, 3, 2, 206, 1, False, *iceberg_terms, 0),),
+        ((stop.order_id, 0, 3, "stop", None, 5, 0, 0, 0, False, *stop_terms, 0),),
+        *(None, 0, ()),
     )
+
+
+def test_the_state_of_a_book_has_its_rates_what_each_order_owes_and_which_trades_were_busted() -> None:
+    """The next fill depends on all of it, and so does the next bust."""
+    book, schedule = Book("M"), FeeSchedule(-3, 7, (ClientRates("taker", 1, 5),))
+    book.apply(LIST, Moment(5, 10))
+    book.apply(SetFees(b"fees".ljust(16), 0, schedule), Moment(6, 10))
+    book.apply(order("maker", Side.SELL, 103), Moment(7, 10))
+    book.apply(order("taker", Side.BUY, 103)._replace(quantity=2), Moment(8, 10))
+    book.apply(Bust(b"bust".ljust(16), 0, 1, "error"), Moment(9, 10))
+    state = freeze(book)
+    assert (state.fees, state.fees_seq, state.busted) == (schedule, 2, (1,))
+    assert [order.fee_sum for order in state.asks] == [-3 * 2 * 103]
+    assert freeze(restore(state, {})) == state
+
+
+def test_a_book_asks_for_a_tick_while_triggered_stops_wait_and_the_market_is_open() -> None:
+    """Whoever owns the book sends one; else nothing would happen in a quiet market."""
+    book = Book("M")
+    book.apply(LIST._replace(listing=LISTING._replace(max_fills=1)), Moment(0, 0))
+    makers = [order(f"s{price}", Side.SELL, price)._replace(quantity=1) for price in (105, 106)]
+    stop = order("stop", Side.BUY, None, type=OrderType.STOP, stop_price=105)._replace(quantity=1)
+    asked = []
+    for number, command in enumerate(
+        (
+            *makers,
+            stop,
+            order("taker", Side.BUY, 105)._replace(quantity=1),
+            Halt(b"halt".ljust(16), 0),
+            Resume(b"resume".ljust(16), 0),
+            Tick(),
+        ),
+        1,
+    ):
+        book.apply(command, Moment(number, number))
+        asked.append(book.waits_for_tick)
+    assert asked == [False, False, False, True, False, True, False]
 
 
 @pytest.mark.parametrize("engine", [Book, NaiveEngine])

@@ -5,7 +5,7 @@ from app.matching.words import OrderType, SelfTradePrevention, Side, TimeInForce
 
 
 def test_a_market_has_generous_rules_unless_it_is_told_others() -> None:
-    """Prices and quantities up to 10^12, 1,000 fills a command, 100,000 open orders, ids for a day, 100 slices."""
+    """Prices and quantities up to 10^12, 1,000 fills a command, 100,000 open orders, ids for a day, and more."""
     assert Listing("X", "A", "B", 1, 1)._asdict() == {
         "instrument": "X",
         "base_asset": "A",
@@ -23,6 +23,7 @@ def test_a_market_has_generous_rules_unless_it_is_told_others() -> None:
         "id_window_count": 100_000,
         "id_window_ms": 24 * 60 * 60 * 1_000,
         "max_slices": 100,
+        "quote_scale": 8,
     }
 
 

@@ -10,8 +10,10 @@ from app.matching.book import Book
 from app.matching.commands import (
     COMMAND_WORDS,
     Amend,
+    Bust,
     Cancel,
     EngineVersion,
+    FeeSchedule,
     Halt,
     List,
     Listing,
@@ -21,6 +23,7 @@ from app.matching.commands import (
     Reduce,
     Replace,
     Resume,
+    SetFees,
     Snapshot,
     Tick,
 )
@@ -51,6 +54,8 @@ COMMANDS: dict[str, Any] = {
     "resume": Resume(KEY, 9),
     "snapshot": Snapshot(KEY, 10),
     "engine_version": EngineVersion(KEY, 11, 1),
+    "set_fees": SetFees(KEY, 12, FeeSchedule(-1, 2)),
+    "bust": Bust(KEY, 13, 1, "an error"),
 }
 
 
@@ -78,6 +83,14 @@ class Market:
         return freeze(self.book)._replace(offset=0, seq=0, time_ms=0)
 
 
+def market_with_a_trade() -> Market:
+    """One in which all of COMMANDS are accepted."""
+    market = Market()
+    market.send(order(b"maker".ljust(16), 120))
+    market.send(order(b"taker".ljust(16), 120)._replace(side=Side.SELL, client_id="bob"))
+    return market
+
+
 def test_there_is_a_case_of_every_command_that_has_a_key() -> None:
     """Only a tick has none."""
     assert {*COMMANDS, "tick"} == set(COMMAND_WORDS.values())
@@ -87,7 +100,7 @@ def test_there_is_a_case_of_every_command_that_has_a_key() -> None:
 @pytest.mark.parametrize("word", COMMANDS)
 def test_a_repeat_is_told_what_came_of_the_first_and_changes_nothing(word: str) -> None:
     """Also when it comes a third time, and whatever happened meanwhile."""
-    market, command = Market(), COMMANDS[word]
+    market, command = market_with_a_trade(), COMMANDS[word]
     first = market.send(command)
     assert first.outcome is Outcome.ACCEPTED
     for _ in range(2):
@@ -97,13 +110,14 @@ def test_a_repeat_is_told_what_came_of_the_first_and_changes_nothing(word: str) 
         assert (again.outcome, again.original_seq, again.reason) == (Outcome.DUPLICATE, first.seq, None)
         assert (again.command, again.command_id, again.order_id) == (word, KEY, first.order_id)
         assert not (again.orders or again.trades or again.levels or again.listing or again.market_status)
+        assert again.fees is again.bust is None
         assert market.standing() == before
 
 
 @pytest.mark.parametrize("word", COMMANDS)
 def test_the_same_key_with_another_body_is_refused_and_changes_nothing(word: str) -> None:
     """The fingerprint tells; a later repeat of the first is still a repeat."""
-    market, command = Market(), COMMANDS[word]
+    market, command = market_with_a_trade(), COMMANDS[word]
     first = market.send(command)
     before = market.standing()
     other = market.send(command._replace(fingerprint=99))
@@ -116,7 +130,7 @@ def test_the_same_key_with_another_body_is_refused_and_changes_nothing(word: str
 def test_all_commands_share_one_space_of_keys() -> None:
     """Whatever used the key first, and whatever comes with it then."""
     for one, other in permutations(COMMANDS, 2):
-        market = Market()
+        market = market_with_a_trade()
         assert market.send(COMMANDS[one]).outcome is Outcome.ACCEPTED
         before = market.standing()
         assert market.send(COMMANDS[other]).reason is Reason.DUPLICATE_ORDER, (one, other)
@@ -143,13 +157,15 @@ REFUSED = {
     "replace": Replace(KEY, 5, OPEN, order(OTHER_KEY)._replace(quantity=0), "ann"),
     "list": List(KEY, 7, LISTING._replace(max_fills=0)),
     "engine_version": EngineVersion(KEY, 11, 0),
+    "set_fees": SetFees(KEY, 12, FeeSchedule(0, 1_000_001)),
+    "bust": Bust(KEY, 13, 2, "an error"),
 }
 
 
 @pytest.mark.parametrize("word", REFUSED)
 def test_a_refused_command_has_used_its_key(word: str) -> None:
     """A repeat is not tried again, even if it would be accepted by now."""
-    market, command = Market(), REFUSED[word]
+    market, command = market_with_a_trade(), REFUSED[word]
     first = market.send(command)
     assert first.outcome is Outcome.REJECTED
     assert market.send(command).original_seq == first.seq
@@ -161,6 +177,16 @@ def test_a_tick_has_no_key() -> None:
     market = Market()
     reports = [market.send(Tick()) for _ in range(3)]
     assert [(report.outcome, report.command_id) for report in reports] == [(Outcome.ACCEPTED, None)] * 3
+
+
+def test_the_unfinished_block_has_what_is_beyond_the_complete_ones() -> None:
+    """A snapshot repeats these records, so their number decides when one is due."""
+    market = Market()
+    found = [market.book.identities.unfinished]
+    for count in (BLOCK - 3, 1, BLOCK + 5):
+        market.pass_by(count)
+        found.append(market.book.identities.unfinished)
+    assert found == [2, BLOCK - 1, 0, 5]
 
 
 @pytest.mark.parametrize("window", [0, 1, 2, 5, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 1])

@@ -19,7 +19,7 @@ from app.matching.states import OpenOrder
         (Place._fields[8:13], "time_in_force stop_price display_quantity expire_time_ms post_only"),
         (Terms._fields[:1], "side"),
         (Terms._fields[5:6], "expire_time_ms"),
-        (OpenOrder._fields[10:], " ".join(Terms._fields)),
+        (OpenOrder._fields[10:18], " ".join(Terms._fields)),
         (Level._fields[2:], "quantity orders"),
     ],
 )

@@ -14,9 +14,12 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multi
 from app.matching.commands import (
     NOT_REPRESENTABLE,
     Amend,
+    Bust,
     Cancel,
+    ClientRates,
     Command,
     EngineVersion,
+    FeeSchedule,
     Halt,
     List,
     Listing,
@@ -26,10 +29,12 @@ from app.matching.commands import (
     Reduce,
     Replace,
     Resume,
+    SetFees,
     Snapshot,
     Tick,
 )
 from app.matching.events import Report
+from app.matching.fees import MAX_RATE
 from app.matching.versions import NEWEST_VERSION
 from app.matching.words import OrderType, Reason, SelfTradePrevention, Side, TimeInForce
 from tests.long import LONG
@@ -83,6 +88,7 @@ RULES = st.sampled_from(
             "quote_asset": ("X",),
             "tick_size": (2, 0),
             "lot_size": (2, 0),
+            "quote_scale": (7, 9, -1),
         }.items()
         for value in values
     ]
@@ -121,15 +127,26 @@ def proper_terms(draw: st.DrawFn) -> dict[str, Any]:
 
 
 TERMS = proper_terms() | proper_terms() | proper_terms() | ODD_TERMS
-LISTING = Listing(INSTRUMENT, "BTC", "USD", 1, 1)
+LISTING = Listing(INSTRUMENT, "BTC", "USD", 10**6, 10**7, quote_scale=3)
 LISTINGS = st.lists(RULES, max_size=2).map(lambda changes: LISTING._replace(**dict(changes)))
+RATES = st.integers(-999, 999) | st.sampled_from((MAX_RATE, -MAX_RATE, MAX_RATE + 1, -MAX_RATE - 1))
+SCHEDULES = st.builds(
+    lambda maker, taker, clients: FeeSchedule(maker, taker, tuple(ClientRates(*own) for own in clients)),
+    RATES,
+    RATES,
+    st.lists(st.tuples(CLIENTS, RATES, RATES), max_size=2, unique_by=lambda own: own[0]).map(sorted),
+)
 # What is asked of the market as a whole, without the identity.
 RARE = (
     st.tuples(st.just(MassCancel), or_none(CLIENTS), or_none(SIDES))
     | st.tuples(st.just(List), LISTINGS)
     | st.tuples(st.just(List), LISTINGS)
     | st.tuples(st.sampled_from((Halt, Resume, Snapshot)))
-    | st.tuples(st.just(EngineVersion), st.sampled_from((1, 2, 2, 0, 3)))
+    | st.tuples(st.just(EngineVersion), st.sampled_from((1, 2, 3, 3, 0, 4)))
+    | st.tuples(st.just(Bust), st.integers(0, 9), st.just("an error"))
+    | st.tuples(st.just(Bust), st.integers(0, 9), st.just("an error"))
+    | st.tuples(st.just(SetFees), SCHEDULES)
+    | st.tuples(st.just(SetFees), SCHEDULES)
 )
 NTH = st.integers(0, 7) | st.integers(0, 7) | st.none()
 

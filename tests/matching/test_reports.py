@@ -3,8 +3,9 @@
 import pytest
 
 from app.matching.book import Book
-from app.matching.commands import List, Listing, MassCancel, Moment, Place, Snapshot
-from app.matching.events import MAX_ENTRIES_PER_PART, Level, OrderState, Report, Trade, parts_of, split
+from app.matching.commands import ClientRates, FeeSchedule, List, Listing, MassCancel, Moment, Place, SetFees, Snapshot
+from app.matching.events import MAX_ENTRIES_PER_PART, BustedTrade, Level, OrderState, Report, Trade, parts_of, split
+from app.matching.fees import MAX_CLIENTS_WITH_RATES, MAX_RATE
 from app.matching.words import OrderType, Outcome, SelfTradePrevention, Side, Status
 from app.models.conversion import scale_of
 from app.models.reports import encode, report_message
@@ -35,6 +36,8 @@ def report(orders: int, trades: int, levels: int) -> Report:
         orders=[ORDER._replace(price=n) for n in range(orders)],
         trades=[TRADE._replace(seq=n) for n in range(trades)],
         levels=[LEVEL._replace(price=n) for n in range(levels)],
+        fees=FeeSchedule(1, 2),
+        bust=BustedTrade(1, "an error"),
         parts=parts_of(orders + trades + levels),
     )
 
@@ -51,7 +54,10 @@ def test_a_report_takes_as_many_seqs_as_it_has_parts(entries: int, parts: int) -
     ids=str,
 )
 def test_the_parts_of_a_report_are_all_of_it(counts: tuple[int, int, int]) -> None:
-    """In order: its orders, then its trades, then its levels; none is empty, none has more than a part may have."""
+    """In order: its orders, then its trades, then its levels; none is empty, none has more than a part may have.
+
+    The first has the fees and the bust, so that nobody mirrors a trade twice.
+    """
     whole = report(*counts)
     parts = list(split(whole))
     assert len(parts) == whole.parts
@@ -65,14 +71,15 @@ def test_the_parts_of_a_report_are_all_of_it(counts: tuple[int, int, int]) -> No
     kinds = [name for part in parts for name in ("orders", "trades", "levels") for _ in getattr(part, name)]
     assert kinds == sorted(kinds, key=("orders", "trades", "levels").index)
     rest = [part._replace(seq=0, part=0, orders=[], trades=[], levels=[]) for part in parts]
-    assert rest == [whole._replace(seq=0, part=0, orders=[], trades=[], levels=[])] * len(parts)
+    first = whole._replace(seq=0, part=0, orders=[], trades=[], levels=[])
+    assert rest == [first] + [first._replace(fees=None, bust=None)] * (len(parts) - 1)
 
 
 def sweep() -> list[Report]:
     """The largest things that can happen: 1,000 makers at as many prices filled by one, the next 1,000 canceled."""
     book, last = Book(LONGEST), 10**19
-    book.apply(List(b"list".ljust(16), 0, LISTING), Moment(0, 0))
-    mode, reports = SelfTradePrevention.NONE, []
+    mode, fees = SelfTradePrevention.NONE, SetFees(b"fees".ljust(16), 0, FeeSchedule(-MAX_RATE, MAX_RATE))
+    reports = [book.apply(command, Moment(0, 0)) for command in (List(b"list".ljust(16), 0, LISTING), fees)]
     for n in range(2_000):
         client = f"{n:x}".rjust(64, "x")
         maker = Place(
@@ -95,10 +102,16 @@ def test_no_part_of_the_largest_reports_exceeds_256_kib() -> None:
     assert 100 * KIB < max(sizes) < 256 * KIB
 
 
+def test_the_largest_schedule_of_fees_fits() -> None:
+    """With the longest names, in one part with as many order states as there can be."""
+    clients = tuple(ClientRates(f"{n:x}".rjust(64, "x"), -MAX_RATE, -MAX_RATE) for n in range(MAX_CLIENTS_WITH_RATES))
+    whole = report(MAX_ENTRIES_PER_PART, 0, 0)._replace(fees=FeeSchedule(-MAX_RATE, -MAX_RATE, clients))
+    assert 100 * KIB < len(encode(report_message(whole, scale_of(LISTING)))) < 512 * KIB
+
+
 def test_a_reader_joins_the_parts() -> None:
     """Following part by part gives what the book has in the end: nothing."""
     reader = Reader()
-    reader.seq = 1  # the listing
     for whole in sweep():
         for part in split(whole):
             reader.follow(part)
@@ -124,7 +137,6 @@ def test_a_reader_notices_a_lost_report() -> None:
     """What is dense cannot be thinned out unseen."""
     reports = sweep()[:3]
     reader = Reader()
-    reader.seq = 1
     reader.follow(reports[0])
     with pytest.raises(AssertionError, match="a gap"):
         reader.follow(reports[2])

@@ -17,12 +17,16 @@ ORD_REJ_REASON = {
     99: "post_only_would_take",
 }
 CXL_REJ_REASON = {0: "too_late_to_cancel", 1: "unknown_order"}
-# FIX has no code for these: the record is no command at all, or asks for an engine that there is not.
+# FIX has no code for these: the record is no command at all, or an operator's.
 WITHOUT_CODE = {
     "malformed_command",
     "key_mismatch",
     "wrong_partition",
     "unsupported_engine_version",
+    "invalid_fees",
+    "unknown_trade",
+    "trade_busted",
+    "too_many_busts",
 }
 ENDS = {
     "insufficient_liquidity",

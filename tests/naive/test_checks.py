@@ -170,12 +170,12 @@ def test_a_listing_keeps_its_units_and_makes_sense(changes: dict[str, Any]) -> N
 
 
 def test_only_known_engine_versions_come_into_force() -> None:
-    """Versions 1 and 2 are known; the newest one is in force until another is set."""
+    """Versions 1 to 3 are known; the newest one is in force until another is set."""
     market = Market()
-    for version in (2, 1):
+    for version in (3, 2, 1):
         report = market.send(EngineVersion(*market.key(), version))
         assert (report.outcome, report.engine_version) == (Outcome.ACCEPTED, version)
-    report = market.send(EngineVersion(*market.key(), 3))
+    report = market.send(EngineVersion(*market.key(), 4))
     assert (report.reason, report.engine_version) == (Reason.UNSUPPORTED_ENGINE_VERSION, 1)
 
 

@@ -24,7 +24,7 @@ COMMANDS = 500
 INSTRUMENTS = ("A-X", "B-X")
 START_MS = 1_000
 Fields = dict[str, Any]
-SIZES = {"base_asset": "A", "quote_asset": "X", "tick_size": "0.5", "lot_size": "0.1"}
+SIZES = {"base_asset": "A", "quote_asset": "X", "tick_size": "0.5", "lot_size": "0.1", "quote_scale": 4}
 # A market of its own, in which each difference between the versions shows once.
 STAGED = "D-X"
 STAGE = (
@@ -51,7 +51,25 @@ STAGE = (
     "place by=ann side=sell type=limit price=11 quantity=1",
     "place by=bob side=buy type=stop stop_price=10 quantity=0.5 time_in_force=FOK",
     "tick",
+    "set_fees maker=-2.5 taker=7.77",
+    "place by=ann side=sell type=limit price=9.5 quantity=1",
+    "place by=bob side=buy type=limit price=9.5 quantity=0.3",
+    "place by=cid side=buy type=limit price=9.5 quantity=0.3",
+    "bust trade=1",
+    "bust trade=1",
+    "bust trade=99",
+    "place by=bob side=buy type=limit price=9.5 quantity=0.7",
+    "bust trade=E-X-1",
+    "engine_version version=2",
+    "place by=cid side=buy type=limit price=9.5 quantity=0.4",
+    "place by=bob side=sell type=limit price=9.5 quantity=0.2",
+    "bust trade=2",
+    "set_fees maker=0 taker=0",
+    "engine_version version=3",
+    "place by=bob side=sell type=limit price=9.5 quantity=0.1",
 )
+# When these markets get rates, by the number of commands before.
+RATED = {len(STAGE) + 20: "A-X", len(STAGE) + 30: "B-X"}
 Record = tuple[int, int, bytes | None, bytes | None]
 
 
@@ -118,16 +136,25 @@ class Market:
             return fields | {"command_id": "l"} | SIZES | said | {"max_fills": int(said["max_fills"])}
         if word == "tick":
             return fields
+        if word == "engine_version":
+            return fields | {"command_id": str(number), "version": int(said["version"])}
+        if word == "set_fees":
+            return fields | {"command_id": str(number), "fees": said}
+        if word == "bust":
+            trade = said["trade"] if "-" in said["trade"] else f"{STAGED}-{said['trade']}"
+            return fields | {"command_id": str(number), "trade_id": trade, "reason": "an error"}
         fields["client_id"] = said.pop("by")
         if "order" in said:
             fields["order_id"] = id_text(order_id(fields["client_id"], STAGED, said.pop("order")))
         return fields | said | {"client_order_id" if word == "place" else "command_id": str(number)}
 
     def next(self) -> Fields:
-        """Each market is listed before anything else is asked of it; one of them obeys version 1 for a while."""
-        version = {COMMANDS // 2: 1, COMMANDS * 3 // 4: NEWEST_VERSION}.get(len(self.sent))
+        """Each market is listed before anything else is asked of it; one of them obeys older versions for a while."""
+        version = {COMMANDS // 2: 1, COMMANDS * 5 // 8: 2, COMMANDS * 3 // 4: NEWEST_VERSION}.get(len(self.sent))
         if version is not None:
             return {"command": "engine_version", "instrument": "B-X", "command_id": self.key(), "version": version}
+        if len(self.sent) in RATED:
+            return self.set_fees(RATED[len(self.sent)])
         listed = {fields["instrument"] for fields in self.sent}
         new = next((name for name in INSTRUMENTS if name not in listed), None)
         return self.command() if new is None else self.list(new)
@@ -172,8 +199,13 @@ class Market:
             return {"command": "tick"} | market
         if draw < 0.91:
             return self.random.choice(self.sent[-10:])
-        if draw < 0.94:
+        if draw < 0.93:
             return self.list(name)
+        if draw < 0.95:
+            return self.set_fees(name)
+        if draw < 0.97:
+            trade = f"{name}-{self.random.randint(1, 60)}"
+            return {"command": "bust"} | market | {"command_id": key, "trade_id": trade, "reason": "an error"}
         rare: Fields = self.random.choice(
             (
                 {"command": "halt"},
@@ -193,6 +225,11 @@ class Market:
         if self.random.random() < 0.3:
             rules |= {"id_window_count": 40, "id_window_ms": 200}
         return {"command": "list", "instrument": name, "command_id": self.key()} | rules
+
+    def set_fees(self, name: str) -> Fields:
+        rates = [f"{self.random.randint(-30, 30)}.{self.random.randint(0, 99):02}" for _ in range(4)]
+        fees = {"maker": rates[0], "taker": rates[1], "clients": {"bob": {"maker": rates[2], "taker": rates[3]}}}
+        return {"command": "set_fees", "instrument": name, "command_id": self.key(), "fees": fees}
 
     def place(self, name: str) -> Fields:
         """A limit order more often than not; few prices, so that much trades and triggers."""

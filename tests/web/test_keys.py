@@ -203,6 +203,24 @@ async def test_markets_are_the_admins(ann: Api, admin: Api, market: str) -> None
     assert [(await admin("POST", *call)).status for call in calls] == [201, 200, 200]
 
 
+async def test_fees_and_busts_are_the_admins_and_a_client_sees_its_own_rates(ann: Api, admin: Api, market: str) -> None:
+    """What others pay is between them and the venue."""
+    own = {name: {"maker": "1.00", "taker": "2.00"} for name in ("ann", "bob")}
+    rates = {"maker": "5.00", "taker": "6.00", "clients": own}
+    calls = (
+        ("PUT", f"/instruments/{market}/fees", rates),
+        ("POST", f"/trades/{market}-1/bust", {"reason": "an error"}),
+    )
+    assert {code(await ann(*call)) for call in calls} == {(403, "forbidden")}
+    assert [(await admin(*call)).status for call in calls] == [200, 404]
+    for caller, seen in ((ann, {"ann": own["ann"]}), (admin, own)):
+        answer = await until(
+            lambda caller=caller: caller("GET", "/fees"),
+            lambda found: any(fees["instrument"] == market and fees["seq"] for fees in found.body),
+        )
+        assert [fees["clients"] for fees in answer.body if fees["instrument"] == market] == [seen]
+
+
 async def test_a_key_has_a_rate_of_its_own(keys: Keys, ann: Api, market: str) -> None:
     """Others are not held up by it."""
     slow, _ = await keys.make("slow", KeyRole.TRADER, rate=5.0)

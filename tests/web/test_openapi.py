@@ -56,8 +56,9 @@ async def test_a_call_takes_the_parameters_that_are_described(api: Api, method: 
 @pytest.mark.parametrize(("method", "path"), CALLS, ids=["-".join(call) for call in CALLS])
 async def test_other_verbs_are_405_with_the_right_ones(api: Api, method: str, path: str) -> None:
     """As a problem, with or without a trailing slash."""
+    other = "POST" if "put" in DOCUMENT["paths"][path] else "PUT"
     for suffix in ("", "/"):
-        async with api.session.request("PUT", f"{api.url}{filled(path)}{suffix}") as response:
+        async with api.session.request(other, f"{api.url}{filled(path)}{suffix}") as response:
             assert (response.status, response.content_type) == (405, "application/problem+json")
             assert method in response.headers["Allow"].split(",")
 
@@ -81,11 +82,20 @@ def examples() -> list[tuple[str, str, dict[str, str], object]]:
     return found
 
 
+async def new_trade(api: Api, market: str) -> str:
+    """The id of a trade that nobody has busted."""
+    before = (await api("GET", f"/trades?instrument={market}")).body
+    for side in ("sell", "buy"):
+        await api.place(instrument=market, client_id=f"{side}er", side=side, price="100.00")
+    found = await until(lambda: api("GET", f"/trades?instrument={market}"), lambda got: len(got.body) > len(before))
+    return str(found.body[0]["trade_id"])
+
+
 async def test_every_example_is_taken_as_it_is(api: Api, market: str) -> None:
     """What the page's `Try` sends: of each call once, and again, on a market that nobody else has touched.
 
-    An order's id has no example, so a reader has placed an order. The client of the examples has traded, so that there
-    is something to settle. A WebSocket is no call to try.
+    An order's or a trade's id has no example, so a reader has made one. The client of the examples has traded, so that
+    there is something to settle. A WebSocket is no call to try.
     """
     await api.place(client_id="alice", instrument=market, side="sell")
     await api.place(client_id="bob", instrument=market)
@@ -95,6 +105,8 @@ async def test_every_example_is_taken_as_it_is(api: Api, market: str) -> None:
             continue
         if "{order_id}" in path:
             given = {**given, "order_id": (await api.place(client_id="alice", instrument=market)).body["order_id"]}
+        if "{trade_id}" in path:
+            given = {**given, "trade_id": await new_trade(api, market)}
         query = {name: value.replace("BTC-USD", market) for name, value in given.items() if f"{{{name}}}" not in path}
         url = api.url + path.format_map(given).replace("BTC-USD", market)
         sent = None if body is None else json.dumps(body).replace("BTC-USD", market)
@@ -112,12 +124,15 @@ async def test_every_example_is_taken_as_it_is(api: Api, market: str) -> None:
             assert {result["status"] for result in answer.body["results"]} == {201}, answer
 
 
+MADE = ("order_id", "trade_id")
+
+
 def test_every_body_and_every_needed_parameter_has_an_example() -> None:
-    """But an order's id, which nobody knows before there is the order."""
+    """But the id of an order or a trade, which nobody knows before there is one."""
     for path, item in DOCUMENT["paths"].items():
         for method, operation in item.items():
             for parameter in operation["parameters"]:
-                assert not parameter["required"] or "example" in parameter or parameter["name"] == "order_id", path
+                assert not parameter["required"] or "example" in parameter or parameter["name"] in MADE, path
             for content in operation.get("requestBody", {"content": {}})["content"].values():
                 assert content["example"], (method, path)
 

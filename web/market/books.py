@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 from app.matching.states import BookState, OpenOrder
 from app.matching.words import MarketStatus, Side
 from app.models.checksum import CHECKED_LEVELS, book_checksum
-from app.models.commands import ListInstrument
+from app.models.commands import FeeRates, ListInstrument
 from app.models.conversion import list_message
 from app.models.decimals import Scale, shortest, units
+from app.models.fees import fee_rates
 from app.models.http import trade_answer
 from app.models.reports import ExecutionReport, LevelChange, TradeReport
 from app.postgres import RowKey
@@ -76,7 +77,10 @@ class Market:
 
     def __init__(self, listing: ListInstrument) -> None:
         self.listing, self.status = listing, MarketStatus.OPEN
-        self.scale = Scale(units(listing.tick_size), units(listing.lot_size))
+        self.scale = Scale(units(listing.tick_size), units(listing.lot_size), listing.quote_scale)
+        self.fees = FeeRates("0", "0")
+        self.fees_seq: int | None = None
+        """The report that set these rates; None while nobody has set any."""
         self.sides = {Side.BUY: Levels(), Side.SELL: Levels()}
         self.trades: deque[RecentTrade] = deque(maxlen=MAX_TRADES)
         self.seq = 0
@@ -96,6 +100,8 @@ class Market:
         market = cls(list_message(state.listing, "snapshot"))
         market.seq, market.time_ms = state.seq, state.time_ms
         market.status = MarketStatus.HALTED if state.halted else MarketStatus.OPEN
+        if state.fees is not None:
+            market.fees, market.fees_seq = fee_rates(state.fees), state.fees_seq
         for side, orders in ((Side.BUY, state.bids), (Side.SELL, state.asks)):
             for price, level in groupby(orders, key=lambda order: order.price):
                 market.sides[side].put(_level(side, price or 0, list(level), market.scale))
@@ -116,6 +122,8 @@ class Market:
             self.listing = report.listing
         if report.market_status is not None:
             self.status = report.market_status
+        if report.fees is not None:
+            self.fees, self.fees_seq = report.fees, report.seq
         for level in report.levels:
             self.sides[level.side].put(level)
         self.remember(report)

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
+from app.matching.fees import fees_of
 from app.matching.states import BookState, OpenOrder
 from app.matching.words import Status
 from app.models.decimals import Scale
@@ -20,7 +21,7 @@ from web.market.newest import Recent
 MAX_ORDERS = 200_000  # of all instruments together; Postgres answers for older ones
 FORGOTTEN_AT_ONCE = 2_000
 FINISHED = frozenset((Status.FILLED, Status.CANCELED, Status.EXPIRED, Status.REJECTED))
-MOVING = ("price", "quantity", "filled_quantity")  # the fields that may change while an order is open
+MOVING = ("price", "quantity", "filled_quantity", "fees")  # the fields that may change while an order is open
 
 _new = tuple.__new__  # takes half as long as a NamedTuple's own constructor
 
@@ -98,6 +99,7 @@ class OrderOfSnapshot(NamedTuple):
             scale.quantity(order.remaining),
             price=None if order.price is None else scale.price(order.price),
             avg_price=scale.average_price(order.notional, order.filled) if order.filled else None,
+            fees=scale.fee(fees_of(order.fee_sum, scale)),
         )
         return order_answer(self.instrument, self.terms, change, None, None, None)
 

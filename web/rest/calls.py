@@ -6,10 +6,11 @@ from msgspec import Meta
 
 from app.matching.words import Side, Status
 from app.models import answers, http
-from app.models.commands import Identifier, OrderIdText
+from app.models.commands import FeeRates, Identifier, OrderIdText
 from app.postgres.cursors import MAX_CURSOR_CHARACTERS
 from web.edge.reading import MAX_AFTER_SEQ, MAX_LIMIT, MAX_PAGE
 from web.edge.routes import Call, Parameter
+from web.rest.busts import MAX_TRADE_ID
 from web.rest.clearing import DEFAULT_CYCLES, LARGEST_NUMBER
 from web.rest.market_data import DEFAULT_LEVELS, DEFAULT_TRADES, MAX_LEVELS
 from web.rest.snapshots import DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS
@@ -34,15 +35,17 @@ EXAMPLE_LISTING = {
 }
 
 PathNumber = Annotated[int, Meta(ge=1, le=LARGEST_NUMBER)]
+TradeId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}-[0-9]{1,18}$(?!\n)", max_length=MAX_TRADE_ID)]
 PATH_PARAMETERS: dict[str, tuple[Any, str, str | int | None]] = {
     "order_id": (OrderIdText, "the order's id", None),
     "client_id": (http.Name, "who placed it", EXAMPLE_CLIENT),
     "instrument": (http.Name, "the instrument, like BTC-USD", EXAMPLE_INSTRUMENT),
+    "trade_id": (TradeId, "the trade's id", None),
     "key": (http.Name, "the idempotency key it was placed with", EXAMPLE_KEY),
     "cycle": (PathNumber, "the cycle's number", 1),
     "instruction": (PathNumber, "the instruction's number in its cycle", 1),
 }
-"""Name in a path -> type, description and example. An order id has no example: it comes from placing an order."""
+"""Name in a path -> type, description and example. Ids of orders and trades have none: they come from other calls."""
 
 Page = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 Cursor = Annotated[str, Meta(max_length=MAX_CURSOR_CHARACTERS)]
@@ -167,6 +170,23 @@ LIST_INSTRUMENT = Call(
     example=EXAMPLE_LISTING,
 )
 SWITCH = Call("instruments", {200: answers.Instrument, 202: answers.NamedInstrument}, (*BODY, 404, 422, *SENT), (KEY,))
+SET_FEES = Call(
+    "fees",
+    {200: answers.Fees, 202: answers.NamedInstrument},
+    (*BODY, 404, 422, *SENT),
+    (KEY,),
+    FeeRates,
+    example={"maker": "-0.5", "taker": "2.5", "clients": {EXAMPLE_CLIENT: {"maker": "-1", "taker": "1.25"}}},
+)
+LIST_FEES = Call("fees", {200: list[answers.Fees]})
+BUST = Call(
+    "fees",
+    {200: answers.BustedTrade, 202: answers.NamedTrade},
+    (*BODY, 404, 409, 422, *SENT),
+    (KEY,),
+    http.BustRequest,
+    example={"reason": "entered at the wrong price"},
+)
 TAKE_SNAPSHOTS = Call(
     "snapshots",
     {200: answers.Snapshots, 202: answers.Snapshots},
