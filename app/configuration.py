@@ -80,6 +80,9 @@ class Settings(BaseModel):
     """Requests a second allowed to each API key without a rate of its own, or to each address with auth off; a batch
     counts once per order; 0: no limit. Default: no limit on loopback, else web/edge/limits.py: DEFAULT_RATE."""
 
+    trades_port: int = Field(default=0, ge=0, le=65_535)
+    """A second port of the gateway, where it is free; 0: none. Clients of the reference expect `/ws/trades` on 8081."""
+
     max_connections: int = Field(default=10_000, ge=1)
     """How many connections a process serves at once; further ones get 503 and are closed."""
 

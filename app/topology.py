@@ -3,7 +3,8 @@
 from app.configuration import Role
 
 COMMANDS = tuple(
-    f"app.commands.{name}" for name in ("trading", "markets", "keys", "verify", "rebuild", "table", "clearing")
+    f"app.commands.{name}"
+    for name in ("trading", "streaming", "markets", "keys", "verify", "rebuild", "table", "clearing")
 )
 
 # Modules, not packages: if a module of a package fails to import, Faust silently starts without the package.

@@ -9,6 +9,7 @@ from app import app, settings
 from app.configuration import broker_address
 from app.matching.words import Reason
 from app.models.identity import instrument_tag
+from app.models.reports import ExecutionReport
 from app.postgres import History, Reader, Settlements
 from app.streaming.failstop import fail_stop
 from web.edge.exposure import default_rate
@@ -21,10 +22,11 @@ from web.market.agreement import Agreement
 from web.market.answered import Commands
 from web.market.books import Market
 from web.market.feed import Feed
-from web.market.log import LogReader
+from web.market.log import LogReader, Unreadable
 from web.market.matching import Matching
 from web.refused import Refused
 from web.streams.hub import Hub
+from web.streams.subscribing import Subscribing
 
 # Books and recent orders are large and have no reference cycles: Python's defaults would scan them far too often.
 GC_THRESHOLDS = (50_000, 50, 1_000)
@@ -44,7 +46,8 @@ class Gateway:
         self.feed = Feed(broker, partitions, self.history, self.pending, self.order_log, self.hub.publish)
         self.outgoing = Outgoing(broker, partitions)
         self.commands = Commands(broker, partitions)
-        self.log = LogReader(broker, partitions)
+        self.log, self._past = LogReader(broker, partitions), LogReader(broker, partitions)
+        self.subscribing = Subscribing(self.hub, self.reports_after)
         self.idempotency = Idempotency(settings.redis_url)
         self.matching = Matching(broker, partitions, self.feed.answered, lambda: self.feed.is_ready)
         self.agreement = Agreement(self.history, broker, partitions)
@@ -55,7 +58,7 @@ class Gateway:
         """Connect to Kafka and start the background tasks; raises KafkaError."""
         await self.outgoing.start()
         gc.set_threshold(*GC_THRESHOLDS)
-        parts = (self.feed, self.matching, self.agreement, self.order_log, self.keyring)
+        parts = (self.hub, self.feed, self.matching, self.agreement, self.order_log, self.keyring)
         self._tasks = [asyncio.create_task(fail_stop(part.run)()) for part in parts if part is not None]
 
     async def stop(self) -> None:
@@ -65,6 +68,7 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.log.close()
+        await self._past.close()
         await self.idempotency.close()
         await self.history.close()
         await self._reader.close()
@@ -89,6 +93,13 @@ class Gateway:
         if market is None:
             raise Refused(Reason.UNKNOWN_INSTRUMENT, f"{instrument[:64]} is not listed")
         return market
+
+    async def reports_after(self, instrument: str, seq: int, offset: int | None) -> tuple[list[ExecutionReport], int]:
+        """Old reports for those who resume a stream (web/streams/replays.py); raises Refused."""
+        try:
+            return await self._past.after(instrument, seq, offset)
+        except Unreadable as error:
+            raise Refused("snapshot_required", f"what followed seq {seq} cannot be read: {error}") from error
 
     def check_tag(self, instrument: str) -> None:
         """Raise Refused if the order ids of a new instrument would have the same tag as another's."""

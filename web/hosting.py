@@ -22,6 +22,7 @@ async def run_gateway(web_app: web.Application) -> AsyncIterator[None]:
 async def drain(web_app: web.Application) -> None:
     """Refuse new commands and report not ready for `drain_s`, so that balancers notice; keep serving the rest."""
     web_app[GATEWAY].outgoing.is_closing = True
+    web_app[GATEWAY].hub.announce(settings.drain_s)
     await asyncio.sleep(settings.drain_s)
 
 

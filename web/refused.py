@@ -7,8 +7,9 @@ from app.matching.words import Reason
 Code = (
     Reason
     | Literal[
-        "history_behind", "history_unavailable", "invalid_value", "matching_behind", "not_ready", "outcome_unknown",
-        "overloaded",
+        "already_subscribed", "beyond_end", "history_behind", "history_unavailable", "invalid_value", "matching_behind",
+        "not_ready", "not_subscribed", "other_epoch", "outcome_unknown", "overloaded", "snapshot_required",
+        "too_many_subscriptions",
     ]
 )  # fmt: skip
 RETRY_SOON_S = 1

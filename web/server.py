@@ -10,6 +10,7 @@ from web.edge.exposure import check_exposure
 from web.edge.routes import Route, serve_routes
 from web.hosting import close_streams, drain, run_gateway
 from web.rest import (
+    asyncapi,
     busts,
     calls,
     changing,
@@ -83,10 +84,12 @@ ROUTES = (
         "Trades as they happen, over a WebSocket",
         calls.STREAM,
     ),
+    Route("GET", "/stream", VIEWER, stream.stream, "Subscriptions over a WebSocket: docs/STREAMS.md", calls.SUBSCRIBE),
     Route("GET", "/healthz", None, health.healthz, "Whether this process lives", calls.HEALTH),
     Route("GET", "/readyz", None, health.readyz, "Whether this process takes orders", calls.READINESS),
     Route("GET", "/metrics", None, metrics.metrics, "Figures for Prometheus", calls.METRICS),
     Route("GET", f"{API}/openapi.json", None, docs.openapi, "The OpenAPI document", calls.DOCUMENT),
+    Route("GET", f"{API}/asyncapi.json", None, docs.asyncapi, "The AsyncAPI document of the streams", calls.DOCUMENT),
     Route("GET", "/docs", None, docs.docs, "This API as a page", calls.DOCS),
     Route("GET", "/docs/rapidoc-min.js", None, docs.rapidoc, "The script of that page"),
 )
@@ -96,8 +99,9 @@ ROUTES = (
 def serve() -> None:
     """Start the web server, in workers only; other commands of the command line have no web server."""
     check_exposure()
-    web_app = serve_routes(guarded(ROUTES), has_keys=settings.auth == "keys")
+    web_app = serve_routes(guarded(ROUTES), has_keys=settings.auth == "keys", second_port=settings.trades_port)
     web_app[docs.DOCUMENT] = openapi.document(ROUTES)
+    web_app[docs.STREAMS] = asyncapi.document()
     say_limits_of(web_app)
     web_app.cleanup_ctx.append(run_gateway)
     web_app.on_shutdown.append(close_streams)

@@ -106,10 +106,11 @@ class OrderEvent(Struct, forbid_unknown_fields=True):
 
 
 class OrderPage(Struct, forbid_unknown_fields=True):
-    """Orders, newest first, and the cursor of the next page; null on the last page."""
+    """Orders, newest first, and the cursor of the next page, null on the last page; of one instrument also its seq."""
 
     orders: list[Order]
     next_cursor: str | None
+    seq: Seq | UnsetType = UNSET
 
 
 class Trade(Struct, forbid_unknown_fields=True):
@@ -127,10 +128,11 @@ class Trade(Struct, forbid_unknown_fields=True):
 
 
 class TradePage(Struct, forbid_unknown_fields=True):
-    """Trades, newest first, and the cursor of the next page; null on the last page."""
+    """Trades, newest first, and the cursor of the next page, null on the last page; of one instrument also its seq."""
 
     trades: list[Trade]
     next_cursor: str | None
+    seq: Seq | UnsetType = UNSET
 
 
 class Fees(Struct, forbid_unknown_fields=True):
@@ -177,10 +179,11 @@ class Book(Struct, forbid_unknown_fields=True):
 
 
 class Canceled(Struct, forbid_unknown_fields=True):
-    """The orders of one instrument that a mass cancel ended; null if the engine has not answered yet."""
+    """The orders of one instrument that a mass cancel ended, and its seq; null if the engine has not answered yet."""
 
     instrument: Identifier
     canceled: list[OrderIdText] | None
+    seq: Seq | None
 
 
 class MassCancel(Struct, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""The committed OpenAPI document as a judge: is this answer one that it describes?"""
+"""The committed documents as judges: is this answer, or this frame of a stream, one that they describe?"""
 
 import json
 import re
@@ -8,7 +8,9 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-DOCUMENT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "schemas" / "openapi.json").read_text())
+SCHEMAS = Path(__file__).parents[2] / "schemas"
+DOCUMENT: dict[str, Any] = json.loads((SCHEMAS / "openapi.json").read_text())
+STREAMS: dict[str, Any] = json.loads((SCHEMAS / "asyncapi.json").read_text())
 PROBLEM = "application/problem+json"
 # Anything may be asked of any path; these answers are the server's, not the call's.
 OF_THE_SERVER = {400, 403, 404, 405, 417, 421}
@@ -27,6 +29,22 @@ def complaint(method: str, path: str, status: int, content_type: str, body: Any)
         return f"{method} {path}: a {status} is not described as {content_type}"
     error = next(iter(_validator(json.dumps(schema["schema"])).iter_errors(body)), None)
     return None if error is None else f"{method} {path}: {error.json_path} {error.message}"
+
+
+def complaint_about(frame: dict[str, Any]) -> str | None:
+    """What is wrong with a frame of `/stream`, if anything."""
+    name = _name_of(frame)
+    schema = {"$ref": f"#/components/schemas/{name}", "components": STREAMS["components"]}
+    error = next(iter(Draft202012Validator(schema).iter_errors(frame)), None)
+    return None if error is None else f"{name}: {error.json_path} {error.message}"
+
+
+def _name_of(frame: dict[str, Any]) -> str:
+    if "req_id" in frame:
+        return "Answer"
+    if frame["type"] == "shutdown":
+        return "Notice"
+    return f"{frame['channel'].capitalize()}Message" if frame["type"] in ("snapshot", "update") else "PlainMessage"
 
 
 def _described(method: str, path: str) -> dict[str, Any] | None:

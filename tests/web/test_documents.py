@@ -20,7 +20,7 @@ API = (ROOT / "docs" / "API.md").read_text()
 EXAMPLES = re.findall(r"```sh\n(curl .*?)\n```(?:\n```json\n(.*?)\n```)?", API, re.DOTALL)
 """Each command of docs/API.md with the answer below it."""
 IN_README = re.findall(r"`(curl [^`]+)`", README) + re.findall(r"^\$ (curl .*?)\n(?=[\[{$`])", README, re.DOTALL | re.M)
-OTHER_THAN_CURL = {"GET /ws/trades"}
+OTHER_THAN_CURL = {"GET /ws/trades", "GET /stream"}
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
 

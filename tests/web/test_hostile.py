@@ -297,6 +297,7 @@ QUERIES = [
     get("wait for ever", MALFORMED, "/api/v1/orders?wait=forever", "POST"),
     get("mass cancel of everybody", MALFORMED, "/api/v1/orders", "DELETE"),
     get("stream without an upgrade", (426, "upgrade_required"), "/ws/trades"),
+    get("subscriptions without an upgrade", (426, "upgrade_required"), "/stream"),
 ]
 UPGRADE = ("Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
 CONNECTIONS = [

@@ -101,7 +101,7 @@ async def test_every_example_is_taken_as_it_is(api: Api, market: str) -> None:
     await api.place(client_id="bob", instrument=market)
     await until(lambda: api("GET", f"/clients/alice/positions?instrument={market}"), lambda found: found.body)
     for method, path, given, body in [*examples(), *examples()]:
-        if path == "/ws/trades":
+        if path in ("/ws/trades", "/stream"):
             continue
         if "{order_id}" in path:
             given = {**given, "order_id": (await api.place(client_id="alice", instrument=market)).body["order_id"]}

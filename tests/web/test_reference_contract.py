@@ -1,11 +1,16 @@
 """Table A of the requirements, request for request: what clients of the reference system send still works."""
 
+import socket
 from uuid import uuid4
 
+import aiohttp
 import orjson
 
+from app.local.venue import Venue
 from tests.until import until
 from tests.web.conftest import Api
+
+SLOT = 6
 
 
 async def test_an_order_with_the_references_body_is_created(api: Api, market: str) -> None:
@@ -107,3 +112,25 @@ async def test_a_socket_without_an_instrument_carries_all(api: Api, market: str)
         await api.place(instrument=market, client_id="taker")
         while orjson.loads(await socket.receive_str(timeout=10))["instrument"] != market:
             pass
+
+
+async def test_a_second_port_carries_the_trades_where_it_is_free(
+    venue: Venue, session: aiohttp.ClientSession, api: Api, market: str
+) -> None:
+    """A4: the reference has them on 8081. A port that somebody else has is no reason not to start."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        other.listen()
+        await venue.start_worker("gateway", SLOT, {"TRADES_PORT": str(port)})
+        await venue.wait_ready("gateway", SLOT)
+        await venue.stop_worker("gateway", SLOT)
+    await venue.start_worker("gateway", SLOT, {"TRADES_PORT": str(port)})
+    try:
+        await venue.wait_ready("gateway", SLOT)
+        async with session.ws_connect(f"http://127.0.0.1:{port}/ws/trades?instrument={market}") as stream:
+            await api.place(instrument=market, side="sell", client_id="maker")
+            await api.place(instrument=market, client_id="taker")
+            assert orjson.loads(await stream.receive_str(timeout=20))["instrument"] == market
+    finally:
+        await venue.stop_worker("gateway", SLOT)

@@ -17,6 +17,11 @@ def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) 
     return web.Response(status=status, body=orjson.dumps(body), content_type=JSON, headers=headers)
 
 
+def up_to(seq: int | None) -> dict[str, str]:
+    """The header that says up to which report of the instrument a list has everything; none of several instruments."""
+    return {} if seq is None else {"X-Seq": str(seq)}
+
+
 def order_path(order_id: str) -> dict[str, str]:
     """The `Location` header of an order."""
     return {"Location": f"/api/v1/orders/{order_id}"}

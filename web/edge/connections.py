@@ -4,6 +4,7 @@ A sweep every second ends connections that take too long, so that requests need 
 """
 
 import asyncio
+import logging
 import resource
 import socket
 from collections.abc import AsyncIterator
@@ -31,6 +32,10 @@ MAX_HEADERS = 128
 SURPLUS = 100  # connections beyond the limit that still get an answer; more are cut off
 OTHER_FILES = 500  # open files besides client connections: Kafka, Postgres, Valkey, logs
 SWEEP_INTERVAL_S = 1.0
+
+BIND, SECOND_PORT = web.AppKey("bind", str), web.AppKey("second_port", int)
+
+_log = logging.getLogger(__name__)
 
 
 class Connection(RequestHandler):
@@ -97,11 +102,26 @@ class Connection(RequestHandler):
         return super()._handle_request(request, start_time, _refuse if self._is_surplus else request_handler)
 
 
-def bound_connections(faust_web: Any) -> None:
-    """Apply these limits to Faust's web server."""
+class _Runner(web.AppRunner):
+    """Serves one application on Faust's port, and on a second one where that is free."""
+
+    async def setup(self) -> None:
+        """Listen on the second port; Faust does so on the first one."""
+        await super().setup()
+        port = self.app[SECOND_PORT]
+        if port:
+            try:
+                await web.TCPSite(self, self.app[BIND], port).start()
+            except OSError as error:
+                _log.warning("port %d is not served: %s", port, error.strerror)
+
+
+def bound_connections(faust_web: Any, bind: str = "127.0.0.1", second_port: int = 0) -> None:
+    """Apply these limits to Faust's web server, and listen on a second port (0: on none)."""
     web_server.RequestHandler = Connection  # type: ignore[attr-defined]
     Connection.most = min(settings.max_connections, _files() - OTHER_FILES)
-    faust_web._runner = runner = web.AppRunner(
+    faust_web.web_app[BIND], faust_web.web_app[SECOND_PORT] = bind, second_port
+    faust_web._runner = runner = _Runner(
         faust_web.web_app,
         access_log=None,
         keepalive_timeout=IDLE_TIMEOUT_S,

@@ -18,6 +18,7 @@ orderbook_depth = Gauge("current_orderbook_depth", "Price levels in the book.", 
 feed_gaps = Counter("feed_gaps_total", "Reports that came before an earlier one.")
 valkey_failures = Counter("valkey_failures_total", "Questions that Valkey did not answer in time.")
 websocket_clients = Gauge("websocket_clients", "Connected WebSocket clients.")
+websocket_frames = Counter("websocket_frames_total", "Frames sent to WebSocket clients.")
 websocket_dropped = Counter("websocket_dropped_total", "Clients closed because they read too slowly.")
 unauthorized = Counter("unauthorized_total", "Requests without a valid API key.")
 rate_limited = Counter("rate_limited_total", "Requests refused because their caller had made too many.")

@@ -41,6 +41,8 @@ class Call(NamedTuple):
     example: Any = None
     """A body that a new venue accepts unchanged."""
     content_type: str = JSON
+    headers: tuple[str, ...] = ()
+    """Headers of a 200 beside those of every answer."""
 
 
 class Route(NamedTuple):
@@ -55,14 +57,14 @@ class Route(NamedTuple):
     call: Call | None = None
 
 
-def serve_routes(routes: tuple[Route, ...], has_keys: bool = False) -> web.Application:
+def serve_routes(routes: tuple[Route, ...], has_keys: bool = False, second_port: int = 0) -> web.Application:
     """Make the worker's web server serve these routes, without Faust's own."""
     app.web.blueprints = BlueprintManager([])
     web_app: web.Application = app.web.web_app
     if app.conf.web_transport.scheme != "unix":
         require_port(app.conf.web_bind, app.conf.web_port)
     answer_broken_http()
-    bound_connections(app.web)
+    bound_connections(app.web, app.conf.web_bind, second_port)
     web_app.middlewares.append(problems)
     guard_names(web_app, has_keys)
     for route in routes:

@@ -21,6 +21,7 @@ from app.models.http import trade_answer
 from app.models.reports import ExecutionReport, LevelChange, TradeReport
 from app.postgres import RowKey
 from web.market.newest import Recent
+from web.market.open_orders import OpenOrders
 
 MAX_TRADES = 10_000  # kept in memory for each instrument
 SNAPSHOT = "snapshot"  # the command of a report that carries a snapshot of the book
@@ -55,21 +56,64 @@ class Levels:
     def __len__(self) -> int:
         return len(self._prices)
 
-    def put(self, level: LevelChange) -> None:
-        """Store the new state of a level; remove the level if it has no orders left."""
+    def put(self, level: LevelChange) -> LevelChange | None:
+        """Store the new state of a level, or remove it if it has no orders left; returns its old state, if any."""
         price, prices = units(level.price), self._prices
+        before = self._levels.get(price)
         if level.orders:
-            if price not in self._levels:
+            if before is None:
                 insort(prices, price)
             self._levels[price] = level
-        elif self._levels.pop(price, None) is not None:
+        elif before is not None:
+            del self._levels[price]
             del prices[bisect_left(prices, price)]
+        return before
+
+    def copy(self) -> "Levels":
+        """The same levels, to be changed apart."""
+        other = Levels()
+        other._levels, other._prices = self._levels.copy(), self._prices.copy()
+        return other
 
     def ascending(self) -> Iterator[LevelChange]:
         return (self._levels[price] for price in self._prices)
 
     def descending(self) -> Iterator[LevelChange]:
         return (self._levels[price] for price in reversed(self._prices))
+
+
+class LevelBook:
+    """Both sides of a book by levels."""
+
+    def __init__(self) -> None:
+        self.sides = {Side.BUY: Levels(), Side.SELL: Levels()}
+        self._checksum: int | None = None
+
+    def put(self, level: LevelChange) -> LevelChange:
+        """The level as it is now; returns what brings back the level as it was."""
+        self._checksum = None
+        return self.sides[level.side].put(level) or LevelChange(level.side, level.price, "0", 0)
+
+    def best_first(self, side: Side, levels: int | None = None) -> Iterator[LevelChange]:
+        """The best levels of a side, or all."""
+        book = self.sides[side]
+        return islice(book.descending() if side is Side.BUY else book.ascending(), levels)
+
+    def checksum(self) -> int:
+        """What a client's copy of the book must give as well."""
+        if self._checksum is None:
+            bids, asks = (
+                ((level.price, level.quantity) for level in self.best_first(side, CHECKED_LEVELS))
+                for side in (Side.BUY, Side.SELL)
+            )
+            self._checksum = book_checksum(bids, asks)
+        return self._checksum
+
+    def copy(self) -> "LevelBook":
+        """The same book, to be changed apart."""
+        other = LevelBook()
+        other.sides = {side: levels.copy() for side, levels in self.sides.items()}
+        return other
 
 
 class Market:
@@ -81,7 +125,7 @@ class Market:
         self.fees = FeeRates("0", "0")
         self.fees_seq: int | None = None
         """The report that set these rates; None while nobody has set any."""
-        self.sides = {Side.BUY: Levels(), Side.SELL: Levels()}
+        self.book, self.open_orders = LevelBook(), OpenOrders()
         self.trades: deque[RecentTrade] = deque(maxlen=MAX_TRADES)
         self.seq = 0
         self.time_ms = 0
@@ -104,7 +148,8 @@ class Market:
             market.fees, market.fees_seq = fee_rates(state.fees), state.fees_seq
         for side, orders in ((Side.BUY, state.bids), (Side.SELL, state.asks)):
             for price, level in groupby(orders, key=lambda order: order.price):
-                market.sides[side].put(_level(side, price or 0, list(level), market.scale))
+                market.book.put(_level(side, price or 0, list(level), market.scale))
+        market.open_orders.begin(state, market.scale)
         market.known_after = market.snapshot_seq = state.seq if after is None else after
         if state.trade_seq:
             market._begins = RowKey(state.time_ms, state.instrument, state.trade_seq + 1)
@@ -115,8 +160,8 @@ class Market:
         """The row key from which `trades` is complete; None if it has every trade since the first."""
         return self.trades[0].row_key if len(self.trades) == MAX_TRADES else self._begins
 
-    def apply(self, report: ExecutionReport) -> None:
-        """Apply the next report."""
+    def apply(self, report: ExecutionReport) -> list[LevelChange]:
+        """Apply the next report; returns its levels as they were before."""
         self.seq, self.time_ms = report.seq, report.time
         if report.listing is not None:
             self.listing = report.listing
@@ -124,9 +169,10 @@ class Market:
             self.status = report.market_status
         if report.fees is not None:
             self.fees, self.fees_seq = report.fees, report.seq
-        for level in report.levels:
-            self.sides[level.side].put(level)
+        before = [self.book.put(level) for level in report.levels]
+        self.open_orders.apply(report)
         self.remember(report)
+        return before
 
     def remember(self, report: ExecutionReport) -> None:
         """Store a report's trades, for lists, and leave the levels alone: they may include the report already."""
@@ -140,15 +186,10 @@ class Market:
         if report.command == SNAPSHOT:
             self.snapshot_seq = report.seq
 
-    def best_first(self, side: Side, levels: int) -> Iterator[LevelChange]:
-        """The best levels of a side."""
-        book = self.sides[side]
-        return islice(book.descending() if side is Side.BUY else book.ascending(), levels)
-
     def depth(self, side: Side, levels: int) -> list[dict[str, Any]]:
         """The best levels, best first; each with `cumulative`, the quantity up to and including it."""
         answer, lots = [], 0
-        for level in self.best_first(side, levels):
+        for level in self.book.best_first(side, levels):
             lots += self.scale.lots(level.quantity) or 0
             answer.append(
                 {
@@ -162,11 +203,7 @@ class Market:
 
     def checksum(self) -> int:
         """The checksum of the best levels; a client compares it with the checksum of its own copy of the book."""
-        bids, asks = (
-            ((level.price, level.quantity) for level in self.best_first(side, CHECKED_LEVELS))
-            for side in (Side.BUY, Side.SELL)
-        )
-        return book_checksum(bids, asks)
+        return self.book.checksum()
 
     def answer(self) -> dict[str, Any]:
         """The market's rules and status, as in GET /instruments."""
@@ -178,9 +215,14 @@ class Market:
 
 
 def _answer(listing: ListInstrument, status: MarketStatus, seq: int) -> dict[str, Any]:
+    return {**rules_answer(listing), "market_status": status, "seq": seq}
+
+
+def rules_answer(listing: ListInstrument) -> dict[str, Any]:
+    """The rules of a market as they are answered."""
     fields = {name: getattr(listing, name) for name in listing.__struct_fields__ if name != "command_id"}
     sizes = {name: shortest(units(fields[name])) for name in ("tick_size", "lot_size")}
-    return {**fields, **sizes, "market_status": status, "seq": seq}
+    return {**fields, **sizes}
 
 
 def recent_trades(markets: Iterable[Market]) -> Recent:

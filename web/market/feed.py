@@ -19,7 +19,7 @@ from app.matching.states import BookState
 from app.matching.words import Outcome, Side
 from app.metrics import lag
 from app.models.identity import instrument_tag
-from app.models.reports import ExecutionReport, read_report
+from app.models.reports import ExecutionReport, LevelChange, read_report
 from app.models.snapshots import State
 from app.postgres import History, HistoryUnavailable, Recorded
 from app.progress import Sequencer, Step
@@ -77,10 +77,10 @@ class Feed:
         history: History,
         pending: Pending,
         order_log: OrderLog,
-        on_trades: Callable[[ExecutionReport], None],
+        on_report: Callable[[Market, ExecutionReport, list[LevelChange]], None],
     ) -> None:
-        """`on_trades` gets every report that has trades, once the feed has caught up."""
-        self._broker, self._history, self._on_trades = broker, history, on_trades
+        """`on_report` gets each report once its market has taken it in, and the report's levels as they were before."""
+        self._broker, self._history, self._on_report = broker, history, on_report
         self._pending, self._order_log = pending, order_log
         self._topic_partitions = [TopicPartition(EXECUTIONS.name, partition_id) for partition_id in range(partitions)]
         self._fetching = Fetching(broker, (EXECUTIONS.name,), PACE_S)
@@ -99,6 +99,8 @@ class Feed:
         self.expectations = Expectations()
         self.secret: bytes | None = None
         """The secret key of this venue's order ids; known before any market is. Never show it."""
+        self.log_ids: dict[int, str] = {}
+        """The identity of each partition of `orders`."""
         self.answered = [1] * partitions  # 1, because the genesis record at offset 0 has no report
         """For each partition of `orders`, the offset below which this feed has the report of every command."""
         self.is_ready = False
@@ -115,6 +117,10 @@ class Feed:
 
     def instrument_of_tag(self, tag: bytes) -> str | None:
         return self._tags.get(tag)
+
+    def epoch_of(self, instrument: str) -> str:
+        """The identity of the log in which the instrument's seqs count."""
+        return self.log_ids[partition_of(instrument, len(self._topic_partitions))]
 
     def reported_below(self, instrument: str) -> int:
         """The offset in the instrument's partition of `orders` below which this feed has every command's report."""
@@ -145,9 +151,8 @@ class Feed:
         try:
             genesis = await require_topics(self._broker, len(self._topic_partitions))
             self.secret = genesis[0].secret
-            async for start in starts(
-                self._broker, {partition_id: each.log_id for partition_id, each in genesis.items()}
-            ):
+            self.log_ids = {partition_id: each.log_id for partition_id, each in genesis.items()}
+            async for start in starts(self._broker, self.log_ids):
                 partition_id = start.partition
                 position, known = where_to_read(start, recorded.get(partition_id), left)
                 left -= start.position - position
@@ -207,8 +212,8 @@ class Feed:
             _log.info("the feed has caught up, with %d instruments", len(self.markets))
         for market in self._changed_depths:
             name = market.listing.instrument
-            metrics.orderbook_depth.labels(name, "buy").set(len(market.sides[Side.BUY]))
-            metrics.orderbook_depth.labels(name, "sell").set(len(market.sides[Side.SELL]))
+            metrics.orderbook_depth.labels(name, "buy").set(len(market.book.sides[Side.BUY]))
+            metrics.orderbook_depth.labels(name, "sell").set(len(market.book.sides[Side.SELL]))
         self._changed_depths.clear()
         self._alarm_gaps()
 
@@ -248,13 +253,14 @@ class Feed:
                 return  # the reserved instrument has no market
             market = Market(report.listing)
             self._open(market)
-        market.apply(report)
+        before = market.apply(report)
         self.orders.apply(report)
         self.reports.add(report)
         if report.levels:
             self._changed_depths.add(market)
         if report.trades and self.is_ready:
-            self._publish(report)
+            self._matched += sum(order.liquidity is not None for order in report.orders)
+        self._on_report(market, report, before)
 
     def _take_earlier(self, report: ExecutionReport, step: Step) -> None:
         """Add a report that the snapshot covers and Postgres lacks to the orders and trades; the book includes it."""
@@ -275,12 +281,6 @@ class Feed:
         market = Market.of(state)
         self._open(market)
         self.orders.begin_again(state, market.scale)
-
-    def _publish(self, report: ExecutionReport) -> None:
-        for order in report.orders:
-            if order.liquidity is not None:
-                self._matched += 1
-        self._on_trades(report)
 
     def _answer(self, report: ExecutionReport) -> None:
         """Pass the report to the requests that wait for this command; a duplicate's report answers them too."""

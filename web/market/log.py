@@ -48,6 +48,19 @@ class LogReader:
         async with self._turn() as reader:
             return await _report(reader, self._partition(EXECUTIONS.name, instrument), instrument.encode(), seq)
 
+    async def after(self, instrument: str, seq: int, offset: int | None) -> tuple[list[ExecutionReport], int]:
+        """Some of the reports after a seq, which must be in the log, and the offset at which to read on.
+
+        They are read from `offset` on, or if it is None from where the first of them is. Raises Unreadable.
+        """
+        where, key = self._partition(EXECUTIONS.name, instrument), instrument.encode()
+        async with self._turn() as reader:
+            start = await _find(reader, where, key, seq + 1) if offset is None else offset
+            records = await Stretch(reader, where, start, await end_of(reader, where)).read()
+        if not records:
+            raise Unreadable(f"executions[{where.partition}] ends before report {seq + 1} of {instrument}")
+        return [_decoded(record) for record in records if record.key == key], records[-1].offset + 1
+
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[AIOKafkaConsumer]:
         try:
@@ -97,6 +110,10 @@ def _key(order: PlaceOrder | ReplaceOrder) -> tuple[str, str, str]:
 
 
 async def _report(reader: AIOKafkaConsumer, where: TopicPartition, key: bytes, seq: int) -> list[ExecutionReport]:
+    return await _parts(reader, where, key, await _find(reader, where, key, seq))
+
+
+async def _find(reader: AIOKafkaConsumer, where: TopicPartition, key: bytes, seq: int) -> int:
     """Find the report by binary search. Seqs ascend, except where a restarted worker repeated some reports."""
     low, high = int((await reader.beginning_offsets([where]))[where]), await end_of(reader, where)
     while low < high:
@@ -105,7 +122,7 @@ async def _report(reader: AIOKafkaConsumer, where: TopicPartition, key: bytes, s
         async for record in _records(reader, where, middle, high):
             found = _decoded(record).seq if record.key == key else 0
             if found == seq:
-                return await _parts(reader, where, key, record.offset)
+                return record.offset
             if found > seq:
                 break
             reached, is_below = record.offset + 1, is_below or found > 0

@@ -87,11 +87,16 @@ class OrderOfSnapshot(NamedTuple):
             order.post_only,
         )
 
-    def answer(self) -> dict[str, Any]:
-        """The order as the API shows it; unknown fields are null."""
+    @property
+    def order_id(self) -> str:
+        return id_text(self.order.order_id)
+
+    @property
+    def change(self) -> OrderChange:
+        """What is known of it, as a report would say it; its last fill is not."""
         order, scale = self.order, self.scale
-        change = OrderChange(
-            id_text(order.order_id),
+        return OrderChange(
+            self.order_id,
             order.client_id,
             Status.PARTIALLY_FILLED if order.filled else Status.NEW,
             scale.quantity(order.filled + order.remaining),
@@ -100,8 +105,12 @@ class OrderOfSnapshot(NamedTuple):
             price=None if order.price is None else scale.price(order.price),
             avg_price=scale.average_price(order.notional, order.filled) if order.filled else None,
             fees=scale.fee(fees_of(order.fee_sum, scale)),
+            triggered=order.triggered,
         )
-        return order_answer(self.instrument, self.terms, change, None, None, None)
+
+    def answer(self) -> dict[str, Any]:
+        """The order as the API shows it; unknown fields are null."""
+        return order_answer(self.instrument, self.terms, self.change, None, None, None)
 
 
 class ListedOrder(NamedTuple):

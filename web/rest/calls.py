@@ -60,6 +60,7 @@ PAGE = Parameter("page", Page, "from 1; answers a plain array")
 CURSOR = Parameter("cursor", Cursor, "empty to begin, then `next_cursor` of the answer before; answers an object")
 FROM = Parameter("cursor", Cursor, "`next_cursor` of the answer before")
 
+SEQ = ("X-Seq",)
 BODY = (403, 408, 413, 415)
 """Statuses for a request with a body."""
 SENT = (503, 504)
@@ -103,6 +104,7 @@ LIST_ORDERS = Call(
         PAGE,
         CURSOR,
     ),
+    headers=SEQ,
 )
 CANCEL_ALL = Call(
     "orders",
@@ -143,12 +145,14 @@ ORDER_EVENTS = Call(
         ),
         _limit(MAX_LIMIT, MAX_LIMIT),
     ),
+    headers=SEQ,
 )
 LIST_TRADES = Call(
     "market data",
     {200: list[answers.Trade] | answers.TradePage},
     (404, 503),
     (OF_INSTRUMENT, _limit(DEFAULT_TRADES, MAX_LIMIT), PAGE, CURSOR),
+    headers=SEQ,
 )
 GET_BOOK = Call(
     "market data",
@@ -160,6 +164,7 @@ GET_BOOK = Call(
     ),
 )
 STREAM = Call("market data", {101: None}, (404, 426, 503), (OF_INSTRUMENT,))
+SUBSCRIBE = Call("market data", {101: None}, (426, 503))
 LIST_INSTRUMENTS = Call("instruments", {200: list[answers.Instrument]})  # type: ignore[valid-type]
 LIST_INSTRUMENT = Call(
     "instruments",
@@ -194,7 +199,11 @@ TAKE_SNAPSHOTS = Call(
     (OF_INSTRUMENT, KEY),
 )
 LIST_SNAPSHOTS = Call(
-    "snapshots", {200: list[answers.Snapshot]}, (503,), (OF_INSTRUMENT, _limit(DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS))
+    "snapshots",
+    {200: list[answers.Snapshot]},
+    (503,),
+    (OF_INSTRUMENT, _limit(DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS)),
+    headers=SEQ,
 )
 SETTLE = Call(
     "clearing",

@@ -123,11 +123,11 @@ async def _cancel_all(gateway: Gateway, instrument: str, client_id: str, side: S
     command = MassCancelOrders(instrument=instrument, command_id=key, client_id=client_id, side=side)
     parts = await carry_out(gateway, command, client_id, key)
     if parts is None:
-        return {"instrument": instrument, "canceled": None}
+        return {"instrument": instrument, "canceled": None, "seq": None}
     if parts[0].reason is not None:
         raise refusal(parts[0].reason)
     canceled = [change.order_id for part in parts for change in part.orders if change.status is Status.CANCELED]
-    return {"instrument": instrument, "canceled": canceled}
+    return {"instrument": instrument, "canceled": canceled, "seq": parts[-1].seq}
 
 
 async def _client_of_cancel(request: web.Request) -> str | None:

@@ -9,6 +9,7 @@ from web.edge.answers import answer
 
 STATIC = Path(__file__).parents[1] / "static"
 DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("openapi", dict[str, Any])
+STREAMS: web.AppKey[dict[str, Any]] = web.AppKey("asyncapi", dict[str, Any])
 # RapiDoc writes styles into the page. Everything else must come from this server, and no page may frame this one.
 POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -25,6 +26,11 @@ HEADERS = {
 async def openapi(request: web.Request) -> web.StreamResponse:
     """This document."""
     return answer(request.app[DOCUMENT])
+
+
+async def asyncapi(request: web.Request) -> web.StreamResponse:
+    """The AsyncAPI document: what the WebSockets take and send."""
+    return answer(request.app[STREAMS])
 
 
 async def docs(request: web.Request) -> web.StreamResponse:

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from aiohttp import web
 
 from app.postgres import InvalidCursor, Page, RowKey, cursor_of, row_key_of
-from web.edge.answers import answer
+from web.edge.answers import answer, up_to
 from web.edge.reading import MAX_LIMIT, malformed, number, page_number
+from web.market.books import Market
 from web.market.newest import MAX_SCANNED, Listed, Recent
 from web.trading.recorded import ask_history
 
@@ -41,16 +42,20 @@ def wanted(given: dict[str, str], default_limit: int) -> Wanted:
 
 
 async def answer_list(
-    name: str, page: Wanted, recent: Recent, require: Require, ask_recorded: AskRecorded
+    name: str, page: Wanted, recent: Recent, require: Require, ask_recorded: AskRecorded, market: Market | None
 ) -> web.StreamResponse:
     """Answer an array, or for a cursor an object with the next cursor.
 
     Raises 503 if the page needs Postgres and Postgres is away or behind.
+
+    A list of one market says up to which of its reports it has everything: an array in `X-Seq`, an object in `seq`.
     """
+    seq = None if market is None else market.seq
     rows, following = await _rows(page, recent, require, ask_recorded)
     if not page.by_cursor:
-        return answer(rows)
-    return answer({name: rows, "next_cursor": following and cursor_of(following)})
+        return answer(rows, headers=up_to(seq))
+    place = {} if seq is None else {"seq": seq}
+    return answer({name: rows, "next_cursor": following and cursor_of(following), **place})
 
 
 async def _rows(page: Wanted, recent: Recent, require: Require, ask_recorded: AskRecorded) -> Page:

@@ -42,13 +42,14 @@ async def list_trades(request: web.Request) -> web.StreamResponse:
     given = parameters(request, "instrument", "limit", "page", "cursor")
     gateway = request.app[GATEWAY]
     instrument = given.get("instrument")
-    markets = list(gateway.feed.markets.values()) if instrument is None else [_listed(request, given)]
+    market = None if instrument is None else _listed(request, given)
+    markets = list(gateway.feed.markets.values()) if market is None else [market]
 
     def ask_recorded(below: RowKey | None, skip: int, limit: int) -> Awaitable[Page]:
         return gateway.history.trades(instrument=instrument, below=below, skip=skip, limit=limit)
 
     page, recent = wanted(given, DEFAULT_TRADES), recent_trades(markets)
-    return await answer_list("trades", page, recent, partial(require, gateway), ask_recorded)
+    return await answer_list("trades", page, recent, partial(require, gateway), ask_recorded, market)
 
 
 async def list_instruments(request: web.Request) -> web.StreamResponse:

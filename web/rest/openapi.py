@@ -22,6 +22,12 @@ DESCRIPTION = (
 KEY = "An API key (`faust -A app create-key`), where the gateway runs with `auth=keys`."
 OF_ACCESS = (401, 403, 429, 503)
 """Statuses that keys, limits and a feed still catching up add to every route with a role."""
+HEADERS: dict[str, Any] = {
+    "X-Seq": {
+        "description": "the instrument's seq up to which the list has everything; absent for several instruments",
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
 _PATH_PARAMETER = re.compile(r"\{([a-z_]+)\}")
 
 Json = dict[str, Any]
@@ -96,6 +102,8 @@ def _operation(route: Route, call: Call, operation_id: str, schemas: _Schemas) -
     if route.role is not None:
         problems += OF_ACCESS
         operation["security"] = [{}, {"key": []}]
+    if call.headers:
+        answers[200]["headers"] = {name: HEADERS[name] for name in call.headers}
     answers |= {status: _answer(status, Problem, PROBLEM, schemas) for status in problems}
     return operation | {"responses": {str(status): answers[status] for status in sorted(answers)}}
 

@@ -7,7 +7,7 @@ from aiohttp import web
 from app.matching.words import Reason, Status
 from app.models import identity
 from app.postgres import Page, RowKey
-from web.edge.answers import answer, unknown_order
+from web.edge.answers import answer, unknown_order, up_to
 from web.edge.callers import caller_of
 from web.edge.problems import Problem
 from web.edge.reading import MAX_AFTER_SEQ, MAX_LIMIT, identifier, number, order_id_of, parameters, word
@@ -47,10 +47,10 @@ async def list_order_events(request: web.Request) -> web.StreamResponse:
     order = await known_order(gateway, order_id)
     if order is None or not caller_of(request).sees(order["client_id"]):
         raise unknown_order(order_id)
-    seen = gateway.feed.orders.get(order_id)
+    seen, seq = gateway.feed.orders.get(order_id), gateway.feed.markets[order["instrument"]].seq
     if seen is not None:
         await require_seqs(gateway, {seen.instrument: seen.as_of})
-    return answer(await ask_history(gateway.history.order_events(order_id, after_seq, limit)))
+    return answer(await ask_history(gateway.history.order_events(order_id, after_seq, limit)), headers=up_to(seq))
 
 
 async def list_orders(request: web.Request) -> web.StreamResponse:
@@ -78,7 +78,8 @@ async def list_orders(request: web.Request) -> web.StreamResponse:
         )
         return page._replace(rows=[orders.latest(row) for row in page.rows])
 
-    return await answer_list("orders", wanted(given, DEFAULT_LIMIT), recent, partial(require, gateway), ask_recorded)
+    page, market = wanted(given, DEFAULT_LIMIT), markets.get(instrument or "")
+    return await answer_list("orders", page, recent, partial(require, gateway), ask_recorded, market)
 
 
 async def _answer_order(

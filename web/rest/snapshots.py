@@ -7,7 +7,7 @@ from uuid import uuid4
 from aiohttp import web
 
 from app.models.commands import SnapshotBook
-from web.edge.answers import answer
+from web.edge.answers import answer, up_to
 from web.edge.reading import body_of, header_key, identifier, number, parameters
 from web.gateway import Gateway
 from web.hosting import GATEWAY
@@ -39,8 +39,9 @@ async def list_snapshots(request: web.Request) -> web.StreamResponse:
     limit, gateway = number(given, "limit", DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS), request.app[GATEWAY]
     markets = gateway.feed.markets
     asked_for = markets if instrument is None else markets.keys() & {instrument}
+    seq = None if instrument not in markets else markets[instrument].seq
     await require_seqs(gateway, {name: markets[name].snapshot_seq for name in asked_for})
-    return answer(await ask_history(gateway.history.snapshots(instrument=instrument, limit=limit)))
+    return answer(await ask_history(gateway.history.snapshots(instrument=instrument, limit=limit)), headers=up_to(seq))
 
 
 async def _take_snapshot(gateway: Gateway, instrument: str, key: str) -> dict[str, Any]:

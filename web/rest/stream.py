@@ -1,13 +1,37 @@
-"""`/ws/trades`: a WebSocket's handshake, and its life until the client goes; the messages are web/streams/hub.py's."""
+"""The sockets: handshake, requests read and answered, and life until the client goes; messages are web/streams'."""
+
+import asyncio
+from time import monotonic_ns
 
 from aiohttp import WSMsgType, web
 
+from app.models.streams import (
+    Answer,
+    Channel,
+    RequestId,
+    StreamError,
+    SubscribeRequest,
+    UnsubscribeRequest,
+    channel_of,
+    decode_request,
+    encode,
+    request_id_of,
+)
+from web.edge.callers import caller_of
+from web.edge.limits import SECOND_NS, Bucket, charge
 from web.edge.problems import Problem
-from web.edge.reading import identifier, parameters
+from web.edge.reading import decoded, identifier, parameters
+from web.gateway import Gateway
 from web.hosting import GATEWAY
+from web.market.books import Market
+from web.refused import Refused
+from web.streams.client import Client
 
 PING_INTERVAL_S = 20.0
 MAX_MESSAGE_BYTES = 64 * 1024
+MAX_REQUESTS_A_SECOND = 1_000.0  # of one connection; more are read later
+PATIENCE_S = 2.0  # for a report that another gateway has shown already
+POLL_S = 0.01
 
 
 async def trade_stream(request: web.Request) -> web.StreamResponse:
@@ -15,13 +39,93 @@ async def trade_stream(request: web.Request) -> web.StreamResponse:
     gateway, instrument = request.app[GATEWAY], parameters(request, "instrument").get("instrument")
     if instrument is not None:
         gateway.market(identifier("instrument", instrument))
-    socket = web.WebSocketResponse(heartbeat=PING_INTERVAL_S, max_msg_size=MAX_MESSAGE_BYTES, compress=False)
-    with gateway.hub.client(socket, instrument) as client:
-        if not socket.can_prepare(request):
-            raise Problem(426, "upgrade_required", "this is a WebSocket", {"Upgrade": "websocket"})
+    socket = _socket(request)
+    with gateway.hub.trade_client(socket, instrument) as client:
         await socket.prepare(request)
         client.begin()
         async for message in socket:  # what a client sends is read and ignored
             if message.type is WSMsgType.ERROR:
                 break
     return socket
+
+
+async def stream(request: web.Request) -> web.StreamResponse:
+    """`/stream`: subscriptions to books, trades, statuses and a client's own orders (docs/STREAMS.md)."""
+    gateway, pace = request.app[GATEWAY], Bucket(MAX_REQUESTS_A_SECOND)
+    parameters(request)
+    socket = _socket(request)
+    with gateway.hub.client(socket) as client:
+        await socket.prepare(request)
+        client.begin()
+        async for message in socket:
+            if message.type is WSMsgType.ERROR:
+                break
+            await _keep(pace)
+            await _serve(gateway, request, client, message.data)
+    return socket
+
+
+def _socket(request: web.Request) -> web.WebSocketResponse:
+    socket = web.WebSocketResponse(heartbeat=PING_INTERVAL_S, max_msg_size=MAX_MESSAGE_BYTES, compress=False)
+    if not socket.can_prepare(request):
+        raise Problem(426, "upgrade_required", "this is a WebSocket", {"Upgrade": "websocket"})
+    return socket
+
+
+async def _keep(pace: Bucket) -> None:
+    """Return when the connection may have its next request read."""
+    if missing_ns := pace.take(1, monotonic_ns()):
+        await asyncio.sleep(missing_ns / SECOND_NS)
+        pace.take(1, monotonic_ns())
+
+
+async def _serve(gateway: Gateway, request: web.Request, client: Client, data: str | bytes) -> None:
+    """Carry out a request; what is wrong with it is the answer, and touches nothing else."""
+    text = data.encode("utf-8", "replace") if isinstance(data, str) else data
+    req_id: RequestId = None
+    try:
+        req_id = request_id_of(text)
+        charge(request, 1)
+        said = decoded(decode_request, text, is_flat=False)
+        await _carry_out(gateway, request, client, said)
+    except (Problem, Refused) as error:
+        client.push(encode(Answer(req_id, error=_error_of(error))))
+
+
+async def _carry_out(
+    gateway: Gateway, request: web.Request, client: Client, said: SubscribeRequest | UnsubscribeRequest
+) -> None:
+    params, client_id = said.params, None
+    if channel_of(params.channel) is Channel.ORDERS:
+        client_id = _whose_orders(request, params.client_id)
+    if isinstance(said, UnsubscribeRequest):
+        gateway.subscribing.unsubscribe(client, said.params, client_id, said.req_id)
+        return
+    wanted, market = said.params, gateway.market(params.instrument)
+    await _until_shown(market, wanted.from_seq or 0)
+    epoch = gateway.feed.epoch_of(wanted.instrument)
+    gateway.subscribing.subscribe(client, wanted, client_id, market, epoch, said.req_id)
+
+
+def _whose_orders(request: web.Request, named: str | None) -> str | None:
+    """The client whose orders are asked for, if this caller may see them; an admin may name any."""
+    caller = caller_of(request)
+    return caller.client_of_orders(named) or caller.client_id
+
+
+async def _until_shown(market: Market, seq: int) -> None:
+    """Return once this gateway has a report that another one may have shown, or when it does not come."""
+    for _ in range(int(PATIENCE_S / POLL_S)):
+        if market.seq >= seq:
+            return
+        await asyncio.sleep(POLL_S)
+
+
+def _error_of(error: Problem | Refused) -> StreamError:
+    if isinstance(error, Refused):
+        where = {name: error.more.pop(name) for name in ("epoch", "first_seq", "last_seq") if name in error.more}
+        return StreamError(error.code, error.sentence, retry_after_s=error.retry_after_s, more=error.more, **where)
+    retry_after = error.headers.get("Retry-After")
+    return StreamError(
+        error.code, error.detail, retry_after_s=None if retry_after is None else int(retry_after), more=error.more
+    )

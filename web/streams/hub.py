@@ -1,106 +1,107 @@
-"""WebSocket clients and what waits for each of them: a bounded queue; who reads too slowly is closed."""
+"""Who gets which message: every subscription of every connection, told of each report as the feed applies it."""
 
 import asyncio
-from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, Protocol
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import orjson
 
 from app.models.http import trade_answer
-from app.models.reports import ExecutionReport
+from app.models.reports import ExecutionReport, LevelChange
+from app.models.streams import MessageType, Notice, concerned, encode
 from web.edge import metrics
+from web.market.books import Market
 from web.refused import Refused
+from web.streams.channels import Made, Variant, made
+from web.streams.client import GOING_AWAY, Client, Socket, Subscription, plain
+from web.streams.messages import Message
+from web.streams.ring import Ring
 
-MAX_WAITING = 10_000  # messages; beyond, the client is closed with SLOW_CONSUMER
 MAX_CLIENTS = 10_000
 FULL_RETRY_S = 10
-SLOW_CONSUMER = 4008
-GOING_AWAY = 1001
-CLOSE_TIMEOUT_S = 5.0
+HEARTBEAT_S = 1.0
 
 
-class Socket(Protocol):
-    """What a client is sent through; a client that has gone raises ConnectionError."""
+class _Shared(NamedTuple):
+    """A channel of an instrument and who gets it."""
 
-    async def send_str(self, data: str) -> None: ...
+    channel: Made
+    subscriptions: set[Subscription]
 
-    async def close(self, *, code: int, message: bytes) -> Any: ...
 
+class _Audience:
+    """Who listens to an instrument: to public channels, and clients to their own orders."""
 
-class Client:
-    """One connection that gets the trades of one instrument, or of all (None)."""
+    def __init__(self) -> None:
+        self.public: dict[Variant, _Shared] = {}
+        self.private: dict[str, _Shared] = {}
 
-    def __init__(self, socket: Socket, instrument: str | None) -> None:
-        self.instrument = instrument
-        self._socket = socket
-        self._waiting: deque[str] = deque()
-        self._filled = asyncio.Event()
-        self._sender: asyncio.Task[None] | None = None
-        self._closing: asyncio.Task[None] | None = None
-
-    def begin(self) -> None:
-        """The handshake is over: send what has gathered since it began, and what follows."""
-        self._sender = asyncio.create_task(self._send_all())
-
-    def offer(self, message: str) -> None:
-        """Queue a message; trades are never left out, so a full queue ends the connection."""
-        if len(self._waiting) < MAX_WAITING or self._sender is None:
-            self._waiting.append(message)
-            self._filled.set()
-        elif self._closing is None:
-            metrics.websocket_dropped.inc()
-            self._closing = asyncio.create_task(self.close(SLOW_CONSUMER, b"slow_consumer"))
-
-    async def close(self, code: int, reason: bytes) -> None:
-        """Send nothing more but the reason, and do not wait for a client that does not even read that."""
-        if self._sender is None:
-            return
-        self._sender.cancel()
-        with suppress(TimeoutError, ConnectionError):
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._socket.close(code=code, message=reason)
-
-    def end(self) -> None:
-        """The connection is over."""
-        if self._sender is not None:
-            self._sender.cancel()
-
-    async def _send_all(self) -> None:
-        with suppress(ConnectionError):
-            while True:
-                await self._filled.wait()
-                while self._waiting:
-                    await self._socket.send_str(self._waiting.popleft())
-                self._filled.clear()
+    def of(self, report: ExecutionReport) -> Iterator[_Shared]:
+        """Those whom the report may concern."""
+        yield from self.public.values()
+        if self.private:
+            for client_id in concerned(report) & self.private.keys():
+                yield self.private[client_id]
 
 
 class Hub:
-    """All clients of /ws/trades."""
+    """All WebSocket clients of this gateway."""
 
     def __init__(self) -> None:
+        self.ring = Ring()
         self._clients: set[Client] = set()
+        self._trade_clients: dict[Client, str | None] = {}
+        self._shared: dict[Variant, _Shared] = {}
+        self._audiences: dict[str, _Audience] = {}
 
-    def publish(self, report: ExecutionReport) -> None:
-        """Offer the trades of a report to whoever wants them: each is encoded once, whoever gets it."""
-        wanted = [client for client in self._clients if client.instrument in (None, report.instrument)]
-        if not wanted:
+    def publish(self, market: Market, report: ExecutionReport, before: list[LevelChange]) -> None:
+        """Tell everyone of a report that the market has taken in; `before` are its levels before."""
+        self.ring.add(report, before)
+        audience = self._audiences.get(report.instrument)
+        for shared in () if audience is None else audience.of(report):
+            message = shared.channel.update(report, before)
+            if message is not None:
+                for subscription in shared.subscriptions:
+                    subscription.offer(message)
+        if report.trades and self._trade_clients:
+            self._publish_trades(report)
+
+    def add(self, subscription: Subscription) -> Made:
+        """From now on it gets every message of its channel, which is returned."""
+        variant = subscription.variant
+        shared = self._shared.get(variant)
+        if shared is None:
+            shared = self._shared[variant] = _Shared(made(variant, subscription.market.book), set())
+            audience = self._audiences.setdefault(variant.instrument, _Audience())
+            if variant.client_id is None:
+                audience.public[variant] = shared
+            else:
+                audience.private[variant.client_id] = shared
+        shared.subscriptions.add(subscription)
+        return shared.channel
+
+    def remove(self, subscription: Subscription) -> None:
+        """It gets nothing more; it may not have been added yet."""
+        variant = subscription.variant
+        shared = self._shared.get(variant)
+        if shared is None:
             return
-        for trade in report.trades:
-            message = orjson.dumps(trade_answer(report.instrument, trade, report.time)).decode()
-            for client in wanted:
-                client.offer(message)
+        shared.subscriptions.discard(subscription)
+        if not shared.subscriptions:
+            del self._shared[variant]
+            audience = self._audiences[variant.instrument]
+            if variant.client_id is None:
+                del audience.public[variant]
+            else:
+                del audience.private[variant.client_id]
 
     @contextmanager
-    def client(self, socket: Socket, instrument: str | None) -> Iterator[Client]:
-        """Keep a client while its connection is served; raises Refused when there are too many.
-
-        It gets every trade from now on: those of its handshake wait until `begin`.
-        """
+    def client(self, socket: Socket) -> Iterator[Client]:
+        """Keep a client while its connection is served; raises Refused when there are too many."""
         if len(self._clients) >= MAX_CLIENTS:
             raise Refused("overloaded", f"{MAX_CLIENTS} clients are connected", FULL_RETRY_S)
-        client = Client(socket, instrument)
+        client = Client(socket)
         self._clients.add(client)
         metrics.websocket_clients.set(len(self._clients))
         try:
@@ -109,7 +110,57 @@ class Hub:
             self._clients.discard(client)
             metrics.websocket_clients.set(len(self._clients))
             client.end()
+            for subscription in client.subscriptions.values():
+                self.remove(subscription)
+
+    @contextmanager
+    def trade_client(self, socket: Socket, instrument: str | None) -> Iterator[Client]:
+        """A client of /ws/trades: it gets the trades of one instrument, or of all (None), from now on.
+
+        Those of its handshake wait until `begin`.
+        """
+        with self.client(socket) as client:
+            self._trade_clients[client] = instrument
+            try:
+                yield client
+            finally:
+                del self._trade_clients[client]
+
+    async def run(self) -> None:
+        """Heartbeats, until cancelled."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            self.beat()
+
+    def beat(self) -> None:
+        """Tell how far its channel is to each subscription that was sent nothing since the last time."""
+        for variant, shared in self._shared.items():
+            heartbeat: Message | None = None
+            for subscription in shared.subscriptions:
+                if not subscription.is_silent:
+                    subscription.is_silent = True
+                    continue
+                heartbeat = heartbeat or plain(variant, MessageType.HEARTBEAT, subscription.market.seq)
+                subscription.beat(heartbeat)
+        sent = 0
+        for client in self._clients:
+            sent += client.sent
+            client.sent = 0
+        metrics.websocket_frames.inc(sent)
+
+    def announce(self, closes_in_s: float) -> None:
+        """Tell every client that this gateway goes away soon; those of /ws/trades expect trades only."""
+        frame = encode(Notice(closes_in_s))
+        for client in self._clients - self._trade_clients.keys():
+            client.push(frame)
 
     async def close(self) -> None:
         """Tell everyone that this gateway goes away."""
         await asyncio.gather(*(client.close(GOING_AWAY, b"shutdown") for client in list(self._clients)))
+
+    def _publish_trades(self, report: ExecutionReport) -> None:
+        wanted = [client for client, name in self._trade_clients.items() if name in (None, report.instrument)]
+        for trade in report.trades if wanted else ():
+            frame = orjson.dumps(trade_answer(report.instrument, trade, report.time))
+            for client in wanted:
+                client.push(frame)

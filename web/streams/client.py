@@ -1,0 +1,187 @@
+"""A connection and what waits for it: bounded frames in one order, and subscriptions that lag each in its own way."""
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import Any, Protocol
+
+from msgspec.structs import replace
+
+from app.models.reports import LevelChange
+from app.models.streams import BookMessage, MessageType, OnSlow, PlainMessage
+from web.edge import metrics
+from web.market.books import Market
+from web.streams.channels import Key, Variant, made
+from web.streams.messages import Message
+
+MAX_WAITING = 10_000  # frames; beyond, the connection is closed with SLOW_CONSUMER
+MAX_WAITING_BYTES = 4 * 1024 * 1024
+BEHIND = 500  # frames: from here on a subscription is conflated or skipped, if it wants to be
+CAUGHT_UP = 50
+MAX_CONFLATED = 2_000  # levels that wait for one connection; more are told with a snapshot
+SLOW_CONSUMER = 4008
+GOING_AWAY = 1001
+CLOSE_TIMEOUT_S = 5.0
+TEXT = 1  # the opcode of a text frame (RFC 6455)
+
+
+class Socket(Protocol):
+    """What a client is sent through; a client that has gone raises ConnectionError."""
+
+    async def send_frame(self, message: bytes, opcode: Any) -> None: ...
+
+    async def close(self, *, code: int, message: bytes) -> Any: ...
+
+
+class Client:
+    """One connection, with its subscriptions."""
+
+    def __init__(self, socket: Socket) -> None:
+        self.subscriptions: dict[Key, Subscription] = {}
+        self.sent = 0
+        """Frames since the hub last looked."""
+        self._socket = socket
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._filled, self._drained = asyncio.Event(), asyncio.Event()
+        self._lagging: dict[Subscription, None] = {}
+        self._sender: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._has_ended = False
+        self.replays: deque[Any] = deque()
+        """Subscriptions that wait to be brought up to date; the first one is being so (web/streams/replays.py)."""
+        self._replaying: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """The handshake is over: send what has gathered since it began, and what follows."""
+        self._sender = asyncio.create_task(self._send_all())
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits that a subscription that may leave something out does so."""
+        return len(self._waiting) >= BEHIND
+
+    def push(self, frame: bytes) -> None:
+        """Queue a frame; nothing is left out, so a full queue ends the connection."""
+        if self._has_ended:
+            return
+        if self._sender is None or (len(self._waiting) < MAX_WAITING and self._waiting_bytes < MAX_WAITING_BYTES):
+            self._waiting.append(frame)
+            self._waiting_bytes += len(frame)
+            self._filled.set()
+        elif self._closing is None:
+            metrics.websocket_dropped.inc()
+            self.drop(SLOW_CONSUMER, b"slow_consumer")
+
+    def drop(self, code: int, reason: bytes) -> None:
+        """Begin to close."""
+        self._closing = asyncio.create_task(self.close(code, reason))
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """A task for this connection, the one that works off its replays: it ends with the connection."""
+        self._replaying = task
+
+    def lags(self, subscription: "Subscription") -> None:
+        """It is to be told of what it has missed once the connection has caught up."""
+        self._lagging[subscription] = None
+
+    async def wait_for_room(self) -> None:
+        """Return when the connection is not behind."""
+        while self.is_behind:
+            self._drained.clear()
+            await self._drained.wait()
+
+    async def close(self, code: int, reason: bytes) -> None:
+        """Send nothing more but the reason, and do not wait for a client that does not even read that."""
+        if self._sender is None:
+            return
+        self.end()
+        with suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._socket.close(code=code, message=reason)
+
+    def end(self) -> None:
+        """The connection is over: nothing more is kept for it."""
+        self._has_ended = True
+        for task in (self._sender, self._replaying):
+            if task is not None:
+                task.cancel()
+        self._waiting.clear()
+        self._lagging.clear()
+
+    async def _send_all(self) -> None:
+        waiting = self._waiting
+        with suppress(ConnectionError):
+            while True:
+                await self._filled.wait()
+                while waiting:
+                    frame = waiting.popleft()
+                    self._waiting_bytes -= len(frame)
+                    self.sent += 1
+                    await self._socket.send_frame(frame, TEXT)
+                    if len(waiting) <= CAUGHT_UP:
+                        self._catch_up()
+                self._filled.clear()
+
+    def _catch_up(self) -> None:
+        self._drained.set()
+        while self._lagging:
+            subscription = next(iter(self._lagging))
+            del self._lagging[subscription]
+            subscription.catch_up()
+
+
+class Subscription:
+    """A channel for one connection. `last_seq`: it has, or is about to be sent, everything up to there."""
+
+    def __init__(self, client: Client, variant: Variant, market: Market, on_slow: OnSlow, last_seq: int) -> None:
+        self.client, self.variant, self.market = client, variant, market
+        self.on_slow, self.last_seq = on_slow, last_seq
+        self.is_silent = False
+        """Whether it was sent nothing since the hub last looked."""
+        self._missed: Message | None = None  # the last one
+        self._levels: dict[tuple[str, str], LevelChange] = {}
+
+    def offer(self, message: Message) -> None:
+        """Send a message now, or in the way that was chosen for a slow reader."""
+        if self._missed is None and (self.on_slow is OnSlow.CLOSE or not self.client.is_behind):
+            self.send(message)
+            return
+        self._missed = message
+        self.client.lags(self)
+        body = message.body
+        if isinstance(body, BookMessage) and len(self._levels) <= MAX_CONFLATED:
+            for level in body.data:
+                self._levels[level.side, level.price] = level
+
+    def catch_up(self) -> None:
+        """The connection has room again: tell what it was spared, in one message."""
+        missed, levels = self._missed, self._levels
+        if missed is None:
+            return
+        self._missed, self._levels = None, {}
+        if not isinstance(missed.body, BookMessage):
+            self.send(plain(self.variant, MessageType.SKIPPED, missed.seq))
+        elif len(levels) <= MAX_CONFLATED:
+            self.send(Message(replace(missed.body, data=list(levels.values()))))
+        else:
+            self.send(made(self.variant, self.market.book).snapshot(self.market))
+
+    def beat(self, heartbeat: Message) -> None:
+        """Nothing has happened up to the seq of this message."""
+        if self._missed is None and not self.client.is_behind:
+            self.send(heartbeat)
+            self.is_silent = True
+
+    def send(self, message: Message) -> None:
+        """Send a message now, however slow the reader is."""
+        self.client.push(message.frame(self.last_seq))
+        self.last_seq, self.is_silent = message.seq, False
+
+
+def plain(variant: Variant, type_: MessageType, seq: int) -> Message:
+    """A message that says nothing but how far the channel is."""
+    body = PlainMessage(channel=variant.channel, type=type_, instrument=variant.instrument, seq=seq)
+    if variant.client_id is not None:
+        body.client_id = variant.client_id
+    return Message(body)
