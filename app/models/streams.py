@@ -19,9 +19,9 @@ from app.matching.words import (
     Status,
     TimeInForce,
 )
-from app.models.answers import AveragePrice, Price, Quantity, Seq, Time, Trade
+from app.models.answers import AveragePrice, HttpStatus, Price, Quantity, Seq, Time, Trade
 from app.models.commands import Identifier, OrderIdText
-from app.models.http import rfc3339, trade_answer
+from app.models.http import BatchRequest, Name, Number, PlaceOrderRequest, rfc3339, trade_answer
 from app.models.reports import ExecutionReport, LevelChange, OrderChange, OrderTerms, TradeReport
 
 MAX_REQUEST_ID_CHARACTERS = 64
@@ -102,7 +102,54 @@ class UnsubscribeRequest(Struct, forbid_unknown_fields=True, tag_field="method",
     req_id: RequestId = None
 
 
-StreamRequest = SubscribeRequest | UnsubscribeRequest
+class CancelParams(Struct, forbid_unknown_fields=True):
+    """Which order to cancel; a repeat with the same key does nothing twice."""
+
+    order_id: OrderIdText
+    client_id: Identifier | None = None
+    idempotency_key: Name | None = None
+
+
+class AmendParams(Struct, forbid_unknown_fields=True):
+    """The new price, the new total quantity (filled + open), or both."""
+
+    order_id: OrderIdText
+    price: Number = UNSET
+    quantity: Number = UNSET
+    client_id: Identifier | None = None
+    idempotency_key: Name | None = None
+
+
+class PlaceOnStream(Struct, forbid_unknown_fields=True, tag_field="method", tag="place"):
+    """Place an order, as `POST /orders`; with `wait_s` the answer is the order as the engine left it."""
+
+    params: PlaceOrderRequest
+    req_id: RequestId = None
+    wait_s: Annotated[int, Meta(ge=0, le=30)] | None = None
+
+
+class BatchOnStream(Struct, forbid_unknown_fields=True, tag_field="method", tag="batch"):
+    """Place many orders, as `POST /orders/batch`, as far as they fit into one request."""
+
+    params: BatchRequest
+    req_id: RequestId = None
+
+
+class CancelOnStream(Struct, forbid_unknown_fields=True, tag_field="method", tag="cancel"):
+    """Cancel an order, as `POST /orders/{id}/cancel`."""
+
+    params: CancelParams
+    req_id: RequestId = None
+
+
+class AmendOnStream(Struct, forbid_unknown_fields=True, tag_field="method", tag="amend"):
+    """Amend an order, as `PATCH /orders/{id}`."""
+
+    params: AmendParams
+    req_id: RequestId = None
+
+
+StreamRequest = SubscribeRequest | UnsubscribeRequest | PlaceOnStream | BatchOnStream | CancelOnStream | AmendOnStream
 
 
 class Subscription(Struct):
@@ -139,6 +186,14 @@ class Answer(Struct):
     req_id: RequestId
     result: Subscription | UnsetType = UNSET
     error: StreamError | UnsetType = UNSET
+
+
+class OrderAnswer(Struct):
+    """The answer to an order request: status and body are those of the HTTP call; a repeat is `replayed`."""
+
+    req_id: RequestId
+    status: HttpStatus
+    result: dict[str, Any]
 
 
 class Notice(Struct):
@@ -271,6 +326,15 @@ def request_id_of(text: bytes) -> str | int | None:
         return _decode_named(text).req_id
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
+
+
+def error_answer(req_id: RequestId, code: str, message: str, headers: dict[str, str], more: dict[str, Any]) -> Answer:
+    """A problem as it is answered on the socket."""
+    retry_after = headers.get("Retry-After")
+    error = StreamError(code, message, retry_after_s=None if retry_after is None else int(retry_after))
+    error.more = {name: value for name, value in more.items() if name not in ("epoch", "first_seq", "last_seq")}
+    error.epoch, error.first_seq, error.last_seq = more.get("epoch"), more.get("first_seq"), more.get("last_seq")
+    return Answer(req_id, error=error)
 
 
 def trade_of(instrument: str, trade: TradeReport, time_ms: int) -> Trade:

@@ -41,7 +41,7 @@ def complaint_about(frame: dict[str, Any]) -> str | None:
 
 def _name_of(frame: dict[str, Any]) -> str:
     if "req_id" in frame:
-        return "Answer"
+        return "OrderAnswer" if "status" in frame else "Answer"
     if frame["type"] == "shutdown":
         return "Notice"
     return f"{frame['channel'].capitalize()}Message" if frame["type"] in ("snapshot", "update") else "PlainMessage"

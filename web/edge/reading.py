@@ -225,7 +225,11 @@ def preferred_wait(request: web.Request) -> int | None:
 
 def order_id_of(request: web.Request) -> str:
     """The path's order id in canonical form; anything else is an unknown order (404)."""
-    text = request.match_info["order_id"]
+    return canonical_order_id(request.match_info["order_id"])
+
+
+def canonical_order_id(text: str) -> str:
+    """An order id in canonical form; raises 404 for anything else."""
     try:
         order_id = str(UUID(text))
     except ValueError:

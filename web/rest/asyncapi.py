@@ -13,7 +13,15 @@ DESCRIPTION = (
     "Books, trades, halts and a client's own orders, without a gap: docs/STREAMS.md explains the one rule. "
     "Messages are JSON in text frames."
 )
-REQUESTS = (streams.SubscribeRequest, streams.UnsubscribeRequest)
+REQUESTS = (
+    streams.SubscribeRequest,
+    streams.UnsubscribeRequest,
+    streams.PlaceOnStream,
+    streams.BatchOnStream,
+    streams.CancelOnStream,
+    streams.AmendOnStream,
+)
+ANSWERS = (streams.Answer, streams.OrderAnswer)
 MESSAGES = (
     streams.BookMessage,
     streams.TradesMessage,
@@ -29,9 +37,9 @@ Json = dict[str, Any]
 
 def document() -> Json:
     """The document: what each WebSocket takes and sends."""
-    types = (*REQUESTS, streams.Answer, *MESSAGES, Trade)
+    types = (*REQUESTS, *ANSWERS, *MESSAGES, Trade)
     _, schemas = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
-    on_stream = (*REQUESTS, streams.Answer, *MESSAGES)
+    on_stream = (*REQUESTS, *ANSWERS, *MESSAGES)
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Matchstream", "version": "1", "description": DESCRIPTION, "license": {"name": "Apache-2.0"}},
@@ -43,7 +51,7 @@ def document() -> Json:
         "operations": {
             "request": {
                 **_operation("receive", STREAM, REQUESTS),
-                "reply": {"channel": _channel_ref(STREAM), "messages": _message_refs(STREAM, (streams.Answer,))},
+                "reply": {"channel": _channel_ref(STREAM), "messages": _message_refs(STREAM, ANSWERS)},
             },
             "tell": _operation("send", STREAM, MESSAGES),
             "tellTrades": _operation("send", TRADES, (Trade,)),

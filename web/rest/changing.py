@@ -1,6 +1,7 @@
 """Cancel, amend and mass cancel over HTTP: each waits for the engine; a repeat gets the first answer."""
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
@@ -35,9 +36,9 @@ async def cancel_order(request: web.Request) -> web.StreamResponse:
     gateway, order_id = request.app[GATEWAY], order_id_of(request)
     client_id = await _client_of_cancel(request)
     key = header_key(request) or uuid4().hex
-    instrument = _instrument_of(gateway, order_id)
+    instrument = instrument_of(gateway, order_id)
     command = CancelOrder(instrument=instrument, order_id=order_id, command_id=key, client_id=client_id)
-    return await _change(gateway, order_id, command, client_id, key)
+    return _answer(*await change(gateway, command))
 
 
 async def amend_order(request: web.Request) -> web.StreamResponse:
@@ -50,7 +51,7 @@ async def amend_order(request: web.Request) -> web.StreamResponse:
         raise malformed("", "give a price, a quantity, or both")
     client_id = caller_of(request).client_of_orders(requested.client_id)
     key = header_key(request) or uuid4().hex
-    instrument = _instrument_of(gateway, order_id)
+    instrument = instrument_of(gateway, order_id)
     command = AmendOrder(
         instrument=instrument,
         order_id=order_id,
@@ -59,7 +60,7 @@ async def amend_order(request: web.Request) -> web.StreamResponse:
         price=price,
         quantity=quantity,
     )
-    return await _change(gateway, order_id, command, client_id, key)
+    return _answer(*await change(gateway, command))
 
 
 async def cancel_orders(request: web.Request) -> web.StreamResponse:
@@ -84,12 +85,16 @@ def chosen_instruments(gateway: Gateway, instrument: str | None) -> list[str]:
     return sorted(gateway.feed.markets) if instrument is None else [gateway.market(instrument).listing.instrument]
 
 
-async def _change(
-    gateway: Gateway, order_id: str, command: CancelOrder | AmendOrder, client_id: str | None, key: str
-) -> web.StreamResponse:
-    parts = await carry_out(gateway, command, client_id, key)
+async def change(gateway: Gateway, command: CancelOrder | AmendOrder) -> tuple[int, dict[str, Any]]:
+    """Cancel or amend: 200 and the order as the engine left it, or 202 when it does not answer in time.
+
+    Raises Problem and Refused.
+    """
+    order_id, client_id = command.order_id, command.client_id
+    later = 202, {"order_id": order_id, "instrument": command.instrument}
+    parts = await carry_out(gateway, command, client_id, command.command_id)
     if parts is None:
-        return _later(order_id, command)
+        return later
     reason = parts[0].reason
     if reason is Reason.UNKNOWN_ORDER:
         raise unknown_order(order_id)
@@ -97,17 +102,17 @@ async def _change(
         raise refusal(reason)  # without the order: a reused key proves nothing, and it may be another client's
     order = await find_order(gateway, order_id)
     if order is None and reason is None:
-        return _later(order_id, command)  # memory no longer has the order, and Postgres does not have it yet
+        return later  # memory no longer has the order, and Postgres does not have it yet
     if order is None or client_id not in (None, order["client_id"]):
         raise unknown_order(order_id)
     if reason is not None:
         raise refusal(reason, order=order)
-    return answer(as_left(parts, order))
+    return 200, as_left(parts, order)
 
 
-def _later(order_id: str, command: CancelOrder | AmendOrder) -> web.Response:
-    """202 with the order's address: the command is durable, and the client can read its effect there."""
-    return answer({"order_id": order_id, "instrument": command.instrument}, 202, order_path(order_id))
+def _answer(status: int, body: dict[str, Any]) -> web.Response:
+    """With 202 also the order's address: the command is durable, and the client can read its effect there."""
+    return answer(body, status, order_path(body["order_id"]) if status == HTTPStatus.ACCEPTED else None)
 
 
 def refusal(reason: Reason, **more: Any) -> Problem:
@@ -141,7 +146,7 @@ async def _client_of_cancel(request: web.Request) -> str | None:
     return None if client_id is None else identifier("client_id", client_id)
 
 
-def _instrument_of(gateway: Gateway, order_id: str) -> str:
+def instrument_of(gateway: Gateway, order_id: str) -> str:
     instrument = gateway.feed.instrument_of(order_id)
     if instrument is None:
         raise unknown_order(order_id)

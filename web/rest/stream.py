@@ -5,31 +5,34 @@ from time import monotonic_ns
 
 from aiohttp import WSMsgType, web
 
+from app.models.api_keys import KeyRole
 from app.models.streams import (
     Answer,
+    BatchOnStream,
     Channel,
     RequestId,
-    StreamError,
     SubscribeRequest,
     UnsubscribeRequest,
     channel_of,
     decode_request,
     encode,
+    error_answer,
     request_id_of,
 )
 from web.edge.callers import caller_of
-from web.edge.limits import SECOND_NS, Bucket, charge
-from web.edge.problems import Problem
+from web.edge.limits import SECOND_NS, Bucket, charge, charge_orders
+from web.edge.problems import Problem, problem_of
 from web.edge.reading import decoded, identifier, parameters
 from web.gateway import Gateway
 from web.hosting import GATEWAY
 from web.market.books import Market
 from web.refused import Refused
+from web.rest.order_entry import OrderEntry
 from web.streams.client import Client
 
 PING_INTERVAL_S = 20.0
 MAX_MESSAGE_BYTES = 64 * 1024
-MAX_REQUESTS_A_SECOND = 1_000.0  # of one connection; more are read later
+MAX_REQUESTS_A_SECOND = 5_000.0  # of one connection; more are read later
 PATIENCE_S = 2.0  # for a report that another gateway has shown already
 POLL_S = 0.01
 
@@ -50,18 +53,22 @@ async def trade_stream(request: web.Request) -> web.StreamResponse:
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
-    """`/stream`: subscriptions to books, trades, statuses and a client's own orders (docs/STREAMS.md)."""
+    """`/stream`: subscriptions to books, trades, statuses and a client's own orders; and orders (docs/STREAMS.md)."""
     gateway, pace = request.app[GATEWAY], Bucket(MAX_REQUESTS_A_SECOND)
     parameters(request)
     socket = _socket(request)
     with gateway.hub.client(socket) as client:
         await socket.prepare(request)
         client.begin()
-        async for message in socket:
-            if message.type is WSMsgType.ERROR:
-                break
-            await _keep(pace)
-            await _serve(gateway, request, client, message.data)
+        orders = OrderEntry(gateway, caller_of(request), client)
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.ERROR:
+                    break
+                await _keep(pace)
+                await _serve(gateway, request, client, orders, message.data)
+        finally:
+            orders.end()
     return socket
 
 
@@ -79,7 +86,7 @@ async def _keep(pace: Bucket) -> None:
         pace.take(1, monotonic_ns())
 
 
-async def _serve(gateway: Gateway, request: web.Request, client: Client, data: str | bytes) -> None:
+async def _serve(gateway: Gateway, request: web.Request, client: Client, orders: OrderEntry, data: str | bytes) -> None:
     """Carry out a request; what is wrong with it is the answer, and touches nothing else."""
     text = data.encode("utf-8", "replace") if isinstance(data, str) else data
     req_id: RequestId = None
@@ -87,9 +94,15 @@ async def _serve(gateway: Gateway, request: web.Request, client: Client, data: s
         req_id = request_id_of(text)
         charge(request, 1)
         said = decoded(decode_request, text, is_flat=False)
-        await _carry_out(gateway, request, client, said)
+        if isinstance(said, BatchOnStream):
+            charge_orders(request, len(said.params.orders))
+        if isinstance(said, SubscribeRequest | UnsubscribeRequest):
+            await _carry_out(gateway, request, client, said)
+        else:
+            _require_trader(request)
+            await orders.take(said)
     except (Problem, Refused) as error:
-        client.push(encode(Answer(req_id, error=_error_of(error))))
+        client.push(encode(_error(req_id, error)))
 
 
 async def _carry_out(
@@ -121,11 +134,12 @@ async def _until_shown(market: Market, seq: int) -> None:
         await asyncio.sleep(POLL_S)
 
 
-def _error_of(error: Problem | Refused) -> StreamError:
-    if isinstance(error, Refused):
-        where = {name: error.more.pop(name) for name in ("epoch", "first_seq", "last_seq") if name in error.more}
-        return StreamError(error.code, error.sentence, retry_after_s=error.retry_after_s, more=error.more, **where)
-    retry_after = error.headers.get("Retry-After")
-    return StreamError(
-        error.code, error.detail, retry_after_s=None if retry_after is None else int(retry_after), more=error.more
-    )
+def _require_trader(request: web.Request) -> None:
+    role = caller_of(request).role
+    if not role.may(KeyRole.TRADER):
+        raise Problem(403, "forbidden", f"this needs a key with the role {KeyRole.TRADER}; this one's is {role}")
+
+
+def _error(req_id: RequestId, error: Problem | Refused) -> Answer:
+    problem = problem_of(error)
+    return error_answer(req_id, problem.code, problem.detail, problem.headers, problem.more)

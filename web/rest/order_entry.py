@@ -1,0 +1,143 @@
+"""Orders on the socket `/stream`: sent in the order in which they come, many at once, each answered by its `req_id`."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+from app.models.commands import AmendOrder, CancelOrder
+from app.models.streams import (
+    AmendOnStream,
+    BatchOnStream,
+    CancelOnStream,
+    OrderAnswer,
+    PlaceOnStream,
+    RequestId,
+    encode,
+    error_answer,
+)
+from web.edge.callers import Caller
+from web.edge.problems import Problem, problem_of
+from web.edge.reading import canonical_order_id, decimal, malformed, place_command
+from web.gateway import Gateway
+from web.refused import Refused
+from web.rest.changing import change, instrument_of
+from web.rest.placing import begin_noted, created, noting_conflicts, place_all, placed
+from web.streams.client import Client
+from web.trading.accepting import Placing, send, wait_for_kafka, wait_for_match
+
+MAX_IN_FLIGHT = 1_000  # requests of a connection that wait for Kafka or the engine; more are read later
+
+OrderRequest = PlaceOnStream | BatchOnStream | CancelOnStream | AmendOnStream
+Result = tuple[int, dict[str, Any]]
+Step = Callable[[], Awaitable[Awaitable[Result]]]
+"""Sends a request; what it returns waits for the answer."""
+
+
+class OrderEntry:
+    """The orders of one connection."""
+
+    def __init__(self, gateway: Gateway, caller: Caller, client: Client) -> None:
+        self._gateway, self._caller, self._client = gateway, caller, client
+        self._steps: asyncio.Queue[tuple[RequestId, Step]] = asyncio.Queue()
+        self._room = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._waiting: set[asyncio.Task[None]] = set()
+        self._sender = asyncio.create_task(self._send_all())
+
+    async def take(self, request: OrderRequest) -> None:
+        """Check a request and queue it; waits for room. Raises Problem and Refused."""
+        step = self._step(request)
+        await self._room.acquire()
+        self._steps.put_nowait((request.req_id, step))
+
+    def end(self) -> None:
+        """The connection is over: what is sent is sent, and nobody waits for its answer."""
+        for task in (self._sender, *self._waiting):
+            task.cancel()
+
+    def _step(self, request: OrderRequest) -> Step:
+        if isinstance(request, PlaceOnStream):
+            command = place_command(request.params, None, self._caller)
+            placing, wait_s = begin_noted(self._gateway, command, monotonic()), request.wait_s
+            return lambda: self._place(placing, wait_s)
+        if isinstance(request, BatchOnStream):
+            entries, started = request.params.orders, monotonic()
+            return lambda: place_all(self._gateway, entries, self._caller, started)
+        command_of = self._command_of(request)
+        return lambda: self._change(command_of)
+
+    def _command_of(self, request: CancelOnStream | AmendOnStream) -> CancelOrder | AmendOrder:
+        params = request.params
+        order_id = canonical_order_id(params.order_id)
+        instrument = instrument_of(self._gateway, order_id)
+        client_id = self._caller.client_of_orders(params.client_id)
+        key = params.idempotency_key or uuid4().hex
+        if isinstance(request, CancelOnStream):
+            return CancelOrder(instrument=instrument, order_id=order_id, command_id=key, client_id=client_id)
+        price, quantity = decimal("price", request.params.price), decimal("quantity", request.params.quantity)
+        if price is None and quantity is None:
+            raise malformed("", "give a price, a quantity, or both")
+        return AmendOrder(
+            instrument=instrument,
+            order_id=order_id,
+            command_id=key,
+            client_id=client_id,
+            price=price,
+            quantity=quantity,
+        )
+
+    async def _send_all(self) -> None:
+        while True:
+            req_id, step = await self._steps.get()
+            try:
+                waiting = await step()
+            except (Problem, Refused) as error:
+                self._answer_error(req_id, error)
+                self._room.release()
+                continue
+            task = asyncio.create_task(self._finish(req_id, waiting))
+            self._waiting.add(task)
+            task.add_done_callback(self._waiting.discard)
+
+    async def _finish(self, req_id: RequestId, waiting: Awaitable[Result]) -> None:
+        try:
+            status, body = await waiting
+            self._client.push(encode(OrderAnswer(req_id, status, body)))
+        except (Problem, Refused) as error:
+            self._answer_error(req_id, error)
+        finally:
+            self._room.release()
+
+    def _answer_error(self, req_id: RequestId, error: Problem | Refused) -> None:
+        problem = problem_of(error)
+        self._client.push(encode(error_answer(req_id, problem.code, problem.detail, problem.headers, problem.more)))
+
+    async def _place(self, placing: Placing, wait_s: int | None) -> Awaitable[Result]:
+        gateway = self._gateway
+        if wait_s is not None:
+            await placing.known  # so that the first turn suffices to send it
+            return await _begun(self._match(placing, wait_s))
+        with noting_conflicts(gateway):
+            sending = await send(gateway, placing)
+
+        async def acknowledged() -> Result:
+            with noting_conflicts(gateway):
+                is_repeat = await wait_for_kafka(gateway, placing, sending)
+            return 201, {**created(placing), **({"replayed": True} if is_repeat else {})}
+
+        return acknowledged()
+
+    async def _match(self, placing: Placing, wait_s: int) -> Result:
+        with noting_conflicts(self._gateway):
+            return 201, placed(placing, await wait_for_match(self._gateway, placing, wait_s))
+
+    async def _change(self, command: CancelOrder | AmendOrder) -> Awaitable[Result]:
+        return await _begun(change(self._gateway, command))
+
+
+async def _begun(waiting: Coroutine[Any, Any, Result]) -> Awaitable[Result]:
+    """Let a request have its first turn, in which it is sent, before the next one is."""
+    task = asyncio.create_task(waiting)
+    await asyncio.sleep(0)
+    return task
