@@ -16,24 +16,9 @@ from tests.clearing.histories import MARKETS, History, time_of
 LOG_ID = "00000000-0000-4000-8000-000000000001"
 TOPIC = "clearing"
 TABLES = (
-    "trades, instruments, instrument_progress, sink_progress, cycles, cycle_ranges, obligations, instructions, "
-    "statements"
+    "trades, trade_busts, instruments, instrument_progress, sink_progress, cycles, cycle_ranges, obligations, "
+    "instructions, statements"
 )
-# Until trades carry fees and busts themselves, the tests keep them beside the trades.
-EXTRAS = """
-CREATE TABLE fees (instrument text COLLATE "C", number bigint, buyer_fee numeric, seller_fee numeric, bust_seq bigint,
-    PRIMARY KEY (instrument, number));
-CREATE OR REPLACE VIEW ledger_entries AS
-SELECT trades.instrument, report_seq AS seq, seq AS number, trade_id, 'trade'::text AS kind, bust_seq AS counter_seq,
-    price, quantity, buy_client_id, sell_client_id, buyer_fee, seller_fee, executed_at AS time
-FROM trades JOIN fees ON fees.instrument = trades.instrument AND fees.number = trades.seq
-UNION ALL
-SELECT trades.instrument, bust_seq, seq, trade_id, 'bust', report_seq,
-    price, quantity, buy_client_id, sell_client_id, buyer_fee, seller_fee,
-    'epoch'::timestamptz + bust_seq * interval '1 ms'
-FROM trades JOIN fees ON fees.instrument = trades.instrument AND fees.number = trades.seq
-WHERE bust_seq IS NOT NULL
-"""
 
 
 class Record(NamedTuple):
@@ -63,12 +48,12 @@ def records(history: History) -> list[Record]:
     return found
 
 
-def record(database_url: str, history: History, *, extras: bool = True) -> None:
-    """Put the history's trades into empty tables, as far as recording would."""
+def record(database_url: str, history: History) -> None:
+    """Put the history's trades and busts into empty tables, as far as recording would."""
     connection = psycopg2.connect(database_url)
     try:
         with connection, connection.cursor() as cursor:
-            cursor.execute(f"TRUNCATE {TABLES}" + (", fees" if extras else ""))
+            cursor.execute(f"TRUNCATE {TABLES}")
             for name, (base, quote) in MARKETS.items():
                 row = (name, base, quote)
                 cursor.execute("INSERT INTO instruments VALUES (%s, 1, %s, %s, 0.01, 0.01, '{}', 'open', now())", row)
@@ -83,17 +68,13 @@ def record(database_url: str, history: History, *, extras: bool = True) -> None:
                             text(of_units(t.quantity)),
                             *["00000000-0000-4000-8000-000000000001"] * 2,
                         ),
-                        *(t.buyer, t.seller, "buy", time_of(t.seq)),
+                        *(t.buyer, t.seller, "buy", time_of(t.seq), text(t.buyer_fee), text(t.seller_fee)),
                     )
                     for t in history.trades
                 ],
             )
-            if extras:
-                rows = [
-                    (t.instrument, t.number, text(t.buyer_fee), text(t.seller_fee), history.bust_of(t))
-                    for t in history.trades
-                ]
-                execute_values(cursor, "INSERT INTO fees VALUES %s", rows)
+            busts = [(*trade, seq, time_of(seq), "an error") for trade, seq in history.busts.items()]
+            execute_values(cursor, "INSERT INTO trade_busts VALUES %s", busts)
             for name in MARKETS:
                 cursor.execute("INSERT INTO instrument_progress VALUES (%s, 0, 1000)", (name,))
             cursor.execute("INSERT INTO instrument_progress VALUES ('_partition-0', 0, 1000)")

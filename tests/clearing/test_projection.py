@@ -21,7 +21,6 @@ from app.postgres.schema import migrate
 from app.settling import NOTHING, Proposal, Settling
 from tests.clearing.histories import CLIENTS, Cleared, History, histories
 from tests.clearing.projected import (
-    EXTRAS,
     LOG_ID,
     TOPIC,
     Projected,
@@ -39,12 +38,11 @@ TRADE = Trade("BTC-USD", 1, 1, "BTC", "USD", 100_00000000, 2_00000000, "ann", "b
 
 @pytest.fixture(scope="module")
 async def database(servers: Servers) -> AsyncIterator[str]:
-    """A database with our schema, and fees and busts beside the trades."""
+    """A database with our schema."""
     name = "clearing_projection"
     postgres.create_database(servers.postgres_port, name)
     url = postgres.url(servers.postgres_port, name)
     await asyncio.to_thread(migrate, url)
-    ask(url, EXTRAS)
     yield url
     drop_database(url)
 
@@ -316,14 +314,3 @@ async def test_a_record_that_is_no_fact_is_passed_over(database: str) -> None:
             await projected.settling.take([Record(4, b'{"fact":"merge","cycle":1}')])
     assert ask(database, "SELECT cycle, state FROM cycles") == [(1, "open")]
     assert ask(database, "SELECT next_offset FROM sink_progress") == [(4,)]
-
-
-async def test_trades_without_fees_and_busts_clear_as_well(database_url: str) -> None:
-    """The view as a database has it: fees are 0 and nothing is busted."""
-    await asyncio.to_thread(migrate, database_url)
-    history = History([TRADE], facts=[("settle", "a"), ("close", 1, {"BTC-USD": 1})])
-    await asyncio.to_thread(record, database_url, history, extras=False)
-    async with Projected(database_url) as projected:
-        await projected.settling.take(records(history))
-        row = await projected.settlements.cycle(1)
-    assert row is not None and row["seal"] == Cleared(history).ledger.seals[1]

@@ -40,7 +40,7 @@ async def database(servers: Servers) -> AsyncIterator[str]:
     postgres.create_database(servers.postgres_port, name)
     url = postgres.url(servers.postgres_port, name)
     await asyncio.to_thread(migrate, url)
-    await asyncio.to_thread(record, url, TWO_CYCLES, extras=False)
+    await asyncio.to_thread(record, url, TWO_CYCLES)
     async with Projected(url) as projected:
         await projected.settling.take(records(TWO_CYCLES))
     for table, constraint in ask(url, CONSTRAINTS):
