@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from app.clearing.cycles import Ranges
-from app.clearing.entries import CCP, FEES, Bust, Entry, legs
+from app.clearing.entries import CCP, FEES, Bust, Entry, Trade, legs
 
 Holding = tuple[str, str]
 """A client and an asset; sorting these gives the order of obligations."""
@@ -39,11 +39,15 @@ class Instruction(NamedTuple):
 
 
 class Netting:
-    """The sums of one cycle while its entries come, in any order but each bust with its trade's seq known."""
+    """The sums of one cycle while its entries come, in any order.
+
+    A trade may come before anybody knows of its bust; `cancel` takes it out again.
+    """
 
     def __init__(self, ranges: Ranges) -> None:
         self._ranges = ranges
         self._sums: dict[Holding, list[int]] = {}
+        """Gross in, gross out, fees, and the number of legs: without legs there is no obligation."""
 
     def add(self, entry: Entry, counter_seq: int | None = None) -> None:
         """Take in an entry of this cycle. `counter_seq`: of a trade the seq of its bust, of a bust that of its trade.
@@ -57,22 +61,33 @@ class Netting:
             counter_seq = entry.trade.seq
         if counter_seq is not None and after < counter_seq <= to:
             return  # trade and bust cancel
-        for account, asset, amount, is_fee in legs(entry):
-            if account not in (CCP, FEES):
-                sums = self._sums.setdefault((account, asset), [0, 0, 0])
-                if is_fee:
-                    sums[2] -= amount
-                else:
-                    sums[0 if amount > 0 else 1] += abs(amount)
+        self._count(entry, 1)
+
+    def cancel(self, trade: Trade) -> None:
+        """Take a trade out that was added: its bust is in this cycle too."""
+        self._count(trade, -1)
 
     def obligations(self, carried: Mapping[Holding, int], openings: Mapping[Holding, int]) -> dict[Holding, Obligation]:
         """All obligations, by client and asset."""
         found: dict[Holding, Obligation] = {}
         for holding in sorted({*self._sums, *carried}):
-            gross_in, gross_out, fees = self._sums.get(holding, (0, 0, 0))
+            gross_in, gross_out, fees, _ = self._sums.get(holding, (0, 0, 0, 0))
             opening = openings.get(holding, 0)
             found[holding] = Obligation(gross_in, gross_out, fees, carried.get(holding, 0), opening)
         return found
+
+    def _count(self, entry: Entry, times: int) -> None:
+        for account, asset, amount, is_fee in legs(entry):
+            if account in (CCP, FEES):
+                continue
+            sums = self._sums.setdefault((account, asset), [0, 0, 0, 0])
+            if is_fee:
+                sums[2] -= times * amount
+            else:
+                sums[0 if amount > 0 else 1] += times * abs(amount)
+            sums[3] += times
+            if not sums[3]:
+                del self._sums[account, asset]
 
 
 def instructions(obligations: Mapping[Holding, Obligation]) -> dict[int, Instruction]:

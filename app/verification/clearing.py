@@ -1,25 +1,23 @@
 """What Postgres must hold of clearing (O7): the facts of the topic `clearing` and the log's trades, through the ledger.
 
-Sums of each cycle are taken while the log is replayed. The tables are then compared cycle by cycle; only the lines of
-statements come from Postgres' trades, which O4 has compared with the log.
+Sums of each cycle are taken while the log is replayed (entries.py). The tables are then compared cycle by cycle; only
+the lines of statements come from Postgres' trades and busts, which O4 has compared with the log.
 """
 
-from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from app.clearing.amounts import text
 from app.clearing.cycles import Closed, Cycles, Decided, Opened
-from app.clearing.entries import Trade
 from app.clearing.ledger import Ledger, Netted
-from app.clearing.netting import Netting, Obligation
+from app.clearing.netting import Obligation
 from app.clearing.statements import EntryLine, Statement
 from app.kafka.reading import LogRecord
 from app.models.clearing import ClearingFact, InstructionOutcome, Settle, read_fact, take
-from app.models.decimals import units
 from app.models.reports import ExecutionReport
 from app.postgres import Recorded
 from app.topics import CLEARING
+from app.verification.entries import CycleEntries, Trades
 from app.verification.findings import Finding
 
 PARTITION = 0
@@ -36,7 +34,7 @@ Row = dict[str, Any]
 Rows = dict[tuple[Any, ...], Row]
 
 
-class ClearingTables(Protocol):
+class ClearingTables(Trades, Protocol):
     """The projected tables, all as of one moment."""
 
     @property
@@ -68,13 +66,7 @@ class ClearingJudge:
         cycles = Cycles()
         self._end = facts[-1].offset + 1 if facts else 0
         self._steps = [step for record in facts if (step := _step(cycles, record))]
-        self._nettings: dict[int, Netting] = {}
-        self._cutoffs: dict[str, list[tuple[int, int]]] = {}
-        for closed in (step.effect for step in self._steps if isinstance(step.effect, Closed)):
-            self._nettings[closed.cycle] = Netting(closed.ranges)
-            for instrument, (_, to) in closed.ranges.items():
-                self._cutoffs.setdefault(instrument, []).append((to, closed.cycle))
-        self._assets: dict[str, tuple[str, str]] = {}
+        self._entries = CycleEntries(step.effect for step in self._steps if isinstance(step.effect, Closed))
 
     def strange_positions(self, tables: ClearingTables, log_id: str | None) -> Iterator[str]:
         """Each position that is none in this log."""
@@ -89,26 +81,12 @@ class ClearingJudge:
 
     def give(self, report: ExecutionReport) -> None:
         """The next report that the log gives."""
-        if report.listing is not None:
-            self._assets[report.instrument] = report.listing.base_asset, report.listing.quote_asset
-        if not report.trades:
-            return
-        cutoffs = self._cutoffs.get(report.instrument, [])
-        place = bisect_left(cutoffs, report.seq, key=lambda cutoff: cutoff[0])
-        if place == len(cutoffs):
-            return  # of no cycle yet
-        netting = self._nettings[cutoffs[place][1]]
-        for trade in report.trades:
-            numbers = units(trade.price), units(trade.quantity)
-            parties = trade.buy_client_id, trade.sell_client_id
-            netting.add(
-                Trade(report.instrument, report.seq, trade.seq, *self._assets[report.instrument], *numbers, *parties)
-            )
+        self._entries.give(report)
 
     async def compare(self, tables: ClearingTables, finding: Finding) -> None:
         """Hold the tables against what the facts below their position give."""
         position = tables.projections[PARTITION].next_offset if PARTITION in tables.projections else 0
-        projected = _Projected(tables, finding, self._nettings, {row["cycle"]: row for row in await tables.cycles()})
+        projected = _Projected(tables, finding, self._entries, {row["cycle"]: row for row in await tables.cycles()})
         for step in self._steps:
             if step.record.offset >= position or not await projected.take(step):
                 break
@@ -118,10 +96,8 @@ class ClearingJudge:
 class _Projected:
     """The tables as far as the facts have come."""
 
-    def __init__(
-        self, tables: ClearingTables, finding: Finding, nettings: Mapping[int, Netting], found: dict[int, Row]
-    ) -> None:
-        self._tables, self._finding, self._nettings, self._found = tables, finding, nettings, found
+    def __init__(self, tables: ClearingTables, finding: Finding, entries: CycleEntries, found: dict[int, Row]) -> None:
+        self._tables, self._finding, self._entries, self._found = tables, finding, entries, found
         self._ledger = Ledger()
         self._cycles: dict[int, Row] = {}
         self._instructions: dict[int, Rows] = {}
@@ -153,7 +129,7 @@ class _Projected:
 
     async def _close(self, closed: Closed, record: LogRecord) -> None:
         cycle = closed.cycle
-        netted = self._ledger.net(self._nettings[cycle])
+        netted = self._ledger.net(await self._entries.netting(cycle, self._tables, self._finding))
         digests = await _digests(self._tables, cycle, netted)
         seal = self._ledger.seal(closed, netted, digests)
         self._cycles[cycle] |= {"closed_at": record.timestamp_ms, "seal": seal}

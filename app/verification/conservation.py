@@ -1,9 +1,11 @@
-"""Conservation (O6): checks, without any engine, that the quantities in the effective reports add up."""
+"""Conservation (O6): checks, without any engine, that the quantities and fees in the effective reports add up."""
 
 from collections import defaultdict
 from collections.abc import Iterator
 from heapq import heappop, heappush
 
+from app.clearing.amounts import amount_of
+from app.clearing.amounts import text as amount_text
 from app.models.decimals import UNIT_DIGITS, text, units
 from app.models.reports import ExecutionReport, OrderChange, TradeReport
 
@@ -12,12 +14,12 @@ MAX_LEFTOVERS = 1_000  # prices in a heap that no longer have a level
 
 
 class _Fills:
-    """The total fills of an order: quantity in units (10^-8), notional in price units x quantity units."""
+    """The total fills of an order: quantity in units (10^-8), notional in price units x quantity units, fees."""
 
-    __slots__ = ("notional", "quantity")
+    __slots__ = ("fees", "notional", "quantity")
 
     def __init__(self) -> None:
-        self.quantity = self.notional = 0
+        self.quantity = self.notional = self.fees = 0
 
 
 class Conservation:
@@ -61,9 +63,10 @@ def _trade(trade: TradeReport, fills: dict[str, _Fills]) -> Iterator[str]:
         yield "has quantity zero"
     if trade.buy_order_id == trade.sell_order_id:
         yield f"has the order {trade.buy_order_id} on both sides"
-    for order_id in (trade.buy_order_id, trade.sell_order_id):
+    for order_id, fee in ((trade.buy_order_id, trade.buyer_fee), (trade.sell_order_id, trade.seller_fee)):
         fills[order_id].quantity += quantity
         fills[order_id].notional += price * quantity
+        fills[order_id].fees += amount_of(fee)
 
 
 def _order(order: OrderChange, fills: _Fills) -> Iterator[str]:
@@ -77,6 +80,8 @@ def _order(order: OrderChange, fills: _Fills) -> Iterator[str]:
         average = text((2 * fills.notional + filled) // (2 * filled), UNIT_DIGITS)
         if order.avg_price != average:
             yield f"has the average price {order.avg_price}, but its trades give {average}"
+    if amount_of(order.fees) != fills.fees:
+        yield f"has fees {order.fees}, but its trades add up to {amount_text(fills.fees)}"
     if (order.status.value == "filled") != (not remaining and order.status.value != "rejected"):
         yield f"is {order.status.value} with {order.remaining_quantity} remaining"
 

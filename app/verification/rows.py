@@ -61,9 +61,6 @@ class Tables(ClearingTables, Protocol):
     def strange_topics(self) -> Sequence[str]:
         """Topics other than `executions` for which positions are recorded."""
 
-    async def rows(self, table: str, key_columns: Sequence[str], keys: Sequence[Key]) -> list[Row]:
-        """The rows with these keys."""
-
     async def counts(self, table: str) -> Mapping[str, int]:
         """How many rows each instrument has."""
 
