@@ -99,6 +99,16 @@ def enlarge_a_fill(told: Telling) -> None:
     records[index] = records[index]._replace(value=value)
 
 
+def say_another_fee(told: Telling) -> None:
+    records, index = _report_with_trade(told)
+    _edit(records, index, b'"status":"filled"', b'"status":"filled","fees":"0.01"')
+
+
+def charge_a_fill(told: Telling) -> None:
+    records, index = _report_with_trade(told)
+    _edit(records, index, b'"aggressor_side":', b'"seller_fee":"-0.5","aggressor_side":')
+
+
 def lose_a_report(told: Telling) -> None:
     records, index = _report_with_trade(told)
     del records[index]
@@ -263,6 +273,8 @@ async def test_a_lie_is_caught_with_the_right_sentence(
         (say_filled_too_much, "has quantity 0.27, but filled 10.27 + remaining 0.00"),
         (say_another_status, "is canceled with 0.00 remaining"),
         (enlarge_a_fill, "its trades add up to"),
+        (say_another_fee, "has fees 0.01, but its trades add up to 0"),
+        (charge_a_fill, "has fees 0, but its trades add up to -0.5"),
     ],
 )
 async def test_reports_that_do_not_add_up_are_found_without_any_engine(

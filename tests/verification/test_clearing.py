@@ -4,20 +4,22 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
 
-from app.clearing.amounts import UNITS_PER_ONE
+from app.clearing.amounts import ONE, UNITS_PER_ONE, text
+from app.clearing.entries import Trade
 from app.kafka.reading import LogRecord
 from app.local import postgres
 from app.local.servers import Servers
 from app.matching.words import Outcome, Side
 from app.models.commands import ListInstrument
-from app.models.reports import ExecutionReport, TradeReport
+from app.models.reports import BustReport, ExecutionReport, TradeReport
 from app.postgres import Audit
 from app.postgres.schema import migrate
 from app.verification.clearing import ClearingJudge
 from app.verification.findings import Finding
-from tests.clearing.histories import MARKETS, History
-from tests.clearing.projected import LOG_ID, TOPIC, Projected, ask, drop_database, record, records
+from tests.clearing.histories import MARKETS, History, histories
+from tests.clearing.projected import LOG_ID, TOPIC, ask, drop_database, project, records
 from tests.clearing.test_projection import TWO_CYCLES
 from tests.integration.fields import SQL
 
@@ -35,40 +37,60 @@ ORDER BY table_name, ordinal_position
 
 @pytest.fixture
 async def database(servers: Servers) -> AsyncIterator[str]:
-    """Two cycles of a history, projected; no constraint is left that would refuse an alteration."""
+    """A database with our schema."""
     name = "clearing_verified"
     postgres.create_database(servers.postgres_port, name)
     url = postgres.url(servers.postgres_port, name)
     await asyncio.to_thread(migrate, url)
-    await asyncio.to_thread(record, url, TWO_CYCLES)
-    async with Projected(url) as projected:
-        await projected.settling.take(records(TWO_CYCLES))
-    for table, constraint in ask(url, CONSTRAINTS):
-        ask(url, f"ALTER TABLE {table} DROP CONSTRAINT {constraint}")
     yield url
     drop_database(url)
 
 
+@pytest.fixture
+async def two_cycles(database: str) -> str:
+    """Two cycles of a history, projected; no constraint is left that would refuse an alteration."""
+    await project(database, TWO_CYCLES)
+    for table, constraint in ask(database, CONSTRAINTS):
+        ask(database, f"ALTER TABLE {table} DROP CONSTRAINT {constraint}")
+    return database
+
+
 def reports(history: History) -> list[ExecutionReport]:
-    """The history's listings and trades as the log gives them."""
+    """The history's listings, trades and busts as the log gives them."""
     found = []
     for name, (base, quote) in MARKETS.items():
         listing = ListInstrument(name, "list", base, quote, "0.01", "0.01")
-        found.append(ExecutionReport(name, 1, 0, 0, 2, "list", Outcome.ACCEPTED, listing=listing))
+        found.append(ExecutionReport(name, 1, 0, 0, 3, "list", Outcome.ACCEPTED, listing=listing))
     for trade in history.trades:
         numbers = [f"{units // UNITS_PER_ONE}.{units % UNITS_PER_ONE:08d}" for units in (trade.price, trade.quantity)]
-        parties = ["", "", trade.buyer, trade.seller]
-        report = TradeReport(f"{trade.instrument}-{trade.number}", trade.number, *numbers, *parties, Side.BUY)
-        found.append(ExecutionReport(trade.instrument, trade.seq, 0, 0, 2, "place", Outcome.ACCEPTED, trades=[report]))
+        parties, fees = ["", "", trade.buyer, trade.seller], [text(trade.buyer_fee), text(trade.seller_fee)]
+        report = TradeReport(f"{trade.instrument}-{trade.number}", trade.number, *numbers, *parties, Side.BUY, *fees)
+        found.append(ExecutionReport(trade.instrument, trade.seq, 0, 0, 3, "place", Outcome.ACCEPTED, trades=[report]))
+    for (name, number), seq in history.busts.items():
+        bust = BustReport(f"{name}-{number}", number, "an error")
+        found.append(ExecutionReport(name, seq, 0, 0, 3, "bust", Outcome.ACCEPTED, bust=bust))
     return found
 
 
-async def judged(database: str, history: History = TWO_CYCLES) -> Finding:
+class Said(Finding):
+    """A finding that keeps every sentence."""
+
+    def __init__(self) -> None:
+        super().__init__("O7", "clearing")
+        self.said: list[str] = []
+
+    def complain(self, sentence: str) -> None:
+        """The next one."""
+        super().complain(sentence)
+        self.said.append(sentence)
+
+
+async def judged(database: str, history: History = TWO_CYCLES) -> Said:
     """What the judge finds in this database."""
     judge = ClearingJudge([LogRecord(r.offset, r.timestamp, b"", r.value) for r in records(history)])
     for report in reports(history):
         judge.give(report)
-    finding = Finding("O7", "clearing")
+    finding = Said()
     tables = await Audit.open(database, "executions", TOPIC)
     try:
         for sentence in judge.strange_positions(tables, LOG_ID):
@@ -79,37 +101,90 @@ async def judged(database: str, history: History = TWO_CYCLES) -> Finding:
     return finding
 
 
-async def test_an_honest_projection_is_right_and_every_column_is_compared(database: str) -> None:
+@pytest.fixture
+async def busted(database: str) -> str:
+    """One trade busted in the open cycle, and one after it was settled."""
+    await project(database, AN_OPEN_AND_A_SETTLED)
+    return database
+
+
+async def test_an_honest_projection_is_right_and_every_column_is_compared(two_cycles: str) -> None:
     """Named by table, key and column, with what is found and what is right."""
-    honest = await judged(database)
+    honest = await judged(two_cycles)
     assert (honest.first, honest.note) == (None, None)
-    assert honest.compared == 2 + 2 + 8 + 4 + len(ask(database, "SELECT 1 FROM instructions"))
+    assert honest.compared == 2 + 2 + 8 + 4 + len(ask(two_cycles, "SELECT 1 FROM instructions"))
     missed = []
-    for table, column, type_ in ask(database, COLUMNS):
+    for table, column, type_ in ask(two_cycles, COLUMNS):
         pick = f"SELECT ctid, {column}::text FROM {table} ORDER BY {column} IS NULL, {column}, ctid LIMIT 1"
-        ((place, value),) = ask(database, pick)
+        ((place, value),) = ask(two_cycles, pick)
         change = f"UPDATE {table} SET {column} = {SQL[type_].format(column)} WHERE ctid = %s RETURNING ctid"
-        ((changed,),) = ask(database, change, place)
-        first = (await judged(database)).first or "RIGHT"
+        ((changed,),) = ask(two_cycles, change, place)
+        first = (await judged(two_cycles)).first or "RIGHT"
         if f"Postgres {table}" not in first:
             missed.append(f"{table}.{column}: {first}")
-        ask(database, f"UPDATE {table} SET {column} = %s::{type_} WHERE ctid = %s", value, changed)
+        ask(two_cycles, f"UPDATE {table} SET {column} = %s::{type_} WHERE ctid = %s", value, changed)
     assert not missed, "\n".join(missed)
-    assert (await judged(database)).first is None
+    assert (await judged(two_cycles)).first is None
 
 
-async def test_a_trade_that_another_price_was_netted_for_is_found(database: str) -> None:
+async def test_a_trade_that_another_price_was_netted_for_is_found(two_cycles: str) -> None:
     """C4: the log decides, whatever the tables agree on among themselves."""
     trades = [TWO_CYCLES.trades[0]._replace(price=101 * UNITS_PER_ONE), *TWO_CYCLES.trades[1:]]
-    found = await judged(database, History(trades, facts=TWO_CYCLES.facts))
+    found = await judged(two_cycles, History(trades, facts=TWO_CYCLES.facts))
     assert found.first == "Postgres obligations of cycle 1 ann USD: closing is -200, by the log -202"
 
 
-async def test_a_cycle_that_is_being_netted_is_noted_and_not_wrong(database: str) -> None:
+async def test_a_cycle_that_is_being_netted_is_noted_and_not_wrong(two_cycles: str) -> None:
     """A venue that works: its last cycle is closed and has no seal yet."""
     for table in ("obligations", "instructions", "statements"):
-        ask(database, f"DELETE FROM {table} WHERE cycle = 2")
-    ask(database, "UPDATE instructions SET sealed_in = NULL")
-    ask(database, "UPDATE cycles SET state = 'closed', seal = NULL WHERE cycle = 2")
-    found = await judged(database)
+        ask(two_cycles, f"DELETE FROM {table} WHERE cycle = 2")
+    ask(two_cycles, "UPDATE instructions SET sealed_in = NULL")
+    ask(two_cycles, "UPDATE cycles SET state = 'closed', seal = NULL WHERE cycle = 2")
+    found = await judged(two_cycles)
     assert (found.first, found.note) == (None, "cycle 2 is not sealed yet and is not compared")
+
+
+BUSTED = [
+    Trade("BTC-USD", 1, 1, "BTC", "USD", 100_00000000, 2_00000000, "ann", "bob", 5 * ONE, -ONE // 4),
+    Trade("BTC-USD", 2, 2, "BTC", "USD", 100_00000000, 1_00000000, "cy", "bob", 3 * ONE, ONE // 2),
+]
+AN_OPEN_AND_A_SETTLED = History(
+    BUSTED,
+    busts={("BTC-USD", 2): 3, ("BTC-USD", 1): 5},
+    facts=[("settle", "a"), ("close", 1, {"BTC-USD": 4}), ("settle", "b"), ("close", 2, {"BTC-USD": 5})],
+)
+ALTERED = {
+    "UPDATE trades SET buyer_fee = 6 WHERE seq = 1": "obligations of cycle 2 ann USD: fees is -5, by the log -6",
+    "UPDATE trades SET quantity = 3 WHERE seq = 1": "obligations of cycle 2 ann BTC: closing is 0, by the log -1",
+    "UPDATE trades SET price = 'NaN' WHERE seq = 1": "trades BTC-USD 1, which cycle 2 busts: not a decimal",
+    "UPDATE trades SET buyer_fee = 'NaN' WHERE seq = 1": "trades BTC-USD 1, which cycle 2 busts: not a decimal",
+    "UPDATE trades SET report_seq = 3 WHERE seq = 2": "statements of cycle 1 bob: digest is ",
+    "DELETE FROM trades WHERE seq = 1": "trades BTC-USD 1, which cycle 2 busts: no such row",
+    "UPDATE trade_busts SET seq = 4 WHERE trade_seq = 1": "statements of cycle 1 ann: digest is ",
+    "UPDATE trade_busts SET busted_at = now() WHERE trade_seq = 2": "statements of cycle 1 bob: digest is ",
+    "DELETE FROM trade_busts WHERE trade_seq = 1": "statements of cycle 2 ann: digest is ",
+}
+
+
+@pytest.mark.parametrize("change", ALTERED)
+async def test_a_fee_or_a_bust_that_the_log_does_not_give_is_found(change: str, busted: str) -> None:
+    """Of a trade that was busted in its own cycle, and of one that was settled before."""
+    assert (await judged(busted, AN_OPEN_AND_A_SETTLED)).first is None
+    ask(busted, change)
+    said = (await judged(busted, AN_OPEN_AND_A_SETTLED)).said
+    assert any(sentence.startswith(f"Postgres {ALTERED[change]}") for sentence in said), said
+
+
+@settings(
+    max_examples=10,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(history=histories())
+async def test_fees_and_busts_are_netted_as_the_tables_have_them(history: History, database: str) -> None:
+    """Of random histories: a bust in the trade's own cycle, in a later one, and in none yet."""
+    seals = await project(database, history)
+    found = await judged(database, history)
+    assert (found.first, found.note) == (None, None)
+    assert found.compared >= len(seals)
