@@ -154,6 +154,7 @@ def copied(venue: Venue) -> str:
     source, target = psycopg2.connect(venue.servers.database_url), psycopg2.connect(url)
     source.set_session(isolation_level="REPEATABLE READ", readonly=True)
     with source, target, source.cursor() as reader, target.cursor() as writer:
+        writer.execute("SET session_replication_role = replica")  # a row may come before the one that it refers to
         reader.execute(TABLES)
         for (table,) in reader.fetchall():
             if table != SCHEMA_VERSION:

@@ -10,11 +10,13 @@ import psycopg2
 from app.local.venue import Venue
 from app.setup import prepare
 from app.streaming import failpoints
+from app.verification.running import Addresses, verify
 from load.client import Client
 from load.ledger import Ledger
 from load.request import Terms
-from tests.clearing.projected import drop_database
+from tests.clearing.projected import ask, drop_database
 from tests.integration.conftest import cli, judge, list_market
+from tests.integration.recording import copied
 from tests.long import LONG
 from tests.until import until
 
@@ -110,6 +112,91 @@ async def test_a_cycle_ends_at_a_time_of_the_log(venue: Venue) -> None:
     ((later,),) = rows(venue, f"SELECT max(report_seq) FROM trades WHERE instrument = '{market}'")
     assert after <= ranges[market] < later
     assert (await cli(venue, "settle", "--at", "2999-01-01T00:00:00Z")).code == 1
+
+
+CHANGES = {
+    "UPDATE trades SET seller_fee = seller_fee {} 0.01 WHERE trade_id = %s": "trades {}: seller_fee is '-0.03000000'",
+    "UPDATE trade_busts SET seq = seq {} 1 WHERE instrument || '-' || trade_seq = %s": "trade_busts {}: seq is ",
+}
+
+
+async def test_fees_and_busts_are_settled(venue: Venue) -> None:
+    """A bust in the open cycle cancels its trade; one after the settlement goes back in the next, fees included."""
+    market, ledger = await list_market(venue), Ledger()
+    ann, bob = f"ann-{market}", f"bob-{market}"
+    assert (await cli(venue, "set-fees", market, "--maker", "-1", "--taker", "10")).code == 0
+    async with Client(venue.url, ledger) as client:
+        for quantity in ("2.00", "0.50"):
+            for who, side in ((bob, "sell"), (ann, "buy")):
+                assert (await client.place(Terms(who, market, side, "limit", quantity, "100.00"))).status == 201
+    await busted(venue, market, 2)
+
+    cycle = await settled(venue)
+    assert cycle["obligations"] == {
+        (ann, "T"): ("2", "0", "0", "2", "0", "2"),
+        (ann, "USD"): ("0", "200", "0.2", "-200.2", "0", "-200.2"),
+        (bob, "T"): ("0", "2", "0", "-2", "0", "-2"),
+        (bob, "USD"): ("200", "0", "-0.02", "200.02", "0", "200.02"),
+    }
+    told = await cli(venue, "statement", bob, str(cycle["cycle"]))
+    entries = [line.split(",") for line in told.out.splitlines() if line.startswith(("trade,", "bust,"))]
+    found = [(row, trade_id, quantity, fee) for row, _, trade_id, _, _, _, quantity, fee, *_ in entries]
+    assert found == [
+        ("trade", f"{market}-1", "2.00", "-0.02"),
+        ("trade", f"{market}-2", "0.50", "-0.005"),
+        ("bust", f"{market}-2", "0.50", "0.005"),
+    ]
+
+    await busted(venue, market, 1)
+    cycle = await settled(venue)
+    assert cycle["obligations"] == {
+        (ann, "T"): ("0", "2", "0", "-2", "2", "0"),
+        (ann, "USD"): ("200", "0", "-0.2", "200.2", "-200.2", "0"),
+        (bob, "T"): ("2", "0", "0", "2", "-2", "0"),
+        (bob, "USD"): ("0", "200", "0.02", "-200.02", "200.02", "0"),
+    }
+    await judge(venue, ledger)
+    await assert_that_changes_are_seen(venue, market)
+
+
+async def busted(venue: Venue, market: str, number: int) -> None:
+    """Bust the market's trade with this number; return once that is recorded."""
+    told = await cli(venue, "bust", f"{market}-{number}", "wrong price")
+    assert told.code == 0, told
+    query = f"SELECT count(*) FROM trade_busts WHERE instrument = '{market}' AND trade_seq = {number}"
+    await until(lambda: rows(venue, query) == [(1,)], timeout_s=60.0)
+
+
+async def settled(venue: Venue) -> dict[str, Any]:
+    """A cycle whose instructions were carried out, with the obligations of the clients that are called after a market.
+
+    As gross_in, gross_out, fees, net, opening, closing.
+    """
+    cycle = await settle(venue)
+    assert {row["sum"] for row in cycle["conservation"]} == {"0"}
+    assert (await cli(venue, "outcome", str(cycle["cycle"]), "settled")).code == 0
+    found = rows(
+        venue,
+        "SELECT client_id, asset, gross_in::text, gross_out::text, fees::text, net::text, opening::text, closing::text "
+        f"FROM obligations WHERE cycle = {cycle['cycle']} AND client_id LIKE '%-USD'",
+    )
+    return cycle | {"obligations": {(client, asset): tuple(sums) for client, asset, *sums in found}}
+
+
+async def assert_that_changes_are_seen(venue: Venue, market: str) -> None:
+    """In the row itself, and in what was netted with it."""
+    copy = await asyncio.to_thread(copied, venue)
+    where = Addresses(venue.servers.broker, copy)
+    for change, sentence in CHANGES.items():
+        ask(copy, change.format("-"), f"{market}-1")
+        verdict = await verify(where)
+        assert (verdict.first or "").startswith(f"O4: Postgres {sentence.format(f'{market} 1')}"), verdict.as_text()
+        (clearing,) = [finding for finding in verdict.findings if finding.check == "O7"]
+        assert clearing.differences, verdict.as_text()
+        ask(copy, change.format("+"), f"{market}-1")
+    verdict = await verify(where)
+    assert verdict.is_right, verdict.as_text()
+    drop_database(copy)
 
 
 async def test_deaths_pauses_and_an_empty_database_change_nothing(unsupervised: Venue) -> None:
