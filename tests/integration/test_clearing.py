@@ -63,6 +63,7 @@ SEALS = "SELECT cycle, key, state, seal FROM cycles ORDER BY cycle"
 async def test_a_day_is_settled_from_the_command_line(venue: Venue) -> None:
     """Preview, cycle, statement, outcome; a failed instruction is due again; a repeat of a key gives its cycle."""
     market = await list_market(venue)
+    await settle(venue)  # the other tests of this venue have traded too
     await trade(venue, market, Ledger(), 1)
     await traded(venue, market, 1)
 

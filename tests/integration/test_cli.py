@@ -17,6 +17,9 @@ from app.local import state
 from app.local.ports import Ports
 from app.local.venue import ROOT, Venue
 from app.streaming.failstop import EXIT_CODE
+from load.client import Client
+from load.ledger import Ledger
+from load.request import Terms
 from tests import warm
 from tests.integration.conftest import list_market
 
@@ -289,10 +292,16 @@ async def test_the_readmes_commands_work_as_written(venue: Venue, here: Path) ->
     (here / ".venv" / "bin").symlink_to(warm.bin_folder())
     (here / "FILE").write_bytes(b"")
     known = {"BTC-USD": await list_market(venue)}
+    async with Client(venue.url, Ledger()) as client:
+        for who, side in (("alice", "sell"), ("bob", "buy")):  # trade 1, which commands settle and bust
+            answer = await client.place(Terms(who, known["BTC-USD"], side, "limit", "2.00", "100.00"))
+            assert answer.status == 201, answer
     await until_shown(here, known["BTC-USD"])
     assert len(IN_README) > 12
     for line in IN_README:
-        if "load chaos" in line:  # a venue of its own: tests/load/test_chaos.py
+        if (
+            "load chaos" in line or " watch " in line
+        ):  # tests/load/test_chaos.py; tests/web/test_stream.py, as it never ends
             continue
         command = re.sub(r"--seconds \d+", "--seconds 1", line)
         for name, value in known.items():
@@ -306,4 +315,6 @@ async def test_the_readmes_commands_work_as_written(venue: Venue, here: Path) ->
             known["ORDER_ID"] = placed[1]
         if created := re.match(r"ms_([0-9a-f]+)_", done.out):
             known["KEY_ID"] = created[1]
-    assert set(known) == {"BTC-USD", "ORDER_ID", "KEY_ID"}
+        if settled := re.match(r"cycle ([0-9]+)  netted", done.out):
+            known["CYCLE"] = settled[1]
+    assert set(known) == {"BTC-USD", "ORDER_ID", "KEY_ID", "CYCLE"}

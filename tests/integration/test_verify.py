@@ -208,7 +208,7 @@ async def test_a_damaged_log_is_named_by_everyone_who_reads_it(venue: Venue) -> 
 
     log = venue.log("matching-0")
     await venue.start_worker("matching")
-    await until(lambda: sentence in log.read_text(), REFUSAL_TIMEOUT_S)
+    await until(lambda: sentence in log.read_text(), timeout_s=REFUSAL_TIMEOUT_S)
     told = await cli(venue, "verify")
     assert told.code == 1 and told.err.splitlines()[-1].startswith(f"Error: {sentence}"), told
     async with aiohttp.ClientSession() as session, asyncio.timeout(REFUSAL_TIMEOUT_S):

@@ -97,7 +97,8 @@ async def test_what_was_read_again_is_known_as_if_the_feed_had_seen_it(begin: An
         later._apply(report)
     book, orders, trades, _ = known(whole)
     its_book, its_orders, its_trades, _ = known(later)
-    assert its_book == book
+    assert its_book[:-1] == book[:-1]
+    assert its_book[-1] == max(book[-1], recorded)  # below what is recorded, any report may have carried a snapshot
     assert 0 < len(its_orders) < len(orders)
     assert its_orders == orders[: len(its_orders)]
     assert its_orders[-1]["seq"] > recorded and its_trades == trades[: len(its_trades)]

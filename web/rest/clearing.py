@@ -52,11 +52,12 @@ async def settle(request: web.Request) -> web.StreamResponse:
     cutoff_time = moment("cutoff_time", decoded(decode_settle, body).cutoff_time) if body else None
     if given.get("dry_run", "false") not in ("true", "false"):
         raise malformed("dry_run", "can only be true or false")
+    key = header_key(request)
     if given.get("dry_run") == "true":
         return await _preview(gateway, cutoff_time)
     if cutoff_time is not None and cutoff_time > time.time_ns() // 1_000_000:
         raise invalid("cutoff_time", "is not over yet: a cycle ends at a time that every market has passed")
-    fact = Settle(header_key(request) or uuid4().hex, cutoff_time)
+    fact = Settle(key or uuid4().hex, cutoff_time)
     await gateway.outgoing.send_fact(key_of(fact), encode_fact(fact))
     found = await _until(
         request, lambda: gateway.settlements.cycle_of_key(fact.key), lambda cycle: bool(cycle and cycle["seal"])
