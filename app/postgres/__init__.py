@@ -6,7 +6,6 @@ worker.
 
 from app.postgres.address import shown_address
 from app.postgres.agreement import AnotherInstallation, AnotherTime, Recorded, require_bounds, require_log_ids
-from app.postgres.audit import Audit, recorded_positions
 from app.postgres.clearing import Projection
 from app.postgres.connection import AWAY
 from app.postgres.cursors import InvalidCursor, RowKey, cursor_of, row_key_of
@@ -17,13 +16,13 @@ from app.postgres.reading import HistoryUnavailable, Reader
 from app.postgres.recorder import Recorder, UnexpectedRecords
 from app.postgres.settlements import Settlements
 from app.postgres.sink import PositionMoved, Sink
+from app.postgres.stored import Stored, recorded_positions
 
 __all__ = [
     "AWAY",
     "Accepted",
     "AnotherInstallation",
     "AnotherTime",
-    "Audit",
     "Away",
     "History",
     "HistoryUnavailable",
@@ -38,6 +37,7 @@ __all__ = [
     "RowKey",
     "Settlements",
     "Sink",
+    "Stored",
     "UnexpectedRecords",
     "cursor_of",
     "lock_history",

@@ -15,7 +15,7 @@ from app.matching.events import split
 from app.models.conversion import scale_of
 from app.models.reports import decode_report, encode, report_message
 from app.postgres import Recorder, Sink
-from app.postgres.audit import CASTS
+from app.postgres.stored import CASTS
 from app.verification.rows import KEYS, ExpectedRows, compare, compare_counts
 from tests.matching.streams import commands
 

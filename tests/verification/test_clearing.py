@@ -14,7 +14,7 @@ from app.local.servers import Servers
 from app.matching.words import Outcome, Side
 from app.models.commands import ListInstrument
 from app.models.reports import BustReport, ExecutionReport, TradeReport
-from app.postgres import Audit
+from app.postgres import Stored
 from app.postgres.schema import migrate
 from app.verification.clearing import ClearingJudge
 from app.verification.findings import Finding
@@ -91,7 +91,7 @@ async def judged(database: str, history: History = TWO_CYCLES) -> Said:
     for report in reports(history):
         judge.give(report)
     finding = Said()
-    tables = await Audit.open(database, "executions", TOPIC)
+    tables = await Stored.open(database, "executions", TOPIC)
     try:
         for sentence in judge.strange_positions(tables, LOG_ID):
             finding.complain(sentence)

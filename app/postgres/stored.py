@@ -43,7 +43,7 @@ CASTS = {
 Row = dict[str, Any]
 
 
-class Audit:
+class Stored:
     """The recorded data as of one moment: the sink's position and log id of each partition, rows, and counts.
 
     `strange_topics`: other topics than the recorded and the `projected` one for which there are positions.
@@ -62,7 +62,7 @@ class Audit:
         self._columns: dict[str, dict[str, str]] = {}
 
     @classmethod
-    async def open(cls, database_url: str, topic: str, projected: str) -> "Audit":
+    async def open(cls, database_url: str, topic: str, projected: str) -> "Stored":
         """Begin a transaction in which all reads see the data as they are now. Raises Away or Refused."""
         connection = await connect(database_url, **SESSION)
         await execute(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
