@@ -26,10 +26,10 @@ class NaiveOutput(NamedTuple):
 class NaivePartition:
     """A partition whose books are the naive engine's, like app.engine.Partition."""
 
-    def __init__(self, number: int, partitions: int) -> None:
-        self.number, self.partitions = number, partitions
+    def __init__(self, partition_id: int, partitions: int) -> None:
+        self.partition_id, self.partitions = partition_id, partitions
         self.books: dict[str, tuple[NaiveEngine, Scale]] = {}
-        self._rejections = NaiveRejections(number)
+        self._rejections = NaiveRejections(partition_id)
         self._secret: bytes | None = None
         self._engine_version = ENGINE_VERSIONS[-1]  # until the genesis record names one
 
@@ -57,7 +57,7 @@ class NaivePartition:
             reason = Reason.KEY_MISMATCH
         elif self._engine_version >= 2 and _has_a_name_twice(value or b""):
             reason = Reason.MALFORMED_COMMAND
-        elif (murmur2(key) & 0x7FFFFFFF) % self.partitions != self.number:
+        elif (murmur2(key) & 0x7FFFFFFF) % self.partitions != self.partition_id:
             reason = Reason.WRONG_PARTITION
         elif listed is None and not isinstance(message, ListInstrument):
             reason = Reason.UNKNOWN_INSTRUMENT
