@@ -3,6 +3,7 @@
 What belongs to another client is answered word for word as what never was.
 """
 
+import re
 from collections.abc import Iterator
 from itertools import count
 from typing import Any, NamedTuple
@@ -248,7 +249,8 @@ async def test_what_a_role_is_answered(
         is_event = call == "events" and answer.status == 200
         answers.append(str(answer.status) if is_event else seen(answer, target))
         text = orjson.dumps(answer.body).decode()
-        bodies.append(text.replace(target.order_id, "ID").replace(target.key, "KEY"))
+        # Each mass cancel is a report of its own, with the next seq.
+        bodies.append(re.sub(r'"seq":\d+', '"seq":N', text).replace(target.order_id, "ID").replace(target.key, "KEY"))
         if role not in ("viewer, own", "trader, own", "admin"):
             assert OWNER not in text.replace(f"by-client-id/{OWNER}/", "").replace(f" of {OWNER} ", ""), text
     printed[role, call] = answers
