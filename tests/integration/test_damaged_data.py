@@ -67,7 +67,7 @@ async def test_an_orders_topic_made_anew_is_refused(broken: Venue) -> None:
     await broken.stop_worker("recording")
     await _make_anew(broken, ORDERS.name)
     assert "the books are those of another orders log" in await end_of(broken, "matching")
-    assert "it holds the data of another installation" in await end_of(broken, "recording")
+    assert "it belongs to another installation" in await end_of(broken, "recording")
 
 
 async def _truncate(venue: Venue, keep_manifests: bool) -> None:
