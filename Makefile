@@ -30,7 +30,7 @@ demo: $(VENV)/local.stamp ## Start a venue, send 5,000 orders, show a summary, r
 TOGETHER := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
-test: lint ## Lint and run all tests, which start the servers they need: 8 minutes
+test: lint ## Lint and run all tests, which start the servers they need: 13 minutes
 	@$(PYTHON) -m pytest $(TOGETHER) $(ARGS)
 
 .PHONY: mutants
@@ -51,7 +51,7 @@ CALM := assignment_cases cli one_trade poison verified_fields verify
 LONG_FORMS := tests/integration $(CALM:%=--ignore=tests/integration/test_%.py) \
     tests/local/test_servers.py tests/matching/test_flash1.py tests/tables/test_schedules.py
 .PHONY: faults
-faults: $(VENV)/dev.stamp ## Kill, pause and cut off every part under load: 16 minutes (a soak: `python -m load chaos`)
+faults: $(VENV)/dev.stamp ## Kill, pause and cut off every part under load: 20 minutes (a soak: `python -m load chaos`)
 	@MATCHSTREAM_LONG=1 $(PYTHON) -m pytest $(TOGETHER) $(LONG_FORMS) $(ARGS)
 
 .PHONY: schedules
