@@ -68,7 +68,8 @@ async def test_what_is_not_recorded_is_not_absent(gateways: Gateways) -> None:
 
     for api in (first, second):
         taken = await until(lambda api=api: api("GET", snapshots), lambda found: found.status == 200)
-        assert taken.body[0]["seq"] == snapshot.body["results"][0]["seq"]
+        # A minute's snapshot, or a repeat of the request, may be newer.
+        assert snapshot.body["results"][0]["seq"] in [row["seq"] for row in taken.body]
         assert len((await api("GET", f"/orders/{ids[0]}/events")).body) == 3
         await until(lambda api=api: api("GET", "/../../readyz"), lambda found: found.body["history"] == "ok")
     filled = await gateways.both(f"/orders?instrument={market}&client_id=maker&status=filled&limit=50")
