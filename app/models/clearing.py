@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from app.clearing.cycles import Closed, Cycles, Decided, Decision, Opened
 from app.models.commands import Identifier, TimeMs
-from app.models.undecodable import UNDECODABLE
+from app.models.undecodable import read_own
 
 Number = Annotated[int, Meta(ge=1, le=2**53)]
 Seq = Annotated[int, Meta(ge=0, le=2**53)]
@@ -58,18 +58,11 @@ _decode_head = msgspec.json.Decoder(_Head).decode
 
 
 def read_fact(value: bytes | None) -> ClearingFact | None:
-    """The fact; None for a record that is none: somebody else wrote it.
+    """The fact; None if another program must have written the record, as it has no `fact`.
 
-    Raises UNDECODABLE for a fact that this release cannot read: passing over it would change what later ones mean.
+    Raises UNDECODABLE for a fact that this release cannot read: skipping it would change what later ones mean.
     """
-    try:
-        return _decode(value or b"")
-    except UNDECODABLE:
-        try:
-            _decode_head(value or b"")
-        except UNDECODABLE:
-            return None
-        raise
+    return read_own(value, _decode, _decode_head)
 
 
 def key_of(fact: ClearingFact) -> bytes:

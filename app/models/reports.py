@@ -28,7 +28,7 @@ from app.models.conversion import list_message
 from app.models.decimals import Scale
 from app.models.fees import fee_rates, trade_id
 from app.models.identity import id_text
-from app.models.undecodable import UNDECODABLE
+from app.models.undecodable import read_own
 
 Seq = Annotated[int, Meta(ge=1)]
 Fee = Annotated[
@@ -174,14 +174,7 @@ def read_report(value: bytes | None) -> ExecutionReport | None:
 
     Raises UNDECODABLE for a report that this release cannot read: skipping it would lose it.
     """
-    try:
-        return decode_report(value or b"")
-    except UNDECODABLE:
-        try:
-            decode_head(value or b"")
-        except UNDECODABLE:
-            return None
-        raise
+    return read_own(value, decode_report, decode_head)
 
 
 def report_message(report: core.Report, scale: Scale | None) -> ExecutionReport:

@@ -12,6 +12,7 @@ from app.models.clearing import CycleClosed, InstructionOutcome, Settle, encode_
 from app.postgres import Projection, Reader, Settlements
 from app.settling import Settling
 from tests.clearing.histories import MARKETS, History, time_of
+from tests.postgres.recorded import ask
 
 LOG_ID = "00000000-0000-4000-8000-000000000001"
 TOPIC = "clearing"
@@ -98,17 +99,6 @@ class Projected:
     async def __aexit__(self, *_: Any) -> None:
         await self.projection.close()
         await self.reader.close()
-
-
-def ask(database_url: str, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-    """The rows of a query on a connection of its own; what it changes is committed."""
-    connection = psycopg2.connect(database_url)
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute(query, parameters)
-            return cursor.fetchall() if cursor.description else []
-    finally:
-        connection.close()
 
 
 def drop_database(database_url: str) -> None:

@@ -5,8 +5,6 @@ import json
 import signal
 from typing import Any
 
-import psycopg2
-
 from app.local.venue import Venue
 from app.setup import prepare
 from app.streaming import failpoints
@@ -14,10 +12,11 @@ from app.verification.running import Addresses, verify
 from load.client import Client
 from load.ledger import Ledger
 from load.request import Terms
-from tests.clearing.projected import ask, drop_database
+from tests.clearing.projected import drop_database
 from tests.integration.conftest import cli, judge, list_market
 from tests.integration.recording import copied
 from tests.long import LONG
+from tests.postgres.recorded import ask
 from tests.until import until
 
 DEATH_TIMEOUT_S = 240.0
@@ -42,13 +41,7 @@ async def settle(venue: Venue, *arguments: str) -> dict[str, Any]:
 
 def rows(venue: Venue, query: str) -> list[tuple[Any, ...]]:
     """What the venue's Postgres answers."""
-    connection = psycopg2.connect(venue.servers.database_url)
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute(query)
-            return cursor.fetchall()
-    finally:
-        connection.close()
+    return ask(venue.servers.database_url, query)
 
 
 async def traded(venue: Venue, market: str, count: int) -> None:

@@ -91,7 +91,7 @@ def ask(database_url: str, query: str, *parameters: Any) -> list[tuple[Any, ...]
     connection = psycopg2.connect(database_url)
     try:
         with connection, connection.cursor() as cursor:
-            cursor.execute(query, parameters)
+            cursor.execute(query, parameters or None)  # without any, % is only a character
             return cursor.fetchall() if cursor.description else []
     finally:
         connection.close()

@@ -19,9 +19,10 @@ from app.postgres.schema import migrate
 from app.verification.clearing import ClearingJudge
 from app.verification.findings import Finding
 from tests.clearing.histories import MARKETS, History, histories
-from tests.clearing.projected import LOG_ID, TOPIC, ask, drop_database, project, records
+from tests.clearing.projected import LOG_ID, TOPIC, drop_database, project, records
 from tests.clearing.test_projection import TWO_CYCLES
 from tests.integration.fields import SQL
+from tests.postgres.recorded import ask
 
 TABLES = "('cycles', 'cycle_ranges', 'obligations', 'instructions', 'statements')"
 CONSTRAINTS = f"""
