@@ -41,8 +41,8 @@ class Gateway:
         self.pending = Pending()
         self.order_log = OrderLog(Path(app.conf.datadir) / "orders.log", settings.order_log)
         self.history = History(settings.database_url)
-        self._reader = Reader(settings.database_url)
-        self.settlements = Settlements(self._reader)
+        self.reader = Reader(settings.database_url)
+        self.settlements = Settlements(self.reader)
         self.feed = Feed(broker, partitions, self.history, self.pending, self.order_log, self.hub.publish)
         self.outgoing = Outgoing(broker, partitions)
         self.commands = Commands(broker, partitions)
@@ -71,7 +71,7 @@ class Gateway:
         await self._past.close()
         await self.idempotency.close()
         await self.history.close()
-        await self._reader.close()
+        await self.reader.close()
         await self.commands.close()
 
     @property

@@ -26,6 +26,7 @@ from web.rest import (
     quality,
     snapshots,
     stream,
+    vwap,
 )
 
 API = "/api/v1"
@@ -52,6 +53,7 @@ ROUTES = (
     Route(
         "GET", f"{API}/orderbook", VIEWER, market_data.get_orderbook, "The order book of an instrument", calls.GET_BOOK
     ),
+    Route("GET", f"{API}/vwap", VIEWER, vwap.get_vwap, "The average price of the trades of a span", calls.GET_VWAP),
     Route("GET", QUALITY, VIEWER, quality.get_quality, "The quality of a market", calls.GET_QUALITY),
     Route("GET", INSTRUMENTS, VIEWER, market_data.list_instruments, "Listed instruments", calls.LIST_INSTRUMENTS),
     Route("POST", INSTRUMENTS, ADMIN, instruments.list_instrument, "List an instrument", calls.LIST_INSTRUMENT),
