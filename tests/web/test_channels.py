@@ -13,7 +13,8 @@ from tests.matching.streams import INSTRUMENT
 from tests.web.reports import Reader, Venue, reports_of, settled
 from web.market.books import LevelBook, Market
 from web.refused import Refused
-from web.streams.channels import LATEST_FILLS, LATEST_TRADES
+from web.streams.channels.orders import LATEST_FILLS
+from web.streams.channels.trades import LATEST_TRADES
 from web.streams.client import BEHIND
 from web.streams.ring import Ring
 

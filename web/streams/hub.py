@@ -13,7 +13,8 @@ from app.models.streams import MessageType, Notice, concerned, encode
 from web.edge import metrics
 from web.market.books import Market
 from web.refused import Refused
-from web.streams.channels import Made, Variant, made
+from web.streams.channels.channel import Made, Variant
+from web.streams.channels.registry import made
 from web.streams.client import GOING_AWAY, Client, Socket, Subscription, plain
 from web.streams.messages import Message
 from web.streams.ring import Ring
