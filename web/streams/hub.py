@@ -9,7 +9,7 @@ import orjson
 
 from app.models.http import trade_answer
 from app.models.reports import ExecutionReport, LevelChange
-from app.models.streams import MessageType, Notice, concerned, encode
+from app.models.streams import MessageType, Notice, busts_of, concerned, encode
 from web.edge import metrics
 from web.market.books import Market
 from web.refused import Refused
@@ -41,7 +41,9 @@ class _Audience:
     def of(self, report: ExecutionReport) -> Iterator[_Shared]:
         """Those whom the report may concern."""
         yield from self.public.values()
-        if self.private:
+        if report.bust is not None:
+            yield from self.private.values()
+        elif self.private:
             for client_id in concerned(report) & self.private.keys():
                 yield self.private[client_id]
 
@@ -65,7 +67,7 @@ class Hub:
             if message is not None:
                 for subscription in shared.subscriptions:
                     subscription.offer(message)
-        if report.trades and self._trade_clients:
+        if self._trade_clients and (report.trades or report.bust is not None):
             self._publish_trades(report)
 
     def add(self, subscription: Subscription) -> Made:
@@ -116,7 +118,7 @@ class Hub:
 
     @contextmanager
     def trade_client(self, socket: Socket, instrument: str | None) -> Iterator[Client]:
-        """A client of /ws/trades: it gets the trades of one instrument, or of all (None), from now on.
+        """A client of /ws/trades: it gets the trades and busts of one instrument, or of all (None), from now on.
 
         Those of its handshake wait until `begin`.
         """
@@ -161,7 +163,10 @@ class Hub:
 
     def _publish_trades(self, report: ExecutionReport) -> None:
         wanted = [client for client, name in self._trade_clients.items() if name in (None, report.instrument)]
-        for trade in report.trades if wanted else ():
-            frame = orjson.dumps(trade_answer(report.instrument, trade, report.time))
+        if not wanted:
+            return
+        frames = [orjson.dumps(trade_answer(report.instrument, trade, report.time)) for trade in report.trades]
+        frames += [encode(bust) for bust in busts_of(report) or ()]
+        for frame in frames:
             for client in wanted:
                 client.push(frame)

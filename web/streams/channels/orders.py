@@ -3,7 +3,7 @@
 from itertools import islice
 
 from app.models.reports import ExecutionReport
-from app.models.streams import OrdersMessage, fills_of, order_of
+from app.models.streams import OrdersMessage, busts_of, fills_of, order_of
 from web.market.books import Market
 from web.streams.channels.channel import Levels, Variant, snapshot_of, update_of
 from web.streams.messages import Message
@@ -26,10 +26,11 @@ class OrdersChannel:
             if change.client_id == self._client_id
         ]
         fills = [fill for trade in report.trades for fill in fills_of(self._client_id, trade, report.time)]
-        if not orders and not fills:
+        if not orders and not fills and report.bust is None:
             return None
         head = update_of(self._variant, report)
-        return Message(OrdersMessage(**head, client_id=self._client_id, data=orders, fills=fills))
+        busts = busts_of(report)  # which name a trade and nobody: every client of the market compares it with its fills
+        return Message(OrdersMessage(**head, client_id=self._client_id, data=orders, fills=fills, busts=busts))
 
     def snapshot(self, market: Market) -> Message:
         known = market.open_orders.of(self._client_id)
@@ -38,7 +39,7 @@ class OrdersChannel:
             (
                 fill
                 for recent in islice(reversed(market.trades), TRADES_LOOKED_AT)
-                for fill in fills_of(self._client_id, recent.trade, recent.time_ms)
+                for fill in fills_of(self._client_id, recent.trade, recent.time_ms, recent.busted_ms)
             ),
             LATEST_FILLS,
         )
