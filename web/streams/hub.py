@@ -10,7 +10,7 @@ import orjson
 from app.models.http import trade_answer
 from app.models.reports import ExecutionReport, LevelChange
 from app.models.streams import MessageType, Notice, busts_of, concerned, encode
-from web.edge import metrics
+from web import metrics
 from web.market.books import Market
 from web.refused import Refused
 from web.streams.channels.channel import Made, Variant
