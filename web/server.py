@@ -23,6 +23,7 @@ from web.rest import (
     openapi,
     orders,
     placing,
+    quality,
     snapshots,
     stream,
 )
@@ -32,6 +33,7 @@ ORDERS, INSTRUMENTS, SNAPSHOTS = f"{API}/orders", f"{API}/instruments", f"{API}/
 SETTLEMENTS, STATEMENT = f"{API}/settlements", f"{API}/clients/{{client_id}}/statements/{{cycle}}"
 CYCLE, POSITIONS = f"{SETTLEMENTS}/{{cycle}}", f"{API}/clients/{{client_id}}/positions"
 ORDER, INSTRUMENT = f"{ORDERS}/{{order_id}}", f"{INSTRUMENTS}/{{instrument}}"
+QUALITY = f"{API}/markets/{{instrument}}/quality"
 BY_KEY = f"{ORDERS}/by-client-id/{{client_id}}/{{instrument}}/{{key}}"
 VIEWER, TRADER, ADMIN = KeyRole.VIEWER, KeyRole.TRADER, KeyRole.ADMIN
 
@@ -50,6 +52,7 @@ ROUTES = (
     Route(
         "GET", f"{API}/orderbook", VIEWER, market_data.get_orderbook, "The order book of an instrument", calls.GET_BOOK
     ),
+    Route("GET", QUALITY, VIEWER, quality.get_quality, "The quality of a market", calls.GET_QUALITY),
     Route("GET", INSTRUMENTS, VIEWER, market_data.list_instruments, "Listed instruments", calls.LIST_INSTRUMENTS),
     Route("POST", INSTRUMENTS, ADMIN, instruments.list_instrument, "List an instrument", calls.LIST_INSTRUMENT),
     Route("POST", f"{INSTRUMENT}/halt", ADMIN, instruments.halt_instrument, "Halt an instrument", calls.SWITCH),
