@@ -18,7 +18,10 @@ DIRECTORY = Path(__file__).parents[1] / "schemas"
 MESSAGES: dict[str, tuple[Any, str]] = {
     "api_key": (ApiKey, "A record of the topic `matchstream-api-keys`; its key is key_id."),
     "candles_update": (CandlesUpdate, "A record of the topic `candles`; its key is the instrument."),
-    "clearing_fact": (ClearingFact, "A record of the topic `clearing`; its key is the cycle, of a `settle` its key."),
+    "clearing_fact": (
+        ClearingFact,
+        "A record of the topic `clearing`; its key is the cycle, of a `settle` the request's key.",
+    ),
     "command": (CommandMessage | Genesis, "A record of the topic `orders`; its key is the instrument."),
     "execution_report": (ExecutionReport, "A record of the topic `executions`; its key is the instrument."),
     "public_trade": (PublicTrade, "A record of the topic `trades`; its key is the instrument."),

@@ -46,7 +46,7 @@ Row = dict[str, Any]
 class Stored:
     """The recorded data as of one moment: the sink's position and log id of each partition, rows, and counts.
 
-    `strange_topics`: other topics than the recorded and the `projected` one for which there are positions.
+    `strange_topics`: the topics with a position, without the recorded and the `projected` one.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Stored:
         return dict(await (await execute(self._connection, query, None, STATEMENT_TIMEOUT_S)).fetchall())
 
     async def cycles(self) -> list[Row]:
-        """All cycles of clearing, as `rows` has them."""
+        """All cycles of clearing, in the form that `rows` returns."""
         return await self._where("cycles", "true", [])
 
     async def of_cycle(self, table: str, cycle: int) -> list[Row]:
@@ -104,7 +104,7 @@ class Stored:
         return await self._where(table, "t.cycle = %s", [cycle])
 
     async def entry_lines(self, cycle: int) -> AsyncIterator[tuple[str, EntryLine]]:
-        """The entries of a cycle, each with its client, in the order of statements."""
+        """The entries of a cycle, each with its client, in the order of the clients' statements."""
         await execute(self._connection, f"DECLARE entry_lines CURSOR FOR {CYCLE_ENTRIES}", {"cycle": cycle})
         fetch = f"FETCH {ENTRIES_AT_ONCE} FROM entry_lines"
         while rows := await (await execute(self._connection, fetch, None, STATEMENT_TIMEOUT_S)).fetchall():

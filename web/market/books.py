@@ -124,22 +124,22 @@ class Market:
         self.scale = Scale(units(listing.tick_size), units(listing.lot_size), listing.quote_scale)
         self.fees = FeeRates("0", "0")
         self.fees_seq: int | None = None
-        """The report that set these rates; None while nobody has set any."""
+        """The seq of the report that set these rates; None while nobody has set any."""
         self.book, self.open_orders = LevelBook(), OpenOrders()
         self.trades: deque[RecentTrade] = deque(maxlen=MAX_TRADES)
         self.seq = 0
         self.time_ms = 0
         self.known_after = 0
-        """The seq of a report: `trades` has every trade of later reports; earlier trades may be in Postgres only."""
+        """`trades` is complete for all reports after this seq; earlier trades may be in Postgres only."""
         self.snapshot_seq = 0
-        """The seq of the last report that may have carried a snapshot of this book."""
+        """The seq of the last report that carried a snapshot of this book, or of the snapshot that we started from."""
         self._begins: RowKey | None = None
 
     @classmethod
     def of(cls, state: BookState, after: int | None = None) -> "Market":
         """The instrument as a snapshot describes it. A snapshot holds the number of trades, not the trades.
 
-        If `after` is given, the caller passes the reports with seq after + 1 up to the snapshot's to `remember`.
+        With `after`, the caller must then call `remember` for each report from after + 1 up to the snapshot's seq.
         """
         market = cls(list_message(state.listing, "snapshot"))
         market.seq, market.time_ms = state.seq, state.time_ms
