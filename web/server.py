@@ -5,9 +5,9 @@ from typing import Any
 from app import app, settings
 from app.models.api_keys import KeyRole
 from web.access import guarded, say_limits_of
-from web.edge import metrics
 from web.edge.exposure import check_exposure
 from web.edge.routes import Route, serve_routes
+from web.edge.scraping import metrics
 from web.hosting import close_streams, drain, run_gateway
 from web.rest import (
     asyncapi,
@@ -92,7 +92,7 @@ ROUTES = (
     Route("GET", "/stream", VIEWER, stream.stream, "Subscriptions over a WebSocket: docs/STREAMS.md", calls.SUBSCRIBE),
     Route("GET", "/healthz", None, health.healthz, "Whether this process lives", calls.HEALTH),
     Route("GET", "/readyz", None, health.readyz, "Whether this process takes orders", calls.READINESS),
-    Route("GET", "/metrics", None, metrics.metrics, "Figures for Prometheus", calls.METRICS),
+    Route("GET", "/metrics", None, metrics, "Figures for Prometheus", calls.METRICS),
     Route("GET", f"{API}/openapi.json", None, docs.openapi, "The OpenAPI document", calls.DOCUMENT),
     Route("GET", f"{API}/asyncapi.json", None, docs.asyncapi, "The AsyncAPI document of the streams", calls.DOCUMENT),
     Route("GET", "/docs", None, docs.docs, "This API as a page", calls.DOCS),
