@@ -76,7 +76,7 @@ class Gateway:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the gateway knows the market and the API keys, and is not stopping."""
+        """Whether the feed has caught up, Postgres has the same log ids, we know the keys, and are not stopping."""
         knows_keys = self.keyring is None or self.keyring.is_ready
         knows_logs = self.feed.is_ready and self.agreement.was_asked
         return knows_logs and knows_keys and not self.outgoing.is_closing

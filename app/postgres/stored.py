@@ -40,7 +40,7 @@ Row = dict[str, Any]
 class Stored:
     """The recorded data as of one moment: the sink's position and log id of each partition, rows, and counts.
 
-    `strange_topics`: other topics than the recorded and the `projected` one for which there are positions.
+    `strange_topics`: the topics with a position, without the recorded and the `projected` one.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Stored:
         return dict(await (await execute(self._connection, query, None, STATEMENT_TIMEOUT_S)).fetchall())
 
     async def cycles(self) -> list[Row]:
-        """All cycles of clearing, as `rows` has them."""
+        """All cycles of clearing, in the form that `rows` returns."""
         return await self._where("cycles", "true", [])
 
     async def of_cycle(self, table: str, cycle: int) -> list[Row]:
@@ -98,7 +98,7 @@ class Stored:
         return await self._where(table, "t.cycle = %s", [cycle])
 
     def entry_lines(self, cycle: int) -> AsyncIterator[Iterator[Line]]:
-        """The lines of a cycle's entries, each with its client, in the order of statements; some at a time."""
+        """The lines of a cycle's entries, each with its client, in the order of the clients' statements; some at a time."""
         return entry_lines(self._connection, cycle, STATEMENT_TIMEOUT_S)
 
     async def _where(self, table: str, condition: str, parameters: list[Any]) -> list[Row]:

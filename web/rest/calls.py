@@ -6,7 +6,8 @@ from msgspec import Meta
 
 from app.matching.words import Side, Status
 from app.models import answers, http
-from app.models.commands import FeeRates, Identifier, OrderIdText
+from app.models.commands import DecimalText, FeeRates, Identifier, OrderIdText
+from app.models.quality import MarketQuality
 from app.postgres.cursors import MAX_CURSOR_CHARACTERS
 from web.edge.reading import MAX_AFTER_SEQ, MAX_LIMIT, MAX_PAGE
 from web.edge.routes import Call, Parameter
@@ -162,6 +163,12 @@ GET_BOOK = Call(
         Parameter("instrument", Identifier, "the instrument, like BTC-USD", required=True, example=EXAMPLE_INSTRUMENT),
         Parameter("levels", Annotated[int, Meta(ge=1, le=MAX_LEVELS)], f"of each side; {DEFAULT_LEVELS} if not given"),
     ),
+)
+GET_QUALITY = Call(
+    "market data",
+    {200: MarketQuality},
+    (404, 422, 503),
+    (Parameter("size", DecimalText, "the quantity of which the cost is answered", example="0.5"),),
 )
 STREAM = Call("market data", {101: None}, (404, 426, 503), (OF_INSTRUMENT,))
 SUBSCRIBE = Call("market data", {101: None}, (426, 503))
