@@ -19,6 +19,7 @@ from web.rest import (
     fees,
     health,
     instruments,
+    journal,
     market_data,
     openapi,
     orders,
@@ -33,6 +34,7 @@ API = "/api/v1"
 ORDERS, INSTRUMENTS, SNAPSHOTS = f"{API}/orders", f"{API}/instruments", f"{API}/snapshots"
 SETTLEMENTS, STATEMENT = f"{API}/settlements", f"{API}/clients/{{client_id}}/statements/{{cycle}}"
 CYCLE, POSITIONS = f"{SETTLEMENTS}/{{cycle}}", f"{API}/clients/{{client_id}}/positions"
+BALANCES = f"{API}/clients/{{client_id}}/balances"
 ORDER, INSTRUMENT = f"{ORDERS}/{{order_id}}", f"{INSTRUMENTS}/{{instrument}}"
 QUALITY = f"{API}/markets/{{instrument}}/quality"
 BY_KEY = f"{ORDERS}/by-client-id/{{client_id}}/{{instrument}}/{{key}}"
@@ -80,6 +82,8 @@ ROUTES = (
         calls.DECIDE,
     ),
     Route("GET", POSITIONS, VIEWER, clearing.list_positions, "A client's positions", calls.LIST_POSITIONS),
+    Route("GET", BALANCES, VIEWER, clearing.list_balances, "A client's balances", calls.LIST_BALANCES),
+    Route("GET", f"{API}/journal", VIEWER, journal.list_entries, "A market's entries and legs", calls.LIST_ENTRIES),
     Route("GET", STATEMENT, VIEWER, clearing.get_statement, "A client's statement", calls.GET_STATEMENT),
     Route(
         "GET",
