@@ -24,6 +24,7 @@ from web.market.books import Market
 from web.market.feed import Feed
 from web.market.log import LogReader, Unreadable
 from web.market.matching import Matching
+from web.market.pipeline import Pipeline
 from web.refused import Refused
 from web.streams.hub import Hub
 from web.streams.subscribing import Subscribing
@@ -51,6 +52,7 @@ class Gateway:
         self.idempotency = Idempotency(settings.redis_url)
         self.matching = Matching(broker, partitions, self.feed.answered, lambda: self.feed.is_ready)
         self.agreement = Agreement(self.history, broker, partitions)
+        self.pipeline = Pipeline(broker, partitions, self.feed, self.history)
         self.keyring = Keyring(broker, default_rate()) if settings.auth == "keys" else None
         self._tasks: list[asyncio.Task[Any]] = []
 
@@ -73,6 +75,7 @@ class Gateway:
         await self.history.close()
         await self.reader.close()
         await self.commands.close()
+        await self.pipeline.close()
 
     @property
     def is_ready(self) -> bool:

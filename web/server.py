@@ -23,6 +23,7 @@ from web.rest import (
     market_data,
     openapi,
     orders,
+    page,
     placing,
     quality,
     snapshots,
@@ -96,11 +97,14 @@ ROUTES = (
     Route("GET", "/stream", VIEWER, stream.stream, "Subscriptions over a WebSocket: docs/STREAMS.md", calls.SUBSCRIBE),
     Route("GET", "/healthz", None, health.healthz, "Whether this process lives", calls.HEALTH),
     Route("GET", "/readyz", None, health.readyz, "Whether this process takes orders", calls.READINESS),
+    Route("GET", f"{API}/pipeline", VIEWER, health.pipeline, "How far each stage is", calls.PIPELINE),
     Route("GET", "/metrics", None, metrics, "Figures for Prometheus", calls.METRICS),
     Route("GET", f"{API}/openapi.json", None, docs.openapi, "The OpenAPI document", calls.DOCUMENT),
     Route("GET", f"{API}/asyncapi.json", None, docs.asyncapi, "The AsyncAPI document of the streams", calls.DOCUMENT),
     Route("GET", "/docs", None, docs.docs, "This API as a page", calls.DOCS),
     Route("GET", "/docs/rapidoc-min.js", None, docs.rapidoc, "The script of that page"),
+    Route("GET", "/", None, page.index, "The venue as a page"),
+    Route("GET", "/static/{file:.+}", None, page.static, "The files of that page"),
 )
 
 
@@ -111,6 +115,7 @@ def serve() -> None:
     web_app = serve_routes(guarded(ROUTES), has_keys=settings.auth == "keys", second_port=settings.trades_port)
     web_app[docs.DOCUMENT] = openapi.document(ROUTES)
     web_app[docs.STREAMS] = asyncapi.document()
+    web_app[page.FILES] = page.files()
     say_limits_of(web_app)
     web_app.cleanup_ctx.append(run_gateway)
     web_app.on_shutdown.append(close_streams)

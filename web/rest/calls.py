@@ -287,6 +287,7 @@ LIST_ENTRIES = Call(
 GET_STATEMENT = Call("clearing", {200: answers.Statement}, (404, 503))
 HEALTH = Call("operation", {200: answers.Health})
 READINESS = Call("operation", {200: answers.Readiness, 503: answers.Readiness})
+PIPELINE = Call("operation", {200: answers.Pipeline})
 METRICS = Call("operation", {200: str}, content_type="text/plain")
 DOCUMENT = Call("operation", {200: dict[str, Any]})
 DOCS = Call("operation", {200: str}, content_type="text/html")
