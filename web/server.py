@@ -28,6 +28,7 @@ from web.rest import (
     quality,
     snapshots,
     stream,
+    udf,
     vwap,
 )
 
@@ -95,6 +96,10 @@ ROUTES = (
         calls.STREAM,
     ),
     Route("GET", "/stream", VIEWER, stream.stream, "Subscriptions over a WebSocket: docs/STREAMS.md", calls.SUBSCRIBE),
+    Route("GET", "/udf/config", VIEWER, udf.get_config, "What chart clients may ask for", calls.UDF_CONFIG),
+    Route("GET", "/udf/symbols", VIEWER, udf.get_symbol, "A market, for chart clients", calls.UDF_RESOLVE),
+    Route("GET", "/udf/search", VIEWER, udf.search_symbols, "Markets by name, for chart clients", calls.UDF_SEARCH),
+    Route("GET", "/udf/time", VIEWER, udf.get_time, "This server's time, for chart clients", calls.UDF_TIME),
     Route("GET", "/healthz", None, health.healthz, "Whether this process lives", calls.HEALTH),
     Route("GET", "/readyz", None, health.readyz, "Whether this process takes orders", calls.READINESS),
     Route("GET", f"{API}/pipeline", VIEWER, health.pipeline, "How far each stage is", calls.PIPELINE),

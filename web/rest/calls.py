@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from app.matching.words import Side, Status
-from app.models import answers, http
+from app.models import answers, http, udf
 from app.models.commands import DecimalText, FeeRates, Identifier, OrderIdText
 from app.models.quality import MarketQuality
 from app.models.vwap import Vwap
@@ -18,6 +18,7 @@ from web.rest.clearing import DEFAULT_CYCLES, LARGEST_NUMBER
 from web.rest.journal import DEFAULT_ENTRIES
 from web.rest.market_data import DEFAULT_LEVELS, DEFAULT_TRADES, MAX_LEVELS
 from web.rest.snapshots import DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS
+from web.rest.udf import DEFAULT_FOUND, MAX_FOUND, MAX_UDF_TEXT
 
 EXAMPLE_CLIENT, EXAMPLE_INSTRUMENT, EXAMPLE_KEY = "alice", "BTC-USD", "docs-1"
 """The names in the examples: a new venue accepts the examples unchanged, any number of times."""
@@ -285,6 +286,22 @@ LIST_ENTRIES = Call(
     ),
 )
 GET_STATEMENT = Call("clearing", {200: answers.Statement}, (404, 503))
+UdfText = Annotated[str, Meta(max_length=MAX_UDF_TEXT)]
+UDF_SYMBOL = Parameter("symbol", UdfText, "a market, like BTC-USD or Matchstream:BTC-USD", example=EXAMPLE_INSTRUMENT)
+UDF_IGNORED = (Parameter("currencyCode", UdfText, "ignored"), Parameter("unitId", UdfText, "ignored"))
+UDF_CONFIG = Call("charts", {200: udf.UdfConfiguration})
+UDF_RESOLVE = Call("charts", {200: (udf.SymbolInfo, udf.UdfError)}, parameters=(UDF_SYMBOL, *UDF_IGNORED))
+UDF_SEARCH = Call(
+    "charts",
+    {200: list[udf.FoundSymbol]},
+    parameters=(
+        Parameter("query", UdfText, "part of a name"),
+        Parameter("type", UdfText, f"`{udf.SYMBOL_TYPE}`, or empty for all"),
+        Parameter("exchange", UdfText, f"`{udf.VENUE}`, or empty for all"),
+        _limit(DEFAULT_FOUND, MAX_FOUND),
+    ),
+)
+UDF_TIME = Call("charts", {200: str}, content_type="text/plain")
 HEALTH = Call("operation", {200: answers.Health})
 READINESS = Call("operation", {200: answers.Readiness, 503: answers.Readiness})
 PIPELINE = Call("operation", {200: answers.Pipeline})
