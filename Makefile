@@ -38,11 +38,12 @@ mutants: $(VENV)/dev.stamp ## Put mistakes into the matching core, one at a time
 	@$(PYTHON) -m tests.matching.mutants $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp ## Run each benchmark briefly: core, matching, recovery, stages, pipeline (about 8 minutes)
+bench: $(VENV)/dev.stamp ## Run each benchmark briefly: core, matching, recovery, clearing, stages, pipeline (about 8 minutes)
 	@$(PYTHON) -m benchmarks.core --runs 3
 	@$(PYTHON) -m benchmarks.matching --orders 200000
 	@$(PYTHON) -m benchmarks.recovery --small
 	@$(PYTHON) -m benchmarks.sizes --rate 200 --seconds 30
+	@$(PYTHON) -m benchmarks.clearing --trades 200000
 	@$(PYTHON) -m benchmarks.stages --rates 500 1000 2000 --seconds 15
 	@$(PYTHON) -m benchmarks.pipeline --seconds 15
 

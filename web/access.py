@@ -6,7 +6,7 @@ from aiohttp import web
 
 from app import settings
 from app.models.api_keys import ApiKey, KeyRole
-from web.edge import metrics
+from web import metrics
 from web.edge.answers import RETRY_SOON
 from web.edge.callers import CALLER, Caller
 from web.edge.exposure import default_rate

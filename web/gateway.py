@@ -42,8 +42,8 @@ class Gateway:
         self.pending = Pending()
         self.order_log = OrderLog(Path(app.conf.datadir) / "orders.log", settings.order_log)
         self.history = History(settings.database_url)
-        self._reader = Reader(settings.database_url)
-        self.settlements = Settlements(self._reader)
+        self.reader = Reader(settings.database_url)
+        self.settlements = Settlements(self.reader)
         self.feed = Feed(broker, partitions, self.history, self.pending, self.order_log, self.hub.publish)
         self.outgoing = Outgoing(broker, partitions)
         self.commands = Commands(broker, partitions)
@@ -73,13 +73,13 @@ class Gateway:
         await self._past.close()
         await self.idempotency.close()
         await self.history.close()
-        await self._reader.close()
+        await self.reader.close()
         await self.commands.close()
         await self.pipeline.close()
 
     @property
     def is_ready(self) -> bool:
-        """Whether the gateway knows the market and the API keys, and is not stopping."""
+        """Whether the feed has caught up, Postgres has the same log ids, we know the keys, and are not stopping."""
         knows_keys = self.keyring is None or self.keyring.is_ready
         knows_logs = self.feed.is_ready and self.agreement.was_asked
         return knows_logs and knows_keys and not self.outgoing.is_closing

@@ -5,9 +5,9 @@ from typing import Any
 from app import app, settings
 from app.models.api_keys import KeyRole
 from web.access import guarded, say_limits_of
-from web.edge import metrics
 from web.edge.exposure import check_exposure
 from web.edge.routes import Route, serve_routes
+from web.edge.scraping import metrics
 from web.hosting import close_streams, drain, run_gateway
 from web.rest import (
     asyncapi,
@@ -24,8 +24,10 @@ from web.rest import (
     orders,
     page,
     placing,
+    quality,
     snapshots,
     stream,
+    vwap,
 )
 
 API = "/api/v1"
@@ -33,6 +35,7 @@ ORDERS, INSTRUMENTS, SNAPSHOTS = f"{API}/orders", f"{API}/instruments", f"{API}/
 SETTLEMENTS, STATEMENT = f"{API}/settlements", f"{API}/clients/{{client_id}}/statements/{{cycle}}"
 CYCLE, POSITIONS = f"{SETTLEMENTS}/{{cycle}}", f"{API}/clients/{{client_id}}/positions"
 ORDER, INSTRUMENT = f"{ORDERS}/{{order_id}}", f"{INSTRUMENTS}/{{instrument}}"
+QUALITY = f"{API}/markets/{{instrument}}/quality"
 BY_KEY = f"{ORDERS}/by-client-id/{{client_id}}/{{instrument}}/{{key}}"
 VIEWER, TRADER, ADMIN = KeyRole.VIEWER, KeyRole.TRADER, KeyRole.ADMIN
 
@@ -51,6 +54,8 @@ ROUTES = (
     Route(
         "GET", f"{API}/orderbook", VIEWER, market_data.get_orderbook, "The order book of an instrument", calls.GET_BOOK
     ),
+    Route("GET", f"{API}/vwap", VIEWER, vwap.get_vwap, "The average price of the trades of a span", calls.GET_VWAP),
+    Route("GET", QUALITY, VIEWER, quality.get_quality, "The quality of a market", calls.GET_QUALITY),
     Route("GET", INSTRUMENTS, VIEWER, market_data.list_instruments, "Listed instruments", calls.LIST_INSTRUMENTS),
     Route("POST", INSTRUMENTS, ADMIN, instruments.list_instrument, "List an instrument", calls.LIST_INSTRUMENT),
     Route("POST", f"{INSTRUMENT}/halt", ADMIN, instruments.halt_instrument, "Halt an instrument", calls.SWITCH),
@@ -89,7 +94,7 @@ ROUTES = (
     Route("GET", "/healthz", None, health.healthz, "Whether this process lives", calls.HEALTH),
     Route("GET", "/readyz", None, health.readyz, "Whether this process takes orders", calls.READINESS),
     Route("GET", f"{API}/pipeline", VIEWER, health.pipeline, "How far each stage is", calls.PIPELINE),
-    Route("GET", "/metrics", None, metrics.metrics, "Figures for Prometheus", calls.METRICS),
+    Route("GET", "/metrics", None, metrics, "Figures for Prometheus", calls.METRICS),
     Route("GET", f"{API}/openapi.json", None, docs.openapi, "The OpenAPI document", calls.DOCUMENT),
     Route("GET", f"{API}/asyncapi.json", None, docs.asyncapi, "The AsyncAPI document of the streams", calls.DOCUMENT),
     Route("GET", "/docs", None, docs.docs, "This API as a page", calls.DOCS),

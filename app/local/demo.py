@@ -32,7 +32,7 @@ INTERRUPTED = 130  # the exit code that shells use for a program ended by Ctrl-C
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the demo; returns 0 if the log and Postgres agree with a replay of every order."""
+    """Run the demo; return 0 if a check that replays every order finds the same in Kafka's log and in Postgres."""
     parser = argparse.ArgumentParser(prog="python -m app demo", description=__doc__)
     parser.add_argument("--orders", type=int, default=ORDERS, help="default: %(default)s")
     parser.add_argument("--rate", type=int, default=RATE, help="orders a second (default: %(default)s)")
@@ -141,7 +141,7 @@ def _show(found: dict[str, Any], book: dict[str, Any]) -> None:
     print(f"\n  orders accepted    {accepted['count']:,} of {found['sent']:,}")
     print(f"  trades             {trades:,}")
     print(f"  order to answer    p50 {accepted['p50_ms']:.1f} ms, p99 {accepted['p99_ms']:.1f} ms")
-    print(f"  log and Postgres   {verdict} (a replay of the log also checked trades, books and answers)")
+    print(f"  log and Postgres   {verdict} (the check also replayed the log and compared trades, books and answers)")
     print(f"\n  {INSTRUMENT + ' buyers':>28}   sellers")
     for bid, ask in zip_longest(book["bids"], book["asks"]):
         print(f"  {_level(bid, 'quantity', 'price'):>28} | {_level(ask, 'price', 'quantity')}")

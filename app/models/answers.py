@@ -114,7 +114,7 @@ class OrderPage(Struct, forbid_unknown_fields=True):
 
 
 class Trade(Struct, forbid_unknown_fields=True):
-    """A public trade; `seq` counts the trades of the instrument."""
+    """A public trade; `seq` counts the trades of the instrument. `busted_at`: it was canceled then."""
 
     trade_id: str
     instrument: Identifier
@@ -125,6 +125,7 @@ class Trade(Struct, forbid_unknown_fields=True):
     aggressor_side: Side
     seq: Seq
     executed_at: Time
+    busted_at: Time | UnsetType = UNSET
 
 
 class TradePage(Struct, forbid_unknown_fields=True):

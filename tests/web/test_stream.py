@@ -162,6 +162,28 @@ async def test_a_stream_is_resumed_at_the_other_gateway(api: Api, other_api: Api
     assert book["checksum"] == followed[0].book.checksum()
 
 
+async def test_a_bust_is_told_with_fees_on_every_stream(api: Api, market: str) -> None:
+    """On `trades`, `orders` and /ws/trades, under one seq; the fills before it had their fees, the trade had none."""
+    await api("PUT", f"/instruments/{market}/fees", {"maker": "-1", "taker": "10"})
+    followed = [Followed("trades", market), Followed("orders", market, client_id="taker")]
+    async with connected(api) as socket, api.session.ws_connect(f"{api.url}/ws/trades?instrument={market}") as old:
+        for one in followed:
+            await socket.follow(one)
+        seq = await trade(api, market)
+        trades, orders = [await _all_until(socket, one, seq) for one in followed]
+        (fill,) = orders[-1]["fills"]
+        assert (fill["fee"], orders[-1]["data"][0]["fees"]) == ("0.10000000", "0.10000000")
+        assert not any("fee" in name for name in trades[-1]["data"][0])
+        busted = (await api("POST", f"/trades/{fill['trade_id']}/bust", {"reason": "an error"})).body
+        told = [(await _all_until(socket, one, busted["seq"]))[-1] for one in followed]
+        bust = {"trade_id": fill["trade_id"], "instrument": market, "seq": 1, "busted_at": busted["busted_at"]}
+        assert [(message["seq"], message["data"], message["busts"]) for message in told] == [
+            (busted["seq"], [], [bust])
+        ] * 2
+        frames = [orjson.loads(await old.receive_str(timeout=20)) for _ in range(2)]
+        assert frames == [trades[-1]["data"][0], bust]
+
+
 async def _all_until(socket: Socket, followed: Followed, seq: int) -> list[dict[str, Any]]:
     """What one subscription gets until then; what others get stays."""
     mine = [frame for frame in socket.messages if frame.get("channel") == followed.channel]

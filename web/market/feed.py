@@ -30,7 +30,7 @@ from app.unusable import NO_REPORT, pass_over
 from tables.books.readers import Start, starts
 from tables.recovery.changelog import Damaged
 from tables.recovery.refusals import CannotGoOn
-from web.edge import metrics
+from web import metrics
 from web.entry.expected import Expectations
 from web.entry.order_log import OrderLog
 from web.entry.pending import Pending

@@ -1,12 +1,15 @@
 """The parameters, bodies and answers of each API call, for the OpenAPI document (web/rest/openapi.py)."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from msgspec import Meta
 
 from app.matching.words import Side, Status
 from app.models import answers, http
-from app.models.commands import FeeRates, Identifier, OrderIdText
+from app.models.commands import DecimalText, FeeRates, Identifier, OrderIdText
+from app.models.quality import MarketQuality
+from app.models.vwap import Vwap
 from app.postgres.cursors import MAX_CURSOR_CHARACTERS
 from web.edge.reading import MAX_AFTER_SEQ, MAX_LIMIT, MAX_PAGE
 from web.edge.routes import Call, Parameter
@@ -56,6 +59,11 @@ Prefer = Annotated[str, Meta(examples=["wait=5"])]
 KEY = Parameter("Idempotency-Key", http.Name, "repeats of the same request get the same answer", "header")
 OF_CLIENT = Parameter("client_id", Identifier, "of this client only")
 OF_INSTRUMENT = Parameter("instrument", Identifier, "of this instrument only")
+THE_INSTRUMENT = Parameter(
+    "instrument", Identifier, "the instrument, like BTC-USD", required=True, example=EXAMPLE_INSTRUMENT
+)
+SINCE = Parameter("from", datetime, "from this time on; without it from the beginning")
+UNTIL = Parameter("to", datetime, "before this time; without it up to the end")
 PAGE = Parameter("page", Page, "from 1; answers a plain array")
 CURSOR = Parameter("cursor", Cursor, "empty to begin, then `next_cursor` of the answer before; answers an object")
 FROM = Parameter("cursor", Cursor, "`next_cursor` of the answer before")
@@ -159,9 +167,21 @@ GET_BOOK = Call(
     {200: answers.Book},
     (404, 503),
     (
-        Parameter("instrument", Identifier, "the instrument, like BTC-USD", required=True, example=EXAMPLE_INSTRUMENT),
+        THE_INSTRUMENT,
         Parameter("levels", Annotated[int, Meta(ge=1, le=MAX_LEVELS)], f"of each side; {DEFAULT_LEVELS} if not given"),
     ),
+)
+GET_QUALITY = Call(
+    "market data",
+    {200: MarketQuality},
+    (404, 422, 503),
+    (Parameter("size", DecimalText, "the quantity of which the cost is answered", example="0.5"),),
+)
+GET_VWAP = Call(
+    "market data",
+    {200: Vwap},
+    (404, 422, 503),
+    (THE_INSTRUMENT, SINCE, UNTIL),
 )
 STREAM = Call("market data", {101: None}, (404, 426, 503), (OF_INSTRUMENT,))
 SUBSCRIBE = Call("market data", {101: None}, (426, 503))

@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from app.models.reports import LevelChange
 from app.models.streams import BookMessage, MessageType, OnSlow, PlainMessage
-from web.edge import metrics
+from web import metrics
 from web.market.books import Market
-from web.streams.channels import Key, Variant, made
+from web.streams.channels.channel import Key, Variant
+from web.streams.channels.registry import made
 from web.streams.messages import Message
 
 MAX_WAITING = 10_000  # frames; beyond, the connection is closed with SLOW_CONSUMER

@@ -9,11 +9,12 @@ import orjson
 
 from app.models.http import trade_answer
 from app.models.reports import ExecutionReport, LevelChange
-from app.models.streams import MessageType, Notice, concerned, encode
-from web.edge import metrics
+from app.models.streams import MessageType, Notice, busts_of, concerned, encode
+from web import metrics
 from web.market.books import Market
 from web.refused import Refused
-from web.streams.channels import Made, Variant, made
+from web.streams.channels.channel import Made, Variant
+from web.streams.channels.registry import made
 from web.streams.client import GOING_AWAY, Client, Socket, Subscription, plain
 from web.streams.messages import Message
 from web.streams.ring import Ring
@@ -40,7 +41,9 @@ class _Audience:
     def of(self, report: ExecutionReport) -> Iterator[_Shared]:
         """Those whom the report may concern."""
         yield from self.public.values()
-        if self.private:
+        if report.bust is not None:
+            yield from self.private.values()
+        elif self.private:
             for client_id in concerned(report) & self.private.keys():
                 yield self.private[client_id]
 
@@ -64,7 +67,7 @@ class Hub:
             if message is not None:
                 for subscription in shared.subscriptions:
                     subscription.offer(message)
-        if report.trades and self._trade_clients:
+        if self._trade_clients and (report.trades or report.bust is not None):
             self._publish_trades(report)
 
     def add(self, subscription: Subscription) -> Made:
@@ -115,7 +118,7 @@ class Hub:
 
     @contextmanager
     def trade_client(self, socket: Socket, instrument: str | None) -> Iterator[Client]:
-        """A client of /ws/trades: it gets the trades of one instrument, or of all (None), from now on.
+        """A client of /ws/trades: it gets the trades and busts of one instrument, or of all (None), from now on.
 
         Those of its handshake wait until `begin`.
         """
@@ -160,7 +163,10 @@ class Hub:
 
     def _publish_trades(self, report: ExecutionReport) -> None:
         wanted = [client for client, name in self._trade_clients.items() if name in (None, report.instrument)]
-        for trade in report.trades if wanted else ():
-            frame = orjson.dumps(trade_answer(report.instrument, trade, report.time))
+        if not wanted:
+            return
+        frames = [orjson.dumps(trade_answer(report.instrument, trade, report.time)) for trade in report.trades]
+        frames += [encode(bust) for bust in busts_of(report) or ()]
+        for frame in frames:
             for client in wanted:
                 client.push(frame)

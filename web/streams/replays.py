@@ -8,7 +8,8 @@ from app.models.reports import ExecutionReport
 from app.models.streams import Answer, Channel, RequestId, StreamError, encode
 from web.market.books import LevelBook
 from web.refused import RETRY_SOON_S, Refused
-from web.streams.channels import Made, made
+from web.streams.channels.channel import Made
+from web.streams.channels.registry import made
 from web.streams.client import Client, Subscription
 from web.streams.hub import Hub
 

@@ -15,7 +15,7 @@ from app.models.streams import (
 from app.models.streams import Subscription as Subscribed
 from web.market.books import Market
 from web.refused import Refused
-from web.streams.channels import Variant
+from web.streams.channels.channel import Variant
 from web.streams.client import Client, Subscription
 from web.streams.hub import Hub
 from web.streams.replays import Past, Replays

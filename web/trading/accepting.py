@@ -14,7 +14,7 @@ from app.matching.words import OrderType, Outcome, Reason
 from app.models import identity
 from app.models.commands import PlaceOrder, UndecodableCommand, encode_command
 from app.models.conversion import to_core
-from web.edge import metrics
+from web import metrics
 from web.entry.expected import Expected
 from web.entry.idempotency import Known, Seen
 from web.gateway import Gateway
