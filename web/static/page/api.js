@@ -34,9 +34,12 @@ export class Api {
   }
 
   /** The body of an answer, and `seq` if it has one; throws Problem and Away. */
-  async call(method, path, { body, headers = {}, text = false } = {}) {
+  async call(method, path, { body, headers = {} } = {}) {
+    const { key } = this.session;
+    const wanted = this.session.wantsKey.value;
+    if (wanted !== null) throw new Problem(401, { code: "unauthorized", detail: wanted });
     const sent = { ...headers };
-    if (this.session.hasKey) sent.Authorization = `Bearer ${this.session.key}`;
+    if (key !== null) sent.Authorization = `Bearer ${key}`;
     if (body !== undefined) sent["Content-Type"] = "application/json";
     let response;
     let answer;
@@ -48,11 +51,11 @@ export class Api {
         cache: "no-store",
         credentials: "omit",
       });
-      answer = text && response.ok ? await response.text() : await response.json();
+      answer = await response.json();
     } catch {
       throw new Away();
     }
-    if (response.status === 401) this.session.refuse(answer.detail);
+    if (response.status === 401) this.session.refuse(answer.detail, key);
     if (!response.ok) throw new Problem(response.status, answer);
     const seq = response.headers.get("X-Seq");
     return { status: response.status, body: answer, seq: seq === null ? null : Number(seq) };

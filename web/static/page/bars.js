@@ -6,9 +6,6 @@ import { Signal } from "./signals.js";
 const KEPT = 500;
 const NO_BARS = "This venue serves no candles: no worker has the role analytics. Trades and book are live.";
 
-/** ms since the epoch of a time as ms or as RFC 3339. */
-const ms = (time) => (typeof time === "number" ? time : Date.parse(time));
-
 export class Bars {
   #followed = null;
   #number = 0;
@@ -75,16 +72,16 @@ export class Bars {
   }
 
   #take(message) {
-    const bars = (message.data?.bars ?? message.data ?? message.bars ?? []).filter((bar) => bar.interval === this.interval);
+    const bars = (message.data ?? []).filter((bar) => bar.interval === this.interval);
     for (const bar of bars) this.#put(bar);
     this.seq = message.seq;
     this.problem = null;
-    this.changed.set(message.type === "snapshot" ? null : bars.map((bar) => ms(bar.open_time)));
+    this.changed.set(message.type === "snapshot" ? null : bars.map((bar) => Date.parse(bar.open_time)));
   }
 
   /** A bar replaces an older state of itself: the `seq` of the report that changed it decides. */
   #put(bar) {
-    const at = ms(bar.open_time);
+    const at = Date.parse(bar.open_time);
     const before = this.known.get(at);
     if (!before || before.seq <= bar.seq) this.known.set(at, bar);
   }

@@ -75,6 +75,7 @@ keys({
   t: () => theme.toggle(),
   "?": () => sources.open(),
 });
+session.wantsKey.on((sentence) => sentence !== null && orders.begin());
 session.entered.on(() => {
   stream.connect();
   orders.begin();

@@ -22,12 +22,9 @@ export class MarketNow {
     /** How often the copy's checksum was equal to the venue's, and how often it was not. */
     this.verified = 0;
     this.mismatches = 0;
-    /** Told when book, trades or status have changed. */
+    /** Told when book or trades have changed. */
     this.changed = new Signal(null);
-    /** Told of the chosen instrument's rules and status. */
-    this.rules = new Signal(null);
-    markets.chosen.on((rules) => this.#follow(rules));
-    markets.all.on((all) => this.#know(all.get(markets.chosen.value?.name)));
+    markets.chosen.on((rules) => this.#follow(rules.name));
   }
 
   /** The last trade that was not busted. */
@@ -35,14 +32,12 @@ export class MarketNow {
     return this.trades.find((trade) => !trade.busted_at) ?? null;
   }
 
-  #follow(rules) {
+  #follow(instrument) {
     for (const subscription of this.#subscriptions) this.stream.unsubscribe(subscription);
     this.book.clear();
     this.trades = [];
     this.tradesSeq = null;
     this.isKnown = false;
-    const instrument = rules.name;
-    this.#know(rules);
     const book = this.stream.subscribe(
       { channel: "book", instrument },
       { message: (message) => this.#booked(message, book) },
@@ -55,10 +50,6 @@ export class MarketNow {
       this.stream.subscribe({ channel: "trades", instrument }, trades),
     ];
     this.changed.set(null);
-  }
-
-  #know(rules) {
-    if (rules) this.rules.set(rules);
   }
 
   #booked(message, subscription) {
@@ -111,7 +102,6 @@ export class MarketNow {
   }
 
   #told(message) {
-    for (const event of message.data ?? []) this.rules.set(this.markets.told(event));
-    this.changed.set(null);
+    for (const event of message.data ?? []) this.markets.told(event);
   }
 }

@@ -23,7 +23,7 @@ export class Markets {
     this.wanted = wanted;
     /** Name -> rules, by name. */
     this.all = new Signal(new Map());
-    /** The rules of the instrument that is shown; null until they are known. */
+    /** The rules of the instrument that is shown, as they were when it was chosen; null until they are known. */
     this.chosen = new Signal(null);
   }
 
@@ -45,6 +45,11 @@ export class Markets {
     if (!this.chosen.value) [this.wanted, USUAL, ...this.all.value.keys()].some((name) => this.choose(name));
   }
 
+  /** The rules and the status of the chosen instrument as they are now; null until they are known. */
+  get current() {
+    return this.all.value.get(this.chosen.value?.name) ?? this.chosen.value;
+  }
+
   /** Show this instrument; false if it is not listed. */
   choose(name) {
     const rules = this.all.value.get(name);
@@ -55,11 +60,9 @@ export class Markets {
 
   /** The channel `status` has told something new of the chosen instrument. */
   told(event) {
-    const before = this.chosen.value;
-    const rules = rulesOf({ ...before, ...(event.rules ?? {}) });
+    const rules = rulesOf({ ...this.current, ...(event.rules ?? {}) });
     if (event.market_status) rules.market_status = event.market_status;
     this.all.value.set(rules.name, rules);
     this.all.set(this.all.value);
-    return rules;
   }
 }

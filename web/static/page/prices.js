@@ -11,7 +11,7 @@ export class Prices {
   constructor(api, stream, markets) {
     this.api = api;
     this.stream = stream;
-    /** Name -> {last, change, changePercent, high, low, volume, quoteVolume, seq}; what is not known is missing. */
+    /** Name -> ticker; of a venue without tickers only `last`. */
     this.of = new Map();
     /** Told when a price has changed. */
     this.changed = new Signal(null);
@@ -41,28 +41,27 @@ export class Prices {
   }
 
   #ticked(name, message) {
-    const ticker = Array.isArray(message.data) ? message.data[0] : message.data;
-    if (!ticker) return;
-    this.of.set(name, { ...ticker, seq: message.seq });
+    if (!message.data) return;
+    this.of.set(name, message.data[0]);
     this.changed.set(name);
   }
 
   #traded(name, message) {
     const trade = message.data?.at(-1);
-    if (trade) this.#last(name, trade, message.seq);
-    else if (message.type === "snapshot") this.#askLast(name, message.seq);
+    if (trade) this.#last(name, trade);
+    else if (message.type === "snapshot") this.#askLast(name);
   }
 
-  #last(name, trade, seq) {
-    this.of.set(name, { last: trade.price, seq });
+  #last(name, trade) {
+    this.of.set(name, { last: trade.price });
     this.changed.set(name);
   }
 
   /** A gateway's memory begins with its start: Postgres has the trades before. */
-  async #askLast(name, seq) {
+  async #askLast(name) {
     try {
       const { body } = await this.api.get(withQuery("/trades", { instrument: name, limit: 1 }));
-      if (body.length && !this.of.has(name)) this.#last(name, body[0], seq);
+      if (body.length && !this.of.has(name)) this.#last(name, body[0]);
     } catch {
       // unknown until the next trade
     }

@@ -24,9 +24,11 @@ export class Session {
     if (client && this.hasKey && this.client.value !== client) this.client.set(client);
   }
 
-  /** The gateway refused a request without a good key. */
-  refuse(sentence) {
+  /** The gateway refused a request with this key; an answer to an earlier key says nothing of the present one. */
+  refuse(sentence, key) {
+    if (key !== this.key) return;
     this.key = null;
+    if (key !== null) this.client.set(null);
     this.wantsKey.set(sentence);
   }
 

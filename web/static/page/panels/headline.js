@@ -1,22 +1,17 @@
 // The chosen instrument in the bar: last price, 24 hours, status.
 
 import { byId, el, mark, say } from "../dom.js";
-import { grouped, plain, typed, units } from "../decimals.js";
+import { grouped, plain, units } from "../decimals.js";
 import { paintSoon } from "../frames.js";
 
 /** The change of 24 hours as text and direction; null if the venue does not tell it. */
 export function changeOf(price) {
-  const given = price?.price_change_percent ?? price?.change_percent ?? null;
-  const percent = given === null ? percentOf(price) : Number(given).toFixed(2);
-  if (percent === null) return null;
-  const direction = Number(percent) > 0 ? "up" : Number(percent) < 0 ? "down" : "muted";
-  return { text: `${Number(percent) > 0 ? "+" : ""}${percent}%`, direction };
-}
-
-function percentOf(price) {
   if (!price?.open || !price.last) return null;
-  const open = units(price.open);
-  return open === 0n ? null : plain(((units(price.last) - open) * 10_000_000_000n) / open, 2);
+  const [open, last] = [units(price.open), units(price.last)];
+  if (open === 0n) return null;
+  const percent = plain(((last - open) * 10_000_000_000n) / open, 2);
+  const direction = last > open ? "up" : last < open ? "down" : "muted";
+  return { text: `${last > open ? "+" : ""}${percent}%`, direction };
 }
 
 export function headline({ markets, prices }) {
@@ -31,7 +26,7 @@ export function headline({ markets, prices }) {
   box.append(name, status, last, el("dl", { class: "facts live" }, ...facts.map((fact) => fact.element)));
 
   function paint() {
-    const rules = markets.chosen.value;
+    const rules = markets.current;
     if (!rules) return;
     const price = prices.of.get(rules.name) ?? {};
     const change = changeOf(price);
@@ -47,5 +42,4 @@ export function headline({ markets, prices }) {
   }
 
   for (const signal of [markets.all, markets.chosen, prices.changed]) signal.on(() => paintSoon(paint));
-  return { lastOf: (instrument) => typed(prices.of.get(instrument)?.last ?? "") };
 }

@@ -78,7 +78,7 @@ export function ticket({ api, market, markets, session }) {
   const chosen = (name) => form.elements[name].value;
 
   function paint() {
-    const rules = markets.chosen.value;
+    const rules = markets.current;
     if (!rules) return;
     const [side, type] = [chosen("side"), chosen("type")];
     price.element.hidden = !HAS_PRICE.has(type);
@@ -86,7 +86,7 @@ export function ticket({ api, market, markets, session }) {
     shown.element.hidden = !HAS_PRICE.has(type);
     postOnly.disabled = type !== "limit";
     expires.element.hidden = lifetime.value !== "GTD";
-    const status = market.rules.value?.market_status ?? rules.market_status;
+    const status = rules.market_status;
     const isHalted = status !== "open";
     say(send, isSending ? "Sending …" : `${side === "buy" ? "Buy" : "Sell"} ${rules.base_asset}${isHalted ? ` (${status.replace("_", " ")})` : ""}`);
     mark(send, "class", `send ${side}`);
@@ -149,7 +149,7 @@ export function ticket({ api, market, markets, session }) {
   form.addEventListener("submit", place);
   form.addEventListener("input", () => paintSoon(paint));
   market.changed.on(() => paintSoon(paint));
-  market.rules.on(() => paintSoon(paint));
+  markets.all.on(() => paintSoon(paint));
   markets.chosen.on((rules) => {
     for (const each of [price, stop]) say(each.unit, rules.quote_asset);
     for (const each of [quantity, shown]) say(each.unit, rules.base_asset);

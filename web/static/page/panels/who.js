@@ -3,7 +3,7 @@
 import { byId, el, mark, say } from "../dom.js";
 import { NAME } from "../session.js";
 
-export function who({ session }) {
+export function who({ session, stream }) {
   const box = byId("who");
   const dialog = byId("key");
   const name = el("input", {
@@ -17,8 +17,9 @@ export function who({ session }) {
   });
   const form = el("form", { class: "client-form" }, el("span", { class: "muted" }, "Client"), name);
   const shown = el("strong", { class: "client" });
-  const forget = el("button", { type: "button", class: "quiet small", onclick: () => session.refuse("Enter another API key.") }, "Forget key");
-  box.append(form, shown, forget);
+  const forget = el("button", { type: "button", class: "quiet small", onclick: () => forgetKey() }, "Forget key");
+  const ask = el("button", { type: "button", class: "small", onclick: () => dialog.showModal() }, "Enter key");
+  box.append(form, shown, forget, ask);
 
   const key = el("input", { type: "password", name: "api-key", autocomplete: "off", required: true, "aria-describedby": "key-why" });
   const why = el("p", { id: "key-why", role: "alert" });
@@ -43,10 +44,16 @@ export function who({ session }) {
     ),
   );
 
+  const forgetKey = () => {
+    session.refuse("Enter another API key.", session.key);
+    stream.connect();
+  };
+
   function paint() {
     form.hidden = session.hasKey || session.wantsKey.value !== null;
     shown.hidden = !session.hasKey;
     forget.hidden = !session.hasKey;
+    ask.hidden = session.wantsKey.value === null;
     say(shown, session.client.value ?? "…");
     if (document.activeElement !== name) name.value = session.client.value ?? "";
   }
