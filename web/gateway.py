@@ -10,7 +10,7 @@ from app.configuration import broker_address
 from app.matching.words import Reason
 from app.models.identity import instrument_tag
 from app.models.reports import ExecutionReport
-from app.postgres import History, Reader, Settlements
+from app.postgres import History, Journal, Reader, Settlements
 from app.streaming.failstop import fail_stop
 from web.edge.exposure import default_rate
 from web.edge.keyring import Keyring
@@ -25,6 +25,7 @@ from web.market.books import Market
 from web.market.feed import Feed
 from web.market.log import LogReader, Unreadable
 from web.market.matching import Matching
+from web.market.pipeline import Pipeline
 from web.refused import Refused
 from web.streams.hub import Hub
 from web.streams.subscribing import Subscribing
@@ -43,7 +44,7 @@ class Gateway:
         self.order_log = OrderLog(Path(app.conf.datadir) / "orders.log", settings.order_log)
         self.history = History(settings.database_url)
         self.reader = Reader(settings.database_url)
-        self.settlements = Settlements(self.reader)
+        self.settlements, self.journal = Settlements(self.reader), Journal(self.reader)
         self.feed = Feed(broker, partitions, self.history, self.pending, self.order_log, self.hub.publish)
         self.outgoing = Outgoing(broker, partitions)
         self.commands = Commands(broker, partitions)
@@ -53,6 +54,7 @@ class Gateway:
         self.idempotency = Idempotency(settings.redis_url)
         self.matching = Matching(broker, partitions, self.feed.answered, lambda: self.feed.is_ready)
         self.agreement = Agreement(self.history, broker, partitions)
+        self.pipeline = Pipeline(broker, partitions, self.feed, self.history)
         self.keyring = Keyring(broker, default_rate()) if settings.auth == "keys" else None
         self._tasks: list[asyncio.Task[Any]] = []
 
@@ -75,6 +77,7 @@ class Gateway:
         await self.history.close()
         await self.reader.close()
         await self.commands.close()
+        await self.pipeline.close()
 
     @property
     def is_ready(self) -> bool:

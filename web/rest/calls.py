@@ -15,6 +15,7 @@ from web.edge.reading import MAX_AFTER_SEQ, MAX_LIMIT, MAX_PAGE
 from web.edge.routes import Call, Parameter
 from web.rest.busts import MAX_TRADE_ID
 from web.rest.clearing import DEFAULT_CYCLES, LARGEST_NUMBER
+from web.rest.journal import DEFAULT_ENTRIES
 from web.rest.market_data import DEFAULT_LEVELS, DEFAULT_TRADES, MAX_LEVELS
 from web.rest.snapshots import DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS
 from web.rest.udf import DEFAULT_FOUND, MAX_FOUND, MAX_UDF_TEXT
@@ -158,7 +159,7 @@ ORDER_EVENTS = Call(
 )
 LIST_TRADES = Call(
     "market data",
-    {200: list[answers.Trade] | answers.TradePage},
+    {200: list[answers.ListedTrade] | answers.TradePage},
     (404, 503),
     (OF_INSTRUMENT, _limit(DEFAULT_TRADES, MAX_LIMIT), PAGE, CURSOR),
     headers=SEQ,
@@ -264,10 +265,24 @@ DECIDE = Call(
 LIST_POSITIONS = Call(
     "clearing",
     {200: list[answers.Position]},
-    (404, 503),
+    (404, 409, 503),
     (
         OF_INSTRUMENT,
-        Parameter("as_of_seq", Annotated[int, Meta(ge=1, le=LARGEST_NUMBER)], "up to this seq of the instrument"),
+        Parameter("as_of_seq", PathNumber, "up to this seq of the instrument"),
+        Parameter("cycle", PathNumber, "up to the cutoffs of this cycle"),
+    ),
+)
+LIST_BALANCES = Call("clearing", {200: list[answers.Balance]}, (404, 503))
+LIST_ENTRIES = Call(
+    "clearing",
+    {200: answers.JournalPage},
+    (403, 404, 503),
+    (
+        Parameter("instrument", Identifier, "the instrument, like BTC-USD", required=True, example=EXAMPLE_INSTRUMENT),
+        Parameter("from_seq", PathNumber, "from the report with this seq on; from the first if not given"),
+        OF_CLIENT,
+        _limit(DEFAULT_ENTRIES, MAX_LIMIT),
+        FROM,
     ),
 )
 GET_STATEMENT = Call("clearing", {200: answers.Statement}, (404, 503))
@@ -289,6 +304,7 @@ UDF_SEARCH = Call(
 UDF_TIME = Call("charts", {200: str}, content_type="text/plain")
 HEALTH = Call("operation", {200: answers.Health})
 READINESS = Call("operation", {200: answers.Readiness, 503: answers.Readiness})
+PIPELINE = Call("operation", {200: answers.Pipeline})
 METRICS = Call("operation", {200: str}, content_type="text/plain")
 DOCUMENT = Call("operation", {200: dict[str, Any]})
 DOCS = Call("operation", {200: str}, content_type="text/html")
