@@ -14,7 +14,6 @@ from app.models.streams import (
     OrderAnswer,
     PlaceOnStream,
     RequestId,
-    encode,
     error_answer,
 )
 from web.edge.callers import Caller
@@ -25,6 +24,7 @@ from web.refused import Refused
 from web.rest.changing import change, instrument_of
 from web.rest.placing import begin_noted, created, noting_conflicts, place_all, placed
 from web.streams.client import Client
+from web.streams.messages import frame_of
 from web.trading.accepting import Placing, send, wait_for_kafka, wait_for_match
 
 MAX_IN_FLIGHT = 1_000  # requests of a connection that wait for Kafka or the engine; more are read later
@@ -103,7 +103,7 @@ class OrderEntry:
     async def _finish(self, req_id: RequestId, waiting: Awaitable[Result]) -> None:
         try:
             status, body = await waiting
-            self._client.push(encode(OrderAnswer(req_id, status, body)))
+            self._client.push(frame_of(OrderAnswer(req_id, status, body)))
         except (Problem, Refused) as error:
             self._answer_error(req_id, error)
         finally:
@@ -111,7 +111,7 @@ class OrderEntry:
 
     def _answer_error(self, req_id: RequestId, error: Problem | Refused) -> None:
         problem = problem_of(error)
-        self._client.push(encode(error_answer(req_id, problem.code, problem.detail, problem.headers, problem.more)))
+        self._client.push(frame_of(error_answer(req_id, problem.code, problem.detail, problem.headers, problem.more)))
 
     async def _place(self, placing: Placing, wait_s: int | None) -> Awaitable[Result]:
         gateway = self._gateway

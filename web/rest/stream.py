@@ -15,7 +15,6 @@ from app.models.streams import (
     UnsubscribeRequest,
     channel_of,
     decode_request,
-    encode,
     error_answer,
     request_id_of,
 )
@@ -23,12 +22,14 @@ from web.edge.callers import caller_of
 from web.edge.limits import SECOND_NS, Bucket, charge, charge_orders
 from web.edge.problems import Problem, problem_of
 from web.edge.reading import decoded, identifier, parameters
+from web.edge.wire import Wire
 from web.gateway import Gateway
 from web.hosting import GATEWAY
 from web.market.books import Market
 from web.refused import Refused
 from web.rest.order_entry import OrderEntry
 from web.streams.client import Client
+from web.streams.messages import frame_of
 
 PING_INTERVAL_S = 20.0
 MAX_MESSAGE_BYTES = 64 * 1024
@@ -43,8 +44,9 @@ async def trade_stream(request: web.Request) -> web.StreamResponse:
     if instrument is not None:
         gateway.market(identifier("instrument", instrument))
     socket = _socket(request)
-    with gateway.hub.trade_client(socket, instrument) as client:
-        await socket.prepare(request)
+    wire = Wire(request, socket)
+    with gateway.hub.trade_client(wire, instrument) as client, wire:
+        await wire.open()
         client.begin()
         async for message in socket:  # what a client sends is read and ignored
             if message.type is WSMsgType.ERROR:
@@ -57,8 +59,9 @@ async def stream(request: web.Request) -> web.StreamResponse:
     gateway, pace = request.app[GATEWAY], Bucket(MAX_REQUESTS_A_SECOND)
     parameters(request)
     socket = _socket(request)
-    with gateway.hub.client(socket) as client:
-        await socket.prepare(request)
+    wire = Wire(request, socket)
+    with gateway.hub.client(wire) as client, wire:
+        await wire.open()
         client.begin()
         orders = OrderEntry(gateway, caller_of(request), client)
         try:
@@ -102,7 +105,7 @@ async def _serve(gateway: Gateway, request: web.Request, client: Client, orders:
             _require_trader(request)
             await orders.take(said)
     except (Problem, Refused) as error:
-        client.push(encode(_error(req_id, error)))
+        client.push(frame_of(_error(req_id, error)))
 
 
 async def _carry_out(
@@ -114,6 +117,7 @@ async def _carry_out(
     if isinstance(said, UnsubscribeRequest):
         gateway.subscribing.unsubscribe(client, said.params, client_id, said.req_id)
         return
+    await client.wait_for_room()  # a snapshot may be large
     wanted, market = said.params, gateway.market(params.instrument)
     await _until_shown(market, wanted.from_seq or 0)
     epoch = gateway.feed.epoch_of(wanted.instrument)

@@ -10,7 +10,6 @@ from app.models.streams import (
     SubscribeParams,
     UnsubscribeParams,
     channel_of,
-    encode,
 )
 from app.models.streams import Subscription as Subscribed
 from web.market.books import Market
@@ -18,6 +17,7 @@ from web.refused import Refused
 from web.streams.channels.channel import Variant
 from web.streams.client import Client, Subscription
 from web.streams.hub import Hub
+from web.streams.messages import frame_of
 from web.streams.replays import Past, Replays
 
 MAX_SUBSCRIPTIONS = 100  # of a connection
@@ -70,7 +70,7 @@ class Subscribing:
             self._replays.check_room(client)
         client.subscriptions[variant.key] = subscription
         result = Subscribed(variant.channel, variant.instrument, last_seq, epoch, first_seq, is_resumed)
-        client.push(encode(Answer(req_id, result=result)))
+        client.push(frame_of(Answer(req_id, result=result)))
         if not is_resumed:
             channel = self._hub.add(subscription)
             if wanted.snapshot:
@@ -89,7 +89,7 @@ class Subscribing:
             raise Refused("not_subscribed", f"there is no subscription to {channel} of {unwanted.instrument}")
         self._hub.remove(subscription)
         result = Subscribed(channel, unwanted.instrument, subscription.last_seq)
-        client.push(encode(Answer(req_id, result=result)))
+        client.push(frame_of(Answer(req_id, result=result)))
 
     def _first_seq(self, variant: Variant, market: Market) -> int:
         """The first report that a subscription may begin with; a window can be followed through memory only."""
