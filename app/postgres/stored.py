@@ -1,29 +1,23 @@
 """Reads the recorded data as of one moment, in one transaction, so that `verify` can compare them with the log."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 import aiopg
 
-from app.clearing.statements import EntryLine
 from app.postgres.agreement import Recorded
 from app.postgres.connection import connect, execute
+from app.postgres.entries import Line, entry_lines
 from app.postgres.errors import Away, Refused
-from app.postgres.netting import ENTRY_LINES, TIME
 
 STATEMENT_TIMEOUT_S = 600.0
 POSITIONS_TIMEOUT = "5s"
-ENTRIES_AT_ONCE = 10_000
 SESSION = {
     "TimeZone": "UTC",
     # We look up some thousands of rows by key: make Postgres use the index.
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
-CYCLE_ENTRIES = f"""
-SELECT client_id, kind, seq, trade_id, instrument, side, price::text, quantity::text, trim_scale(fee)::text, {TIME}
-FROM ({ENTRY_LINES}) AS lines ORDER BY instrument, seq, number, side
-"""
 KEY_TYPES = {
     "instrument": "text",
     "order_id": "uuid",
@@ -46,7 +40,7 @@ Row = dict[str, Any]
 class Stored:
     """The recorded data as of one moment: the sink's position and log id of each partition, rows, and counts.
 
-    `strange_topics`: other topics than the recorded and the `projected` one for which there are positions.
+    `strange_topics`: the topics with a position, without the recorded and the `projected` one.
     """
 
     def __init__(
@@ -96,21 +90,16 @@ class Stored:
         return dict(await (await execute(self._connection, query, None, STATEMENT_TIMEOUT_S)).fetchall())
 
     async def cycles(self) -> list[Row]:
-        """All cycles of clearing, as `rows` has them."""
+        """All cycles of clearing, in the form that `rows` returns."""
         return await self._where("cycles", "true", [])
 
     async def of_cycle(self, table: str, cycle: int) -> list[Row]:
         """The rows of one cycle."""
         return await self._where(table, "t.cycle = %s", [cycle])
 
-    async def entry_lines(self, cycle: int) -> AsyncIterator[tuple[str, EntryLine]]:
-        """The entries of a cycle, each with its client, in the order of statements."""
-        await execute(self._connection, f"DECLARE entry_lines CURSOR FOR {CYCLE_ENTRIES}", {"cycle": cycle})
-        fetch = f"FETCH {ENTRIES_AT_ONCE} FROM entry_lines"
-        while rows := await (await execute(self._connection, fetch, None, STATEMENT_TIMEOUT_S)).fetchall():
-            for client, *fields in rows:
-                yield client, EntryLine(*fields)
-        await execute(self._connection, "CLOSE entry_lines")
+    def entry_lines(self, cycle: int) -> AsyncIterator[Iterator[Line]]:
+        """The lines of a cycle's entries, each with its client, in the order of the statements; some at a time."""
+        return entry_lines(self._connection, cycle, STATEMENT_TIMEOUT_S)
 
     async def _where(self, table: str, condition: str, parameters: list[Any]) -> list[Row]:
         columns = await self._columns_of(table)

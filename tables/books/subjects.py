@@ -23,7 +23,7 @@ def codec(log_id: str) -> Codec:
 
 
 class FrozenState(NamedTuple):
-    """An immutable copy of a subject's state; `id_block` returns its complete id blocks, which never change."""
+    """An immutable copy of a subject's state; `id_block(n)` returns its n-th complete id block (docs/EXACTNESS.md)."""
 
     state: State
     log_id: str
@@ -46,7 +46,7 @@ class FrozenState(NamedTuple):
         return self.state.end_block
 
     def snapshot_records(self, name: str) -> list[Record]:
-        """The chunks, then the head."""
+        """The changelog records of the snapshot: its chunks, then the head, which makes it valid."""
         return _snapshot_records(name, self.state, self.log_id)
 
     def block_value(self, number: int) -> bytes:

@@ -12,7 +12,7 @@ import orjson
 from app.local.venue import Venue
 from load.followed import Followed
 from load.stream import StreamClient
-from tests.web.conftest import Api, until
+from tests.web.conftest import Api, public, until
 from tests.web.contract import STREAMS as DOCUMENT
 from tests.web.sockets import all_until, connected, trade
 from web.streams.client import GOING_AWAY
@@ -59,7 +59,7 @@ async def test_the_seq_of_every_answer_is_the_streams(api: Api, market: str) -> 
         assert [int(answer.headers["X-Seq"]) for answer in (*lists, events)] == [seq] * 4
         assert [page.body["seq"] for page in pages] == [seq] * 2
         assert (trades[-1]["seq"], order.body["seq"]) == (seq, seq)
-        assert trades[-1]["data"] == [{**found, "aggressor_side": "buy"} for found in lists[0].body]
+        assert trades[-1]["data"] == [public(found) for found in lists[0].body]
         orders = await socket.until(followed["orders"], seq)
         assert (orders[-1]["data"][0]["order_id"], orders[-1]["data"][0]["seq"]) == (order_id, seq)
         halted = await api("POST", f"/instruments/{market}/halt", None)

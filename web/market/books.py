@@ -26,6 +26,9 @@ from web.market.open_orders import OpenOrders
 MAX_TRADES = 10_000  # kept in memory for each instrument
 SNAPSHOT = "snapshot"  # the command of a report that carries a snapshot of the book
 
+OF_THE_CLIENTS = ("buy_client_id", "sell_client_id", "buyer_fee", "seller_fee")
+"""What a listed trade has besides what everybody may see."""
+
 _new = tuple.__new__  # takes half as long as a NamedTuple's own constructor
 
 
@@ -44,7 +47,9 @@ class RecentTrade(NamedTuple):
         return RowKey(self.time_ms, self.instrument, self.seq)
 
     def answer(self) -> dict[str, Any]:
-        return trade_answer(self.instrument, self.trade, self.time_ms, self.busted_ms)
+        trade = self.trade
+        answer = trade_answer(self.instrument, trade, self.time_ms, self.busted_ms)
+        return answer | {name: getattr(trade, name) for name in OF_THE_CLIENTS}
 
 
 class Levels:
@@ -125,22 +130,22 @@ class Market:
         self.scale = Scale(units(listing.tick_size), units(listing.lot_size), listing.quote_scale)
         self.fees = FeeRates("0", "0")
         self.fees_seq: int | None = None
-        """The report that set these rates; None while nobody has set any."""
+        """The seq of the report that set these rates; None while nobody has set any."""
         self.book, self.open_orders = LevelBook(), OpenOrders()
         self.trades: deque[RecentTrade] = deque(maxlen=MAX_TRADES)
         self.seq = 0
         self.time_ms = 0
         self.known_after = 0
-        """A seq: `trades` has the trades and busts of later reports; for earlier ones Postgres may be needed."""
+        """`trades` has the trades and busts of all reports after this seq; earlier ones may be in Postgres only."""
         self.snapshot_seq = 0
-        """The seq of the last report that may have carried a snapshot of this book."""
+        """The seq of the last report that carried a snapshot of this book, or of the snapshot that we started from."""
         self._begins: RowKey | None = None
 
     @classmethod
     def of(cls, state: BookState, after: int | None = None) -> "Market":
         """The instrument as a snapshot describes it. A snapshot holds the number of trades, not the trades.
 
-        If `after` is given, the caller passes the reports with seq after + 1 up to the snapshot's to `remember`.
+        With `after`, the caller must then call `remember` for each report from after + 1 up to the snapshot's seq.
         """
         market = cls(list_message(state.listing, "snapshot"))
         market.seq, market.time_ms = state.seq, state.time_ms
