@@ -157,7 +157,7 @@ def _is_unsealed(found: Mapping[int, Row], cycle: int) -> bool:
 
 def _step(cycles: Cycles, record: LogRecord) -> _Step | None:
     fact = read_fact(record.value)
-    effect = None if fact is None else take(cycles, fact)
+    effect = None if fact is None else take(cycles, fact, record.timestamp_ms)
     return None if fact is None or effect is None else _Step(record, fact, effect)
 
 
