@@ -1,7 +1,7 @@
 """Reads the recorded data as of one moment, in one transaction, so that `verify` can compare them with the log."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiopg
 
@@ -9,6 +9,7 @@ from app.postgres.agreement import Recorded
 from app.postgres.connection import connect, execute
 from app.postgres.entries import Line, entry_lines
 from app.postgres.errors import Away, Refused
+from app.postgres.retention import OPEN_ORDERS, REMOVABLE
 
 STATEMENT_TIMEOUT_S = 600.0
 POSITIONS_TIMEOUT = "5s"
@@ -34,11 +35,22 @@ CASTS = {
     "timestamp with time zone": "trim_scale(extract(epoch FROM t.{}) * 1000)",
 }
 
+READ_REMOVED = "SELECT instrument, cycle, to_seq FROM removed_history LEFT JOIN cycle_ranges USING (cycle, instrument)"
+
 Row = dict[str, Any]
+
+
+class Removed(NamedTuple):
+    """The history of a market's orders up to `to_seq` may be absent: its cutoff in a cycle, None if that has none."""
+
+    cycle: int
+    to_seq: int | None
 
 
 class Stored:
     """The recorded data as of one moment: the sink's position and log id of each partition, rows, and counts.
+
+    `removed`: instrument -> what of its orders' history was removed (retention.py).
 
     `strange_topics`: the topics with a position, without the recorded and the `projected` one.
     """
@@ -50,8 +62,9 @@ class Stored:
         log_ids: dict[int, str],
         strange: Sequence[str],
         projections: dict[int, Recorded],
+        removed: dict[str, Removed],
     ) -> None:
-        self._connection, self.projections = connection, projections
+        self._connection, self.projections, self.removed = connection, projections, removed
         self.positions, self.log_ids, self.strange_topics = positions, log_ids, strange
         self._columns: dict[str, dict[str, str]] = {}
 
@@ -65,7 +78,9 @@ class Stored:
         ours = [row[1:] for row in found if row[0] == topic]
         strange = sorted({row[0] for row in found} - {topic, projected})
         projections = {row[1]: Recorded(row[2], row[3]) for row in found if row[0] == projected}
-        return cls(connection, {row[0]: row[1] for row in ours}, {row[0]: row[2] for row in ours}, strange, projections)
+        removed = {row[0]: Removed(*row[1:]) for row in await (await execute(connection, READ_REMOVED)).fetchall()}
+        positions, ids = {row[0]: row[1] for row in ours}, {row[0]: row[2] for row in ours}
+        return cls(connection, positions, ids, strange, projections, removed)
 
     async def close(self) -> None:
         """End the transaction."""
@@ -85,8 +100,12 @@ class Stored:
         return [dict(zip(columns, row, strict=True)) for row in await cursor.fetchall()]
 
     async def counts(self, table: str) -> Mapping[str, int]:
-        """Instrument -> its number of rows."""
-        query = f"SELECT instrument, count(*) FROM {table} GROUP BY instrument"
+        """Instrument -> its number of rows, without those that `removed` allows to be absent."""
+        kept = ""
+        if table in REMOVABLE:
+            is_open = f"OR {OPEN_ORDERS}" if table == "orders" else ""
+            kept = f"LEFT JOIN ({READ_REMOVED}) AS removed USING (instrument) WHERE seq > coalesce(to_seq, 0) {is_open}"
+        query = f"SELECT instrument, count(*) FROM {table} {kept} GROUP BY instrument"
         return dict(await (await execute(self._connection, query, None, STATEMENT_TIMEOUT_S)).fetchall())
 
     async def cycles(self) -> list[Row]:
