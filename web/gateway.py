@@ -24,6 +24,7 @@ from web.market.books import Market
 from web.market.feed import Feed
 from web.market.log import LogReader, Unreadable
 from web.market.matching import Matching
+from web.market.pipeline import Pipeline
 from web.refused import Refused
 from web.streams.hub import Hub
 from web.streams.subscribing import Subscribing
@@ -41,8 +42,8 @@ class Gateway:
         self.pending = Pending()
         self.order_log = OrderLog(Path(app.conf.datadir) / "orders.log", settings.order_log)
         self.history = History(settings.database_url)
-        self._reader = Reader(settings.database_url)
-        self.settlements, self.journal = Settlements(self._reader), Journal(self._reader)
+        self.reader = Reader(settings.database_url)
+        self.settlements, self.journal = Settlements(self.reader), Journal(self.reader)
         self.feed = Feed(broker, partitions, self.history, self.pending, self.order_log, self.hub.publish)
         self.outgoing = Outgoing(broker, partitions)
         self.commands = Commands(broker, partitions)
@@ -51,6 +52,7 @@ class Gateway:
         self.idempotency = Idempotency(settings.redis_url)
         self.matching = Matching(broker, partitions, self.feed.answered, lambda: self.feed.is_ready)
         self.agreement = Agreement(self.history, broker, partitions)
+        self.pipeline = Pipeline(broker, partitions, self.feed, self.history)
         self.keyring = Keyring(broker, default_rate()) if settings.auth == "keys" else None
         self._tasks: list[asyncio.Task[Any]] = []
 
@@ -71,8 +73,9 @@ class Gateway:
         await self._past.close()
         await self.idempotency.close()
         await self.history.close()
-        await self._reader.close()
+        await self.reader.close()
         await self.commands.close()
+        await self.pipeline.close()
 
     @property
     def is_ready(self) -> bool:

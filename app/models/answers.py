@@ -455,6 +455,28 @@ class Readiness(Struct):
     valkey: str
 
 
+class Stage(Struct, forbid_unknown_fields=True):
+    """A role, and how many records of its input it has not worked off; null while Kafka or Postgres does not answer."""
+
+    role: str
+    lag: Count | None
+
+
+class Pipeline(Struct, forbid_unknown_fields=True):
+    """Totals, and how far each role is.
+
+    `commands` that the engine has reported, and its `reports`; `matched`: orders that took part in a trade since this
+    gateway's start. `checkpoint_age_s`: how old the oldest command is that no snapshot covers, 0 if all are covered.
+    """
+
+    time: Time
+    commands: Count
+    reports: Count
+    matched: Count
+    stages: list[Stage]
+    checkpoint_age_s: float | None
+
+
 # The fields of `commands.ListInstrument`, which defines them.
 _RULES = [(field.name, field.type) for field in fields(ListInstrument) if field.name != "command_id"]
 Instrument = defstruct(

@@ -117,7 +117,7 @@ class Stored:
         return await self._where(table, "t.cycle = %s", [cycle])
 
     def entry_lines(self, cycle: int) -> AsyncIterator[Iterator[Line]]:
-        """The lines of a cycle's entries, each with its client, in the order of statements; some at a time."""
+        """The lines of a cycle's entries, each with its client, in the order of the statements; some at a time."""
         return entry_lines(self._connection, cycle, STATEMENT_TIMEOUT_S)
 
     async def _where(self, table: str, condition: str, parameters: list[Any]) -> list[Row]:

@@ -25,7 +25,7 @@ MAX_LEVELS = 1_000
 async def get_orderbook(request: web.Request) -> web.StreamResponse:
     """The best levels of both sides, best first; the checksum covers ten of each, whatever `levels` is."""
     given = parameters(request, "instrument", "levels")
-    market = _listed(request, given)
+    market = listed(request, given)
     levels = number(given, "levels", DEFAULT_LEVELS, MAX_LEVELS)
     return answer(
         {
@@ -47,7 +47,7 @@ async def list_trades(request: web.Request) -> web.StreamResponse:
     given = parameters(request, "instrument", "limit", "page", "cursor")
     gateway = request.app[GATEWAY]
     instrument = given.get("instrument")
-    market = None if instrument is None else _listed(request, given)
+    market = None if instrument is None else listed(request, given)
     markets = list(gateway.feed.markets.values()) if market is None else [market]
 
     def ask_recorded(below: RowKey | None, skip: int, limit: int) -> Awaitable[Page]:
@@ -76,7 +76,8 @@ def as_seen(caller: Caller, trade: dict[str, Any]) -> dict[str, Any]:
     return trade
 
 
-def _listed(request: web.Request, given: dict[str, str]) -> Market:
+def listed(request: web.Request, given: dict[str, str]) -> Market:
+    """The market of the parameter `instrument`, which is required; raises 400, and Refused."""
     if "instrument" not in given:
         raise malformed("instrument", "is required")
     return request.app[GATEWAY].market(identifier("instrument", given["instrument"]))

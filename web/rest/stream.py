@@ -19,6 +19,7 @@ from app.models.streams import (
     error_answer,
     request_id_of,
 )
+from web.access import PROTOCOL
 from web.edge.callers import caller_of
 from web.edge.limits import SECOND_NS, Bucket, charge, charge_orders
 from web.edge.problems import Problem, problem_of
@@ -73,7 +74,9 @@ async def stream(request: web.Request) -> web.StreamResponse:
 
 
 def _socket(request: web.Request) -> web.WebSocketResponse:
-    socket = web.WebSocketResponse(heartbeat=PING_INTERVAL_S, max_msg_size=MAX_MESSAGE_BYTES, compress=False)
+    socket = web.WebSocketResponse(
+        heartbeat=PING_INTERVAL_S, max_msg_size=MAX_MESSAGE_BYTES, compress=False, protocols=(PROTOCOL,)
+    )
     if not socket.can_prepare(request):
         raise Problem(426, "upgrade_required", "this is a WebSocket", {"Upgrade": "websocket"})
     return socket
