@@ -10,7 +10,7 @@ from app.configuration import broker_address
 from app.matching.words import Reason
 from app.models.identity import instrument_tag
 from app.models.reports import ExecutionReport
-from app.postgres import History, Reader, Settlements
+from app.postgres import History, Journal, Reader, Settlements
 from app.streaming.failstop import fail_stop
 from web.edge.exposure import default_rate
 from web.edge.keyring import Keyring
@@ -43,7 +43,7 @@ class Gateway:
         self.order_log = OrderLog(Path(app.conf.datadir) / "orders.log", settings.order_log)
         self.history = History(settings.database_url)
         self.reader = Reader(settings.database_url)
-        self.settlements = Settlements(self.reader)
+        self.settlements, self.journal = Settlements(self.reader), Journal(self.reader)
         self.feed = Feed(broker, partitions, self.history, self.pending, self.order_log, self.hub.publish)
         self.outgoing = Outgoing(broker, partitions)
         self.commands = Commands(broker, partitions)

@@ -19,6 +19,7 @@ from web.rest import (
     fees,
     health,
     instruments,
+    journal,
     market_data,
     openapi,
     orders,
@@ -27,6 +28,7 @@ from web.rest import (
     quality,
     snapshots,
     stream,
+    udf,
     vwap,
 )
 
@@ -34,6 +36,7 @@ API = "/api/v1"
 ORDERS, INSTRUMENTS, SNAPSHOTS = f"{API}/orders", f"{API}/instruments", f"{API}/snapshots"
 SETTLEMENTS, STATEMENT = f"{API}/settlements", f"{API}/clients/{{client_id}}/statements/{{cycle}}"
 CYCLE, POSITIONS = f"{SETTLEMENTS}/{{cycle}}", f"{API}/clients/{{client_id}}/positions"
+BALANCES = f"{API}/clients/{{client_id}}/balances"
 ORDER, INSTRUMENT = f"{ORDERS}/{{order_id}}", f"{INSTRUMENTS}/{{instrument}}"
 QUALITY = f"{API}/markets/{{instrument}}/quality"
 BY_KEY = f"{ORDERS}/by-client-id/{{client_id}}/{{instrument}}/{{key}}"
@@ -81,6 +84,8 @@ ROUTES = (
         calls.DECIDE,
     ),
     Route("GET", POSITIONS, VIEWER, clearing.list_positions, "A client's positions", calls.LIST_POSITIONS),
+    Route("GET", BALANCES, VIEWER, clearing.list_balances, "A client's balances", calls.LIST_BALANCES),
+    Route("GET", f"{API}/journal", VIEWER, journal.list_entries, "A market's entries and legs", calls.LIST_ENTRIES),
     Route("GET", STATEMENT, VIEWER, clearing.get_statement, "A client's statement", calls.GET_STATEMENT),
     Route(
         "GET",
@@ -91,6 +96,10 @@ ROUTES = (
         calls.STREAM,
     ),
     Route("GET", "/stream", VIEWER, stream.stream, "Subscriptions over a WebSocket: docs/STREAMS.md", calls.SUBSCRIBE),
+    Route("GET", "/udf/config", VIEWER, udf.get_config, "What chart clients may ask for", calls.UDF_CONFIG),
+    Route("GET", "/udf/symbols", VIEWER, udf.get_symbol, "A market, for chart clients", calls.UDF_RESOLVE),
+    Route("GET", "/udf/search", VIEWER, udf.search_symbols, "Markets by name, for chart clients", calls.UDF_SEARCH),
+    Route("GET", "/udf/time", VIEWER, udf.get_time, "This server's time, for chart clients", calls.UDF_TIME),
     Route("GET", "/healthz", None, health.healthz, "Whether this process lives", calls.HEALTH),
     Route("GET", "/readyz", None, health.readyz, "Whether this process takes orders", calls.READINESS),
     Route("GET", f"{API}/pipeline", VIEWER, health.pipeline, "How far each stage is", calls.PIPELINE),

@@ -128,10 +128,17 @@ class Trade(Struct, forbid_unknown_fields=True):
     busted_at: Time | UnsetType = UNSET
 
 
+class ListedTrade(Trade, forbid_unknown_fields=True):
+    """A trade in a list, with the fee of each side that the caller may see: a client its own, an admin both."""
+
+    buyer_fee: Fee | UnsetType = UNSET
+    seller_fee: Fee | UnsetType = UNSET
+
+
 class TradePage(Struct, forbid_unknown_fields=True):
     """Trades, newest first, and the cursor of the next page, null on the last page; of one instrument also its seq."""
 
-    trades: list[Trade]
+    trades: list[ListedTrade]
     next_cursor: str | None
     seq: Seq | UnsetType = UNSET
 
@@ -329,6 +336,47 @@ class Position(Struct, forbid_unknown_fields=True):
     fees: Amount
     realised_cash: Amount
     average_cost: Amount | None
+
+
+class Balance(Struct, forbid_unknown_fields=True):
+    """What a client has in an asset: the sum of its legs up to what is recorded, and what it is made of.
+
+    `closing` is that of its last obligation, of `cycle`; `due` is what its instructions still have to move.
+    """
+
+    asset: Identifier
+    balance: Amount
+    closing: Amount
+    cycle: Number | None
+    due: Amount
+
+
+class Leg(Struct, forbid_unknown_fields=True):
+    """A change of an account; `@ccp` and `@fees` are the house's."""
+
+    account: Annotated[str, Meta(pattern="^@?[A-Za-z0-9._:-]+$")]
+    asset: Identifier
+    amount: Amount
+    is_fee: bool
+
+
+class JournalEntry(Struct, forbid_unknown_fields=True):
+    """A trade or a bust with its legs, as far as the caller may see them, and the cycle that owns it, if one does."""
+
+    instrument: Identifier
+    seq: Seq
+    kind: Literal["trade", "bust"]
+    trade_id: str
+    time: Time
+    cycle: Number | None
+    legs: list[Leg]
+
+
+class JournalPage(Struct, forbid_unknown_fields=True):
+    """Entries of a market by seq; `next_cursor` is null on the last page."""
+
+    entries: list[JournalEntry]
+    next_cursor: str | None
 
 
 class Statement(Struct, forbid_unknown_fields=True):

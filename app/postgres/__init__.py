@@ -11,6 +11,7 @@ from app.postgres.connection import AWAY
 from app.postgres.cursors import InvalidCursor, RowKey, cursor_of, row_key_of
 from app.postgres.errors import Away, Refused
 from app.postgres.history import Accepted, History, Page
+from app.postgres.journal import Journal, JournalEntry
 from app.postgres.locked import lock_history
 from app.postgres.reading import HistoryUnavailable, Reader
 from app.postgres.recorder import Recorder, UnexpectedRecords
@@ -27,6 +28,8 @@ __all__ = [
     "History",
     "HistoryUnavailable",
     "InvalidCursor",
+    "Journal",
+    "JournalEntry",
     "Page",
     "PositionMoved",
     "Projection",

@@ -46,8 +46,10 @@ SELECT instrument, %(to)s::bigint AS last_seq FROM instruments
 WHERE %(instrument)s IS NULL OR instrument = %(instrument)s
 """
 UP_TO_CYCLE = """
-SELECT instrument, max(to_seq) AS last_seq FROM cycle_ranges WHERE cycle <= %(cycle)s
-    AND (%(instrument)s IS NULL OR instrument = %(instrument)s) GROUP BY instrument
+SELECT instrument, (
+    SELECT to_seq FROM cycle_ranges AS ranges WHERE ranges.instrument = instruments.instrument AND cycle <= %(cycle)s
+    ORDER BY to_seq DESC LIMIT 1
+) AS last_seq FROM instruments WHERE %(instrument)s IS NULL OR instrument = %(instrument)s
 """
 # A bust takes its trade out, from the bust's seq on.
 POSITIONS = """
@@ -66,6 +68,38 @@ FROM sides JOIN bounds USING (instrument)
     LEFT JOIN trade_busts AS busts ON busts.instrument = sides.instrument AND busts.trade_seq = sides.seq
 WHERE report_seq <= last_seq AND (busts.seq IS NULL OR busts.seq > last_seq)
 GROUP BY sides.instrument ORDER BY sides.instrument
+"""
+# The client's legs in each market since the last cycle that is netted, by side.
+_OPEN_SIDES = " UNION ALL ".join(
+    f"""SELECT entries.instrument, CASE kind WHEN 'trade' THEN {sign} ELSE -({sign}) END AS sign, quantity,
+    price * quantity AS cost, CASE kind WHEN 'trade' THEN {fee} ELSE -{fee} END AS fee
+FROM cutoffs, LATERAL (
+    SELECT * FROM ledger_entries WHERE instrument = cutoffs.instrument AND seq > cutoffs.last_seq
+        AND {side}_client_id = %(client)s OFFSET 0
+) AS entries"""
+    for side, fee, sign in (("buy", "buyer_fee", 1), ("sell", "seller_fee", -1))
+)
+BALANCES = f"""
+WITH cutoffs AS (
+    SELECT instrument, coalesce((
+        SELECT to_seq FROM cycle_ranges AS ranges JOIN cycles USING (cycle)
+        WHERE ranges.instrument = instruments.instrument AND state IN ('netted', 'settled') ORDER BY to_seq DESC LIMIT 1
+    ), 0) AS last_seq FROM instruments
+), sides AS ({_OPEN_SIDES}), opened AS (
+    SELECT base_asset AS asset, sign * quantity AS amount FROM sides JOIN instruments USING (instrument)
+    UNION ALL
+    SELECT quote_asset, -sign * cost - fee FROM sides JOIN instruments USING (instrument)
+), sums AS (SELECT asset, sum(amount) AS amount FROM opened GROUP BY asset),
+closings AS (
+    SELECT DISTINCT ON (asset) asset, closing, cycle FROM obligations WHERE client_id = %(client)s
+    ORDER BY asset, cycle DESC
+), due AS (
+    SELECT asset, sum(amount) AS amount FROM instructions WHERE client_id = %(client)s
+        AND (state = 'pending' OR state = 'failed' AND sealed_in IS NULL) GROUP BY asset
+)
+SELECT asset, trim_scale(coalesce(closing, 0) + coalesce(sums.amount, 0))::text, coalesce(closing, 0)::text, cycle,
+    trim_scale(coalesce(due.amount, 0))::text
+FROM closings FULL JOIN sums USING (asset) LEFT JOIN due USING (asset) ORDER BY asset
 """
 LARGEST_SEQ = 2**62
 
@@ -134,6 +168,11 @@ class Settlements:
         given = {"client": client, "instrument": instrument, "to": to_seq, "cycle": cycle}
         rows = await self._rows(query, given)
         return {name: Position(*map(amount_of, sums)) for name, *sums in rows}
+
+    async def balances(self, client: str) -> list[Row]:
+        """What the client has in each asset, by asset (docs/CLEARING.md, Balances)."""
+        names = ("asset", "balance", "closing", "cycle", "due")
+        return [dict(zip(names, row, strict=True)) for row in await self._rows(BALANCES, {"client": client})]
 
     async def preview(self) -> Preview:
         """A cycle closed now, computed and not written."""

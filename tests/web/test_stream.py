@@ -21,7 +21,7 @@ import pytest
 from app.local.venue import Venue
 from load.followed import Followed
 from load.stream import StreamClient
-from tests.web.conftest import INSTRUMENT, Api, Keys, until
+from tests.web.conftest import INSTRUMENT, Api, Keys, public, until
 from tests.web.contract import STREAMS as DOCUMENT
 from tests.web.contract import complaint_about
 from web.rest.stream import MAX_MESSAGE_BYTES
@@ -454,7 +454,7 @@ class Listener:
             lambda found: found.status == 200 and len(found.body) == trades,
         )
         await self.until(int(shown.headers["X-Seq"]))
-        assert self.heard == shown.body[::-1]
+        assert self.heard == [public(trade) for trade in shown.body[::-1]]
         book = (await self.api("GET", f"/orderbook?instrument={self.market}&levels=10")).body
         assert self.book.book is not None and self.book.book.checksum() == book["checksum"]
 

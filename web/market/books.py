@@ -26,6 +26,9 @@ from web.market.open_orders import OpenOrders
 MAX_TRADES = 10_000  # kept in memory for each instrument
 SNAPSHOT = "snapshot"  # the command of a report that carries a snapshot of the book
 
+OF_THE_CLIENTS = ("buy_client_id", "sell_client_id", "buyer_fee", "seller_fee")
+"""What a listed trade has besides what everybody may see."""
+
 _new = tuple.__new__  # takes half as long as a NamedTuple's own constructor
 
 
@@ -44,7 +47,9 @@ class RecentTrade(NamedTuple):
         return RowKey(self.time_ms, self.instrument, self.seq)
 
     def answer(self) -> dict[str, Any]:
-        return trade_answer(self.instrument, self.trade, self.time_ms, self.busted_ms)
+        trade = self.trade
+        answer = trade_answer(self.instrument, trade, self.time_ms, self.busted_ms)
+        return answer | {name: getattr(trade, name) for name in OF_THE_CLIENTS}
 
 
 class Levels:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from app.matching.words import Side, Status
-from app.models import answers, http
+from app.models import answers, http, udf
 from app.models.commands import DecimalText, FeeRates, Identifier, OrderIdText
 from app.models.quality import MarketQuality
 from app.models.vwap import Vwap
@@ -15,8 +15,10 @@ from web.edge.reading import MAX_AFTER_SEQ, MAX_LIMIT, MAX_PAGE
 from web.edge.routes import Call, Parameter
 from web.rest.busts import MAX_TRADE_ID
 from web.rest.clearing import DEFAULT_CYCLES, LARGEST_NUMBER
+from web.rest.journal import DEFAULT_ENTRIES
 from web.rest.market_data import DEFAULT_LEVELS, DEFAULT_TRADES, MAX_LEVELS
 from web.rest.snapshots import DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS
+from web.rest.udf import DEFAULT_FOUND, MAX_FOUND, MAX_UDF_TEXT
 
 EXAMPLE_CLIENT, EXAMPLE_INSTRUMENT, EXAMPLE_KEY = "alice", "BTC-USD", "docs-1"
 """The names in the examples: a new venue accepts the examples unchanged, any number of times."""
@@ -157,7 +159,7 @@ ORDER_EVENTS = Call(
 )
 LIST_TRADES = Call(
     "market data",
-    {200: list[answers.Trade] | answers.TradePage},
+    {200: list[answers.ListedTrade] | answers.TradePage},
     (404, 503),
     (OF_INSTRUMENT, _limit(DEFAULT_TRADES, MAX_LIMIT), PAGE, CURSOR),
     headers=SEQ,
@@ -263,13 +265,43 @@ DECIDE = Call(
 LIST_POSITIONS = Call(
     "clearing",
     {200: list[answers.Position]},
-    (404, 503),
+    (404, 409, 503),
     (
         OF_INSTRUMENT,
-        Parameter("as_of_seq", Annotated[int, Meta(ge=1, le=LARGEST_NUMBER)], "up to this seq of the instrument"),
+        Parameter("as_of_seq", PathNumber, "up to this seq of the instrument"),
+        Parameter("cycle", PathNumber, "up to the cutoffs of this cycle"),
+    ),
+)
+LIST_BALANCES = Call("clearing", {200: list[answers.Balance]}, (404, 503))
+LIST_ENTRIES = Call(
+    "clearing",
+    {200: answers.JournalPage},
+    (403, 404, 503),
+    (
+        Parameter("instrument", Identifier, "the instrument, like BTC-USD", required=True, example=EXAMPLE_INSTRUMENT),
+        Parameter("from_seq", PathNumber, "from the report with this seq on; from the first if not given"),
+        OF_CLIENT,
+        _limit(DEFAULT_ENTRIES, MAX_LIMIT),
+        FROM,
     ),
 )
 GET_STATEMENT = Call("clearing", {200: answers.Statement}, (404, 503))
+UdfText = Annotated[str, Meta(max_length=MAX_UDF_TEXT)]
+UDF_SYMBOL = Parameter("symbol", UdfText, "a market, like BTC-USD or Matchstream:BTC-USD", example=EXAMPLE_INSTRUMENT)
+UDF_IGNORED = (Parameter("currencyCode", UdfText, "ignored"), Parameter("unitId", UdfText, "ignored"))
+UDF_CONFIG = Call("charts", {200: udf.UdfConfiguration})
+UDF_RESOLVE = Call("charts", {200: (udf.SymbolInfo, udf.UdfError)}, parameters=(UDF_SYMBOL, *UDF_IGNORED))
+UDF_SEARCH = Call(
+    "charts",
+    {200: list[udf.FoundSymbol]},
+    parameters=(
+        Parameter("query", UdfText, "part of a name"),
+        Parameter("type", UdfText, f"`{udf.SYMBOL_TYPE}`, or empty for all"),
+        Parameter("exchange", UdfText, f"`{udf.VENUE}`, or empty for all"),
+        _limit(DEFAULT_FOUND, MAX_FOUND),
+    ),
+)
+UDF_TIME = Call("charts", {200: str}, content_type="text/plain")
 HEALTH = Call("operation", {200: answers.Health})
 READINESS = Call("operation", {200: answers.Readiness, 503: answers.Readiness})
 PIPELINE = Call("operation", {200: answers.Pipeline})
