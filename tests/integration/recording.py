@@ -29,6 +29,7 @@ from app.verification.rows import KEYS
 from app.verification.venue import Evidence, judge
 from app.verification.waiting import caught_up
 from tables.books.verification import ChangelogStates
+from tests.clearing.projected import refuse_nothing
 from tests.integration.conftest import records, reserved_instrument
 from tests.verification.honest import MemoryStream
 
@@ -164,4 +165,5 @@ def copied(venue: Venue) -> str:
                 writer.copy_expert(f"COPY {table} FROM STDIN", rows)
     source.close()
     target.close()
+    refuse_nothing(url)
     return url

@@ -1,6 +1,7 @@
 """A seeded market's reports and what a client makes of the streams about them, without servers."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import orjson
@@ -46,12 +47,34 @@ class Wire:
     def read_on(self) -> None:
         self._reads.set()
 
-    async def send_frame(self, message: bytes, opcode: int) -> None:
+    is_gone = False
+
+    @property
+    def is_full(self) -> bool:
+        return not self._reads.is_set()
+
+    def write(self, frames: bytes) -> None:
+        for payload in payloads_of(frames):
+            self.frames.append(orjson.loads(payload))
+
+    async def drain(self) -> None:
         await self._reads.wait()
-        self.frames.append(orjson.loads(message))
 
     async def close(self, *, code: int, message: bytes) -> None:
         self.closed = code, message
+
+
+def payloads_of(frames: bytes) -> Iterator[bytes]:
+    """What whole text frames carry, as RFC 6455 has it."""
+    at = 0
+    while at < len(frames):
+        size, start = frames[at + 1], at + 2
+        if size >= 126:
+            start += 2 if size == 126 else 8
+            size = int.from_bytes(frames[at + 2 : start])
+        assert frames[at] == 0x81 and len(frames) >= start + size
+        yield frames[start : start + size]
+        at = start + size
 
 
 class Venue:

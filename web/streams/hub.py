@@ -9,7 +9,7 @@ import orjson
 
 from app.models.http import trade_answer
 from app.models.reports import ExecutionReport, LevelChange
-from app.models.streams import OF_BARS, Notice, busts_of, concerned, encode
+from app.models.streams import OF_BARS, Notice, busts_of, concerned
 from web import metrics
 from web.market.books import Market
 from web.refused import Refused
@@ -17,6 +17,7 @@ from web.streams.bars import BarStreams
 from web.streams.channels.channel import Made, Variant
 from web.streams.channels.registry import made
 from web.streams.client import GOING_AWAY, Client, Socket, Subscription, beat
+from web.streams.messages import frame_of, framed
 from web.streams.ring import Ring
 
 MAX_CLIENTS = 10_000
@@ -39,13 +40,13 @@ class _Audience:
         self.private: dict[str, _Shared] = {}
 
     def of(self, report: ExecutionReport) -> Iterator[_Shared]:
-        """Those whom the report may concern."""
-        yield from self.public.values()
+        """Those whom the report may concern; the clients of its orders first, because the public may be many."""
         if report.bust is not None:
             yield from self.private.values()
         elif self.private:
             for client_id in concerned(report) & self.private.keys():
                 yield self.private[client_id]
+        yield from self.public.values()
 
 
 class Hub:
@@ -151,7 +152,7 @@ class Hub:
 
     def announce(self, closes_in_s: float) -> None:
         """Tell every client that this gateway goes away soon; those of /ws/trades expect trades only."""
-        frame = encode(Notice(closes_in_s))
+        frame = frame_of(Notice(closes_in_s))
         for client in self._clients - self._trade_clients.keys():
             client.push(frame)
 
@@ -163,8 +164,8 @@ class Hub:
         wanted = [client for client, name in self._trade_clients.items() if name in (None, report.instrument)]
         if not wanted:
             return
-        frames = [orjson.dumps(trade_answer(report.instrument, trade, report.time)) for trade in report.trades]
-        frames += [encode(bust) for bust in busts_of(report) or ()]
+        frames = [framed(orjson.dumps(trade_answer(report.instrument, trade, report.time))) for trade in report.trades]
+        frames += [frame_of(bust) for bust in busts_of(report) or ()]
         for frame in frames:
             for client in wanted:
                 client.push(frame)

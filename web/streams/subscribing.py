@@ -12,7 +12,6 @@ from app.models.streams import (
     SubscribeParams,
     UnsubscribeParams,
     channel_of,
-    encode,
 )
 from app.models.streams import Subscription as Subscribed
 from web.market.bars import MarketBars
@@ -21,6 +20,7 @@ from web.refused import Refused
 from web.streams.channels.channel import Variant
 from web.streams.client import Client, Subscription
 from web.streams.hub import Hub
+from web.streams.messages import frame_of
 from web.streams.replays import Past, Replays
 
 MAX_SUBSCRIPTIONS = 100  # of a connection
@@ -75,7 +75,7 @@ class Subscribing:
         result = Subscribed(variant.channel, variant.instrument, last_seq, epoch, first_seq, is_resumed)
         if bars is not None:
             client.subscriptions[variant.key] = subscription
-            client.push(encode(Answer(req_id, result=result)))
+            client.push(frame_of(Answer(req_id, result=result)))
             self._hub.bars.begin(subscription, bars, wanted.snapshot and not is_resumed)
             return
         replay = self._replays.of(subscription, req_id)
@@ -83,7 +83,7 @@ class Subscribing:
         if not is_short:
             self._replays.check_room(client)
         client.subscriptions[variant.key] = subscription
-        client.push(encode(Answer(req_id, result=result)))
+        client.push(frame_of(Answer(req_id, result=result)))
         if not is_resumed:
             channel = self._hub.add(subscription)
             if wanted.snapshot:
@@ -102,7 +102,7 @@ class Subscribing:
             raise Refused("not_subscribed", f"there is no subscription to {channel} of {unwanted.instrument}")
         self._hub.remove(subscription)
         result = Subscribed(channel, unwanted.instrument, subscription.last_seq)
-        client.push(encode(Answer(req_id, result=result)))
+        client.push(frame_of(Answer(req_id, result=result)))
 
     def _bars(self, market: Market, variant: Variant) -> MarketBars | None:
         return self._bars_of(market.listing.instrument) if variant.channel in OF_BARS else None
