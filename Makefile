@@ -8,7 +8,7 @@ PACKAGES := app agents tables web load
 
 .PHONY: help
 help: ## Show the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(VENV)/local.stamp ## Start a venue on this machine (ARGS="--workers matching=2 --port 8081")
@@ -26,6 +26,14 @@ clean: $(VENV)/local.stamp ## Remove the venue's data (.matchstream)
 demo: $(VENV)/local.stamp ## Start a venue, send 5,000 orders, show a summary, remove everything
 	@exec $(PYTHON) -m app demo $(ARGS)
 
+.PHONY: demo-ui
+demo-ui: $(VENV)/local.stamp ## Start a venue with makers and takers for whoever opens its page, until Ctrl-C
+	@exec $(PYTHON) -m app demo --ui $(ARGS)
+
+.PHONY: screenshots
+screenshots: $(VENV)/dev.stamp ## Write pictures of the page into screenshots/ (needs chromium and chromedriver)
+	@$(PYTHON) -m tests.page.screenshots $(ARGS)
+
 # Two processes of tests; each file stays in one of them (tests/conftest.py).
 TOGETHER := -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -38,11 +46,12 @@ mutants: $(VENV)/dev.stamp ## Put mistakes into the matching core, one at a time
 	@$(PYTHON) -m tests.matching.mutants $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp ## Run each benchmark briefly: core, matching, recovery, stages, pipeline (about 8 minutes)
+bench: $(VENV)/dev.stamp ## Run each benchmark briefly: core, matching, recovery, clearing, stages, pipeline (about 8 minutes)
 	@$(PYTHON) -m benchmarks.core --runs 3
 	@$(PYTHON) -m benchmarks.matching --orders 200000
 	@$(PYTHON) -m benchmarks.recovery --small
 	@$(PYTHON) -m benchmarks.sizes --rate 200 --seconds 30
+	@$(PYTHON) -m benchmarks.clearing --trades 200000
 	@$(PYTHON) -m benchmarks.stages --rates 500 1000 2000 --seconds 15
 	@$(PYTHON) -m benchmarks.pipeline --seconds 15
 

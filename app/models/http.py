@@ -253,9 +253,11 @@ def _in_lots(quantity: str | None, scale: Scale) -> str | None:
     return None if lots is None else scale.quantity(lots)
 
 
-def trade_answer(instrument: str, trade: TradeReport | PublicTrade, time_ms: int) -> dict[str, Any]:
-    """The answer for a trade."""
-    return {
+def trade_answer(
+    instrument: str, trade: TradeReport | PublicTrade, time_ms: int, busted_ms: int | None = None
+) -> dict[str, Any]:
+    """The answer for a trade; `busted_at` only if it was busted."""
+    answer = {
         "trade_id": trade.trade_id,
         "instrument": instrument,
         "price": trade.price,
@@ -266,3 +268,6 @@ def trade_answer(instrument: str, trade: TradeReport | PublicTrade, time_ms: int
         "seq": trade.seq,
         "executed_at": rfc3339(time_ms),
     }
+    if busted_ms is not None:
+        answer["busted_at"] = rfc3339(busted_ms)
+    return answer

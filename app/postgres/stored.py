@@ -1,15 +1,15 @@
 """Reads the recorded data as of one moment, in one transaction, so that `verify` can compare them with the log."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import aiopg
 
-from app.clearing.statements import EntryLine
 from app.postgres.agreement import Recorded
 from app.postgres.connection import connect, execute
+from app.postgres.entries import Line, entry_lines
 from app.postgres.errors import Away, Refused
-from app.postgres.netting import ENTRY_LINES, TIME
+from app.postgres.retention import OPEN_ORDERS, REMOVABLE
 from app.postgres.rows import time_text
 from app.topics import CANDLES, CLEARING, EXECUTIONS
 
@@ -18,17 +18,12 @@ RECORDED = (EXECUTIONS.name, CLEARING.name, CANDLES.name)
 
 STATEMENT_TIMEOUT_S = 600.0
 POSITIONS_TIMEOUT = "5s"
-ENTRIES_AT_ONCE = 10_000
 SESSION = {
     "TimeZone": "UTC",
     # We look up some thousands of rows by key: make Postgres use the index.
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
-CYCLE_ENTRIES = f"""
-SELECT client_id, kind, seq, trade_id, instrument, side, price::text, quantity::text, trim_scale(fee)::text, {TIME}
-FROM ({ENTRY_LINES}) AS lines ORDER BY instrument, seq, number, side
-"""
 KEY_TYPES = {
     "instrument": "text",
     "order_id": "uuid",
@@ -47,7 +42,16 @@ CASTS = {
     "timestamp with time zone": "trim_scale(extract(epoch FROM t.{}) * 1000)",
 }
 
+READ_REMOVED = "SELECT instrument, cycle, to_seq FROM removed_history LEFT JOIN cycle_ranges USING (cycle, instrument)"
+
 Row = dict[str, Any]
+
+
+class Removed(NamedTuple):
+    """The history of a market's orders up to `to_seq` may be absent: its cutoff in a cycle, None if that has none."""
+
+    cycle: int
+    to_seq: int | None
 
 
 class Stored:
@@ -55,6 +59,8 @@ class Stored:
 
     `projections` are the positions in the topic of clearing, `bars` those in the topic of bars; `strange_topics` are
     all other topics with a position.
+
+    `removed`: instrument -> what of its orders' history was removed (retention.py).
     """
 
     def __init__(
@@ -65,8 +71,9 @@ class Stored:
         strange: Sequence[str],
         projections: dict[int, Recorded],
         bars: dict[int, Recorded],
+        removed: dict[str, Removed],
     ) -> None:
-        self._connection, self.projections, self.bars = connection, projections, bars
+        self._connection, self.projections, self.bars, self.removed = connection, projections, bars, removed
         self.positions, self.log_ids, self.strange_topics = positions, log_ids, strange
         self._columns: dict[str, dict[str, str]] = {}
 
@@ -83,7 +90,8 @@ class Stored:
         ours, projections, bars = (of_topic[name] for name in RECORDED)
         positions = {partition_id: recorded.next_offset for partition_id, recorded in ours.items()}
         log_ids = {partition_id: recorded.log_id for partition_id, recorded in ours.items()}
-        return cls(connection, positions, log_ids, sorted(of_topic.keys() - {*RECORDED}), projections, bars)
+        removed = {row[0]: Removed(*row[1:]) for row in await (await execute(connection, READ_REMOVED)).fetchall()}
+        return cls(connection, positions, log_ids, sorted(of_topic.keys() - {*RECORDED}), projections, bars, removed)
 
     async def close(self) -> None:
         """End the transaction."""
@@ -107,8 +115,12 @@ class Stored:
         return [dict(zip(columns, row, strict=True)) for row in await cursor.fetchall()]
 
     async def counts(self, table: str) -> Mapping[str, int]:
-        """Instrument -> its number of rows."""
-        query = f"SELECT instrument, count(*) FROM {table} GROUP BY instrument"
+        """Instrument -> its number of rows, without those that `removed` allows to be absent."""
+        kept = ""
+        if table in REMOVABLE:
+            is_open = f"OR {OPEN_ORDERS}" if table == "orders" else ""
+            kept = f"LEFT JOIN ({READ_REMOVED}) AS removed USING (instrument) WHERE seq > coalesce(to_seq, 0) {is_open}"
+        query = f"SELECT instrument, count(*) FROM {table} {kept} GROUP BY instrument"
         return dict(await (await execute(self._connection, query, None, STATEMENT_TIMEOUT_S)).fetchall())
 
     async def cycles(self) -> list[Row]:
@@ -119,14 +131,9 @@ class Stored:
         """The rows of one cycle."""
         return await self._where(table, "t.cycle = %s", [cycle])
 
-    async def entry_lines(self, cycle: int) -> AsyncIterator[tuple[str, EntryLine]]:
-        """The entries of a cycle, each with its client, in the order of the clients' statements."""
-        await execute(self._connection, f"DECLARE entry_lines CURSOR FOR {CYCLE_ENTRIES}", {"cycle": cycle})
-        fetch = f"FETCH {ENTRIES_AT_ONCE} FROM entry_lines"
-        while rows := await (await execute(self._connection, fetch, None, STATEMENT_TIMEOUT_S)).fetchall():
-            for client, *fields in rows:
-                yield client, EntryLine(*fields)
-        await execute(self._connection, "CLOSE entry_lines")
+    def entry_lines(self, cycle: int) -> AsyncIterator[Iterator[Line]]:
+        """The lines of a cycle's entries, each with its client, in the order of the statements; some at a time."""
+        return entry_lines(self._connection, cycle, STATEMENT_TIMEOUT_S)
 
     async def _where(self, table: str, condition: str, parameters: list[Any]) -> list[Row]:
         columns = await self._columns_of(table)

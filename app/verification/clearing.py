@@ -8,14 +8,13 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from app.clearing.amounts import text
-from app.clearing.cycles import Closed, Cycles, Decided, Opened
+from app.clearing.cycles import Closed, Cycles, Decided, Opened, Ranges
 from app.clearing.ledger import Ledger, Netted
-from app.clearing.netting import Obligation
-from app.clearing.statements import EntryLine, Statement
+from app.clearing.statements import Digests
 from app.kafka.reading import LogRecord
 from app.models.clearing import ClearingFact, InstructionOutcome, Settle, read_fact, take
 from app.models.reports import ExecutionReport
-from app.postgres import Recorded
+from app.postgres import Recorded, Removed
 from app.topics import CLEARING
 from app.verification.entries import CycleEntries, Trades
 from app.verification.findings import Finding
@@ -41,14 +40,18 @@ class ClearingTables(Trades, Protocol):
     def projections(self) -> Mapping[int, Recorded]:
         """Partition of the topic `clearing` -> how far it is projected, and of which log."""
 
+    @property
+    def removed(self) -> Mapping[str, Removed]:
+        """Instrument -> what of its orders' history was removed."""
+
     async def cycles(self) -> list[Row]:
         """All cycles."""
 
     async def of_cycle(self, table: str, cycle: int) -> list[Row]:
         """The rows of one cycle."""
 
-    def entry_lines(self, cycle: int) -> AsyncIterator[tuple[str, EntryLine]]:
-        """The entries of a cycle, each with its client, in the order of statements, client by client."""
+    def entry_lines(self, cycle: int) -> AsyncIterator[Iterator[tuple[str, str]]]:
+        """The lines of a cycle's entries, each with its client, in the order of statements; some at a time."""
 
 
 class _Step(NamedTuple):
@@ -91,6 +94,18 @@ class ClearingJudge:
             if step.record.offset >= position or not await projected.take(step):
                 break
         await projected.end()
+        for instrument, (cycle, to_seq) in sorted(tables.removed.items()):
+            finding.compared += 1
+            right = projected.settled_cutoff(cycle, instrument)
+            if right is None:
+                finding.complain(f"Postgres removed_history {instrument}: cycle {cycle} has settled nothing of it")
+            elif to_seq != right:
+                finding.complain(f"Postgres removed_history {instrument}: is up to {to_seq}, by the log {right}")
+
+
+def removed_to(tables: ClearingTables) -> dict[str, int]:
+    """Instrument -> the seq up to which the history of its orders may be absent."""
+    return {instrument: to_seq for instrument, (_, to_seq) in tables.removed.items() if to_seq is not None}
 
 
 class _Projected:
@@ -101,6 +116,7 @@ class _Projected:
         self._ledger = Ledger()
         self._cycles: dict[int, Row] = {}
         self._instructions: dict[int, Rows] = {}
+        self._ranges: dict[int, Ranges] = {}
 
     async def take(self, step: _Step) -> bool:
         """Follow a fact; False if it is the last one, because its cycle is still being netted."""
@@ -120,6 +136,11 @@ class _Projected:
             self._show_state(effect.cycle)
         return True
 
+    def settled_cutoff(self, cycle: int, instrument: str) -> int | None:
+        """The cutoff of the market in a settled cycle; None if that cycle owns nothing of it or is not settled."""
+        bounds = self._ranges.get(cycle, {}).get(instrument)
+        return bounds[1] if bounds and self._ledger.is_settled(cycle) else None
+
     async def end(self) -> None:
         """Compare what could change until the last fact."""
         for cycle, rows in self._instructions.items():
@@ -129,6 +150,7 @@ class _Projected:
 
     async def _close(self, closed: Closed, record: LogRecord) -> None:
         cycle = closed.cycle
+        self._ranges[cycle] = closed.ranges
         netted = self._ledger.net(await self._entries.netting(cycle, self._tables, self._finding))
         digests = await _digests(self._tables, cycle, netted)
         seal = self._ledger.seal(closed, netted, digests)
@@ -158,7 +180,7 @@ def _is_unsealed(found: Mapping[int, Row], cycle: int) -> bool:
 
 def _step(cycles: Cycles, record: LogRecord) -> _Step | None:
     fact = read_fact(record.value)
-    effect = None if fact is None else take(cycles, fact)
+    effect = None if fact is None else take(cycles, fact, record.timestamp_ms)
     return None if fact is None or effect is None else _Step(record, fact, effect)
 
 
@@ -206,14 +228,10 @@ def _instructions(cycle: int, netted: Netted) -> Rows:
 
 async def _digests(tables: ClearingTables, cycle: int, netted: Netted) -> dict[str, str]:
     """The digest of each client's statement: its sums from the ledger, its lines from Postgres' trades."""
-    mine: dict[str, dict[str, Obligation]] = {}
-    for (client, asset), found in netted.obligations.items():
-        mine.setdefault(client, {})[asset] = found
-    lines: dict[str, list[EntryLine]] = {client: [] for client in mine}
-    async for client, line in tables.entry_lines(cycle):
-        if client in lines:
-            lines[client].append(line)
-    return {client: Statement(client, cycle, mine[client], lines[client]).digest() for client in mine}
+    digests = Digests(netted.obligations)
+    async for lines in tables.entry_lines(cycle):
+        digests.add(lines)
+    return digests.end()
 
 
 async def _compare_cycle(tables: ClearingTables, finding: Finding, table: str, cycle: int, expected: Rows) -> None:

@@ -34,6 +34,7 @@ from app.verification.waiting import caught_up
 from tables.books.verification import books_states
 from tables.candles.verification import candles_of, candles_states
 from tables.recovery.verification import ChangelogStates
+from tests.clearing.projected import refuse_nothing
 from tests.integration.conftest import records, reserved_instrument
 from tests.verification.honest import MemoryStream
 
@@ -189,4 +190,5 @@ def copied(venue: Venue) -> str:
                 writer.copy_expert(f"COPY {table} FROM STDIN", rows)
     source.close()
     target.close()
+    refuse_nothing(url)
     return url

@@ -45,6 +45,7 @@ from tests.integration import fields
 from tests.integration.conftest import Traded, records, reserved_instrument
 from tests.integration.fields import Path, alter_message, altered, has
 from tests.integration.recording import COLUMNS, TABLES, Recorded, Topic, copied, record
+from tests.until import LONG_PAUSE_S, until
 
 CHANGELOG = BOOKS_CHANGELOG.name
 MARKET, LARGE = "ETH-USD", "XRP-USD"
@@ -66,8 +67,11 @@ async def everything(traded: Traded) -> Recorded:
     await _write(broker, NUMBER, OTHERS)
     await _write(broker, LARGE_NUMBER, _ids(BLOCK + MIN_EVENTS))  # a snapshot lacks fewer than MIN_EVENTS
     wanted = {block_key(LARGE, 0): LARGE_NUMBER, f"{RESERVED}@".encode(): NUMBER, f"{MARKET}@".encode(): NUMBER}
-    while _is_missing(await records(broker, CHANGELOG), wanted):
-        pass
+    await until(
+        lambda: records(broker, CHANGELOG),
+        lambda changelog: not _is_missing(changelog, wanted),
+        pause_s=LONG_PAUSE_S,
+    )
     return await record(venue, ledger.entries)
 
 
