@@ -41,14 +41,15 @@ async def rebuild(self: Any, candles: bool, as_json: bool) -> None:
     broker = acting_on("BROKER_URL").broker
     role: Role = "analytics" if candles else "matching"
     try:
-        slot = take_slot(Path(app.conf.datadir))
+        slot = None if candles else take_slot(Path(app.conf.datadir))
         await _until_nobody_is(role, broker)
         done: list[Rebuilt] | list[Forgotten] = await (_forget_candles if candles else _rebuild_all)(broker)
     except SlotTaken as taken:
         fail(f"stop the {role} workers first: {taken}")
     except (CannotRebuild, WrongTopic, UnknownEngine, Damaged, NothingToRead, KafkaError) as error:
         fail(str(error) or type(error).__name__)
-    slot.close()
+    if slot is not None:
+        slot.close()
     click.echo(json.dumps([one._asdict() for one in done]) if as_json else "\n".join(one.as_text() for one in done))
 
 

@@ -6,9 +6,10 @@ trade. The judge holds each bar once, some 500 bytes.
 """
 
 import tempfile
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Protocol
 
 from msgspec import to_builtins
@@ -16,6 +17,7 @@ from msgspec import to_builtins
 from app.analytics.history import Block
 from app.candles import Candles
 from app.kafka.reading import LogRecord
+from app.matching.words import Side
 from app.models.candle_snapshots import decode_trades, encode_trades
 from app.models.candles import (
     Candle,
@@ -27,6 +29,7 @@ from app.models.candles import (
     encode_update,
     read_line,
 )
+from app.models.decimals import UNITS_PER_ONE, units
 from app.models.undecodable import UNDECODABLE
 from app.naive.candles import MINUTES, NaiveTrade, figures, opened
 from app.verification.effective import difference
@@ -38,6 +41,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "tickers": ("instrument",),
 }
 BarKey = tuple[str, str, int]
+MINUTE_MS = 60_000
 
 
 class BarStates(Protocol):
@@ -257,10 +261,10 @@ class _Blocks:
 
 
 class _Definition:
-    """Bars by their definition (app/naive/candles.py), summed up trade by trade."""
+    """Bars by their definition (app/naive/candles.py), summed up trade by trade: prices and quantities in units."""
 
     def __init__(self) -> None:
-        self._sums: dict[BarKey, dict[str, Any]] = {}
+        self._sums: dict[BarKey, list[int]] = {}
         self._busts: dict[str, dict[int, int]] = {}
         self._times: dict[str, int] = {}
 
@@ -270,61 +274,70 @@ class _Definition:
         time = self._times[name] = max(line.time, self._times.get(name, 0))
         if line.bust is not None:
             self._busts.setdefault(name, {})[line.bust.trade_seq] = line.seq
-        for t in line.trades:
-            trade = NaiveTrade(t.seq, time, Fraction(t.price), Fraction(t.quantity), t.aggressor_side.value, line.seq)
-            for interval in MINUTES:
-                _merge(self._sums, (name, interval, opened(interval, time)), figures([trade]))
+        for trade in line.trades:
+            price, quantity = units(trade.price), units(trade.quantity)
+            bought = quantity if trade.aggressor_side is Side.BUY else 0
+            for interval, begin in _begins(time // MINUTE_MS):
+                found = self._sums.get((name, interval, begin))
+                if found is None:
+                    found = self._sums[name, interval, begin] = [price, price, price, 0, 0, 0, 0, 0, 0, trade.seq, 0]
+                found[1], found[2], found[3] = max(found[1], price), min(found[2], price), price
+                found[4] += quantity
+                found[5] += price * quantity
+                found[6] += 1
+                found[7] += bought
+                found[8] += price * bought
+                found[10] = trade.seq
 
     def differences(self, candles: Candles, bars: dict[BarKey, Candle]) -> Iterator[str]:
         """Each bar that is missing, or is not what its trades say."""
-        revisions = dict[BarKey, int]()
-        for name, busts in self._busts.items():
-            for key in self._restate(name, busts, candles):
-                revisions[key] = revisions.get(key, 0) + 1
+        restated = {key: bar for name in self._busts for key, bar in self._restated(name, candles).items()}
         for key in sorted(self._sums.keys() | bars.keys()):
-            right, bar = self._sums.get(key), bars.get(key)
+            found, bar = self._sums.get(key), bars.get(key)
             where = f"bar {key[0]} {key[1]} {key[2]}"
-            if right is None or bar is None:
+            if found is None or bar is None:
                 yield f"{where}: {'is missing' if bar is None else 'has no trades'} by the definition"
                 continue
-            for field, value in (right | {"revision": revisions.get(key, 0)}).items():
-                found = getattr(bar, field)
-                if (Fraction(found) if isinstance(found, str) else found) != value:
-                    yield f"{where}: {field} is {found}, by its trades {value}"
+            right = restated.get(key) or _named(found)
+            for field, value in right.items():
+                mine: Any = getattr(bar, field)
+                if (Fraction(mine) if isinstance(mine, str) else mine) != value:
+                    yield f"{where}: {field} is {mine}, by its trades {value}"
 
-    def _restate(self, name: str, busts: dict[int, int], candles: Candles) -> Iterator[BarKey]:
-        """Fold the bars of busted trades again; yields the bars of each."""
-        history, scale = candles.markets[name].market.history, candles.markets[name].scale
+    def _restated(self, name: str, candles: Candles) -> dict[BarKey, dict[str, Any]]:
+        """The bars of busted trades, folded again from the trades that are left."""
+        busts, listed = self._busts[name], candles.markets[name]
+        history, price, quantity = listed.market.history, listed.scale.price, listed.scale.quantity
         every = [trade for number in range(len(history.sums) + 1) for trade in history.block(number)]
-        for number in busts:
-            for interval in MINUTES:
-                begin = opened(interval, every[number - 1].time_ms)
-                end = begin + MINUTES[interval] * 60_000
-                left = [
-                    NaiveTrade(
-                        t.seq,
-                        t.time_ms,
-                        Fraction(scale.price(t.price)),
-                        Fraction(scale.quantity(t.quantity)),
-                        "buy" if t.taker_buys else "sell",
-                        t.report_seq,
-                    )
-                    for t in every
-                    if begin <= t.time_ms < end and t.seq not in busts
-                ]
-                self._sums[name, interval, begin] = figures(left)
-                yield name, interval, begin
+        revisions = Counter(key for number in busts for key in _begins(every[number - 1].time_ms // MINUTE_MS))
+        found: dict[BarKey, dict[str, Any]] = {}
+        for (interval, begin), revision in revisions.items():
+            left = [
+                NaiveTrade(t.seq, t.time_ms, Fraction(price(t.price)), Fraction(quantity(t.quantity)), side, 0)
+                for t in every
+                if begin <= t.time_ms < begin + MINUTES[interval] * MINUTE_MS and t.seq not in busts
+                for side in ("buy" if t.taker_buys else "sell",)
+            ]
+            found[name, interval, begin] = figures(left) | {"revision": revision}
+        return found
 
 
-def _merge(sums: dict[BarKey, dict[str, Any]], key: BarKey, new: dict[str, Any]) -> None:
-    old = sums.get(key)
-    if old is None:
-        sums[key] = new
-        return
-    for name in ("volume", "quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume"):
-        old[name] += new[name]
-    old["high"], old["low"] = max(old["high"], new["high"]), min(old["low"], new["low"])
-    old["close"], old["last_trade_seq"] = new["close"], new["last_trade_seq"]
+@lru_cache(maxsize=4_096)
+def _begins(minute: int) -> tuple[tuple[str, int], ...]:
+    """Each interval, and when its bar with this minute begins."""
+    return tuple((interval, opened(interval, minute * MINUTE_MS)) for interval in MINUTES)
+
+
+def _named(found: list[int]) -> dict[str, Any]:
+    """The sums by the names of a bar's fields, in whole assets."""
+    first, high, low, last, volume, amount, count, bought, paid, first_seq, last_seq = found
+    prices = {"open": first, "high": high, "low": low, "close": last, "volume": volume, "taker_buy_volume": bought}
+    amounts = {"quote_volume": amount, "taker_buy_quote_volume": paid}
+    return (
+        {name: Fraction(value, UNITS_PER_ONE) for name, value in prices.items()}
+        | {name: Fraction(value, UNITS_PER_ONE**2) for name, value in amounts.items()}
+        | {"trades": count, "first_trade_seq": first_seq, "last_trade_seq": last_seq, "revision": 0}
+    )
 
 
 def _by_key(update: CandlesUpdate) -> dict[BarKey, Candle]:
