@@ -230,7 +230,7 @@ async def test_every_field_of_a_gateways_book_is_compared(recorded: Recorded) ->
     missed = []
     for path in fields.BOOK_PATHS:
         said = _altered_struct(book, path.names)
-        words = ("is at seq",) if path.names == ("seq",) else (path.names[-1], ", but ", " by the log")
+        words = ("is at seq",) if path.names == ("seq",) else (path.names[-1], ", but ", " as the log has it")
         wrong = replace(recorded, books=recorded.books | {book.instrument: said})
         missed.append(await unseen(wrong, f"O3: book of {book.instrument}", *words))
     assert not any(missed), "\n".join(filter(None, missed))
