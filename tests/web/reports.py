@@ -8,11 +8,13 @@ import orjson
 
 from app.matching.book import Book
 from app.matching.events import split
+from app.models.candles import CandlesUpdate
 from app.models.conversion import scale_of
 from app.models.reports import ExecutionReport, report_message
 from app.models.streams import SubscribeParams
 from load.followed import Followed
 from tests.matching.streams import INSTRUMENT, commands
+from web.market.bars import MarketBars
 from web.market.books import Market
 from web.streams.client import Client
 from web.streams.hub import Hub
@@ -80,7 +82,8 @@ class Venue:
 
     def __init__(self, reports: list[ExecutionReport]) -> None:
         self.hub, self.reports = Hub(), reports
-        self.subscribing = Subscribing(self.hub, self.past)
+        self.bars = MarketBars(INSTRUMENT)
+        self.subscribing = Subscribing(self.hub, self.past, lambda instrument: self.bars)
         assert reports[0].listing is not None
         self.market = Market(reports[0].listing)
         self.asked_for: list[int] = []
@@ -92,6 +95,12 @@ class Venue:
         await asyncio.sleep(0)
         start = seq if offset is None else offset
         return self.reports[max(0, start - 3) : start + 10], start + 10
+
+    def tell(self, update: CandlesUpdate) -> None:
+        """Take in an update of the bars, unless it is a repeat."""
+        if self.bars.accept(update):
+            self.bars.apply(update)
+            self.hub.bars.publish(self.bars, update)
 
     def apply_to(self, seq: int) -> None:
         """Take in the reports up to this one."""

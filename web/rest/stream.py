@@ -7,6 +7,7 @@ from aiohttp import WSMsgType, web
 
 from app.models.api_keys import KeyRole
 from app.models.streams import (
+    OF_BARS,
     Answer,
     BatchOnStream,
     Channel,
@@ -26,6 +27,7 @@ from web.edge.reading import decoded, identifier, parameters
 from web.edge.wire import Wire
 from web.gateway import Gateway
 from web.hosting import GATEWAY
+from web.market.bars import MarketBars
 from web.market.books import Market
 from web.refused import Refused
 from web.rest.order_entry import OrderEntry
@@ -120,7 +122,8 @@ async def _carry_out(
         return
     await client.wait_for_room()  # a snapshot may be large
     wanted, market = said.params, gateway.market(params.instrument)
-    await _until_shown(market, wanted.from_seq or 0)
+    source = gateway.bars.of(params.instrument) if channel_of(params.channel) in OF_BARS else market
+    await _until_shown(source, wanted.from_seq or 0)
     epoch = gateway.feed.epoch_of(wanted.instrument)
     gateway.subscribing.subscribe(client, wanted, client_id, market, epoch, said.req_id)
 
@@ -131,10 +134,10 @@ def _whose_orders(request: web.Request, named: str | None) -> str | None:
     return caller.client_of_orders(named) or caller.client_id
 
 
-async def _until_shown(market: Market, seq: int) -> None:
+async def _until_shown(source: Market | MarketBars, seq: int) -> None:
     """Return once this gateway has a report that another one may have shown, or when it does not come."""
     for _ in range(int(PATIENCE_S / POLL_S)):
-        if market.seq >= seq:
+        if source.seq >= seq:
             return
         await asyncio.sleep(POLL_S)
 

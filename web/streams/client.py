@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
 from itertools import repeat
 from typing import Any, Protocol
@@ -9,8 +10,9 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from app.models.reports import LevelChange
-from app.models.streams import BookMessage, MessageType, OnSlow, PlainMessage
+from app.models.streams import BookMessage, MessageType, OnSlow, PlainMessage, TickerMessage
 from web import metrics
+from web.market.bars import MarketBars
 from web.market.books import Market
 from web.streams.channels.channel import Key, Variant
 from web.streams.channels.registry import made
@@ -184,8 +186,19 @@ class Client:
 class Subscription:
     """A channel for one connection. `last_seq`: it has, or is about to be sent, everything up to there."""
 
-    def __init__(self, client: Client, variant: Variant, market: Market, on_slow: OnSlow, last_seq: int) -> None:
+    def __init__(
+        self,
+        client: Client,
+        variant: Variant,
+        market: Market,
+        on_slow: OnSlow,
+        last_seq: int,
+        bars: MarketBars | None = None,
+    ) -> None:
+        """`bars` are those of the market, for a channel that is made of them."""
         self.client, self.variant, self.market = client, variant, market
+        self.source: Market | MarketBars = market if bars is None else bars
+        """What says how far the channel is."""
         self.on_slow, self.last_seq = on_slow, last_seq
         self.is_silent = False
         """Whether it was sent nothing since the hub last looked."""
@@ -210,7 +223,9 @@ class Subscription:
         if missed is None:
             return
         self._missed, self._levels = None, {}
-        if not isinstance(missed.body, BookMessage):
+        if isinstance(missed.body, TickerMessage):  # the last one says all
+            self.send(missed)
+        elif not isinstance(missed.body, BookMessage):
             self.send(plain(self.variant, MessageType.SKIPPED, missed.seq))
         elif len(levels) <= MAX_CONFLATED:
             self.send(Message(replace(missed.body, data=list(levels.values()))))
@@ -227,6 +242,17 @@ class Subscription:
         """Send a message now, however slow the reader is."""
         self.client.push(message.frame(self.last_seq))
         self.last_seq, self.is_silent = message.seq, False
+
+
+def beat(variant: Variant, subscriptions: Iterable[Subscription]) -> None:
+    """Tell those that were sent nothing since the last time how far their channel is."""
+    heartbeat: Message | None = None
+    for subscription in subscriptions:
+        if not subscription.is_silent:
+            subscription.is_silent = True
+            continue
+        heartbeat = heartbeat or plain(variant, MessageType.HEARTBEAT, subscription.source.seq)
+        subscription.beat(heartbeat)
 
 
 def plain(variant: Variant, type_: MessageType, seq: int) -> Message:

@@ -9,14 +9,15 @@ import orjson
 
 from app.models.http import trade_answer
 from app.models.reports import ExecutionReport, LevelChange
-from app.models.streams import MessageType, Notice, busts_of, concerned
+from app.models.streams import OF_BARS, Notice, busts_of, concerned
 from web import metrics
 from web.market.books import Market
 from web.refused import Refused
+from web.streams.bars import BarStreams
 from web.streams.channels.channel import Made, Variant
 from web.streams.channels.registry import made
-from web.streams.client import GOING_AWAY, Client, Socket, Subscription, plain
-from web.streams.messages import Message, frame_of, framed
+from web.streams.client import GOING_AWAY, Client, Socket, Subscription, beat
+from web.streams.messages import frame_of, framed
 from web.streams.ring import Ring
 
 MAX_CLIENTS = 10_000
@@ -52,7 +53,7 @@ class Hub:
     """All WebSocket clients of this gateway."""
 
     def __init__(self) -> None:
-        self.ring = Ring()
+        self.ring, self.bars = Ring(), BarStreams()
         self._clients: set[Client] = set()
         self._trade_clients: dict[Client, str | None] = {}
         self._shared: dict[Variant, _Shared] = {}
@@ -87,6 +88,9 @@ class Hub:
     def remove(self, subscription: Subscription) -> None:
         """It gets nothing more; it may not have been added yet."""
         variant = subscription.variant
+        if variant.channel in OF_BARS:
+            self.bars.remove(subscription)
+            return
         shared = self._shared.get(variant)
         if shared is None:
             return
@@ -138,13 +142,8 @@ class Hub:
     def beat(self) -> None:
         """Tell how far its channel is to each subscription that was sent nothing since the last time."""
         for variant, shared in self._shared.items():
-            heartbeat: Message | None = None
-            for subscription in shared.subscriptions:
-                if not subscription.is_silent:
-                    subscription.is_silent = True
-                    continue
-                heartbeat = heartbeat or plain(variant, MessageType.HEARTBEAT, subscription.market.seq)
-                subscription.beat(heartbeat)
+            beat(variant, shared.subscriptions)
+        self.bars.beat()
         sent = 0
         for client in self._clients:
             sent += client.sent
