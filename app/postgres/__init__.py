@@ -6,6 +6,7 @@ worker.
 
 from app.postgres.address import shown_address
 from app.postgres.agreement import AnotherInstallation, AnotherTime, Recorded, require_bounds, require_log_ids
+from app.postgres.candles import BarRecorder
 from app.postgres.clearing import Projection
 from app.postgres.connection import AWAY
 from app.postgres.cursors import InvalidCursor, RowKey, cursor_of, row_key_of
@@ -26,6 +27,7 @@ __all__ = [
     "AnotherInstallation",
     "AnotherTime",
     "Away",
+    "BarRecorder",
     "CannotRemove",
     "History",
     "HistoryUnavailable",

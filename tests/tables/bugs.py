@@ -89,7 +89,7 @@ class ForgetsTheUnnamed(Checkpoint):
 
     def _plan(self, chosen: list[str]) -> Any:
         plan = super()._plan(chosen)
-        start = min(n.executions for n in plan.named.values())
+        start = min(n.outputs for n in plan.named.values())
         manifest = (plan.manifest[0], manifest_value(plan.floor, LOG_ID, plan.named, start))
         return plan._replace(manifest=manifest)
 

@@ -29,7 +29,7 @@ export function pipeline({ api, theme }) {
   cell("clearing", "clearing lag", "facts of the ledger that Postgres does not have");
   cell("analytics", "candles lag", "reports in Kafka that are not in the bars");
   cell("checkpoint", "checkpoint age", "age of the oldest command that no snapshot covers");
-  cell("verified", "verified", "up to which seq the audit has compared everything with the log");
+  cell("verified", "audit", "no worker audits this venue: `faust -A app verify` compares all that is stored with the log");
   const spark = el("div", { class: "spark", role: "img", "aria-label": "Orders a second in the last two minutes" });
   strip.append(head.element, spark, list);
   const seconds = [];
@@ -83,7 +83,6 @@ export function pipeline({ api, theme }) {
 
   const known = new Set(["matching", "gateway", "recording", "clearing", "analytics"]);
   cells.analytics.parentElement.hidden = true;
-  cells.verified.parentElement.hidden = true;
 
   const asked = polling(async () => {
     let answer;
@@ -100,7 +99,6 @@ export function pipeline({ api, theme }) {
     for (const stage of answer.stages) if (known.has(stage.role)) lag(stage.role, stage.lag);
     const age = answer.checkpoint_age_s;
     say(cells.checkpoint, age === null ? "unknown" : `${age.toFixed(1)} s`);
-    if (answer.verified_lag !== undefined) lag("verified", answer.verified_lag);
     mark(list, "title", `${grouped(answer.reports)} reports in the log`);
   }, EVERY_MS);
   asked.begin();
