@@ -27,7 +27,8 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.structs import TopicPartition
 
 from app import metrics
-from app.kafka.produce_request import MAX_SEQUENCE, Answer, Produce, Result, batch_of
+from app.kafka.brokers import Brokers
+from app.kafka.produce_request import MAX_SEQUENCE, Produce, Result, batch_of
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024  # the batch that reaches this size is the last in its request
 REQUEST_TIMEOUT_MS = 30_000
@@ -111,6 +112,7 @@ class Sender(Generic[R]):
         self._pace_s, self._next_at = pace_s, 0.0
         self._sent, self._acknowledged = sent, acknowledged
         self.client: Any = AIOKafkaClient(bootstrap_servers=broker, request_timeout_ms=REQUEST_TIMEOUT_MS)
+        self.brokers = Brokers(self.client, REQUEST_TIMEOUT_MS / 1000)
         self._loop = asyncio.get_running_loop()
         self._producer = NO_PRODUCER
         self._ready: dict[Line[R], None] = {}
@@ -133,6 +135,7 @@ class Sender(Generic[R]):
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.brokers.close()
         await self.client.close()
 
     def append(self, line: Line[R], record: R) -> None:
@@ -185,12 +188,11 @@ class Sender(Generic[R]):
 
     async def _exchange(self, broker: int, lines: list[Line[R]], batches: dict[str, dict[int, bytes]]) -> None:
         """Send a request, handle its answer, and schedule the next one if records have gathered meanwhile."""
-        began, results = monotonic(), {}
+        began, results = monotonic(), dict[tuple[str, int], Result]()
         for topic in batches:
             self._sent(topic)
         try:
-            answer: Answer = await self.client.send(broker, Produce(batches, REQUEST_TIMEOUT_MS))
-            results = answer.results
+            results = await self.brokers.ask(broker, Produce(batches, REQUEST_TIMEOUT_MS))
         except KafkaError as error:
             # Kafka may have stored some of the batches; their sequence numbers identify them when we send them again.
             if not error.retriable:
