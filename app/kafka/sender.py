@@ -70,6 +70,11 @@ class Line(Generic[R]):
         self._batch = b""
         self._sequence = 0
 
+    @property
+    def held(self) -> int:
+        """How many records wait or are in flight."""
+        return len(self.waiting) + len(self.in_flight)
+
     def batch(self, producer: tuple[int, int], most_bytes: int) -> bytes:
         """The batch to send now: the one in flight again, else a new one; empty if no records wait."""
         if not self.in_flight:
@@ -121,6 +126,8 @@ class Sender(Generic[R]):
         """The brokers with a request of ours in flight."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_due = self._is_looking = self._is_closed = False
+        self.unacknowledged = 0
+        """How many records wait or are in flight, over all lines."""
 
     async def start(self) -> None:
         """Connect and get a producer id; raises KafkaError."""
@@ -141,6 +148,7 @@ class Sender(Generic[R]):
     def append(self, line: Line[R], record: R) -> None:
         """Send a record in one request with all others that are appended in this turn of the event loop."""
         line.waiting.append(record)
+        self.unacknowledged += 1
         if not line.in_flight:
             self._ready[line] = None
             self._send_soon()
@@ -177,7 +185,10 @@ class Sender(Generic[R]):
             if size >= MAX_REQUEST_BYTES:
                 break
             del self._ready[line]
-            if batch := line.batch(self._producer, self._max_batch_bytes):
+            held = line.held
+            batch = line.batch(self._producer, self._max_batch_bytes)
+            self.unacknowledged -= held - line.held  # records that nobody wants any more
+            if batch:
                 batches.setdefault(line.topic, {})[line.partition] = batch
                 included.append(line)
                 size += len(batch)
@@ -219,6 +230,7 @@ class Sender(Generic[R]):
             if error.invalid_metadata:
                 self.client.force_metadata_update()
             return False
+        self.unacknowledged -= len(line.in_flight)
         line.deliver(result.base_offset)
         if line.waiting:
             self._ready[line] = None

@@ -69,6 +69,7 @@ class Sent:
         """Wait for all acknowledgements, and compare with what Kafka has."""
         await self.until(self.has_all)
         assert not self.failures
+        assert self.sender.unacknowledged == 0
         assert await found(self.broker, list(self.lines)) == self.appended
 
 
@@ -254,7 +255,9 @@ async def test_records_that_nobody_waits_for_are_left_out(sent: Sent) -> None:
     line: Line[Record] = Line(sent.topics[0], 0, lambda records, first: None, lambda r: r.value not in unwanted)
     for count in range(5):
         sent.sender.append(line, Record(b"key", b"%d" % count))
+    assert sent.sender.unacknowledged == 5
     await sent.until(lambda: not line.waiting and not line.in_flight)
+    assert sent.sender.unacknowledged == 0
     assert (await found(sent.broker, [(sent.topics[0], 0)]))[sent.topics[0], 0] == [b"0", b"2", b"4"]
 
 
