@@ -8,7 +8,7 @@ PACKAGES := app agents tables web load
 
 .PHONY: help
 help: ## Show the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(VENV)/local.stamp ## Start a venue on this machine (ARGS="--workers matching=2 --port 8081")
@@ -25,6 +25,14 @@ clean: $(VENV)/local.stamp ## Remove the venue's data (.matchstream)
 .PHONY: demo
 demo: $(VENV)/local.stamp ## Start a venue, send 5,000 orders, show a summary, remove everything
 	@exec $(PYTHON) -m app demo $(ARGS)
+
+.PHONY: demo-ui
+demo-ui: $(VENV)/local.stamp ## Start a venue with makers and takers for whoever opens its page, until Ctrl-C
+	@exec $(PYTHON) -m app demo --ui $(ARGS)
+
+.PHONY: screenshots
+screenshots: $(VENV)/dev.stamp ## Write pictures of the page into screenshots/ (needs chromium and chromedriver)
+	@$(PYTHON) -m tests.page.screenshots $(ARGS)
 
 # Two processes of tests; each file stays in one of them (tests/conftest.py).
 TOGETHER := -n 2 --dist loadfile --no-loadscope-reorder

@@ -14,6 +14,7 @@ from typing import ClassVar
 import faust
 import faust.transport.drivers.aiokafka as kafka_driver
 import mode.loop
+from faust.web.base import BlueprintManager
 
 # Faust removes the working directory from sys.path before it imports our modules, but our other packages are there.
 sys.path.append(str(Path(__file__).parents[1]))
@@ -64,6 +65,11 @@ class MatchstreamApp(faust.App):
         """Call `begin` before the rest of a worker starts. (Faust's own signal also fires in every CLI command.)"""
         self._beginnings.append(begin)
         return begin
+
+    def worker_init_post_autodiscover(self) -> None:
+        """Before Faust makes its web server's routes: leave out its own, so that ours are all there are."""
+        self.web.blueprints = BlueprintManager([])
+        super().worker_init_post_autodiscover()
 
     async def on_first_start(self) -> None:
         self._begin()

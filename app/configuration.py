@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from app.models.api_keys import MAX_RATE, MIN_RATE
 
-Role = Literal["matching", "gateway", "recording", "clearing"]
-ROLES: tuple[Role, ...] = ("matching", "recording", "clearing", "gateway")
+Role = Literal["matching", "gateway", "recording", "clearing", "analytics"]
+ROLES: tuple[Role, ...] = ("matching", "recording", "clearing", "analytics", "gateway")
 _HOST_NAME = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)
 DEFAULT_FILE = Path(__file__).parents[1] / "faust.conf.py"
 
@@ -61,6 +61,9 @@ class Settings(BaseModel):
 
     snapshot_interval_s: float = Field(default=60.0, ge=0)
     """How often each changed book's levels are recorded in Postgres; 0: only on request."""
+
+    bar_close_s: float = Field(default=1.0, ge=0)
+    """How soon analytics closes the bars of a quiet market after their end, by a tick; 0: its next report does."""
 
     order_log: Literal["all", "rejected", "off"] = "rejected"
     """Which orders the gateway writes to its order log; `all` costs more than matching them."""

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from app.models.api_keys import ApiKey
+from app.models.candles import CandlesUpdate
 from app.models.clearing import ClearingFact
 from app.models.commands import CommandMessage, Genesis
 from app.models.reports import ExecutionReport, PublicTrade
@@ -16,7 +17,11 @@ DIRECTORY = Path(__file__).parents[1] / "schemas"
 
 MESSAGES: dict[str, tuple[Any, str]] = {
     "api_key": (ApiKey, "A record of the topic `matchstream-api-keys`; its key is key_id."),
-    "clearing_fact": (ClearingFact, "A record of the topic `clearing`; its key is the cycle, of a `settle` its key."),
+    "candles_update": (CandlesUpdate, "A record of the topic `candles`; its key is the instrument."),
+    "clearing_fact": (
+        ClearingFact,
+        "A record of the topic `clearing`; its key is the cycle, of a `settle` the request's key.",
+    ),
     "command": (CommandMessage | Genesis, "A record of the topic `orders`; its key is the instrument."),
     "execution_report": (ExecutionReport, "A record of the topic `executions`; its key is the instrument."),
     "public_trade": (PublicTrade, "A record of the topic `trades`; its key is the instrument."),

@@ -97,6 +97,25 @@ CLEARING = TopicSpec(
     },
     partitions=1,
 )
-TOPICS = (ORDERS, EXECUTIONS, TRADES, BOOKS_CHANGELOG, API_KEYS, CLEARING)
+CANDLES = TopicSpec(
+    name="candles",
+    message="app.models.candles.CandlesUpdate, each with the seq of the one before it",
+    written_by="analytics",
+    read_by="recording, gateway, verify, anyone",
+    config={
+        "cleanup.policy": "delete",
+        "retention.ms": UNLIMITED,
+        "retention.bytes": UNLIMITED,
+        "max.message.bytes": str(MAX_MESSAGE_BYTES),
+    },
+)
+CANDLES_CHANGELOG = TopicSpec(
+    name="matchstream-candles-changelog",
+    message="tables/recovery/changelog.py: snapshots, trade blocks, manifests of the bars; the key is no instrument",
+    written_by="analytics",
+    read_by="analytics",
+    config=dict(BOOKS_CHANGELOG.config),
+)
+TOPICS = (ORDERS, EXECUTIONS, TRADES, BOOKS_CHANGELOG, API_KEYS, CLEARING, CANDLES, CANDLES_CHANGELOG)
 DENSE = frozenset(spec.name for spec in TOPICS if spec.config["cleanup.policy"] == "delete")
 """The topics from which Kafka compacts nothing away: each batch begins where the one before it ends."""

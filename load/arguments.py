@@ -1,4 +1,4 @@
-"""The command line of `python -m load`: run (the default), check, fixtures, chaos."""
+"""The command line of `python -m load`: run (the default), check, fixtures, chaos, flow."""
 
 import argparse
 import asyncio
@@ -16,7 +16,7 @@ from app.addresses import NoAddress, find
 from app.configuration import WrongSetting
 from app.configuration import load as load_settings
 from app.verification.waiting import NotQuiet
-from load import chaos, fixtures, ledger
+from load import chaos, fixtures, flow, ledger
 from load.client import NotReady
 from load.ledger import Ledger
 from load.openloop import CONNECTIONS
@@ -30,7 +30,7 @@ WRONG = 1
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns 0, or 1 if the venue is wrong or cannot be used."""
     given = sys.argv[1:] if arguments is None else arguments
-    commands = {"fixtures": _fixtures, "chaos": _chaos, "check": _check}
+    commands = {"fixtures": _fixtures, "chaos": _chaos, "check": _check, "flow": flow.main}
     command = commands.get(given[0]) if given else None
     try:
         return command(given[1:]) if command else _run(given)
@@ -43,7 +43,7 @@ def _run(given: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m load",
         description="Send requests to a venue on a schedule; latencies count from the scheduled times. "
-        "Also: `python -m load check`, `fixtures`, `chaos`.",
+        "Also: `python -m load check`, `fixtures`, `chaos`, `flow`.",
     )
     _stream_options(parser)
     _venue_options(parser)

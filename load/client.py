@@ -125,7 +125,7 @@ class Client:
             except (ClientError, TimeoutError, OSError) as error:
                 last = error
             await asyncio.sleep(MATCHED_POLL_S)
-        raise NotMatched(f"{order_id} was not matched within {timeout_s:g} s: {last}")
+        raise NotMatched(f"{order_id} has no report after {timeout_s:g} s: {last}")
 
     async def orders(self, **query: object) -> list[dict[str, Any]]:
         """Orders, newest first; the query can have `client_id`, `instrument`, `status`, `limit`, `page`."""

@@ -14,11 +14,13 @@ HEARTBEAT_S = 30.0
 
 
 class _Trade(msgspec.Struct):
+    """A trade, or without orders the bust of one."""
+
     instrument: str
     seq: int
-    buy_order_id: str
-    sell_order_id: str
-    aggressor_side: str
+    buy_order_id: str = ""
+    sell_order_id: str = ""
+    aggressor_side: str = ""
 
 
 _decode = msgspec.json.Decoder(_Trade).decode
@@ -70,6 +72,8 @@ class TradeListener:
 
     def _hear(self, text: str, now_ns: int) -> None:
         trade = _decode(text)
+        if not trade.buy_order_id:
+            return
         last = self._seqs.get(trade.instrument)
         self.trades += 1
         self._seqs[trade.instrument] = trade.seq

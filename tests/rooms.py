@@ -68,7 +68,7 @@ def _imported(file: Path, names: Mapping[str, Path]) -> set[str]:
             found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-    # `from web.edge import metrics` names the module web.edge.metrics, and not what web/edge/__init__.py has.
+    # `from web.rest import orders` names the module web.rest.orders, and not what web/rest/__init__.py has.
     known = found & names.keys()
     return {name for name in known if not any(other.startswith(f"{name}.") for other in known)}
 

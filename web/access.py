@@ -6,7 +6,7 @@ from aiohttp import web
 
 from app import settings
 from app.models.api_keys import ApiKey, KeyRole
-from web.edge import metrics
+from web import metrics
 from web.edge.answers import RETRY_SOON
 from web.edge.callers import CALLER, Caller
 from web.edge.exposure import default_rate
@@ -18,6 +18,9 @@ from web.hosting import GATEWAY
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="matchstream"'}
 SCHEME = "bearer "
+PROTOCOL, OFFERED = "matchstream", "bearer."
+"""A browser cannot send the header with a WebSocket: it offers the subprotocols `matchstream` and `bearer.KEY`, and the
+gateway chooses the first."""
 
 
 def guarded(routes: tuple[Route, ...]) -> tuple[Route, ...]:
@@ -91,12 +94,22 @@ def _admit(request: web.Request, keyring: Keyring) -> ApiKey:
 
 
 def _presented(request: web.Request) -> str:
-    """The key of `Authorization: Bearer KEY`; raises 401."""
-    headers = request.headers.getall("Authorization", [])
+    """The key of `Authorization: Bearer KEY`, or one that a WebSocket's handshake offers; raises 401."""
+    headers = request.headers.getall("Authorization", []) or _offered(request)
     if len(headers) != 1 or headers[0][: len(SCHEME)].lower() != SCHEME:
         metrics.unauthorized.inc()
         raise Problem(401, "unauthorized", "send your API key once: Authorization: Bearer KEY", CHALLENGE)
     return headers[0][len(SCHEME) :].strip()
+
+
+def _offered(request: web.Request) -> list[str]:
+    """The keys among the subprotocols of a WebSocket's handshake, as the header would have them."""
+    if "Upgrade" not in request.headers:
+        return []
+    names = [name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+    if PROTOCOL not in names:  # aiohttp would log the names of which it can choose none
+        return []
+    return [SCHEME + name.removeprefix(OFFERED) for name in names if name.startswith(OFFERED)]
 
 
 def say_limits_of(web_app: web.Application) -> None:

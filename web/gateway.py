@@ -10,7 +10,7 @@ from app.configuration import broker_address
 from app.matching.words import Reason
 from app.models.identity import instrument_tag
 from app.models.reports import ExecutionReport
-from app.postgres import History, Reader, Settlements
+from app.postgres import History, Journal, Reader, Settlements
 from app.streaming.failstop import fail_stop
 from web.edge.exposure import default_rate
 from web.edge.keyring import Keyring
@@ -20,10 +20,12 @@ from web.entry.outgoing import Outgoing
 from web.entry.pending import Pending
 from web.market.agreement import Agreement
 from web.market.answered import Commands
+from web.market.bars import BarsFeed
 from web.market.books import Market
 from web.market.feed import Feed
 from web.market.log import LogReader, Unreadable
 from web.market.matching import Matching
+from web.market.pipeline import Pipeline
 from web.refused import Refused
 from web.streams.hub import Hub
 from web.streams.subscribing import Subscribing
@@ -41,16 +43,18 @@ class Gateway:
         self.pending = Pending()
         self.order_log = OrderLog(Path(app.conf.datadir) / "orders.log", settings.order_log)
         self.history = History(settings.database_url)
-        self._reader = Reader(settings.database_url)
-        self.settlements = Settlements(self._reader)
+        self.reader = Reader(settings.database_url)
+        self.settlements, self.journal = Settlements(self.reader), Journal(self.reader)
         self.feed = Feed(broker, partitions, self.history, self.pending, self.order_log, self.hub.publish)
         self.outgoing = Outgoing(broker, partitions)
         self.commands = Commands(broker, partitions)
         self.log, self._past = LogReader(broker, partitions), LogReader(broker, partitions)
-        self.subscribing = Subscribing(self.hub, self.reports_after)
+        self.bars = BarsFeed(broker, partitions, self.hub.bars.publish)
+        self.subscribing = Subscribing(self.hub, self.reports_after, self.bars.of)
         self.idempotency = Idempotency(settings.redis_url)
         self.matching = Matching(broker, partitions, self.feed.answered, lambda: self.feed.is_ready)
         self.agreement = Agreement(self.history, broker, partitions)
+        self.pipeline = Pipeline(broker, partitions, self.feed, self.history)
         self.keyring = Keyring(broker, default_rate()) if settings.auth == "keys" else None
         self._tasks: list[asyncio.Task[Any]] = []
 
@@ -58,7 +62,7 @@ class Gateway:
         """Connect to Kafka and start the background tasks; raises KafkaError."""
         await self.outgoing.start()
         gc.set_threshold(*GC_THRESHOLDS)
-        parts = (self.hub, self.feed, self.matching, self.agreement, self.order_log, self.keyring)
+        parts = (self.hub, self.feed, self.bars, self.matching, self.agreement, self.order_log, self.keyring)
         self._tasks = [asyncio.create_task(fail_stop(part.run)()) for part in parts if part is not None]
 
     async def stop(self) -> None:
@@ -71,12 +75,13 @@ class Gateway:
         await self._past.close()
         await self.idempotency.close()
         await self.history.close()
-        await self._reader.close()
+        await self.reader.close()
         await self.commands.close()
+        await self.pipeline.close()
 
     @property
     def is_ready(self) -> bool:
-        """Whether the gateway knows the market and the API keys, and is not stopping."""
+        """Whether the feed has caught up, Postgres has the same log ids, we know the keys, and are not stopping."""
         knows_keys = self.keyring is None or self.keyring.is_ready
         knows_logs = self.feed.is_ready and self.agreement.was_asked
         return knows_logs and knows_keys and not self.outgoing.is_closing

@@ -9,8 +9,8 @@ from app import app, settings
 from app.streaming.failstop import damaged_log
 from app.streaming.waiting import waits_for
 from app.streaming.watchdog import standing_still
-from web.edge.metrics import metrics
 from web.edge.routes import Route, serve_routes
+from web.edge.scraping import metrics
 
 
 async def healthz(request: web.Request) -> web.StreamResponse:

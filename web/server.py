@@ -5,9 +5,9 @@ from typing import Any
 from app import app, settings
 from app.models.api_keys import KeyRole
 from web.access import guarded, say_limits_of
-from web.edge import metrics
 from web.edge.exposure import check_exposure
 from web.edge.routes import Route, serve_routes
+from web.edge.scraping import metrics
 from web.hosting import close_streams, drain, run_gateway
 from web.rest import (
     asyncapi,
@@ -19,19 +19,26 @@ from web.rest import (
     fees,
     health,
     instruments,
+    journal,
     market_data,
     openapi,
     orders,
+    page,
     placing,
+    quality,
     snapshots,
     stream,
+    udf,
+    vwap,
 )
 
 API = "/api/v1"
 ORDERS, INSTRUMENTS, SNAPSHOTS = f"{API}/orders", f"{API}/instruments", f"{API}/snapshots"
 SETTLEMENTS, STATEMENT = f"{API}/settlements", f"{API}/clients/{{client_id}}/statements/{{cycle}}"
 CYCLE, POSITIONS = f"{SETTLEMENTS}/{{cycle}}", f"{API}/clients/{{client_id}}/positions"
+BALANCES = f"{API}/clients/{{client_id}}/balances"
 ORDER, INSTRUMENT = f"{ORDERS}/{{order_id}}", f"{INSTRUMENTS}/{{instrument}}"
+QUALITY = f"{API}/markets/{{instrument}}/quality"
 BY_KEY = f"{ORDERS}/by-client-id/{{client_id}}/{{instrument}}/{{key}}"
 VIEWER, TRADER, ADMIN = KeyRole.VIEWER, KeyRole.TRADER, KeyRole.ADMIN
 
@@ -50,6 +57,8 @@ ROUTES = (
     Route(
         "GET", f"{API}/orderbook", VIEWER, market_data.get_orderbook, "The order book of an instrument", calls.GET_BOOK
     ),
+    Route("GET", f"{API}/vwap", VIEWER, vwap.get_vwap, "The average price of the trades of a span", calls.GET_VWAP),
+    Route("GET", QUALITY, VIEWER, quality.get_quality, "The quality of a market", calls.GET_QUALITY),
     Route("GET", INSTRUMENTS, VIEWER, market_data.list_instruments, "Listed instruments", calls.LIST_INSTRUMENTS),
     Route("POST", INSTRUMENTS, ADMIN, instruments.list_instrument, "List an instrument", calls.LIST_INSTRUMENT),
     Route("POST", f"{INSTRUMENT}/halt", ADMIN, instruments.halt_instrument, "Halt an instrument", calls.SWITCH),
@@ -75,6 +84,8 @@ ROUTES = (
         calls.DECIDE,
     ),
     Route("GET", POSITIONS, VIEWER, clearing.list_positions, "A client's positions", calls.LIST_POSITIONS),
+    Route("GET", BALANCES, VIEWER, clearing.list_balances, "A client's balances", calls.LIST_BALANCES),
+    Route("GET", f"{API}/journal", VIEWER, journal.list_entries, "A market's entries and legs", calls.LIST_ENTRIES),
     Route("GET", STATEMENT, VIEWER, clearing.get_statement, "A client's statement", calls.GET_STATEMENT),
     Route(
         "GET",
@@ -85,13 +96,20 @@ ROUTES = (
         calls.STREAM,
     ),
     Route("GET", "/stream", VIEWER, stream.stream, "Subscriptions over a WebSocket: docs/STREAMS.md", calls.SUBSCRIBE),
+    Route("GET", "/udf/config", VIEWER, udf.get_config, "What chart clients may ask for", calls.UDF_CONFIG),
+    Route("GET", "/udf/symbols", VIEWER, udf.get_symbol, "A market, for chart clients", calls.UDF_RESOLVE),
+    Route("GET", "/udf/search", VIEWER, udf.search_symbols, "Markets by name, for chart clients", calls.UDF_SEARCH),
+    Route("GET", "/udf/time", VIEWER, udf.get_time, "This server's time, for chart clients", calls.UDF_TIME),
     Route("GET", "/healthz", None, health.healthz, "Whether this process lives", calls.HEALTH),
     Route("GET", "/readyz", None, health.readyz, "Whether this process takes orders", calls.READINESS),
-    Route("GET", "/metrics", None, metrics.metrics, "Figures for Prometheus", calls.METRICS),
+    Route("GET", f"{API}/pipeline", VIEWER, health.pipeline, "How far each stage is", calls.PIPELINE),
+    Route("GET", "/metrics", None, metrics, "Figures for Prometheus", calls.METRICS),
     Route("GET", f"{API}/openapi.json", None, docs.openapi, "The OpenAPI document", calls.DOCUMENT),
     Route("GET", f"{API}/asyncapi.json", None, docs.asyncapi, "The AsyncAPI document of the streams", calls.DOCUMENT),
     Route("GET", "/docs", None, docs.docs, "This API as a page", calls.DOCS),
     Route("GET", "/docs/rapidoc-min.js", None, docs.rapidoc, "The script of that page"),
+    Route("GET", "/", None, page.index, "The venue as a page"),
+    Route("GET", "/static/{file:.+}", None, page.static, "The files of that page"),
 )
 
 
@@ -102,6 +120,7 @@ def serve() -> None:
     web_app = serve_routes(guarded(ROUTES), has_keys=settings.auth == "keys", second_port=settings.trades_port)
     web_app[docs.DOCUMENT] = openapi.document(ROUTES)
     web_app[docs.STREAMS] = asyncapi.document()
+    web_app[page.FILES] = page.files()
     say_limits_of(web_app)
     web_app.cleanup_ctx.append(run_gateway)
     web_app.on_shutdown.append(close_streams)

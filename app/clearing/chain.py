@@ -8,19 +8,25 @@ NO_SEAL = EMPTY.hex()
 """What stands for the seal before the first cycle."""
 
 
+def chained(digest: bytes, line: str) -> bytes:
+    """The digest after one more line, without its newline."""
+    return sha256(digest + line.encode()).digest()
+
+
 class Chain:
     """A digest that grows line by line."""
 
-    def __init__(self, lines: Iterable[str] = ()) -> None:
-        self._digest = EMPTY
+    def __init__(self, lines: Iterable[str] = (), digest: bytes = EMPTY) -> None:
+        self.digest = digest
+        """That of all lines so far."""
         for line in lines:
             self.add(line)
 
     def add(self, line: str) -> None:
-        """The next line, without its newline."""
-        self._digest = sha256(self._digest + line.encode()).digest()
+        """The next line."""
+        self.digest = chained(self.digest, line)
 
     @property
     def hex(self) -> str:
-        """The digest of all lines so far."""
-        return self._digest.hex()
+        """The digest as text."""
+        return self.digest.hex()

@@ -1,4 +1,4 @@
-"""`faust -A app settle | outcome | statement`: cycles of clearing, through their topic, so that Kafka guards them."""
+"""`faust -A app settle | outcome | statement | ledger`: cycles through their topic, so that Kafka guards them."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from app.commands.gateway import acting_on, fail
 from app.kafka.one_shot import ToSend, send
 from app.models.clearing import MAX_REASON, ClearingFact, InstructionOutcome, Settle, encode_fact, key_of
 from app.models.http import InvalidTime, milliseconds
-from app.postgres import HistoryUnavailable, Reader, Refused, Settlements
+from app.postgres import HistoryUnavailable, Journal, Reader, Refused, Settlements
 from app.topics import CLEARING
 
 ANSWER_TIMEOUT_S = 600.0  # a preview or a statement reads every trade of its cycle
@@ -103,6 +103,29 @@ async def statement(self: Any, client: str, cycle: int, as_json: bool) -> None:
     click.echo(f"digest {digest}", err=True)
     if found.digest() != digest:
         fail(f"the trades of {client} in cycle {cycle} are not those that the cycle has sealed: run verify")
+
+
+@app.command(
+    cli.option("--beancount", is_flag=True, help="As a file for beancount, the only format so far."),
+    cli.option("--cycle", type=click.IntRange(1), help="Up to this cycle. Default: up to the last one that is sealed."),
+)
+async def ledger(self: Any, beancount: bool, cycle: int | None) -> None:
+    """Print every entry of the sealed cycles, and what the accounts must add up to by the cycles' obligations."""
+    if not beancount:
+        fail("give --beancount: it is the only format so far")
+    reader = Reader(acting_on("DATABASE_URL").database_url, ANSWER_TIMEOUT_S)
+    try:
+        journal = Journal(reader)
+        closings = await journal.closings(cycle)
+        if closings is None:
+            fail("no cycle is sealed yet: `settle` closes one")
+        async for part in journal.beancount(closings):
+            click.echo(part, nl=False)
+        click.echo(f"every entry up to the cutoffs of cycle {closings.cycle}", err=True)
+    except (HistoryUnavailable, Refused) as error:
+        fail(str(error))
+    finally:
+        await reader.close()
 
 
 async def _show_preview(settlements: Settlements, as_json: bool) -> None:

@@ -1,4 +1,7 @@
-"""`python -m app demo`: start a temporary venue, send it 5,000 orders, print a summary, and remove everything."""
+"""`python -m app demo`: start a temporary venue, send it 5,000 orders, print a summary, and remove everything.
+
+With `--ui` makers and takers trade there until Ctrl-C, for whoever opens the page.
+"""
 
 import argparse
 import asyncio
@@ -29,16 +32,18 @@ INTERRUPTED = 130  # the exit code that shells use for a program ended by Ctrl-C
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the demo; returns 0 if the log and Postgres agree with a replay of every order."""
+    """Run the demo; return 0 if a check that replays every order finds the same in Kafka's log and in Postgres."""
     parser = argparse.ArgumentParser(prog="python -m app demo", description=__doc__)
     parser.add_argument("--orders", type=int, default=ORDERS, help="default: %(default)s")
     parser.add_argument("--rate", type=int, default=RATE, help="orders a second (default: %(default)s)")
+    parser.add_argument("--ui", action="store_true", help="keep a page alive with makers and takers until Ctrl-C")
+    parser.add_argument("--seed", type=int, default=1, help="with --ui: the same seed gives the same flow")
     options = parser.parse_args(arguments)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it warns, then retries, while new topics get leaders
     forget_other_programs()
     try:
         allow_files()
-        return asyncio.run(_demo(options.orders, options.rate))
+        return asyncio.run(_show_page(options.seed) if options.ui else _demo(options.orders, options.rate))
     except (CannotStart, OSError) as problem:
         print(problem, file=sys.stderr)
         return 1
@@ -68,6 +73,16 @@ async def _demo(orders: int, rate: int) -> int:
     return 0 if found["right"] else 1
 
 
+async def _show_page(seed: int) -> int:
+    """Run a venue and the flow of `python -m load flow` until Ctrl-C."""
+    _cancel_on_signals()
+    with tempfile.TemporaryDirectory(prefix="matchstream-demo-", ignore_cleanup_errors=True) as folder:
+        print("Starting Kafka, Postgres, Valkey, topics, schema and workers …", flush=True)
+        async with running_venue(Path(folder) / "data", say=_say) as venue:
+            print(f"Open {venue.url}/ in a browser. Ctrl-C stops and removes everything.", flush=True)
+            return await _run_load(venue, ["flow", "--url", venue.url, "--seed", str(seed)])
+
+
 def _cancel_on_signals() -> None:
     """On Ctrl-C, cancel the demo, so that the usual clean-up stops everything; a second one interrupts the clean-up."""
     task = asyncio.current_task()
@@ -91,9 +106,12 @@ async def _load(venue: Venue, orders: int, rate: int, result: Path) -> int:
         "--database": venue.servers.database_url,
         "--json": result,
     }
-    command = [sys.executable, "-m", "load", "--plain", "--check", *(str(x) for pair in options.items() for x in pair)]
+    return await _run_load(venue, ["--plain", "--check", *(str(x) for pair in options.items() for x in pair)])
+
+
+async def _run_load(venue: Venue, arguments: list[str]) -> int:
     process = await asyncio.create_subprocess_exec(
-        *command,
+        *(sys.executable, "-m", "load", *arguments),
         cwd=ROOT,
         env=os.environ | venue.env,
         stdout=asyncio.subprocess.DEVNULL,
@@ -123,7 +141,7 @@ def _show(found: dict[str, Any], book: dict[str, Any]) -> None:
     print(f"\n  orders accepted    {accepted['count']:,} of {found['sent']:,}")
     print(f"  trades             {trades:,}")
     print(f"  order to answer    p50 {accepted['p50_ms']:.1f} ms, p99 {accepted['p99_ms']:.1f} ms")
-    print(f"  log and Postgres   {verdict} (a replay of the log also checked trades, books and answers)")
+    print(f"  log and Postgres   {verdict} (the check also replayed the log and compared trades, books and answers)")
     print(f"\n  {INSTRUMENT + ' buyers':>28}   sellers")
     for bid, ask in zip_longest(book["bids"], book["asks"]):
         print(f"  {_level(bid, 'quantity', 'price'):>28} | {_level(ask, 'price', 'quantity')}")

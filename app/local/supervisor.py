@@ -31,18 +31,18 @@ class Backoff:
 
 SEVERE = re.compile(r"\b(ERROR|FATAL|PANIC)\b")
 SAME_SENTENCES = 3
-"""A process that ends this often with the same sentence needs an operator."""
+"""After this many ends in a row with the same last sentence, an operator must act."""
 
 
 @dataclass
-class Refrain:
-    """Notices a process that ends repeatedly with the same sentence."""
+class SameEnd:
+    """Counts a process's ends in a row with the same last sentence."""
 
     sentence: str = ""
     times: int = 0
 
-    def is_heard_in(self, last_words: str) -> bool:
-        """Whether this is the SAME_SENTENCES-th such end in a row; numbers (times, offsets) in it may differ."""
+    def needs_an_operator(self, last_words: str) -> bool:
+        """Count one end more; True at the SAME_SENTENCES-th in a row. Numbers in the sentences may differ."""
         sentence = last_sentence(last_words)
         same = bool(sentence) and re.sub(r"\d+", "0", sentence) == re.sub(r"\d+", "0", self.sentence)
         self.sentence, self.times = sentence, self.times + 1 if same else 1
@@ -64,7 +64,7 @@ def last_sentence(last_words: str) -> str:
 
 
 class Supervisor:
-    """Watches processes: calls `say` with a line for each death, and `changed` when a process has a new identity.
+    """Watches processes: calls `say` with a line for each death, and `changed` after each restart (the pid is new).
 
     An error while restarting (a full disk, too many open files) must not end the supervisor: it tries again until
     the process is back.
@@ -87,14 +87,14 @@ class Supervisor:
                 await asyncio.gather(watch, return_exceptions=True)
 
     async def _keep_alive(self, process: Process) -> None:
-        name, backoff, refrain = process.command.name, Backoff(), Refrain()
+        name, backoff, ends = process.command.name, Backoff(), SameEnd()
         while True:
             started = time.monotonic()
             exit_code = await process.wait()
             pause = backoff.pause(time.monotonic() - started, exit_code)
             self._say(f"{name} ended ({_meaning(exit_code)}), starting it again {_when(pause)}: see {process.log}")
-            if exit_code != REVOKED_CODE and refrain.is_heard_in(process.last_words()):
-                self._say(f"ALARM: {name} has ended {refrain.times} times with the same sentence: {refrain.sentence}")
+            if exit_code != REVOKED_CODE and ends.needs_an_operator(process.last_words()):
+                self._say(f"ALARM: {name} has ended {ends.times} times with the same sentence: {ends.sentence}")
             await asyncio.sleep(pause)
             await self._start(process)
 

@@ -161,7 +161,7 @@ def greeting(venue: Venue) -> list[str]:
     if any(worker.role == "gateway" for worker in venue.workers):
         order = '{"client_id":"me","instrument":"BTC-USD","side":"buy","type":"limit","price":"70000","quantity":"1"}'
         key, known = "", ""
-        lines += ["a first order:"]
+        lines += ["in a browser:", f"{venue.url}/", "a first order:"]
         if settings.auth == "keys":
             lines += [f"KEY=$({command_line(venue.folder)} create-key --client-id me --role trader)"]
             key, known = '-H "Authorization: Bearer $KEY" ', "MATCHSTREAM_API_KEY=$KEY "

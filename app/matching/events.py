@@ -71,10 +71,10 @@ class Level(NamedTuple):
 class Report(NamedTuple):
     """The outcome of one command. `seq` is dense per instrument; a report of n parts takes n of them.
 
-    `order_id` is the order that the command names, `original_seq` for a duplicate the seq of the first command's
-    report. `listing` and `market_status` are given by the commands that change them. `raw` is the beginning of a
-    record that is no command of a listed instrument. `fees` are the rates that the command has set, `bust` is the trade
-    that it cancels; of a report in several parts the first has them.
+    `order_id` is the order that the command names. `original_seq` is set for a duplicate only: the seq of the report on
+    the first command. `listing` and `market_status` are given by the commands that change them. `raw` is the beginning
+    of a record that is not a command for a listed instrument. `fees` are the rates that the command has set, `bust` is
+    the trade that it cancels; if a report has several parts, only the first carries `fees` and `bust`.
     """
 
     instrument: str

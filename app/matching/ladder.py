@@ -33,7 +33,7 @@ class Ladder:
         self._ranks: list[int] = []  # a heap of the ranks in use and stale ones; the first is in use
 
     def queue_at(self, price: int) -> Queue:
-        """The queue at a price, noted; a new one if no order rests there."""
+        """The queue at a price, or a new one; remembers what it displayed before the command."""
         rank = price * self.sign
         queue = self.queues.get(rank)
         if queue is None:
@@ -46,7 +46,7 @@ class Ladder:
         return queue
 
     def note(self, queue: Queue) -> None:
-        """Remember what the queue displays, unless this command has noted it already."""
+        """Remember what the queue displays, unless this command did so already."""
         if queue.rank not in self.before:
             self.before[queue.rank] = (queue.quantity, queue.orders)
 
@@ -94,13 +94,13 @@ class Ladder:
         return [self._level(rank) for rank in nsmallest(levels, self.queues)]
 
     def take_all_levels(self) -> list[Level]:
-        """Every level of the side, and those that this command emptied; forgets the noted ones."""
+        """Every level of the side, and those that this command emptied; clears `before`."""
         ranks = sorted({*self.queues, *(rank for rank, before in self.before.items() if before[1])})
         self.before.clear()
         return [self._level(rank) for rank in ranks]
 
     def take_changes(self) -> list[Level]:
-        """The levels that the command changed, best first; forgets the noted ones."""
+        """The levels that the command changed, best first; clears `before`."""
         before = self.before
         levels: list[Level] = []
         for rank in sorted(before) if len(before) > 1 else before:

@@ -114,7 +114,7 @@ class OrderPage(Struct, forbid_unknown_fields=True):
 
 
 class Trade(Struct, forbid_unknown_fields=True):
-    """A public trade; `seq` counts the trades of the instrument."""
+    """A public trade; `seq` counts the trades of the instrument. `busted_at`: it was canceled then."""
 
     trade_id: str
     instrument: Identifier
@@ -125,12 +125,20 @@ class Trade(Struct, forbid_unknown_fields=True):
     aggressor_side: Side
     seq: Seq
     executed_at: Time
+    busted_at: Time | UnsetType = UNSET
+
+
+class ListedTrade(Trade, forbid_unknown_fields=True):
+    """A trade in a list, with the fee of each side that the caller may see: a client its own, an admin both."""
+
+    buyer_fee: Fee | UnsetType = UNSET
+    seller_fee: Fee | UnsetType = UNSET
 
 
 class TradePage(Struct, forbid_unknown_fields=True):
     """Trades, newest first, and the cursor of the next page, null on the last page; of one instrument also its seq."""
 
-    trades: list[Trade]
+    trades: list[ListedTrade]
     next_cursor: str | None
     seq: Seq | UnsetType = UNSET
 
@@ -330,6 +338,47 @@ class Position(Struct, forbid_unknown_fields=True):
     average_cost: Amount | None
 
 
+class Balance(Struct, forbid_unknown_fields=True):
+    """What a client has in an asset: the sum of its legs up to what is recorded, and what it is made of.
+
+    `closing` is that of its last obligation, of `cycle`; `due` is what its instructions still have to move.
+    """
+
+    asset: Identifier
+    balance: Amount
+    closing: Amount
+    cycle: Number | None
+    due: Amount
+
+
+class Leg(Struct, forbid_unknown_fields=True):
+    """A change of an account; `@ccp` and `@fees` are the house's."""
+
+    account: Annotated[str, Meta(pattern="^@?[A-Za-z0-9._:-]+$")]
+    asset: Identifier
+    amount: Amount
+    is_fee: bool
+
+
+class JournalEntry(Struct, forbid_unknown_fields=True):
+    """A trade or a bust with its legs, as far as the caller may see them, and the cycle that owns it, if one does."""
+
+    instrument: Identifier
+    seq: Seq
+    kind: Literal["trade", "bust"]
+    trade_id: str
+    time: Time
+    cycle: Number | None
+    legs: list[Leg]
+
+
+class JournalPage(Struct, forbid_unknown_fields=True):
+    """Entries of a market by seq; `next_cursor` is null on the last page."""
+
+    entries: list[JournalEntry]
+    next_cursor: str | None
+
+
 class Statement(Struct, forbid_unknown_fields=True):
     """What a cycle did to a client: the lines of the CSV (docs/CLEARING.md), without their empty fields."""
 
@@ -404,6 +453,28 @@ class Readiness(Struct):
     recording: str
     history: str
     valkey: str
+
+
+class Stage(Struct, forbid_unknown_fields=True):
+    """A role, and how many records of its input it has not worked off; null while Kafka or Postgres does not answer."""
+
+    role: str
+    lag: Count | None
+
+
+class Pipeline(Struct, forbid_unknown_fields=True):
+    """Totals, and how far each role is.
+
+    `commands` that the engine has reported, and its `reports`; `matched`: orders that took part in a trade since this
+    gateway's start. `checkpoint_age_s`: how old the oldest command is that no snapshot covers, 0 if all are covered.
+    """
+
+    time: Time
+    commands: Count
+    reports: Count
+    matched: Count
+    stages: list[Stage]
+    checkpoint_age_s: float | None
 
 
 # The fields of `commands.ListInstrument`, which defines them.

@@ -86,8 +86,13 @@ def signed_text(value: int, decimals: int) -> str:
     """A number of 10^-decimals as text with these decimals; zero, whatever the decimals, is "0"."""
     if not value:
         return "0"
-    sign, (whole, fraction) = "-" if value < 0 else "", divmod(abs(value), 10**decimals)
-    return f"{sign}{whole}.{fraction:0{decimals}d}" if decimals else f"{sign}{whole}"
+    return ("-" if value < 0 else "") + fixed_text(abs(value), decimals)
+
+
+def fixed_text(value: int, decimals: int) -> str:
+    """A number of 10^-decimals, not negative, as text with these decimals."""
+    whole, fraction = divmod(value, 10**decimals)
+    return f"{whole}.{fraction:0{decimals}d}" if decimals else str(whole)
 
 
 class Scale:
@@ -96,6 +101,10 @@ class Scale:
     def __init__(self, tick_size: int, lot_size: int, quote_scale: int = UNIT_DIGITS) -> None:
         assert tick_size > 0 and lot_size > 0
         self.tick_size, self.lot_size, self.quote_scale = tick_size, lot_size, quote_scale
+        self._price_decimals, self._quantity_decimals = decimals_of(tick_size), decimals_of(lot_size)
+        # A tick x lot in units of the last decimal that an amount has.
+        self._amount_decimals = self._price_decimals + self._quantity_decimals
+        self._amount = tick_size * lot_size // 10 ** (2 * UNIT_DIGITS - self._amount_decimals)
         self.price: Callable[[int], str] = _Texts(tick_size).__getitem__
         """A price in ticks as text with the decimals of the tick size."""
         self.quantity: Callable[[int], str] = _Texts(lot_size).__getitem__
@@ -114,6 +123,18 @@ class Scale:
     def fee(self, amount: int) -> str:
         """A fee in units of 10^-quote_scale as text with that many decimals; "0" for none."""
         return signed_text(amount, self.quote_scale)
+
+    def volume(self, lots: int) -> str:
+        """A sum of quantities as text with the decimals of the lot size; unlike `quantity` it caches nothing."""
+        return text(lots * self.lot_size, self._quantity_decimals)
+
+    def amount(self, notional: int) -> str:
+        """Ticks x lots as text with the decimals of the tick size and the lot size together, so exactly."""
+        return fixed_text(notional * self._amount, self._amount_decimals)
+
+    def price_change(self, ticks: int) -> str:
+        """A difference of prices as text with the decimals of the tick size."""
+        return ("-" if ticks < 0 else "") + text(abs(ticks) * self.tick_size, self._price_decimals)
 
     def average_price(self, notional: int, lots: int) -> str:
         """notional (ticks x lots) / lots as text with eight decimals, rounded half up."""

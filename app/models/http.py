@@ -34,7 +34,7 @@ _OR_NULL = {**_NUMBER, "anyOf": [*_NUMBER["anyOf"], {"type": "null"}]}
 NAME_PATTERN = r"^(?!\.{1,2}$)[A-Za-z0-9._:-]{1,64}$(?!\n)"
 NAME_RULE = "1 to 64 of A-Z a-z 0-9 . _ : -, but not . or .."
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, max_length=64, description=NAME_RULE)]
-"""The name of a client or instrument, or a key, that is new: created over HTTP or on the command line."""
+"""What a new name (of a client, an instrument or a key) must match; names that exist already may not."""
 RequiredNumber = Annotated[Raw, Meta(extra_json_schema=_NUMBER)]
 Number = Annotated[Raw, Meta(extra_json_schema=_OR_NULL)] | UnsetType
 
@@ -44,7 +44,7 @@ class InvalidNumber(ValueError):
 
 
 class InvalidTime(ValueError):
-    """A time outside the range of the topics, 1970 to 9999."""
+    """A time that our messages cannot carry: before 1970 or after 9999."""
 
 
 def _word(words: type[StrEnum]) -> Meta:
@@ -86,20 +86,20 @@ class BatchRequest(Struct, forbid_unknown_fields=True):
 
 
 class SettleRequest(Struct, forbid_unknown_fields=True):
-    """POST /settlements: up to a time of the log that is over, or without one up to what is recorded now."""
+    """`POST /settlements`: settle all trades before `cutoff_time`, or without it all that are recorded now."""
 
     cutoff_time: datetime | None = None
 
 
 class OutcomeRequest(Struct, forbid_unknown_fields=True):
-    """POST /settlements/{cycle}/instructions/{instruction}."""
+    """`POST /settlements/{cycle}/instructions/{instruction}`: whether the bank carried out the payment or delivery."""
 
     state: Decision
     reason: Annotated[str, Meta(max_length=MAX_REASON)] | None = None
 
 
 class BustRequest(Struct, forbid_unknown_fields=True):
-    """`POST /trades/{id}/bust`: why."""
+    """`POST /trades/{id}/bust`: the reason for which the venue busts the trade."""
 
     reason: BustReason
 
@@ -253,9 +253,11 @@ def _in_lots(quantity: str | None, scale: Scale) -> str | None:
     return None if lots is None else scale.quantity(lots)
 
 
-def trade_answer(instrument: str, trade: TradeReport | PublicTrade, time_ms: int) -> dict[str, Any]:
-    """The answer for a trade."""
-    return {
+def trade_answer(
+    instrument: str, trade: TradeReport | PublicTrade, time_ms: int, busted_ms: int | None = None
+) -> dict[str, Any]:
+    """The answer for a trade; `busted_at` only if it was busted."""
+    answer = {
         "trade_id": trade.trade_id,
         "instrument": instrument,
         "price": trade.price,
@@ -266,3 +268,6 @@ def trade_answer(instrument: str, trade: TradeReport | PublicTrade, time_ms: int
         "seq": trade.seq,
         "executed_at": rfc3339(time_ms),
     }
+    if busted_ms is not None:
+        answer["busted_at"] = rfc3339(busted_ms)
+    return answer

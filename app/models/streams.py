@@ -20,9 +20,10 @@ from app.matching.words import (
     TimeInForce,
 )
 from app.models.answers import AveragePrice, HttpStatus, Price, Quantity, Seq, Time, Trade
+from app.models.bars import CandleAnswer, TickerData
 from app.models.commands import Identifier, OrderIdText
 from app.models.http import BatchRequest, Name, Number, PlaceOrderRequest, rfc3339, trade_answer
-from app.models.reports import ExecutionReport, LevelChange, OrderChange, OrderTerms, TradeReport
+from app.models.reports import ExecutionReport, Fee, LevelChange, OrderChange, OrderTerms, TradeReport
 
 MAX_REQUEST_ID_CHARACTERS = 64
 LARGEST_SEQ = 10**15
@@ -35,6 +36,12 @@ class Channel(StrEnum):
     TRADES = "trades"
     ORDERS = "orders"
     STATUS = "status"
+    CANDLES = "candles"
+    TICKER = "ticker"
+
+
+OF_BARS = frozenset((Channel.CANDLES, Channel.TICKER))
+"""The channels that are made of the topic `candles`, not of reports."""
 
 
 class OnSlow(StrEnum):
@@ -55,7 +62,7 @@ class MessageType(StrEnum):
 
 
 ALIASES = {"orderbook_deltas": Channel.BOOK}
-ChannelName = Literal["book", "orderbook_deltas", "trades", "orders", "status"]
+ChannelName = Literal["book", "orderbook_deltas", "trades", "orders", "status", "candles", "ticker"]
 Depth = Literal[10, 20, 50, 100, 500]
 """From ten on, because the checksum is of ten levels; few, because each costs work for each report."""
 RequestId = Annotated[str, Meta(max_length=MAX_REQUEST_ID_CHARACTERS)] | int | None
@@ -220,6 +227,7 @@ class StreamOrder(Struct, kw_only=True):
     last_quantity: Quantity | None
     liquidity: Liquidity | None
     triggered: bool
+    fees: Fee
     client_order_id: Identifier | UnsetType | None = UNSET
     side: Side | UnsetType | None = UNSET
     type: OrderType | UnsetType | None = UNSET
@@ -232,7 +240,7 @@ class StreamOrder(Struct, kw_only=True):
 
 
 class Fill(Struct):
-    """One trade of an order; `seq` counts the trades of the instrument."""
+    """One trade of an order, with its fee; `seq` counts the instrument's trades. `busted_at`: it was canceled then."""
 
     trade_id: str
     order_id: OrderIdText
@@ -240,8 +248,22 @@ class Fill(Struct):
     price: Price
     quantity: Quantity
     liquidity: Liquidity
+    fee: Fee
     seq: Seq
     executed_at: Time
+    busted_at: Time | UnsetType = UNSET
+
+
+class Bust(Struct):
+    """A trade that was canceled: the ledger returns its money and its fees, its orders stay as they are.
+
+    `seq` is that of the trade.
+    """
+
+    trade_id: str
+    instrument: Identifier
+    seq: Seq
+    busted_at: Time
 
 
 class MarketEvent(Struct, omit_defaults=True):
@@ -272,23 +294,40 @@ class BookMessage(_Message, kw_only=True):
 
 
 class TradesMessage(_Message, kw_only=True):
-    """The trades of the report, or the latest ones, oldest first."""
+    """The trades of the report, or the latest ones, oldest first. `busts`: the earlier trade that it cancels."""
 
     data: list[Trade]
+    busts: list[Bust] | UnsetType = UNSET
 
 
 class OrdersMessage(_Message, kw_only=True):
-    """A client's orders that the report changed, and its fills; in a snapshot its open orders and latest fills."""
+    """A client's orders that the report changed, and its fills; in a snapshot its open orders and latest fills.
+
+    `busts`: the earlier trade of the market that the report cancels, whoever traded; the report does not name them.
+    """
 
     client_id: Identifier
     data: list[StreamOrder]
     fills: list[Fill]
+    busts: list[Bust] | UnsetType = UNSET
 
 
 class StatusMessage(_Message, kw_only=True):
     """A halt, a resume, a change of the rules; in a snapshot what holds now."""
 
     data: list[MarketEvent]
+
+
+class CandlesMessage(_Message, kw_only=True):
+    """Every bar that has changed since `prev_seq`, as it is now; in a snapshot the newest bar of each interval."""
+
+    data: list[CandleAnswer]
+
+
+class TickerMessage(_Message, kw_only=True):
+    """The ticker as it is now."""
+
+    data: list[TickerData]
 
 
 class PlainMessage(Struct, kw_only=True):
@@ -302,7 +341,7 @@ class PlainMessage(Struct, kw_only=True):
     client_id: Identifier | UnsetType = UNSET
 
 
-Body = BookMessage | TradesMessage | OrdersMessage | StatusMessage | PlainMessage
+Body = BookMessage | TradesMessage | OrdersMessage | StatusMessage | CandlesMessage | TickerMessage | PlainMessage
 
 encode = msgspec.json.Encoder().encode
 decode_request = msgspec.json.Decoder(StreamRequest).decode
@@ -337,9 +376,17 @@ def error_answer(req_id: RequestId, code: str, message: str, headers: dict[str, 
     return Answer(req_id, error=error)
 
 
-def trade_of(instrument: str, trade: TradeReport, time_ms: int) -> Trade:
+def trade_of(instrument: str, trade: TradeReport, time_ms: int, busted_ms: int | None = None) -> Trade:
     """A trade as everybody may see it."""
-    return Trade(**trade_answer(instrument, trade, time_ms))
+    return Trade(**trade_answer(instrument, trade, time_ms, busted_ms))
+
+
+def busts_of(report: ExecutionReport) -> list[Bust] | UnsetType:
+    """The trade that a report cancels, if it does."""
+    bust = report.bust
+    if bust is None:
+        return UNSET
+    return [Bust(bust.trade_id, report.instrument, bust.trade_seq, rfc3339(report.time))]
 
 
 def order_of(terms: OrderTerms | None, change: OrderChange, seq: int | None) -> StreamOrder:
@@ -359,6 +406,7 @@ def order_of(terms: OrderTerms | None, change: OrderChange, seq: int | None) -> 
         last_quantity=change.last_quantity,
         liquidity=change.liquidity,
         triggered=change.triggered,
+        fees=change.fees,
     )
     if terms is not None:
         order.client_order_id = terms.client_order_id or None
@@ -369,11 +417,11 @@ def order_of(terms: OrderTerms | None, change: OrderChange, seq: int | None) -> 
     return order
 
 
-def fills_of(client_id: str, trade: TradeReport, time_ms: int) -> list[Fill]:
+def fills_of(client_id: str, trade: TradeReport, time_ms: int, busted_ms: int | None = None) -> list[Fill]:
     """A client's part in a trade: none, one, or both sides of it."""
     sides = (
-        (Side.BUY, trade.buy_client_id, trade.buy_order_id),
-        (Side.SELL, trade.sell_client_id, trade.sell_order_id),
+        (Side.BUY, trade.buy_client_id, trade.buy_order_id, trade.buyer_fee),
+        (Side.SELL, trade.sell_client_id, trade.sell_order_id, trade.seller_fee),
     )
     return [
         Fill(
@@ -383,10 +431,12 @@ def fills_of(client_id: str, trade: TradeReport, time_ms: int) -> list[Fill]:
             trade.price,
             trade.quantity,
             Liquidity.TAKER if side is trade.aggressor_side else Liquidity.MAKER,
+            fee,
             trade.seq,
             rfc3339(time_ms),
+            UNSET if busted_ms is None else rfc3339(busted_ms),
         )
-        for side, client, order_id in sides
+        for side, client, order_id, fee in sides
         if client == client_id
     ]
 

@@ -6,11 +6,13 @@ worker.
 
 from app.postgres.address import shown_address
 from app.postgres.agreement import AnotherInstallation, AnotherTime, Recorded, require_bounds, require_log_ids
+from app.postgres.candles import BarRecorder
 from app.postgres.clearing import Projection
 from app.postgres.connection import AWAY
 from app.postgres.cursors import InvalidCursor, RowKey, cursor_of, row_key_of
 from app.postgres.errors import Away, Refused
 from app.postgres.history import Accepted, History, Page
+from app.postgres.journal import Journal, JournalEntry
 from app.postgres.locked import lock_history
 from app.postgres.reading import HistoryUnavailable, Reader
 from app.postgres.recorder import Recorder, UnexpectedRecords
@@ -24,9 +26,12 @@ __all__ = [
     "AnotherInstallation",
     "AnotherTime",
     "Away",
+    "BarRecorder",
     "History",
     "HistoryUnavailable",
     "InvalidCursor",
+    "Journal",
+    "JournalEntry",
     "Page",
     "PositionMoved",
     "Projection",

@@ -12,7 +12,7 @@ NULL = "NULL"  # the literal for a missing value; quoted columns may not have mi
 class Columns(NamedTuple):
     """The columns of a table that a statement writes, with their types.
 
-    `quoted` are the columns with text that clients choose: it may be NULL or contain commas, so we must quote it.
+    `quoted` are the columns with text that clients choose: it may be the word NULL or contain commas, so we quote it.
     """
 
     table: str

@@ -4,17 +4,21 @@ A cycle is netted in a transaction of its own, and sealed in another one: what h
 process that is killed in between continues there. Nothing here locks what recording writes (docs/CLEARING.md, C10).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import aiopg
 
+from app.clearing.amounts import amount_of
 from app.clearing.cycles import Closed, Cycles, Decided, Opened
+from app.clearing.netting import Obligation
+from app.clearing.statements import Digests
 from app.models.clearing import ClearingFact, InstructionOutcome, Settle
 from app.postgres.agreement import Recorded, require_log_ids
 from app.postgres.connection import execute
+from app.postgres.entries import entry_lines
 from app.postgres.errors import Refused
-from app.postgres.netting import INSTRUCT, NET, SEAL, SEAL_OUTCOMES, SETTLE, STATEMENTS
+from app.postgres.netting import INSERT_STATEMENTS, INSTRUCT, MINE, NET, SEAL, SEAL_OUTCOMES, SETTLE
 from app.postgres.patience import PatientConnection
 from app.postgres.rows import time_text
 from app.postgres.sink import BEGIN_PARTITION, MOVED_CODE, READ_POSITIONS, PositionMoved
@@ -76,7 +80,7 @@ WITH held AS (SELECT FROM cycles WHERE cycle = %(cycle)s AND state = 'netted' AN
 SELECT require_moved(count(*), 1) FROM held
 """
 NETTING = (BEGIN_NETTING, SEAL_OUTCOMES, NET, INSTRUCT)
-SEALING = (BEGIN_SEALING, STATEMENTS, SEAL, SETTLE)
+SEALING = (INSERT_STATEMENTS, SEAL, SETTLE)
 
 
 class Begun(NamedTuple):
@@ -162,7 +166,7 @@ class Projection:
                 await self._transaction(connection, NETTING, {"cycle": cycle}, "netting")
                 rows = [("netted", None)]
             if rows == [("netted", None)]:
-                await self._transaction(connection, SEALING, {"cycle": cycle}, "sealing")
+                await self._seal(connection, cycle)
 
         await self._connection.do(attempt)
 
@@ -202,11 +206,28 @@ class Projection:
         rows = await (await execute(connection, READ_POSITIONS, [self._topic, [PARTITION]])).fetchall()
         return int(rows[0][1]) if rows else 0
 
+    async def _seal(self, connection: aiopg.Connection, cycle: int) -> None:
+        await self._run(connection, ("BEGIN", BEGIN_SEALING), {"cycle": cycle})
+        mine = await (await execute(connection, MINE, {"cycle": cycle})).fetchall()
+        digests = Digests({(client, asset): Obligation(*map(amount_of, sums)) for client, asset, *sums in mine})
+        async for lines in entry_lines(connection, cycle, STATEMENT_TIMEOUT_S):
+            digests.add(lines)
+        found = digests.end()
+        parameters = {"cycle": cycle, "clients": list(found), "digests": list(found.values())}
+        await self._run(connection, SEALING, parameters)
+        await self._commit(connection, "sealing")
+
     async def _transaction(
-        self, connection: aiopg.Connection, statements: Any, parameters: Mapping[str, Any], what: str
+        self, connection: aiopg.Connection, statements: Sequence[str], parameters: Mapping[str, Any], what: str
+    ) -> None:
+        await self._run(connection, ("BEGIN", *statements), parameters)
+        await self._commit(connection, what)
+
+    async def _run(
+        self, connection: aiopg.Connection, statements: Sequence[str], parameters: Mapping[str, Any]
     ) -> None:
         try:
-            await execute(connection, "; ".join(["BEGIN", *statements]), parameters, STATEMENT_TIMEOUT_S)
+            await execute(connection, "; ".join(statements), parameters, STATEMENT_TIMEOUT_S)
         except Refused as error:
             if error.code == MOVED_CODE:
                 raise PositionMoved(
@@ -214,6 +235,8 @@ class Projection:
                     "a fresh process continues from what is there"
                 ) from error
             raise
+
+    async def _commit(self, connection: aiopg.Connection, what: str) -> None:
         self._reach(f"{what}-before-commit")
         await execute(connection, "COMMIT")
         self._reach(f"{what}-after-commit")

@@ -89,7 +89,7 @@ class Pool:
 
 
 def _unwatch_next_file() -> None:
-    """Remove any stale watcher from the event loop for the file descriptor that the next socket will get.
+    """Unregister a stale watcher of the lowest free descriptor, which the next socket will get.
 
     After a refused connection aiopg leaves its watcher registered, and uvloop would refuse the descriptor's next user.
     """

@@ -9,7 +9,7 @@ import psycopg2
 
 WAITED_FOR = {
     "08": "is away",
-    "25006": "is read-only",  # a standby: before a failover, after one, or in the middle of it
+    "25006": "is read-only",  # a standby, for instance during a failover
     "25P": "ended a transaction that was idle",
     "40": "undid the transaction",
     "53": "lacks resources",

@@ -140,6 +140,14 @@ class History:
         newest = _Newest("trades", TRADE, "executed_at", "seq", instrument is not None)
         return await self._page(newest, given, below, skip, _limit(limit))
 
+    async def activity(self, instrument: str, after_seq: int, to_seq: int) -> tuple[int, int]:
+        """How many orders and how many trades the reports after `after_seq` up to `to_seq` have."""
+        query = """SELECT
+            (SELECT count(*) FROM orders WHERE instrument = %s AND accepting_seq > %s AND accepting_seq <= %s),
+            (SELECT count(*) FROM trades WHERE instrument = %s AND report_seq > %s AND report_seq <= %s)"""
+        rows = await self._rows(query, [instrument, after_seq, to_seq] * 2)
+        return rows[0][0], rows[0][1]
+
     async def rejection(self, order_id: str) -> Row | None:
         """The latest rejection of a place command, before any market, that would have made this order id."""
         if not _is_id(order_id):

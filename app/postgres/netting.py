@@ -1,14 +1,18 @@
-"""The SQL of netting: obligations, instructions, digests of statements and the seal of a cycle, each in one statement.
+"""The SQL of netting: obligations, instructions and the seal of a cycle, and the entries that its statements list.
 
 docs/CLEARING.md defines all of it. Each statement takes the cycle's number as its parameter.
 """
 
 from app.postgres.shapes import rfc3339_text
 
+# The entries of the ranges, by index: OFFSET 0 makes Postgres look into each range, however long the history is.
+_IN_RANGES = """ranges, LATERAL (
+    SELECT * FROM ledger_entries WHERE instrument = ranges.instrument
+        AND seq > ranges.after_seq AND seq <= ranges.to_seq OFFSET 0
+) AS entries"""
 # The entries that count: what a trade and its bust in the same cycle leave is nothing.
-_COUNTED = """counted AS (
-    SELECT entries.* FROM ranges JOIN ledger_entries AS entries ON entries.instrument = ranges.instrument
-        AND entries.seq > ranges.after_seq AND entries.seq <= ranges.to_seq
+_COUNTED = f"""counted AS (
+    SELECT entries.* FROM {_IN_RANGES}
     WHERE entries.counter_seq IS NULL
         OR NOT (entries.counter_seq > ranges.after_seq AND entries.counter_seq <= ranges.to_seq)
 )
@@ -66,40 +70,29 @@ SELECT cycle, row_number() OVER (ORDER BY client_id, asset), client_id, asset, n
 FROM obligations WHERE cycle = %(cycle)s AND net <> 0
 """
 TIME = rfc3339_text("time")
-# Every line of an entry of a cycle, with the client that it is for.
-ENTRY_LINES = """
-SELECT sides.client_id, entries.kind, entries.seq, entries.trade_id, entries.instrument, sides.side,
-    entries.price, entries.quantity, CASE entries.kind WHEN 'trade' THEN fee ELSE -fee END AS fee, entries.time,
-    entries.number
-FROM cycle_ranges AS ranges JOIN ledger_entries AS entries ON entries.instrument = ranges.instrument
-    AND entries.seq > ranges.after_seq AND entries.seq <= ranges.to_seq,
-    LATERAL (VALUES (buy_client_id, 'buy', buyer_fee), (sell_client_id, 'sell', seller_fee))
-        AS sides(client_id, side, fee)
-WHERE ranges.cycle = %(cycle)s
-"""
-STATEMENTS = f"""
-INSERT INTO statements (cycle, client_id, digest)
-WITH mine AS (SELECT * FROM obligations WHERE cycle = %(cycle)s),
-entry_lines AS ({ENTRY_LINES}),
-lines AS (
-    SELECT DISTINCT client_id, 0 AS section, '' COLLATE "C" AS name, 0::bigint AS seq, 0::bigint AS number,
-        '' COLLATE "C" AS side,
-        'row,seq,trade_id,instrument,side,price,quantity,fee,time,asset,amount' AS line FROM mine
-    UNION ALL
-    SELECT client_id, 1, asset, 0, 0, '', 'opening,,,,,,,,,' || asset || ',' || opening FROM mine
-    UNION ALL
-    SELECT client_id, 2, instrument, seq, number, side, kind || ',' || seq || ',' || trade_id || ',' || instrument
-        || ',' || side || ',' || price || ',' || quantity || ',' || trim_scale(fee) || ',' || {TIME} || ',,'
-    FROM entry_lines WHERE client_id IN (SELECT client_id FROM mine)
-    UNION ALL
-    SELECT client_id, 3, asset, place, 0, '', name || ',,,,,,,,,' || asset || ',' || amount
-    FROM mine, LATERAL (VALUES
-        (1, 'gross_in', gross_in), (2, 'gross_out', gross_out), (3, 'fees', fees), (4, 'carried', carried),
-        (5, 'net', net), (6, 'closing', closing)
-    ) AS sums(place, name, amount)
+# The entries of one client in a cycle, with the side on which it was.
+CLIENT_ENTRIES = " UNION ALL ".join(
+    f"""SELECT entries.*, '{side}' COLLATE "C" AS side, CASE kind WHEN 'trade' THEN {fee} ELSE -{fee} END AS fee
+FROM cycle_ranges AS ranges, LATERAL (
+    SELECT * FROM ledger_entries WHERE instrument = ranges.instrument AND {side}_client_id = %(client)s
+        AND seq > ranges.after_seq AND seq <= ranges.to_seq OFFSET 0
+) AS entries WHERE cycle = %(cycle)s"""
+    for side, fee in (("buy", "buyer_fee"), ("sell", "seller_fee"))
 )
-SELECT %(cycle)s, client_id, encode(chained(line ORDER BY section, name, seq, number, side), 'hex')
-FROM lines GROUP BY client_id
+RANGES = "SELECT instrument, after_seq, to_seq FROM cycle_ranges WHERE cycle = %(cycle)s ORDER BY instrument"
+# The entries of one range in the order of statements: what both sides' lines have, and the fee of each.
+RANGE_ENTRIES = f"""
+SELECT buy_client_id, sell_client_id, concat_ws(',', kind, seq, trade_id, instrument), price || ',' || quantity,
+    trim_scale(CASE kind WHEN 'trade' THEN buyer_fee ELSE -buyer_fee END)::text,
+    trim_scale(CASE kind WHEN 'trade' THEN seller_fee ELSE -seller_fee END)::text, {TIME}
+FROM ledger_entries WHERE instrument = %(instrument)s AND seq > %(after)s AND seq <= %(to)s ORDER BY seq, number
+"""
+MINE = """SELECT client_id, asset, gross_in::text, gross_out::text, fees::text, carried::text, opening::text
+FROM obligations WHERE cycle = %(cycle)s
+"""
+INSERT_STATEMENTS = """
+INSERT INTO statements (cycle, client_id, digest)
+SELECT %(cycle)s, * FROM unnest(%(clients)s::text[], %(digests)s::text[])
 """
 SEAL = f"""
 WITH lines AS (

@@ -7,7 +7,7 @@ from app.clearing.netting import Holding, Obligation
 from app.clearing.positions import Position
 from app.clearing.statements import EntryLine, Statement
 from app.postgres.clearing import READ_CUTOFFS, READ_PROGRESS
-from app.postgres.netting import ENTRY_LINES, PREVIEW, TIME
+from app.postgres.netting import CLIENT_ENTRIES, PREVIEW, TIME
 from app.postgres.reading import Reader
 from app.postgres.shapes import Fields, answer, rfc3339_text, select
 
@@ -39,21 +39,67 @@ FROM obligations WHERE cycle = %s GROUP BY asset ORDER BY asset
 """
 STATEMENT_ENTRIES = f"""
 SELECT kind, seq, trade_id, instrument, side, price::text, quantity::text, trim_scale(fee)::text, {TIME}
-FROM ({ENTRY_LINES}) AS lines WHERE client_id = %(client)s ORDER BY instrument, seq, number, side
+FROM ({CLIENT_ENTRIES}) AS lines ORDER BY instrument, seq, number, side
 """
-
+UP_TO_SEQ = """
+SELECT instrument, %(to)s::bigint AS last_seq FROM instruments
+WHERE %(instrument)s IS NULL OR instrument = %(instrument)s
+"""
+UP_TO_CYCLE = """
+SELECT instrument, (
+    SELECT to_seq FROM cycle_ranges AS ranges WHERE ranges.instrument = instruments.instrument AND cycle <= %(cycle)s
+    ORDER BY to_seq DESC LIMIT 1
+) AS last_seq FROM instruments WHERE %(instrument)s IS NULL OR instrument = %(instrument)s
+"""
 # A bust takes its trade out, from the bust's seq on.
 POSITIONS = """
-SELECT instrument, coalesce(sum(quantity) FILTER (WHERE buys), 0)::text,
+WITH bounds AS ({}), sides AS (
+    SELECT instrument, report_seq, trades.seq, price, quantity, true AS buys, buyer_fee AS fee
+    FROM trades WHERE buy_client_id = %(client)s
+    UNION ALL
+    SELECT instrument, report_seq, trades.seq, price, quantity, false, seller_fee
+    FROM trades WHERE sell_client_id = %(client)s
+)
+SELECT sides.instrument, coalesce(sum(quantity) FILTER (WHERE buys), 0)::text,
     coalesce(sum(quantity) FILTER (WHERE NOT buys), 0)::text,
     coalesce(sum(price * quantity) FILTER (WHERE buys), 0)::text,
     coalesce(sum(price * quantity) FILTER (WHERE NOT buys), 0)::text, sum(fee)::text
-FROM ledger_entries AS entries,
-    LATERAL (VALUES (buy_client_id, true, buyer_fee), (sell_client_id, false, seller_fee))
-        AS sides(client_id, buys, fee)
-WHERE kind = 'trade' AND client_id = %(client)s AND seq <= %(to)s AND (counter_seq IS NULL OR counter_seq > %(to)s)
-    AND (%(instrument)s IS NULL OR instrument = %(instrument)s)
-GROUP BY instrument ORDER BY instrument
+FROM sides JOIN bounds USING (instrument)
+    LEFT JOIN trade_busts AS busts ON busts.instrument = sides.instrument AND busts.trade_seq = sides.seq
+WHERE report_seq <= last_seq AND (busts.seq IS NULL OR busts.seq > last_seq)
+GROUP BY sides.instrument ORDER BY sides.instrument
+"""
+# The client's legs in each market since the last cycle that is netted, by side.
+_OPEN_SIDES = " UNION ALL ".join(
+    f"""SELECT entries.instrument, CASE kind WHEN 'trade' THEN {sign} ELSE -({sign}) END AS sign, quantity,
+    price * quantity AS cost, CASE kind WHEN 'trade' THEN {fee} ELSE -{fee} END AS fee
+FROM cutoffs, LATERAL (
+    SELECT * FROM ledger_entries WHERE instrument = cutoffs.instrument AND seq > cutoffs.last_seq
+        AND {side}_client_id = %(client)s OFFSET 0
+) AS entries"""
+    for side, fee, sign in (("buy", "buyer_fee", 1), ("sell", "seller_fee", -1))
+)
+BALANCES = f"""
+WITH cutoffs AS (
+    SELECT instrument, coalesce((
+        SELECT to_seq FROM cycle_ranges AS ranges JOIN cycles USING (cycle)
+        WHERE ranges.instrument = instruments.instrument AND state IN ('netted', 'settled') ORDER BY to_seq DESC LIMIT 1
+    ), 0) AS last_seq FROM instruments
+), sides AS ({_OPEN_SIDES}), opened AS (
+    SELECT base_asset AS asset, sign * quantity AS amount FROM sides JOIN instruments USING (instrument)
+    UNION ALL
+    SELECT quote_asset, -sign * cost - fee FROM sides JOIN instruments USING (instrument)
+), sums AS (SELECT asset, sum(amount) AS amount FROM opened GROUP BY asset),
+closings AS (
+    SELECT DISTINCT ON (asset) asset, closing, cycle FROM obligations WHERE client_id = %(client)s
+    ORDER BY asset, cycle DESC
+), due AS (
+    SELECT asset, sum(amount) AS amount FROM instructions WHERE client_id = %(client)s
+        AND (state = 'pending' OR state = 'failed' AND sealed_in IS NULL) GROUP BY asset
+)
+SELECT asset, trim_scale(coalesce(closing, 0) + coalesce(sums.amount, 0))::text, coalesce(closing, 0)::text, cycle,
+    trim_scale(coalesce(due.amount, 0))::text
+FROM closings FULL JOIN sums USING (asset) LEFT JOIN due USING (asset) ORDER BY asset
 """
 LARGEST_SEQ = 2**62
 
@@ -115,11 +161,18 @@ class Settlements:
         return rows[0][0] if rows else None
 
     async def positions(
-        self, client: str, instrument: str | None = None, to_seq: int = LARGEST_SEQ
+        self, client: str, instrument: str | None = None, to_seq: int = LARGEST_SEQ, cycle: int | None = None
     ) -> dict[str, Position]:
-        """By instrument, from the client's recorded trades, up to a seq if one is given."""
-        rows = await self._rows(POSITIONS, {"client": client, "instrument": instrument, "to": to_seq})
+        """By instrument, from the client's recorded trades: up to a seq or the end of a cycle, if one is given."""
+        query = POSITIONS.format(UP_TO_SEQ if cycle is None else UP_TO_CYCLE)
+        given = {"client": client, "instrument": instrument, "to": to_seq, "cycle": cycle}
+        rows = await self._rows(query, given)
         return {name: Position(*map(amount_of, sums)) for name, *sums in rows}
+
+    async def balances(self, client: str) -> list[Row]:
+        """What the client has in each asset, by asset (docs/CLEARING.md, Balances)."""
+        names = ("asset", "balance", "closing", "cycle", "due")
+        return [dict(zip(names, row, strict=True)) for row in await self._rows(BALANCES, {"client": client})]
 
     async def preview(self) -> Preview:
         """A cycle closed now, computed and not written."""

@@ -45,6 +45,10 @@ TRADE: Fields = {
     **_text("price", "quantity", "buy_order_id", "sell_order_id"),
     **_as_is("aggressor_side", "seq"),
     "executed_at": rfc3339_text("executed_at"),
+    "busted_at": f"""(SELECT {rfc3339_text("busted_at")} FROM trade_busts AS busts
+        WHERE busts.instrument = trades.instrument AND busts.trade_seq = trades.seq)""",
+    **_as_is("buy_client_id", "sell_client_id"),
+    **_text("buyer_fee", "seller_fee"),
 }
 REJECTION: Fields = {
     **_text("order_id"),

@@ -1,4 +1,4 @@
-"""The SQL statements that record one run of reports, in the order in which they must run."""
+"""The SQL statements that write one batch of reports, in the order in which Postgres must execute them."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -149,8 +149,8 @@ UPDATE instruments SET market_status = %s, seq = %s, updated_at = %s WHERE instr
 def statements(rows: Rows) -> Iterator[Statement]:
     """Each statement with its parameters, built lazily because a large one takes milliseconds.
 
-    Changes come before placed orders: a change is for an order of an earlier run, even if this run has a new order with
-    the same id.
+    Changes come before placed orders: a change is always for an order of an earlier batch, and an order that this batch
+    places may reuse its id.
     """
     if rows.changed:
         changes = [change_row(order_id, *change) for order_id, change in rows.changed.items()]

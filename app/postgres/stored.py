@@ -1,29 +1,28 @@
 """Reads the recorded data as of one moment, in one transaction, so that `verify` can compare them with the log."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 import aiopg
 
-from app.clearing.statements import EntryLine
 from app.postgres.agreement import Recorded
 from app.postgres.connection import connect, execute
+from app.postgres.entries import Line, entry_lines
 from app.postgres.errors import Away, Refused
-from app.postgres.netting import ENTRY_LINES, TIME
+from app.postgres.rows import time_text
+from app.topics import CANDLES, CLEARING, EXECUTIONS
+
+RECORDED = (EXECUTIONS.name, CLEARING.name, CANDLES.name)
+"""The topics of which Postgres has positions."""
 
 STATEMENT_TIMEOUT_S = 600.0
 POSITIONS_TIMEOUT = "5s"
-ENTRIES_AT_ONCE = 10_000
 SESSION = {
     "TimeZone": "UTC",
     # We look up some thousands of rows by key: make Postgres use the index.
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
-CYCLE_ENTRIES = f"""
-SELECT client_id, kind, seq, trade_id, instrument, side, price::text, quantity::text, trim_scale(fee)::text, {TIME}
-FROM ({ENTRY_LINES}) AS lines ORDER BY instrument, seq, number, side
-"""
 KEY_TYPES = {
     "instrument": "text",
     "order_id": "uuid",
@@ -31,6 +30,8 @@ KEY_TYPES = {
     "first_seq": "bigint",
     "accepting_seq": "bigint",
     "trade_seq": "bigint",
+    "interval": "text",
+    "open_time": "timestamptz",
 }
 # Column type -> the SQL with which we read it, so that values compare with reports; other types need none.
 CASTS = {
@@ -46,7 +47,8 @@ Row = dict[str, Any]
 class Stored:
     """The recorded data as of one moment: the sink's position and log id of each partition, rows, and counts.
 
-    `strange_topics`: other topics than the recorded and the `projected` one for which there are positions.
+    `projections` are the positions in the topic of clearing, `bars` those in the topic of bars; `strange_topics` are
+    all other topics with a position.
     """
 
     def __init__(
@@ -56,22 +58,26 @@ class Stored:
         log_ids: dict[int, str],
         strange: Sequence[str],
         projections: dict[int, Recorded],
+        bars: dict[int, Recorded],
     ) -> None:
-        self._connection, self.projections = connection, projections
+        self._connection, self.projections, self.bars = connection, projections, bars
         self.positions, self.log_ids, self.strange_topics = positions, log_ids, strange
         self._columns: dict[str, dict[str, str]] = {}
 
     @classmethod
-    async def open(cls, database_url: str, topic: str, projected: str) -> "Stored":
+    async def open(cls, database_url: str) -> "Stored":
         """Begin a transaction in which all reads see the data as they are now. Raises Away or Refused."""
         connection = await connect(database_url, **SESSION)
         await execute(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         query = "SELECT topic, partition, next_offset, log_id FROM sink_progress"
         found = await (await execute(connection, query)).fetchall()
-        ours = [row[1:] for row in found if row[0] == topic]
-        strange = sorted({row[0] for row in found} - {topic, projected})
-        projections = {row[1]: Recorded(row[2], row[3]) for row in found if row[0] == projected}
-        return cls(connection, {row[0]: row[1] for row in ours}, {row[0]: row[2] for row in ours}, strange, projections)
+        of_topic: dict[str, dict[int, Recorded]] = {name: {} for name in RECORDED}
+        for topic, partition_id, next_offset, log_id in found:
+            of_topic.setdefault(topic, {})[partition_id] = Recorded(next_offset, log_id)
+        ours, projections, bars = (of_topic[name] for name in RECORDED)
+        positions = {partition_id: recorded.next_offset for partition_id, recorded in ours.items()}
+        log_ids = {partition_id: recorded.log_id for partition_id, recorded in ours.items()}
+        return cls(connection, positions, log_ids, sorted(of_topic.keys() - {*RECORDED}), projections, bars)
 
     async def close(self) -> None:
         """End the transaction."""
@@ -86,7 +92,11 @@ class Stored:
         same = " AND ".join(f"t.{name} = k_{name}" for name in key_columns)
         columns = await self._columns_of(table)
         query = f"SELECT {', '.join(columns.values())} FROM unnest({arrays}) AS given({names}) JOIN {table} t ON {same}"
-        parameters = [list(column) for column in zip(*keys, strict=True)]
+        columns_of_keys = zip(key_columns, zip(*keys, strict=True), strict=True)
+        parameters = [
+            [time_text(key) if KEY_TYPES[name] == "timestamptz" else key for key in column]
+            for name, column in columns_of_keys
+        ]
         cursor = await execute(self._connection, query, parameters, STATEMENT_TIMEOUT_S)
         return [dict(zip(columns, row, strict=True)) for row in await cursor.fetchall()]
 
@@ -96,21 +106,16 @@ class Stored:
         return dict(await (await execute(self._connection, query, None, STATEMENT_TIMEOUT_S)).fetchall())
 
     async def cycles(self) -> list[Row]:
-        """All cycles of clearing, as `rows` has them."""
+        """All cycles of clearing, in the form that `rows` returns."""
         return await self._where("cycles", "true", [])
 
     async def of_cycle(self, table: str, cycle: int) -> list[Row]:
         """The rows of one cycle."""
         return await self._where(table, "t.cycle = %s", [cycle])
 
-    async def entry_lines(self, cycle: int) -> AsyncIterator[tuple[str, EntryLine]]:
-        """The entries of a cycle, each with its client, in the order of statements."""
-        await execute(self._connection, f"DECLARE entry_lines CURSOR FOR {CYCLE_ENTRIES}", {"cycle": cycle})
-        fetch = f"FETCH {ENTRIES_AT_ONCE} FROM entry_lines"
-        while rows := await (await execute(self._connection, fetch, None, STATEMENT_TIMEOUT_S)).fetchall():
-            for client, *fields in rows:
-                yield client, EntryLine(*fields)
-        await execute(self._connection, "CLOSE entry_lines")
+    def entry_lines(self, cycle: int) -> AsyncIterator[Iterator[Line]]:
+        """The lines of a cycle's entries, each with its client, in the order of the statements; some at a time."""
+        return entry_lines(self._connection, cycle, STATEMENT_TIMEOUT_S)
 
     async def _where(self, table: str, condition: str, parameters: list[Any]) -> list[Row]:
         columns = await self._columns_of(table)

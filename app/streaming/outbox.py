@@ -1,4 +1,4 @@
-"""Send the records that a partition's owner writes, to all its topics, in order; a failure ends the process."""
+"""Send a worker's records to Kafka, in order within each partition of each topic; a failure ends the process."""
 
 import asyncio
 from collections import deque

@@ -35,7 +35,7 @@ class OrderedRecovery(Recovery):
         self.log.info("Worker ready")
 
     def need_recovery(self) -> bool:
-        """False: Faust need not restore the table, because a partition's owner fills it (docs/EXACTNESS.md, I8)."""
+        """False: Faust need not restore the table, because a partition's worker fills it (docs/EXACTNESS.md, I8)."""
         return False
 
     async def _seek_offsets(self, consumer: Any, tps: Any, offsets: Any, title: str) -> None:

@@ -29,7 +29,7 @@ class Books:
         self._required_seqs: dict[str, int] = {}
 
     def follow(self, report: ExecutionReport, is_required: bool) -> Iterator[str]:
-        """Apply the log's next report; yields the difference from the gateway's book if that has this report's seq.
+        """Apply the log's next report; if the gateway's book has the same seq, compare both and yield the difference.
 
         `is_required`: the gateway must have applied this report already.
         """
@@ -49,7 +49,7 @@ class Books:
         answer = self._answers[report.instrument]
         if answer.seq == report.seq and answer != (right := _book(report, levels)):
             found, should = msgspec.json.encode(answer), msgspec.json.encode(right)
-            yield f"book of {report.instrument} at seq {answer.seq}: {difference(found, should)} by the log"
+            yield f"book of {report.instrument} at seq {answer.seq}: {difference(found, should)}, as the log has it"
 
     def end(self) -> Iterator[str]:
         """Each book that is behind the required seq, or ahead of the log."""

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from app.clearing.amounts import text
 from app.clearing.cycles import Closed, Cycles, Decided, Opened
 from app.clearing.ledger import Ledger, Netted
-from app.clearing.netting import Obligation
-from app.clearing.statements import EntryLine, Statement
+from app.clearing.statements import Digests
 from app.kafka.reading import LogRecord
 from app.models.clearing import ClearingFact, InstructionOutcome, Settle, read_fact, take
 from app.models.reports import ExecutionReport
@@ -47,8 +46,8 @@ class ClearingTables(Trades, Protocol):
     async def of_cycle(self, table: str, cycle: int) -> list[Row]:
         """The rows of one cycle."""
 
-    def entry_lines(self, cycle: int) -> AsyncIterator[tuple[str, EntryLine]]:
-        """The entries of a cycle, each with its client, in the order of statements, client by client."""
+    def entry_lines(self, cycle: int) -> AsyncIterator[Iterator[tuple[str, str]]]:
+        """The lines of a cycle's entries, each with its client, in the order of statements; some at a time."""
 
 
 class _Step(NamedTuple):
@@ -206,14 +205,10 @@ def _instructions(cycle: int, netted: Netted) -> Rows:
 
 async def _digests(tables: ClearingTables, cycle: int, netted: Netted) -> dict[str, str]:
     """The digest of each client's statement: its sums from the ledger, its lines from Postgres' trades."""
-    mine: dict[str, dict[str, Obligation]] = {}
-    for (client, asset), found in netted.obligations.items():
-        mine.setdefault(client, {})[asset] = found
-    lines: dict[str, list[EntryLine]] = {client: [] for client in mine}
-    async for client, line in tables.entry_lines(cycle):
-        if client in lines:
-            lines[client].append(line)
-    return {client: Statement(client, cycle, mine[client], lines[client]).digest() for client in mine}
+    digests = Digests(netted.obligations)
+    async for lines in tables.entry_lines(cycle):
+        digests.add(lines)
+    return digests.end()
 
 
 async def _compare_cycle(tables: ClearingTables, finding: Finding, table: str, cycle: int, expected: Rows) -> None:

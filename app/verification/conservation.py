@@ -152,8 +152,8 @@ class _Book:
     def complaints(self) -> Iterator[str]:
         """Each level that is not the sum of the open orders at its price.
 
-        Icebergs show less than their remaining quantity. Reports do not say whether a triggered stop rests in the book
-        or still waits for fills.
+        Icebergs show less than their remaining quantity. Reports do not tell whether a triggered stop is in the book
+        already or has still to be executed.
         """
         sums: dict[tuple[str, int], _Sum] = defaultdict(_Sum)
         for order_id, resting in self.open.items():

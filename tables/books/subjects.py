@@ -13,8 +13,12 @@ from app.matching.identities import Block
 from app.matching.rejections import Rejections
 from app.matching.states import freeze
 from app.models.snapshots import State, decode_block, decode_state, encode_block, encode_state
+from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS
+from tables.recovery.around import Around
 from tables.recovery.changelog import Codec, Loaded, snapshot_key
 from tables.recovery.checkpoint import Record
+
+AROUND = Around(ORDERS.name, EXECUTIONS.name, BOOKS_CHANGELOG.name)
 
 
 def codec(log_id: str) -> Codec:
@@ -23,7 +27,7 @@ def codec(log_id: str) -> Codec:
 
 
 class FrozenState(NamedTuple):
-    """An immutable copy of a subject's state; `id_block` returns its complete id blocks, which never change."""
+    """An immutable copy of a subject's state; `id_block(n)` returns its n-th complete id block (docs/EXACTNESS.md)."""
 
     state: State
     log_id: str
@@ -46,7 +50,7 @@ class FrozenState(NamedTuple):
         return self.state.end_block
 
     def snapshot_records(self, name: str) -> list[Record]:
-        """The chunks, then the head."""
+        """The changelog records of the snapshot: its chunks, then the head, which makes it valid."""
         return _snapshot_records(name, self.state, self.log_id)
 
     def block_value(self, number: int) -> bytes:

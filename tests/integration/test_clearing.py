@@ -5,6 +5,8 @@ import json
 import signal
 from typing import Any
 
+import beancount.loader
+
 from app.local.venue import Venue
 from app.setup import prepare
 from app.streaming import failpoints
@@ -73,6 +75,10 @@ async def test_a_day_is_settled_from_the_command_line(venue: Venue) -> None:
     assert told.code == 0 and "buy,100.00,2.00,0," in told.out, told
     assert told.out.startswith("row,seq,trade_id,") and told.err.startswith("digest "), told
     assert (await cli(venue, "statement", "nobody", number)).code == 1
+
+    told = await cli(venue, "ledger", "--beancount")
+    assert told.code == 0 and f'"trade {market}-1"' in told.out, told.err
+    assert beancount.loader.load_string(told.out)[1] == []
 
     failed = json.loads((await cli(venue, "outcome", number, "failed", "--instruction", "1", "--json")).out)
     told = await cli(venue, "outcome", number, "settled", "--json")

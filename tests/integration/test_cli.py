@@ -301,7 +301,7 @@ async def test_the_readmes_commands_work_as_written(venue: Venue, here: Path) ->
     for line in IN_README:
         if (
             "load chaos" in line or " watch " in line
-        ):  # tests/load/test_chaos.py; tests/web/test_stream.py, as it never ends
+        ):  # tests/load/test_chaos.py; tests/web/test_stream_programs.py, as it never ends
             continue
         command = re.sub(r"--seconds \d+", "--seconds 1", line)
         for name, value in known.items():

@@ -66,7 +66,7 @@ async def test_an_orders_topic_made_anew_is_refused(broken: Venue) -> None:
     """The changelog and the database belong to a log that is no more."""
     await broken.stop_worker("recording")
     await _make_anew(broken, ORDERS.name)
-    assert "the books are those of another orders log" in await end_of(broken, "matching")
+    assert "the changelog is that of another orders log" in await end_of(broken, "matching")
     assert "it belongs to another installation" in await end_of(broken, "recording")
 
 

@@ -28,7 +28,8 @@ from app.models.commands import (
     SnapshotBook,
     encode_command,
 )
-from app.models.snapshots import State, _seal, decode_block, decode_state, encode_block, encode_state
+from app.models.sealed import seal
+from app.models.snapshots import State, decode_block, decode_state, encode_block, encode_state
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
 from app.verification.ledger import Entry, Outcome
 from app.verification.rows import KEYS
@@ -237,7 +238,7 @@ async def test_every_field_of_a_snapshot_is_compared(recorded: Recorded) -> None
         payload = json.loads(head[32:])
         for place in range(len(fields.HEAD_FIELDS)):
             said = [altered(value) if at == place else value for at, value in enumerate(payload)]
-            value = _seal(json.dumps(said, separators=(",", ":")).encode())
+            value = seal(json.dumps(said, separators=(",", ":")).encode())
             wrong = recorded.with_record(CHANGELOG, number, index, value=value)
             missed.append(await unseen(wrong, f"O3: changelog[{number}]: ", f"{name}@{state.offset}"))
     assert not any(missed), "\n".join(filter(None, missed))

@@ -195,7 +195,7 @@ async def test_a_worker_refuses_the_books_of_another_log(venue: Venue) -> None:
     """Topics that were recreated, or restored from different days."""
     other = manifest_value(10**9, str(uuid4()), {}, 0)
     await write(venue, BOOKS_CHANGELOG.name, 3, manifest_key(10**9), other)
-    assert "the books are those of another orders log" in await _refusal(venue)
+    assert "the changelog is that of another orders log" in await _refusal(venue)
     await write(venue, BOOKS_CHANGELOG.name, 3, manifest_key(10**9), None)
 
 

@@ -19,7 +19,7 @@ from app.postgres.schema import migrate
 from app.verification.clearing import ClearingJudge
 from app.verification.findings import Finding
 from tests.clearing.histories import MARKETS, History, histories
-from tests.clearing.projected import LOG_ID, TOPIC, drop_database, project, records
+from tests.clearing.projected import LOG_ID, drop_database, project, records
 from tests.clearing.test_projection import TWO_CYCLES
 from tests.integration.fields import SQL
 from tests.postgres.recorded import ask
@@ -92,7 +92,7 @@ async def judged(database: str, history: History = TWO_CYCLES) -> Said:
     for report in reports(history):
         judge.give(report)
     finding = Said()
-    tables = await Stored.open(database, "executions", TOPIC)
+    tables = await Stored.open(database)
     try:
         for sentence in judge.strange_positions(tables, LOG_ID):
             finding.complain(sentence)

@@ -156,6 +156,11 @@ async def market(api: Api, other_api: Api) -> str:
     return name
 
 
+def public(trade: dict[str, Any]) -> dict[str, Any]:
+    """A trade of a list as a stream tells it, without the fees that this caller may see."""
+    return {name: value for name, value in trade.items() if name not in ("buyer_fee", "seller_fee")}
+
+
 async def list_market(api: Api, **more: Any) -> str:
     """List one with a new name through this gateway, which therefore knows it."""
     name = f"T{uuid4().hex[:10]}-USD"

@@ -6,14 +6,16 @@ from typing import Any
 import pytest
 
 from app.matching.words import Side
-from app.models.http import trade_answer
+from app.models.http import rfc3339, trade_answer
+from app.models.reports import ExecutionReport, OrderChange
 from app.models.streams import concerned
 from load.followed import Followed, Gap
 from tests.matching.streams import INSTRUMENT
-from tests.web.reports import Reader, Venue, reports_of, settled
+from tests.web.reports import Reader, Venue, Wire, reports_of, settled
 from web.market.books import LevelBook, Market
 from web.refused import Refused
-from web.streams.channels import LATEST_FILLS, LATEST_TRADES
+from web.streams.channels.orders import LATEST_FILLS
+from web.streams.channels.trades import LATEST_TRADES
 from web.streams.client import BEHIND
 from web.streams.ring import Ring
 
@@ -109,12 +111,59 @@ async def test_trades_orders_and_book_joined_by_seq_are_the_log() -> None:
         trades = said.get("trades", {"data": []})["data"]
         assert trades == [trade_answer(INSTRUMENT, trade, report.time) for trade in report.trades]
         orders = [order for name in clients for order in said.get(name, {"data": []})["data"]]
-        assert sorted((order["order_id"], order["status"], order["filled_quantity"]) for order in orders) == sorted(
-            (change.order_id, change.status, change.filled_quantity) for change in report.orders
+        assert sorted((order["order_id"], order["status"], order["fees"]) for order in orders) == sorted(
+            (change.order_id, change.status, change.fees) for change in report.orders
         )
-        fills = [fill["order_id"] for name in clients for fill in said.get(name, {"fills": []})["fills"]]
-        assert sorted(fills) == sorted(i for trade in report.trades for i in (trade.buy_order_id, trade.sell_order_id))
+        fills = [fill for name in clients for fill in said.get(name, {"fills": []})["fills"]]
+        assert sorted((fill["order_id"], fill["fee"]) for fill in fills) == sorted(
+            side
+            for trade in report.trades
+            for side in ((trade.buy_order_id, trade.buyer_fee), (trade.sell_order_id, trade.seller_fee))
+        )
+        busted = [] if report.bust is None else [report.bust.trade_id]
+        for name in ("trades", *clients):
+            assert [bust["trade_id"] for bust in said.get(name, {}).get("busts", [])] == busted
     assert joined == {}
+    assert any(report.bust for report in venue.reports) and any(
+        change.fees != "0" for change in changes_of(venue.reports)
+    )
+
+
+def changes_of(reports: list[ExecutionReport]) -> list[OrderChange]:
+    """Every order's change."""
+    return [change for report in reports for change in report.orders]
+
+
+async def test_a_snapshot_says_which_trades_were_busted() -> None:
+    """A client that begins after a bust knows of it: the trade's, and those of its fills."""
+    venue = Venue(reports_of(1, COMMANDS))
+    for report in venue.reports:
+        venue.apply_to(report.seq)
+        if report.bust is not None:
+            break
+    assert report.bust is not None
+    trade = next(t for r in venue.reports for t in r.trades if t.seq == report.bust.trade_seq)
+    followed = (
+        Followed("trades", INSTRUMENT),
+        Followed("orders", INSTRUMENT, client_id=trade.buy_client_id),
+    )
+    trades, orders = [(await Reader(venue, one).take())[0] for one in followed]
+    for told in (trades["data"], orders["fills"]):
+        busted = [(one["trade_id"], one["busted_at"]) for one in told if "busted_at" in one]
+        assert set(busted) == {(trade.trade_id, rfc3339(report.time))}
+
+
+async def test_a_bust_reaches_those_who_follow_trades_only_as_well() -> None:
+    """A frame of its own after the frame of its trade."""
+    venue = Venue(reports_of(1, COMMANDS))
+    wire = Wire()
+    with venue.hub.trade_client(wire, INSTRUMENT) as client:
+        client.begin()
+        venue.apply_to(venue.reports[-1].seq)
+        await settled()
+    busts = [(frame["seq"], frame["busted_at"]) for frame in wire.frames if "busted_at" in frame]
+    assert busts == [(r.bust.trade_seq, rfc3339(r.time)) for r in venue.reports if r.bust is not None]
+    assert busts and len(wire.frames) == len(busts) + sum(len(report.trades) for report in venue.reports)
 
 
 async def test_a_snapshot_and_a_subscription_cannot_cross() -> None:
@@ -154,6 +203,22 @@ async def test_private_news_wait_for_no_market_data() -> None:
     assert not any(b'"channel":"book"' in frame for frame in waiting)
 
 
+async def test_the_clients_of_an_order_are_told_before_the_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand who follow the book take longer than one."""
+    venue, told = Venue(reports_of(1, COMMANDS)), list[str]()
+    venue.apply_to(1)
+    public = Reader(venue, Followed("book", INSTRUMENT))
+    private = Reader(venue, Followed("orders", INSTRUMENT, client_id=CLIENT))
+    about_me = next(report for report in venue.reports[1:] if CLIENT in concerned(report) and report.levels)
+    venue.apply_to(about_me.seq - 1)
+    await settled()
+    monkeypatch.setattr(public.wire, "write", lambda frames: told.append("public"))
+    monkeypatch.setattr(private.wire, "write", lambda frames: told.append("private"))
+    venue.apply_to(about_me.seq)
+    await settled()
+    assert told == ["private", "public"]
+
+
 async def test_a_private_stream_begins_with_what_is_open_and_what_was_filled() -> None:
     """Race: after a reconnect without a position the client knows its open orders and latest fills again."""
     venue = Venue(reports_of(3, COMMANDS))
@@ -179,7 +244,7 @@ async def test_a_private_stream_begins_with_what_is_open_and_what_was_filled() -
 
 
 async def test_a_client_is_told_of_its_own_orders_only() -> None:
-    """Others' are not in its messages, nor do they make one."""
+    """Others' are not in its messages, nor do they make one; a bust does, since its report names no client."""
     venue = Venue(reports_of(1, COMMANDS))
     venue.apply_to(1)
     reader = Reader(venue, Followed("orders", INSTRUMENT, client_id=CLIENT))
@@ -187,7 +252,7 @@ async def test_a_client_is_told_of_its_own_orders_only() -> None:
     messages = [message for message in await reader.take() if message["type"] == "update"]
     assert {order["client_id"] for message in messages for order in message["data"]} == {CLIENT}
     assert [message["seq"] for message in messages] == [
-        report.seq for report in venue.reports[1:] if CLIENT in concerned(report)
+        report.seq for report in venue.reports[1:] if CLIENT in concerned(report) or report.bust is not None
     ]
 
 

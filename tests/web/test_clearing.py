@@ -1,13 +1,18 @@
 """Settlements over HTTP: who may close and decide, who sees what, and that a repeat gives the same cycle."""
 
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
 import aiohttp
 import pytest
 
+from app.local.venue import Venue
+from app.postgres import History
 from tests.until import until, until_done
-from tests.web.conftest import Answer, Api
+from tests.web.conftest import Answer, Api, public
+from web.edge.callers import ANYBODY
+from web.rest.market_data import as_seen
 
 PATIENT = {"Prefer": "wait=15"}
 
@@ -94,6 +99,110 @@ async def test_a_statement_is_json_or_csv(api: Api, market: str) -> None:
     assert [{name: value for name, value in row.items() if value} for row in named] == rows
 
 
+async def fees(api: Api, market: str) -> list[dict[str, Any]]:
+    """The market's trades, ann buying the second, with a maker's rebate and a taker's fee; the first is busted."""
+    await api("PUT", f"/instruments/{market}/fees", {"maker": "-1", "taker": "10"})
+    await trade(api, market, "ann", "carl")
+    await trade(api, market, "carl", "ann")
+    await api("POST", f"/trades/{market}-1/bust", {"reason": "an error"}, headers=PATIENT)
+    path = f"/journal?instrument={market}"
+    await until(lambda: api("GET", path), lambda found: len(found.body["entries"]) == 3)
+    return (await api("GET", f"/trades?instrument={market}")).body
+
+
+async def test_the_journal_has_the_legs_of_every_entry(api: Api, market: str) -> None:
+    """A trade and its bust, page by page: in each asset the legs add up to nothing, and both cancel."""
+    await fees(api, market)
+    path = f"/journal?instrument={market}"
+    whole = (await api("GET", path)).body["entries"]
+    assert [(entry["kind"], entry["trade_id"], entry["cycle"]) for entry in whole] == [
+        ("trade", f"{market}-1", None),
+        ("trade", f"{market}-2", None),
+        ("bust", f"{market}-1", None),
+    ]
+    assert {"account": "ann", "asset": "USD", "amount": "0.02", "is_fee": True} in whole[0]["legs"]
+    assert {"account": "@fees", "asset": "USD", "amount": "0.2", "is_fee": True} in whole[0]["legs"]
+    for entry in whole:
+        for asset in ("T", "USD"):
+            assert sum(Decimal(leg["amount"]) for leg in entry["legs"] if leg["asset"] == asset) == 0
+    negated = [leg | {"amount": f"{-Decimal(leg['amount'])}"} for leg in whole[0]["legs"]]
+    assert [leg | {"amount": str(Decimal(leg["amount"]))} for leg in whole[2]["legs"]] == negated
+
+    rows, cursor = [], ""
+    while cursor is not None:
+        page = (await api("GET", f"{path}&limit=1&cursor={cursor}")).body
+        rows += page["entries"]
+        cursor = page["next_cursor"]
+    assert rows == whole
+    assert (await api("GET", f"{path}&from_seq={whole[1]['seq']}")).body["entries"] == whole[1:]
+    cycle = (await settle(api, str(uuid4()))).body["cycle"]
+    assert {entry["cycle"] for entry in (await api("GET", path)).body["entries"]} == {cycle}
+
+
+async def test_balances_add_up_to_what_was_traded(api: Api, market: str) -> None:
+    """Before a cycle, after it, when its instruction was settled, and when a bust of it follows; positions likewise."""
+    buyer, seller = f"buyer-{market}", f"seller-{market}"
+    await trade(api, market, seller, buyer)
+    path, held = f"/clients/{buyer}/balances", f"/clients/{buyer}/positions"
+    before = [
+        {"asset": "T", "balance": "2", "closing": "0", "cycle": None, "due": "0"},
+        {"asset": "USD", "balance": "-200", "closing": "0", "cycle": None, "due": "0"},
+    ]
+    assert (await api("GET", path)).body == before
+    cycle = (await settle(api, str(uuid4()))).body["cycle"]
+    owed = [row | {"closing": row["balance"], "cycle": cycle, "due": row["balance"]} for row in before]
+    assert (await api("GET", path)).body == owed
+    due = (await api("GET", f"/settlements/{cycle}/instructions?client_id={buyer}")).body["instructions"]
+    decide = f"/settlements/{cycle}/instructions/{due[0]['instruction']}"
+    assert (await api("POST", decide, {"state": "failed"}, headers=PATIENT)).body["state"] == "failed"
+    assert (await api("GET", path)).body == owed
+    await api("POST", f"/trades/{market}-1/bust", {"reason": "an error"}, headers=PATIENT)
+    busted = [row | {"balance": "0"} for row in owed]
+    await until(lambda: api("GET", path), lambda found: found.body == busted)
+
+    assert (await api("GET", held)).body == []
+    (position,) = (await api("GET", f"{held}?cycle={cycle}")).body
+    assert (position["instrument"], position["quantity"]) == (market, "2")
+    assert (await api("GET", f"{held}?cycle={cycle}&instrument=NO-SUCH")).body == []
+    if cycle > 1:
+        assert (await api("GET", f"{held}?cycle={cycle - 1}")).body == []
+
+
+async def test_a_client_sees_its_own_fees_and_legs_only(
+    api: Api, ann: Api, bob: Api, admin: Api, market: str, venue: Venue
+) -> None:
+    """On trades, in the journal and in balances; memory and Postgres say the same of a trade."""
+    shown = await fees(api, market)
+    assert [(row.get("buyer_fee"), row.get("seller_fee")) for row in shown] == [
+        ("0.20000000", "-0.02000000"),
+        ("0.20000000", "-0.02000000"),
+    ]
+    assert [("busted_at" in row) for row in shown] == [False, True]
+    history = History(venue.servers.database_url)
+    recorded = (await history.trades(instrument=market)).rows
+    await history.close()
+    assert [as_seen(ANYBODY, row) for row in recorded] == shown
+
+    path = f"/trades?instrument={market}"
+    assert (await admin("GET", path)).body == shown
+    own = [
+        {name: value for name, value in row.items() if name != hidden}
+        for row, hidden in zip(shown, ("seller_fee", "buyer_fee"), strict=True)
+    ]
+    assert (await ann("GET", path)).body == own
+    assert (await bob("GET", path)).body == [public(row) for row in shown]
+
+    journal = f"/journal?instrument={market}"
+    entries = (await ann("GET", journal)).body["entries"]
+    assert len(entries) == 3 and {leg["account"] for entry in entries for leg in entry["legs"]} == {"ann"}
+    assert entries == (await admin("GET", f"{journal}&client_id=ann")).body["entries"]
+    assert (await bob("GET", journal)).body == {"entries": [], "next_cursor": None}
+    assert (await bob("GET", f"{journal}&client_id=ann")).status == 403
+    for what in ("balances", "positions"):
+        assert (await ann("GET", f"/clients/ann/{what}")).status == 200
+        assert (await bob("GET", f"/clients/ann/{what}")).body["code"] == "unknown_client"
+
+
 async def test_a_client_sees_its_own_only(api: Api, ann: Api, bob: Api, admin: Api, market: str) -> None:
     """Closing and deciding is the admin's; another client's statement is not found, its rows are refused."""
     await trade(api, market, "ann", "carl")
@@ -126,6 +235,14 @@ async def test_a_client_sees_its_own_only(api: Api, ann: Api, bob: Api, admin: A
         ("GET", "/settlements/999999/obligations", None, "unknown_cycle"),
         ("GET", "/clients/nobody/statements/1", None, "unknown_statement"),
         ("GET", "/clients/nobody/positions?as_of_seq=3", None, "malformed_request"),
+        ("GET", "/clients/nobody/positions?instrument=A&as_of_seq=3&cycle=1", None, "malformed_request"),
+        ("GET", "/clients/nobody/positions?cycle=999999", None, "unknown_cycle"),
+        ("GET", "/clients/nobody/balances?instrument=A", None, "malformed_request"),
+        ("GET", "/journal", None, "malformed_request"),
+        ("GET", "/journal?instrument=NO-SUCH", None, "unknown_instrument"),
+        ("GET", "/journal?instrument=BTC-USD&from_seq=0", None, "malformed_request"),
+        ("GET", "/journal?instrument=BTC-USD&cursor=1", None, "malformed_request"),
+        ("GET", "/journal?instrument=BTC-USD&cursor=1,-1", None, "malformed_request"),
     ],
 )
 async def test_what_cannot_be_done_is_a_problem(

@@ -102,6 +102,8 @@ async def test_a_trade_is_busted_once_and_its_orders_stay(api: Api, market: str)
     expected = {"trade_id": trade_id, "instrument": market, "seq": 5, "reason": "wrong price: ☂"}
     assert {name: value for name, value in busted.body.items() if name != "busted_at"} == expected
     assert (twice.status, twice.body["code"]) == (409, "trade_busted")
+    shown = (await api("GET", f"/trades?instrument={market}")).body
+    assert [trade["busted_at"] for trade in shown] == [busted.body["busted_at"]]
     assert (await api("GET", f"/orders/{order['order_id']}")).body == order
 
 

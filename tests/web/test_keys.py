@@ -255,6 +255,19 @@ async def test_trades_over_a_websocket_need_the_key_too(gate: Api, ann: Api, mar
     assert trade["instrument"] == market
 
 
+async def test_a_websocket_takes_the_key_as_an_offered_subprotocol(gate: Api, ann: Api) -> None:
+    """Browsers cannot send headers with it; the gateway chooses the other name, so that no answer repeats the key."""
+    url, key = f"{gate.url}/stream", ann.authorization["Authorization"].removeprefix("Bearer ")
+    for offered in (["matchstream"], [f"bearer.{key}"], ["matchstream", f"bearer.{key}x"]):
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="401"):
+            await gate.session.ws_connect(url, protocols=offered)
+    async with gate.session.ws_connect(url, protocols=["matchstream", f"bearer.{key}"]) as socket:
+        assert socket.protocol == "matchstream"
+        await socket.send_json({"method": "subscribe", "params": {"channel": "orders", "instrument": INSTRUMENT}})
+        assert "result" in await socket.receive_json()
+        assert (await socket.receive_json())["client_id"] == "ann"
+
+
 @pytest.mark.parametrize("how", ["revoked", "over"])
 async def test_a_key_and_its_websocket_end(gate: Api, keys: Keys, how: str) -> None:
     """Though nothing is sent on it, and when its time is over without anybody doing anything; other keys' live on."""

@@ -12,7 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from app import metrics as of_workers
 from app.local.venue import ROOT, Venue
 from tests.web.conftest import Api
-from web.edge import metrics as of_gateway
+from web import metrics as of_gateway
 
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "matchstream.json").read_text())
 QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]

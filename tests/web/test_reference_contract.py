@@ -8,7 +8,7 @@ import orjson
 
 from app.local.venue import Venue
 from tests.until import until
-from tests.web.conftest import Api
+from tests.web.conftest import Api, public
 
 SLOT = 6
 
@@ -102,7 +102,7 @@ async def test_a_socket_carries_each_trade_in_a_text_frame(api: Api, market: str
             await api.place(instrument=market, quantity="1", client_id="taker")
         frames = [orjson.loads(await socket.receive_str(timeout=10)) for _ in range(3)]
 
-    assert frames == (await api("GET", f"/trades?instrument={market}")).body[::-1]
+    assert frames == [public(trade) for trade in (await api("GET", f"/trades?instrument={market}")).body[::-1]]
 
 
 async def test_a_socket_without_an_instrument_carries_all(api: Api, market: str) -> None:

@@ -24,6 +24,7 @@ CHANGED = "200 200 409 409 409 404"
 REFUSED = "403 403 403 403 403 403"
 LISTED = "200+ 200+ 200+ 200+ 200+ 200-"
 HIDDEN = "200- 200- 200- 200- 200- 200-"
+EVERYTIME = "200 200 200 200 200 200"
 ANONYMOUS = "401 401 401 401 401 401"
 # What each role is answered, by the state of the order: 200+ shows the order, 200- does not.
 TABLE = {
@@ -41,6 +42,7 @@ TABLE = {
                 "cancel named",
             ),
             *("list", "list of owner", "mass cancel", "mass cancel of owner", "snapshots", "trades", "batch for owner"),
+            *("journal", "journal of owner", "balances", "positions"),
         ),
         ANONYMOUS,
     ),
@@ -50,12 +52,17 @@ TABLE = {
         **dict.fromkeys(("snapshots", "trades"), HIDDEN),
         **dict.fromkeys(("cancel", "delete", "amend", "cancel twice", "amend twice", "cancel named"), REFUSED),
         **dict.fromkeys(("mass cancel", "mass cancel of owner", "batch for owner"), REFUSED),
+        **dict.fromkeys(("journal", "journal of owner"), EVERYTIME),
+        **dict.fromkeys(("balances", "positions"), HIDDEN),
     },
     "viewer, other": {
         **dict.fromkeys(("get", "get by key", "events"), NOBODY),
         **dict.fromkeys(("list", "snapshots", "trades"), HIDDEN),
         **dict.fromkeys(("cancel", "delete", "amend", "cancel twice", "amend twice", "cancel named"), REFUSED),
         **dict.fromkeys(("list of owner", "mass cancel", "mass cancel of owner", "batch for owner"), REFUSED),
+        **dict.fromkeys(("balances", "positions"), NOBODY),
+        "journal": EVERYTIME,
+        "journal of owner": REFUSED,
     },
     "trader, other": {
         **dict.fromkeys(("get", "get by key", "events"), NOBODY),
@@ -63,6 +70,9 @@ TABLE = {
         **dict.fromkeys(("list", "mass cancel", "snapshots", "trades"), HIDDEN),
         **dict.fromkeys(("list of owner", "mass cancel of owner", "cancel named"), REFUSED),
         "used key": "422 422 422 422 422 422",
+        **dict.fromkeys(("balances", "positions"), NOBODY),
+        "journal": EVERYTIME,
+        "journal of owner": REFUSED,
         "batch for owner": HIDDEN,
     },
     "trader, own": {
@@ -80,6 +90,8 @@ TABLE = {
         "mass cancel of owner": "200+ 200+ 200- 200- 200- 200-",
         **dict.fromkeys(("snapshots", "trades"), HIDDEN),
         "cancel for other": NOBODY,
+        **dict.fromkeys(("journal", "journal of owner"), EVERYTIME),
+        **dict.fromkeys(("balances", "positions"), HIDDEN),
     },
 }
 CHANGING = {"cancel", "delete", "amend", "cancel twice", "cancel named", "mass cancel", "mass cancel of owner"}
@@ -152,6 +164,10 @@ class Market:
             "mass cancel of owner": ("DELETE", f"/orders?{of_market}&client_id={OWNER}", None),
             "snapshots": ("GET", f"/snapshots?{of_market}&limit=100", None),
             "trades": ("GET", f"/trades?{of_market}&limit=1000", None),
+            "journal": ("GET", f"/journal?{of_market}&limit=1000", None),
+            "journal of owner": ("GET", f"/journal?{of_market}&client_id={OWNER}", None),
+            "balances": ("GET", f"/clients/{OWNER}/balances", None),
+            "positions": ("GET", f"/clients/{OWNER}/positions", None),
             "batch for owner": ("POST", "/orders/batch", {"orders": [self._copy(target)]}),
         }[call]
         return await api(method, where, body, headers=fresh if method != "GET" and call != "batch for owner" else {})
@@ -252,7 +268,9 @@ async def test_what_a_role_is_answered(
         # Each mass cancel is a report of its own, with the next seq.
         bodies.append(re.sub(r'"seq":\d+', '"seq":N', text).replace(target.order_id, "ID").replace(target.key, "KEY"))
         if role not in ("viewer, own", "trader, own", "admin"):
-            assert OWNER not in text.replace(f"by-client-id/{OWNER}/", "").replace(f" of {OWNER} ", ""), text
+            for asked in (f"by-client-id/{OWNER}/", f" of {OWNER} ", f"/clients/{OWNER}/", f' of {OWNER}"'):
+                text = text.replace(asked, "")
+            assert OWNER not in text, text
     printed[role, call] = answers
 
     assert answers == wanted

@@ -17,7 +17,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from app import settings
 from app.streaming.failstop import end_process
-from web.edge import metrics
+from web import metrics
 from web.edge.answers import RETRY_SOON
 from web.edge.problems import CONTENT_TYPE, Problem
 

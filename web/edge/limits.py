@@ -11,7 +11,7 @@ from time import monotonic_ns
 
 from aiohttp import web
 
-from web.edge import metrics
+from web import metrics
 from web.edge.problems import Problem
 
 DEFAULT_RATE = 1_000.0  # requests a second, where other machines can reach the gateway

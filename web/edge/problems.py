@@ -17,7 +17,7 @@ import orjson
 from aiohttp import HttpVersion11, web, web_protocol, web_urldispatcher
 
 from app.matching.words import Reason
-from web.edge import metrics
+from web import metrics
 from web.refused import Code, Refused
 
 CONTENT_TYPE = "application/problem+json"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -52,6 +53,7 @@ _FIELD = re.compile(r" - at `\$\.?(.*)`$")
 _NAMED_FIELD = re.compile(r"(?:unknown|required) field `([^`]{1,64})`")
 _NAMES = re.compile(rb'"([a-z_]+)"\s*:')
 _WAIT = re.compile(r"\s*wait=([0-9]{1,3})\s*", re.ASCII)
+_time = partial(msgspec.convert, type=datetime)
 T = TypeVar("T")
 W = TypeVar("W", bound=StrEnum)
 
@@ -137,6 +139,16 @@ def decimal(name: str, number: Number) -> str | None:
         return decimal_text(name, number)
     except InvalidNumber as error:
         raise invalid(name, str(error.args[1])) from error
+
+
+def instant(given: dict[str, str], name: str) -> int | None:
+    """A parameter with an RFC 3339 time, in ms since the epoch; None if it is not given. Raises 400 and 422."""
+    if name not in given:
+        return None
+    try:
+        return moment(name, _time(given[name]))
+    except msgspec.ValidationError as error:
+        raise malformed(name, "must be a time like 2026-01-31T09:30:00Z, with + written as %2B") from error
 
 
 def moment(name: str, time: datetime | None) -> int | None:

@@ -3,7 +3,6 @@
 from typing import Any, Literal, NamedTuple
 
 from aiohttp import web
-from faust.web.base import BlueprintManager
 
 from app import app
 from app.models.api_keys import KeyRole
@@ -58,8 +57,7 @@ class Route(NamedTuple):
 
 
 def serve_routes(routes: tuple[Route, ...], has_keys: bool = False, second_port: int = 0) -> web.Application:
-    """Make the worker's web server serve these routes, without Faust's own."""
-    app.web.blueprints = BlueprintManager([])
+    """Make the worker's web server serve these routes."""
     web_app: web.Application = app.web.web_app
     if app.conf.web_transport.scheme != "unix":
         require_port(app.conf.web_bind, app.conf.web_port)
@@ -69,7 +67,7 @@ def serve_routes(routes: tuple[Route, ...], has_keys: bool = False, second_port:
     guard_names(web_app, has_keys)
     for route in routes:
         served = route.path.replace("{order_id}", _ORDER_ID)
-        for path in (served, served + "/"):
+        for path in {served, served.rstrip("/") + "/"}:
             for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
                 web_app.router.add_route(method, path, route.handler)
     return web_app

@@ -1,4 +1,6 @@
-"""Lets requests wait for the report on their command, by its identity and, once Kafka has acknowledged it, its offset.
+"""Lets a request wait for the report on its command.
+
+Reports are collected by the command's identity; when Kafka has acknowledged the command, its offset picks the one.
 
 Commands may share an identity (a repeat, or another body under the same key), but each has its own report.
 """
@@ -78,7 +80,7 @@ class Expectations:
             self.end(expected)
 
     def end(self, expected: Expected) -> None:
-        """Unregister one waiting request; forget the reports after the last one."""
+        """Unregister one waiting request; when it was the last, forget the reports collected for it."""
         expected.users -= 1
         if not expected.users:
             del self._expected[expected.identity]

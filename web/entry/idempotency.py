@@ -14,7 +14,7 @@ import redis.asyncio as redis
 from redis.exceptions import RedisError
 
 from app.streaming.failstop import fail_stop
-from web.edge import metrics
+from web import metrics
 
 KEPT_S = 86_400
 ANSWER_TIMEOUT_S = 0.05

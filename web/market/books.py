@@ -26,6 +26,9 @@ from web.market.open_orders import OpenOrders
 MAX_TRADES = 10_000  # kept in memory for each instrument
 SNAPSHOT = "snapshot"  # the command of a report that carries a snapshot of the book
 
+OF_THE_CLIENTS = ("buy_client_id", "sell_client_id", "buyer_fee", "seller_fee")
+"""What a listed trade has besides what everybody may see."""
+
 _new = tuple.__new__  # takes half as long as a NamedTuple's own constructor
 
 
@@ -37,13 +40,16 @@ class RecentTrade(NamedTuple):
     seq: int
     trade: TradeReport
     report_seq: int
+    busted_ms: int | None = None
 
     @property
     def row_key(self) -> RowKey:
         return RowKey(self.time_ms, self.instrument, self.seq)
 
     def answer(self) -> dict[str, Any]:
-        return trade_answer(self.instrument, self.trade, self.time_ms)
+        trade = self.trade
+        answer = trade_answer(self.instrument, trade, self.time_ms, self.busted_ms)
+        return answer | {name: getattr(trade, name) for name in OF_THE_CLIENTS}
 
 
 class Levels:
@@ -124,22 +130,22 @@ class Market:
         self.scale = Scale(units(listing.tick_size), units(listing.lot_size), listing.quote_scale)
         self.fees = FeeRates("0", "0")
         self.fees_seq: int | None = None
-        """The report that set these rates; None while nobody has set any."""
+        """The seq of the report that set these rates; None while nobody has set any."""
         self.book, self.open_orders = LevelBook(), OpenOrders()
         self.trades: deque[RecentTrade] = deque(maxlen=MAX_TRADES)
         self.seq = 0
         self.time_ms = 0
         self.known_after = 0
-        """The seq of a report: `trades` has every trade of later reports; earlier trades may be in Postgres only."""
+        """`trades` has the trades and busts of all reports after this seq; earlier ones may be in Postgres only."""
         self.snapshot_seq = 0
-        """The seq of the last report that may have carried a snapshot of this book."""
+        """The seq of the last report that carried a snapshot of this book, or of the snapshot that we started from."""
         self._begins: RowKey | None = None
 
     @classmethod
     def of(cls, state: BookState, after: int | None = None) -> "Market":
         """The instrument as a snapshot describes it. A snapshot holds the number of trades, not the trades.
 
-        If `after` is given, the caller passes the reports with seq after + 1 up to the snapshot's to `remember`.
+        With `after`, the caller must then call `remember` for each report from after + 1 up to the snapshot's seq.
         """
         market = cls(list_message(state.listing, "snapshot"))
         market.seq, market.time_ms = state.seq, state.time_ms
@@ -181,10 +187,20 @@ class Market:
             if not trades:
                 self._begins = RowKey(report.time, report.instrument, trade.seq) if trade.seq > 1 else None
             elif len(trades) == MAX_TRADES:
-                self.known_after = trades[0].report_seq
-            trades.append(_new(RecentTrade, (report.time, report.instrument, trade.seq, trade, report.seq)))
+                self.known_after = max(self.known_after, trades[0].report_seq)
+            trades.append(_new(RecentTrade, (report.time, report.instrument, trade.seq, trade, report.seq, None)))
+        if report.bust is not None:
+            self._bust(report.bust.trade_seq, report)
         if report.command == SNAPSHOT:
             self.snapshot_seq = report.seq
+
+    def _bust(self, trade_seq: int, report: ExecutionReport) -> None:
+        """Mark a trade; if memory does not have it, Postgres must have recorded this report before it is asked."""
+        trades = self.trades
+        index = trade_seq - trades[0].seq if trades else -1  # trades are numbered without gaps
+        if 0 <= index < len(trades):
+            trades[index] = trades[index]._replace(busted_ms=report.time)
+        self.known_after = max(self.known_after, report.seq)
 
     def depth(self, side: Side, levels: int) -> list[dict[str, Any]]:
         """The best levels, best first; each with `cumulative`, the quantity up to and including it."""

@@ -30,7 +30,7 @@ from app.unusable import NO_REPORT, pass_over
 from tables.books.readers import Start, starts
 from tables.recovery.changelog import Damaged
 from tables.recovery.refusals import CannotGoOn
-from web.edge import metrics
+from web import metrics
 from web.entry.expected import Expectations
 from web.entry.order_log import OrderLog
 from web.entry.pending import Pending
@@ -92,7 +92,9 @@ class Feed:
         self._lags = {tp: lag.labels("gateway", tp.partition) for tp in self._topic_partitions}
         self._tags: dict[bytes, str] = {}
         self._changed_depths: set[Market] = set()
-        self._matched = 0
+        self._counted = 0
+        self.matched = 0
+        """Orders that took part in a trade since this gateway has caught up."""
         self.markets: dict[str, Market] = {}
         self.orders = RecentOrders()
         self.reports = RecentReports()
@@ -203,8 +205,8 @@ class Feed:
     def _note_progress(self) -> None:
         for tp, at in self._positions.items():
             self._lags[tp].set(max(0, self._fetching.ends.get(tp, 0) - at))
-        metrics.orders_matched.inc(self._matched)
-        self._matched = 0
+        metrics.orders_matched.inc(self.matched - self._counted)
+        self._counted = self.matched
         if not self.is_ready and all(self._positions[tp] >= goal for tp, goal in self._goals.items()):
             for name in list(self._earlier):
                 self._give_up_earlier(name)
@@ -259,7 +261,7 @@ class Feed:
         if report.levels:
             self._changed_depths.add(market)
         if report.trades and self.is_ready:
-            self._matched += sum(order.liquidity is not None for order in report.orders)
+            self.matched += sum(order.liquidity is not None for order in report.orders)
         self._on_report(market, report, before)
 
     def _take_earlier(self, report: ExecutionReport, step: Step) -> None:

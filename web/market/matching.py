@@ -12,7 +12,7 @@ from app.kafka.reading import KafkaAway, PatientReader, Stretch
 from app.models.commands import Genesis, UndecodableCommand, decode_command
 from app.streaming.intact import DamagedLog
 from app.topics import ORDERS
-from web.edge import metrics
+from web import metrics
 
 LOOK_S = 1.0
 # Another worker takes over after about ten seconds. Looks instead of seconds: a paused gateway does not look.

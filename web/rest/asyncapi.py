@@ -10,8 +10,8 @@ from app.models import streams
 from app.models.answers import Trade
 
 DESCRIPTION = (
-    "Books, trades, halts and a client's own orders, without a gap: docs/STREAMS.md explains the one rule. "
-    "Messages are JSON in text frames."
+    "Books, trades, halts, bars, tickers and a client's own orders, without a gap: docs/STREAMS.md explains the one "
+    "rule. Messages are JSON in text frames."
 )
 REQUESTS = (
     streams.SubscribeRequest,
@@ -27,9 +27,12 @@ MESSAGES = (
     streams.TradesMessage,
     streams.OrdersMessage,
     streams.StatusMessage,
+    streams.CandlesMessage,
+    streams.TickerMessage,
     streams.PlainMessage,
     streams.Notice,
 )
+OF_TRADES = (Trade, streams.Bust)
 STREAM, TRADES = "stream", "trades"
 
 Json = dict[str, Any]
@@ -37,7 +40,7 @@ Json = dict[str, Any]
 
 def document() -> Json:
     """The document: what each WebSocket takes and sends."""
-    types = (*REQUESTS, *ANSWERS, *MESSAGES, Trade)
+    types = (*REQUESTS, *ANSWERS, *MESSAGES, *OF_TRADES)
     _, schemas = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     on_stream = (*REQUESTS, *ANSWERS, *MESSAGES)
     return {
@@ -46,7 +49,7 @@ def document() -> Json:
         "defaultContentType": "application/json",
         "channels": {
             STREAM: _channel("/stream", "Subscriptions.", on_stream),
-            TRADES: _channel("/ws/trades", "One trade a frame; `?instrument=` for one instrument only.", (Trade,)),
+            TRADES: _channel("/ws/trades", "One trade a frame; `?instrument=` for one instrument only.", OF_TRADES),
         },
         "operations": {
             "request": {
@@ -54,7 +57,7 @@ def document() -> Json:
                 "reply": {"channel": _channel_ref(STREAM), "messages": _message_refs(STREAM, ANSWERS)},
             },
             "tell": _operation("send", STREAM, MESSAGES),
-            "tellTrades": _operation("send", TRADES, (Trade,)),
+            "tellTrades": _operation("send", TRADES, OF_TRADES),
         },
         "components": {"messages": {type_.__name__: _message(type_) for type_ in types}, "schemas": schemas},
     }

@@ -1,19 +1,24 @@
 """The parameters, bodies and answers of each API call, for the OpenAPI document (web/rest/openapi.py)."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from msgspec import Meta
 
 from app.matching.words import Side, Status
-from app.models import answers, http
-from app.models.commands import FeeRates, Identifier, OrderIdText
+from app.models import answers, http, udf
+from app.models.commands import DecimalText, FeeRates, Identifier, OrderIdText
+from app.models.quality import MarketQuality
+from app.models.vwap import Vwap
 from app.postgres.cursors import MAX_CURSOR_CHARACTERS
 from web.edge.reading import MAX_AFTER_SEQ, MAX_LIMIT, MAX_PAGE
 from web.edge.routes import Call, Parameter
 from web.rest.busts import MAX_TRADE_ID
 from web.rest.clearing import DEFAULT_CYCLES, LARGEST_NUMBER
+from web.rest.journal import DEFAULT_ENTRIES
 from web.rest.market_data import DEFAULT_LEVELS, DEFAULT_TRADES, MAX_LEVELS
 from web.rest.snapshots import DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS
+from web.rest.udf import DEFAULT_FOUND, MAX_FOUND, MAX_UDF_TEXT
 
 EXAMPLE_CLIENT, EXAMPLE_INSTRUMENT, EXAMPLE_KEY = "alice", "BTC-USD", "docs-1"
 """The names in the examples: a new venue accepts the examples unchanged, any number of times."""
@@ -56,6 +61,11 @@ Prefer = Annotated[str, Meta(examples=["wait=5"])]
 KEY = Parameter("Idempotency-Key", http.Name, "repeats of the same request get the same answer", "header")
 OF_CLIENT = Parameter("client_id", Identifier, "of this client only")
 OF_INSTRUMENT = Parameter("instrument", Identifier, "of this instrument only")
+THE_INSTRUMENT = Parameter(
+    "instrument", Identifier, "the instrument, like BTC-USD", required=True, example=EXAMPLE_INSTRUMENT
+)
+SINCE = Parameter("from", datetime, "from this time on; without it from the beginning")
+UNTIL = Parameter("to", datetime, "before this time; without it up to the end")
 PAGE = Parameter("page", Page, "from 1; answers a plain array")
 CURSOR = Parameter("cursor", Cursor, "empty to begin, then `next_cursor` of the answer before; answers an object")
 FROM = Parameter("cursor", Cursor, "`next_cursor` of the answer before")
@@ -149,7 +159,7 @@ ORDER_EVENTS = Call(
 )
 LIST_TRADES = Call(
     "market data",
-    {200: list[answers.Trade] | answers.TradePage},
+    {200: list[answers.ListedTrade] | answers.TradePage},
     (404, 503),
     (OF_INSTRUMENT, _limit(DEFAULT_TRADES, MAX_LIMIT), PAGE, CURSOR),
     headers=SEQ,
@@ -159,9 +169,21 @@ GET_BOOK = Call(
     {200: answers.Book},
     (404, 503),
     (
-        Parameter("instrument", Identifier, "the instrument, like BTC-USD", required=True, example=EXAMPLE_INSTRUMENT),
+        THE_INSTRUMENT,
         Parameter("levels", Annotated[int, Meta(ge=1, le=MAX_LEVELS)], f"of each side; {DEFAULT_LEVELS} if not given"),
     ),
+)
+GET_QUALITY = Call(
+    "market data",
+    {200: MarketQuality},
+    (404, 422, 503),
+    (Parameter("size", DecimalText, "the quantity of which the cost is answered", example="0.5"),),
+)
+GET_VWAP = Call(
+    "market data",
+    {200: Vwap},
+    (404, 422, 503),
+    (THE_INSTRUMENT, SINCE, UNTIL),
 )
 STREAM = Call("market data", {101: None}, (404, 426, 503), (OF_INSTRUMENT,))
 SUBSCRIBE = Call("market data", {101: None}, (426, 503))
@@ -243,15 +265,46 @@ DECIDE = Call(
 LIST_POSITIONS = Call(
     "clearing",
     {200: list[answers.Position]},
-    (404, 503),
+    (404, 409, 503),
     (
         OF_INSTRUMENT,
-        Parameter("as_of_seq", Annotated[int, Meta(ge=1, le=LARGEST_NUMBER)], "up to this seq of the instrument"),
+        Parameter("as_of_seq", PathNumber, "up to this seq of the instrument"),
+        Parameter("cycle", PathNumber, "up to the cutoffs of this cycle"),
+    ),
+)
+LIST_BALANCES = Call("clearing", {200: list[answers.Balance]}, (404, 503))
+LIST_ENTRIES = Call(
+    "clearing",
+    {200: answers.JournalPage},
+    (403, 404, 503),
+    (
+        Parameter("instrument", Identifier, "the instrument, like BTC-USD", required=True, example=EXAMPLE_INSTRUMENT),
+        Parameter("from_seq", PathNumber, "from the report with this seq on; from the first if not given"),
+        OF_CLIENT,
+        _limit(DEFAULT_ENTRIES, MAX_LIMIT),
+        FROM,
     ),
 )
 GET_STATEMENT = Call("clearing", {200: answers.Statement}, (404, 503))
+UdfText = Annotated[str, Meta(max_length=MAX_UDF_TEXT)]
+UDF_SYMBOL = Parameter("symbol", UdfText, "a market, like BTC-USD or Matchstream:BTC-USD", example=EXAMPLE_INSTRUMENT)
+UDF_IGNORED = (Parameter("currencyCode", UdfText, "ignored"), Parameter("unitId", UdfText, "ignored"))
+UDF_CONFIG = Call("charts", {200: udf.UdfConfiguration})
+UDF_RESOLVE = Call("charts", {200: (udf.SymbolInfo, udf.UdfError)}, parameters=(UDF_SYMBOL, *UDF_IGNORED))
+UDF_SEARCH = Call(
+    "charts",
+    {200: list[udf.FoundSymbol]},
+    parameters=(
+        Parameter("query", UdfText, "part of a name"),
+        Parameter("type", UdfText, f"`{udf.SYMBOL_TYPE}`, or empty for all"),
+        Parameter("exchange", UdfText, f"`{udf.VENUE}`, or empty for all"),
+        _limit(DEFAULT_FOUND, MAX_FOUND),
+    ),
+)
+UDF_TIME = Call("charts", {200: str}, content_type="text/plain")
 HEALTH = Call("operation", {200: answers.Health})
 READINESS = Call("operation", {200: answers.Readiness, 503: answers.Readiness})
+PIPELINE = Call("operation", {200: answers.Pipeline})
 METRICS = Call("operation", {200: str}, content_type="text/plain")
 DOCUMENT = Call("operation", {200: dict[str, Any]})
 DOCS = Call("operation", {200: str}, content_type="text/html")

@@ -145,17 +145,34 @@ async def get_statement(request: web.Request) -> web.StreamResponse:
 
 
 async def list_positions(request: web.Request) -> web.StreamResponse:
-    """What a client holds in each instrument from its recorded trades, or in one as of one of its seqs."""
-    given, gateway = parameters(request, "instrument", "as_of_seq"), request.app[GATEWAY]
-    client = identifier("client_id", request.match_info["client_id"])
-    if not caller_of(request).sees(client):
-        raise Problem(404, "unknown_client", f"no positions of {client}")
+    """What a client holds in each instrument from its recorded trades: now, after a cycle, or in one after a seq."""
+    given, gateway = parameters(request, "instrument", "as_of_seq", "cycle"), request.app[GATEWAY]
+    client = _seen_client(request)
     instrument = identifier("instrument", given["instrument"]) if "instrument" in given else None
     if "as_of_seq" in given and instrument is None:
         raise malformed("as_of_seq", "needs an instrument: each has its own seq")
+    if "as_of_seq" in given and "cycle" in given:
+        raise malformed("as_of_seq", "cannot be given with cycle")
     to_seq = number(given, "as_of_seq", LARGEST_NUMBER, LARGEST_NUMBER)
-    found = await ask_history(gateway.settlements.positions(client, instrument, to_seq))
-    return answer([_position(name, position) for name, position in found.items()])
+    cycle = number(given, "cycle", 0, LARGEST_NUMBER) or None
+    if cycle is not None and (await _known(gateway, cycle))["state"] == "open":
+        raise Problem(409, "cycle_is_open", f"cycle {cycle} is not closed yet: ask again once it is")
+    positions = await ask_history(gateway.settlements.positions(client, instrument, to_seq, cycle))
+    return answer([_position(name, position) for name, position in positions.items()])
+
+
+async def list_balances(request: web.Request) -> web.StreamResponse:
+    """What a client has in each asset: its closings, with what it traded since, and what is still due."""
+    parameters(request)
+    return answer(await ask_history(request.app[GATEWAY].settlements.balances(_seen_client(request))))
+
+
+def _seen_client(request: web.Request) -> str:
+    """The client in the path; raises 404 for another client's."""
+    client = identifier("client_id", request.match_info["client_id"])
+    if not caller_of(request).sees(client):
+        raise Problem(404, "unknown_client", f"nothing is known of {client}")
+    return client
 
 
 def _position(instrument: str, position: Position) -> dict[str, Any]:
@@ -178,8 +195,12 @@ async def _preview(gateway: Gateway, cutoff_time: int | None) -> web.StreamRespo
 
 async def _cycle(request: web.Request) -> dict[str, Any]:
     """The cycle that the path names; raises 404."""
-    which = _number(request, "cycle")
-    found = await ask_history(request.app[GATEWAY].settlements.cycle(which))
+    return await _known(request.app[GATEWAY], _number(request, "cycle"))
+
+
+async def _known(gateway: Gateway, which: int) -> dict[str, Any]:
+    """The cycle with this number; raises 404."""
+    found = await ask_history(gateway.settlements.cycle(which))
     if found is None:
         raise Problem(404, "unknown_cycle", f"there is no cycle {which}")
     return found

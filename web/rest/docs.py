@@ -24,7 +24,7 @@ HEADERS = {
 
 
 async def openapi(request: web.Request) -> web.StreamResponse:
-    """This document."""
+    """The OpenAPI document of this API."""
     return answer(request.app[DOCUMENT])
 
 

@@ -7,6 +7,7 @@ from aiohttp import web
 from app.postgres import HistoryUnavailable
 from app.streaming.failstop import damaged_log
 from web.edge.answers import RETRY_SOON, answer
+from web.edge.reading import parameters
 from web.gateway import Gateway
 from web.hosting import GATEWAY
 from web.market.matching import Matching
@@ -43,6 +44,12 @@ async def readyz(request: web.Request) -> web.StreamResponse:
         return answer({"status": "not ready", **checks}, 503, RETRY_SOON)
     is_whole = recording == history == OK and valkey and not gateway.matching.waiting
     return answer({"status": "ready" if is_whole else "degraded", **checks})
+
+
+async def pipeline(request: web.Request) -> web.StreamResponse:
+    """How far each stage of the pipeline is, and totals: two answers give the rates between them."""
+    parameters(request)
+    return answer(await request.app[GATEWAY].pipeline.answer())
 
 
 def _matching(matching: Matching) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
@@ -42,7 +42,13 @@ def wanted(given: dict[str, str], default_limit: int) -> Wanted:
 
 
 async def answer_list(
-    name: str, page: Wanted, recent: Recent, require: Require, ask_recorded: AskRecorded, market: Market | None
+    name: str,
+    page: Wanted,
+    recent: Recent,
+    require: Require,
+    ask_recorded: AskRecorded,
+    market: Market | None,
+    shown: Callable[[dict[str, Any]], dict[str, Any]] = lambda row: row,
 ) -> web.StreamResponse:
     """Answer an array, or for a cursor an object with the next cursor.
 
@@ -51,7 +57,8 @@ async def answer_list(
     A list of one market says up to which of its reports it has everything: an array in `X-Seq`, an object in `seq`.
     """
     seq = None if market is None else market.seq
-    rows, following = await _rows(page, recent, require, ask_recorded)
+    found, following = await _rows(page, recent, require, ask_recorded)
+    rows = [shown(row) for row in found]
     if not page.by_cursor:
         return answer(rows, headers=up_to(seq))
     place = {} if seq is None else {"seq": seq}

@@ -11,7 +11,7 @@ from aiohttp import web
 from app.matching.words import Reason, Status
 from app.models.commands import PlaceOrder
 from app.models.http import decode_batch, decode_place
-from web.edge import metrics
+from web import metrics
 from web.edge.answers import answer, order_path
 from web.edge.callers import Caller, caller_of
 from web.edge.limits import charge_orders

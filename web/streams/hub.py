@@ -9,13 +9,15 @@ import orjson
 
 from app.models.http import trade_answer
 from app.models.reports import ExecutionReport, LevelChange
-from app.models.streams import MessageType, Notice, concerned, encode
-from web.edge import metrics
+from app.models.streams import OF_BARS, Notice, busts_of, concerned
+from web import metrics
 from web.market.books import Market
 from web.refused import Refused
-from web.streams.channels import Made, Variant, made
-from web.streams.client import GOING_AWAY, Client, Socket, Subscription, plain
-from web.streams.messages import Message
+from web.streams.bars import BarStreams
+from web.streams.channels.channel import Made, Variant
+from web.streams.channels.registry import made
+from web.streams.client import GOING_AWAY, Client, Socket, Subscription, beat
+from web.streams.messages import frame_of, framed
 from web.streams.ring import Ring
 
 MAX_CLIENTS = 10_000
@@ -38,18 +40,20 @@ class _Audience:
         self.private: dict[str, _Shared] = {}
 
     def of(self, report: ExecutionReport) -> Iterator[_Shared]:
-        """Those whom the report may concern."""
-        yield from self.public.values()
-        if self.private:
+        """Those whom the report may concern; the clients of its orders first, because the public may be many."""
+        if report.bust is not None:
+            yield from self.private.values()
+        elif self.private:
             for client_id in concerned(report) & self.private.keys():
                 yield self.private[client_id]
+        yield from self.public.values()
 
 
 class Hub:
     """All WebSocket clients of this gateway."""
 
     def __init__(self) -> None:
-        self.ring = Ring()
+        self.ring, self.bars = Ring(), BarStreams()
         self._clients: set[Client] = set()
         self._trade_clients: dict[Client, str | None] = {}
         self._shared: dict[Variant, _Shared] = {}
@@ -64,7 +68,7 @@ class Hub:
             if message is not None:
                 for subscription in shared.subscriptions:
                     subscription.offer(message)
-        if report.trades and self._trade_clients:
+        if self._trade_clients and (report.trades or report.bust is not None):
             self._publish_trades(report)
 
     def add(self, subscription: Subscription) -> Made:
@@ -84,6 +88,9 @@ class Hub:
     def remove(self, subscription: Subscription) -> None:
         """It gets nothing more; it may not have been added yet."""
         variant = subscription.variant
+        if variant.channel in OF_BARS:
+            self.bars.remove(subscription)
+            return
         shared = self._shared.get(variant)
         if shared is None:
             return
@@ -115,7 +122,7 @@ class Hub:
 
     @contextmanager
     def trade_client(self, socket: Socket, instrument: str | None) -> Iterator[Client]:
-        """A client of /ws/trades: it gets the trades of one instrument, or of all (None), from now on.
+        """A client of /ws/trades: it gets the trades and busts of one instrument, or of all (None), from now on.
 
         Those of its handshake wait until `begin`.
         """
@@ -135,13 +142,8 @@ class Hub:
     def beat(self) -> None:
         """Tell how far its channel is to each subscription that was sent nothing since the last time."""
         for variant, shared in self._shared.items():
-            heartbeat: Message | None = None
-            for subscription in shared.subscriptions:
-                if not subscription.is_silent:
-                    subscription.is_silent = True
-                    continue
-                heartbeat = heartbeat or plain(variant, MessageType.HEARTBEAT, subscription.market.seq)
-                subscription.beat(heartbeat)
+            beat(variant, shared.subscriptions)
+        self.bars.beat()
         sent = 0
         for client in self._clients:
             sent += client.sent
@@ -150,7 +152,7 @@ class Hub:
 
     def announce(self, closes_in_s: float) -> None:
         """Tell every client that this gateway goes away soon; those of /ws/trades expect trades only."""
-        frame = encode(Notice(closes_in_s))
+        frame = frame_of(Notice(closes_in_s))
         for client in self._clients - self._trade_clients.keys():
             client.push(frame)
 
@@ -160,7 +162,10 @@ class Hub:
 
     def _publish_trades(self, report: ExecutionReport) -> None:
         wanted = [client for client, name in self._trade_clients.items() if name in (None, report.instrument)]
-        for trade in report.trades if wanted else ():
-            frame = orjson.dumps(trade_answer(report.instrument, trade, report.time))
+        if not wanted:
+            return
+        frames = [framed(orjson.dumps(trade_answer(report.instrument, trade, report.time))) for trade in report.trades]
+        frames += [frame_of(bust) for bust in busts_of(report) or ()]
+        for frame in frames:
             for client in wanted:
                 client.push(frame)

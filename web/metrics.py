@@ -1,7 +1,6 @@
-"""The metrics for Prometheus; their names and labels are part of the API."""
+"""The gateway's figures for Prometheus; their names and labels are part of the API."""
 
-from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import Counter, Gauge, Histogram
 
 _BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
@@ -36,8 +35,3 @@ accepted_latency = order_latency.labels("accepted")
 matched_latency = order_latency.labels("matched")
 rejected_by_gateway = orders_rejected.labels("gateway")
 rejected_by_engine = orders_rejected.labels("engine")
-
-
-async def metrics(request: web.Request) -> web.Response:
-    """All figures in Prometheus' text format."""
-    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

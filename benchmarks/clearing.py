@@ -1,0 +1,147 @@
+"""`python -m benchmarks.clearing`: seconds to close, net and settle a cycle of a million trades in Postgres.
+
+We write the trades straight into Postgres, with fees and some busts, and let the clearing worker's code project the
+facts. Meanwhile another connection inserts trades as recording does: its slowest insert shows whether any lock stood in
+its way (docs/CLEARING.md, C10).
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from aiokafka import ConsumerRecord
+
+from app.local import postgres
+from app.local.ports import Ports
+from app.local.servers import Servers
+from app.models.clearing import CycleClosed, InstructionOutcome, Settle, encode_fact
+from app.postgres import Projection
+from app.postgres.schema import migrate
+from app.settling import Settling
+from load.report import conditions
+
+LOG_ID = "00000000-0000-4000-8000-000000000001"
+TOPIC = "clearing"
+MARKETS = 10
+BUSTED = 500  # every so many trades one is busted
+FILL = """
+INSERT INTO instruments SELECT 'M' || n || '-USD', 1, 'M' || n, 'USD', 0.01, 0.0001, '{{}}', 'open', now()
+FROM generate_series(0, {markets} - 1) AS n;
+INSERT INTO trades (instrument, seq, trade_id, report_seq, price, quantity, buy_order_id, sell_order_id, buy_client_id,
+    sell_client_id, aggressor_side, executed_at, buyer_fee, seller_fee)
+SELECT 'M' || n % {markets} || '-USD', n / {markets} + 1, 'M' || n % {markets} || '-USD-' || n / {markets} + 1,
+    2 * (n / {markets}) + 2, (70000 + n % 977 / 100.0)::numeric(20, 2), ((1 + n % 17) / 10000.0)::numeric(20, 4),
+    gen_random_uuid(), gen_random_uuid(), 'client-' || n % 211, 'client-' || n % 199, 'buy',
+    '2026-01-01'::timestamptz + n * interval '1 ms', 0.00123456, -0.00012345
+FROM generate_series(0, {trades} - 1) AS n;
+INSERT INTO trade_busts SELECT instrument, seq, report_seq + 1, executed_at, 'an error' FROM trades
+WHERE seq % {busted} = 0;
+INSERT INTO instrument_progress SELECT 'M' || n || '-USD', 0, {last_seq}, '2027-01-01'
+FROM generate_series(0, {markets} - 1) AS n;
+ANALYZE;
+"""
+INSERT_LATE = """
+INSERT INTO trades SELECT instrument, seq + 100000000, 'late-' || %(n)s, report_seq + 100000000 + %(n)s, price,
+    quantity, buy_order_id, sell_order_id, buy_client_id, sell_client_id, aggressor_side, executed_at, buyer_fee,
+    seller_fee
+FROM trades WHERE instrument = 'M0-USD' AND seq = %(n)s;
+UPDATE instrument_progress SET last_seq = last_seq + 1 WHERE instrument = 'M0-USD'
+"""
+PAUSE_S = 0.01
+
+
+def last_seq(trades: int) -> int:
+    """The seq up to which each market of `fill` is recorded."""
+    return 2 * (trades // MARKETS) + 3
+
+
+def fill(database_url: str, trades: int) -> None:
+    """So many trades in an empty database with our schema."""
+    statements = FILL.format(markets=MARKETS, trades=trades, busted=BUSTED, last_seq=last_seq(trades))
+    with closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(statements)
+
+
+def facts(trades: int) -> list[Any]:
+    """A cycle of all of them is asked for, closed and settled."""
+    cutoffs = {f"M{number}-USD": last_seq(trades) for number in range(MARKETS)}
+    return [Settle("benchmark"), CycleClosed(1, cutoffs), InstructionOutcome(1, "settled")]
+
+
+async def settle(database_url: str, trades: int) -> dict[str, float]:
+    """Seconds until the cycle is closed, netted and sealed, and until all of its instructions are settled."""
+    began, reached = time.perf_counter(), dict[str, float]()
+
+    def reach(name: str) -> None:
+        reached.setdefault(name, round(time.perf_counter() - began, 2))
+
+    projection = Projection(database_url, TOPIC, reach)
+    settling = Settling(projection)
+    try:
+        await settling.start(LOG_ID)
+        began = time.perf_counter()
+        await settling.take(
+            ConsumerRecord(TOPIC, 0, offset, 0, 0, b"", encode_fact(fact), None, 0, 0, ())
+            for offset, fact in enumerate(facts(trades))
+        )
+    finally:
+        await projection.close()
+    ends = {"netted_s": reached["netting-after-commit"], "sealed_s": reached["sealing-after-commit"]}
+    return ends | {"settled_s": round(time.perf_counter() - began, 2)}
+
+
+def _insert_until(database_url: str, is_done: asyncio.Event) -> float:
+    """Insert late trades one by one; the slowest took so many seconds."""
+    slowest, number = 0.0, 0
+    with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        while not is_done.is_set():
+            number, began = number + 1, time.perf_counter()
+            cursor.execute(INSERT_LATE, {"n": number})
+            slowest = max(slowest, time.perf_counter() - began)
+            time.sleep(PAUSE_S)
+    return round(slowest, 3)
+
+
+async def measure(trades: int) -> dict[str, Any]:
+    """Fill a Postgres of our own, then settle."""
+    with tempfile.TemporaryDirectory(prefix="matchstream-clearing-") as folder:
+        servers = Servers(Path(folder), Ports(Path(folder), usual=False))
+        try:
+            await servers.start_one(next(server for server in servers.each() if server.name == "postgres"))
+            await asyncio.to_thread(postgres.create_database, servers.postgres_port)
+            await asyncio.to_thread(migrate, servers.database_url)
+            await asyncio.to_thread(fill, servers.database_url, trades)
+            is_done = asyncio.Event()
+            recording = asyncio.create_task(asyncio.to_thread(_insert_until, servers.database_url, is_done))
+            try:
+                found = await settle(servers.database_url, trades)
+            finally:
+                is_done.set()
+            return {"trades": trades, **found, "slowest_insert_s": await recording, **conditions()}
+        finally:
+            await servers.stop()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.clearing", description=__doc__.splitlines()[0])
+    parser.add_argument("--trades", type=int, default=1_000_000)
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
+    options = parser.parse_args()
+    found = asyncio.run(measure(options.trades))
+    for name in ("trades", "netted_s", "sealed_s", "settled_s", "slowest_insert_s"):
+        print(f"{name:<20}{found[name]:>12,}")
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""TradingView's UDF protocol as it is documented for the public: what a stock chart client asks, and can read."""
+
+from typing import Any
+
+import pytest
+
+from tests.web.conftest import Api, list_market
+from tests.web.contract import complaint
+
+
+async def udf(api: Api, path: str, **query: Any) -> Any:
+    """The answer, held to our own description of it; the protocol always answers with status 200."""
+    async with api.session.get(f"{api.url}/udf/{path}", params={k: str(v) for k, v in query.items()}) as response:
+        body = await (response.json() if response.content_type == "application/json" else response.text())
+        assert complaint("GET", f"/udf/{path}", response.status, response.content_type, body) is None
+        assert response.status == 200
+        return body
+
+
+async def test_the_configuration_names_what_is_supported(api: Api) -> None:
+    """A client asks for it first; each resolution of a market is one of these."""
+    found = await udf(api, "config")
+
+    assert found["supported_resolutions"] == ["1", "3", "5", "15", "30", "60", "240", "1D", "1W"]
+    assert found["supports_search"] is True and found["supports_group_request"] is False
+    assert found["supports_time"] is True and found["supports_marks"] is False
+
+
+@pytest.mark.parametrize(
+    ("tick", "minmov", "pricescale"), [("0.01", 1, 100), ("0.50", 5, 10), ("0.0025", 25, 10_000), ("25", 25, 1)]
+)
+async def test_a_symbol_says_how_prices_step(api: Api, tick: str, minmov: int, pricescale: int) -> None:
+    """The tick is minmov / pricescale, in which clients draw and round."""
+    market = await list_market(api, tick_size=tick)
+    found = await udf(api, "symbols", symbol=market)
+
+    assert (found["minmov"], found["pricescale"], found["volume_precision"]) == (minmov, pricescale, 4)
+    assert found["name"] == found["ticker"] == market
+    assert (found["session"], found["timezone"], found["has_intraday"]) == ("24x7", "Etc/UTC", True)
+    assert set(found["intraday_multipliers"]) < set(found["supported_resolutions"])
+    assert await udf(api, "symbols", symbol=f"Matchstream:{market}") == found
+
+
+async def test_an_unknown_symbol_is_an_error_of_the_protocol(api: Api) -> None:
+    """Status 200, because clients look at `s` and not at the status."""
+    assert await udf(api, "symbols", symbol="NO-SUCH") == {"s": "error", "errmsg": "unknown_symbol"}
+    assert (await udf(api, "symbols"))["s"] == "error"
+
+
+async def test_a_search_finds_markets_by_parts_of_their_names(api: Api, market: str) -> None:
+    """In any letter case; each hit can be resolved by its ticker."""
+    (found,) = await udf(api, "search", query=market[2:8].lower(), type="", exchange="", limit=30)
+
+    assert (found["symbol"], found["full_name"]) == (market, f"Matchstream:{market}")
+    assert (await udf(api, "symbols", symbol=found["ticker"]))["name"] == market
+    assert await udf(api, "search", query=market, type="stock") == []
+    assert await udf(api, "search", query=market, exchange="NYSE") == []
+    assert len(await udf(api, "search", query="", limit=2)) == 2
+
+
+async def test_the_time_is_plain_seconds(api: Api) -> None:
+    """A number as text, which clients parse as an int."""
+    assert 1_700_000_000 < int(await udf(api, "time")) < 10_000_000_000

@@ -1,0 +1,63 @@
+"""TradingView's UDF protocol over HTTP, so that a stock chart client works with this venue (docs/ANALYTICS.md).
+
+The protocol has its own form for refusals: status 200 and `{"s": "error", "errmsg": …}`. A client that is refused for
+its API key, or sends what is no parameter, gets a problem like everybody.
+"""
+
+import time
+from typing import Any
+
+from aiohttp import web
+
+from app.models.udf import UdfError, configuration, encode, found_symbol, symbol_info, symbol_of
+from web.edge.answers import JSON
+from web.edge.reading import malformed, number, parameters
+from web.hosting import GATEWAY
+
+DEFAULT_FOUND = 30
+MAX_FOUND = 1_000
+MAX_UDF_TEXT = 128
+
+
+async def get_config(request: web.Request) -> web.StreamResponse:
+    """What the datafeed supports: resolutions, search, the time."""
+    parameters(request)
+    return _answer(configuration())
+
+
+async def get_symbol(request: web.Request) -> web.StreamResponse:
+    """A market by its name: its price step, session and resolutions."""
+    given = _texts(request, "symbol", "currencyCode", "unitId")
+    market = request.app[GATEWAY].feed.markets.get(symbol_of(given.get("symbol", "")))
+    return _answer(UdfError("unknown_symbol") if market is None else symbol_info(market.listing))
+
+
+async def search_symbols(request: web.Request) -> web.StreamResponse:
+    """The markets whose name or assets contain `query`, in any letter case, by name."""
+    given = _texts(request, "query", "type", "exchange", "limit")
+    most = number(given, "limit", DEFAULT_FOUND, MAX_FOUND)
+    wanted, markets = given.get("query", "").upper(), request.app[GATEWAY].feed.markets
+    symbols = [found_symbol(markets[name].listing) for name in sorted(markets)]
+    found = [symbol for symbol in symbols if wanted in f"{symbol.full_name} {symbol.description}".upper()]
+    for member in ("type", "exchange"):
+        found = [symbol for symbol in found if given.get(member, "") in ("", getattr(symbol, member))]
+    return _answer(found[:most])
+
+
+async def get_time(request: web.Request) -> web.StreamResponse:
+    """This server's time, in seconds since the epoch, as plain text."""
+    parameters(request)
+    return web.Response(text=str(int(time.time())))
+
+
+def _texts(request: web.Request, *allowed: str) -> dict[str, str]:
+    """The parameters, none longer than any that a client has; raises 400."""
+    given = parameters(request, *allowed)
+    for name, text in given.items():
+        if len(text) > MAX_UDF_TEXT:
+            raise malformed(name, f"has more than {MAX_UDF_TEXT} characters")
+    return given
+
+
+def _answer(body: Any) -> web.Response:
+    return web.Response(body=encode(body), content_type=JSON)

@@ -1,0 +1,1 @@
+"""The channels that can be subscribed to: one module each."""
