@@ -26,7 +26,7 @@ producer_acks = -1
 topic_allow_declare = False
 topic_disable_leader = True
 
-# Tables live in RocksDB; recovery does not depend on it (tables/books/store.py).
+# Tables live in RocksDB; recovery does not depend on it (tables/recovery/store.py).
 store = "rocksdb://"
 
 # Listen on loopback only, and switch off Faust's own pages, which show table data and statistics to anyone.

@@ -23,6 +23,7 @@ from app.streaming.outbox import Outbox
 from app.streaming.watchdog import watch_progress
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
 from tables.books.owned import OwnedPartition
+from tables.books.subjects import AROUND
 from tables.recovery.ports import KafkaLogs
 
 TICK_INTERVAL_S = 1.0
@@ -51,7 +52,7 @@ async def load_books(assigned: frozenset[int]) -> dict[int, int]:
     await reader.start()
     outboxes.append(outbox)
     for number in sorted(number for number in assigned if number < count):
-        logs = KafkaLogs(reader, number)
+        logs = KafkaLogs(reader, AROUND, number)
         owned[number] = await OwnedPartition.load(number, count, logs, outbox, genesis[number])
         show(number)
     gc.freeze()
@@ -62,7 +63,7 @@ def show(number: int) -> None:
     """Register this partition's metrics, which are computed on each scrape."""
     partition, tp = owned[number], TP(ORDERS.name, number)
     metrics.lag.labels("matching", number).set_function(lambda: max(0, app.consumer.end(tp) - partition.position))
-    metrics.checkpoint_age.labels(number).set_function(lambda: partition.checkpoint_age_s)
+    metrics.checkpoint_age.labels(number).set_function(lambda: partition.progress.checkpoint_age_s)
 
 
 start_reading_at(ORDERS.name, load_books, PACE_S)
@@ -141,4 +142,4 @@ if settings.snapshot_interval_s:
 async def last_checkpoint(_app: Any, **_: Any) -> None:
     """On a graceful stop, write a last checkpoint, so that the next start replays nothing."""
     for partition in owned.values():
-        await partition.stop()
+        await partition.progress.stop()

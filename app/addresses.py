@@ -27,6 +27,7 @@ NEEDED = {
     "matching": ("BROKER_URL",),
     "recording": ("BROKER_URL", "DATABASE_URL"),
     "clearing": ("BROKER_URL", "DATABASE_URL"),
+    "analytics": ("BROKER_URL",),
     "gateway": ("BROKER_URL", "DATABASE_URL", "REDIS_URL"),
 }
 """Role -> the addresses that its workers use."""

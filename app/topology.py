@@ -11,6 +11,7 @@ COMMANDS = tuple(
 MODULES: dict[Role, tuple[str, ...]] = {
     "gateway": ("web.server", *COMMANDS),
     "matching": ("agents.matching", "web.probes", *COMMANDS),
-    "recording": ("agents.recording", "web.probes", *COMMANDS),
+    "recording": ("agents.recording", "agents.recording_bars", "web.probes", *COMMANDS),
+    "analytics": ("agents.candles", "web.probes", *COMMANDS),
     "clearing": ("agents.clearing", "web.probes", *COMMANDS),
 }

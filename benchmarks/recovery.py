@@ -37,7 +37,7 @@ from benchmarks.flow import MIDDLE
 from benchmarks.matching import MIXES, PARTITIONS
 from benchmarks.orders_log import Prepared, ends, prepared, scale_of, secret_of, write
 from load.report import conditions
-from tables.books.subjects import codec
+from tables.books.subjects import AROUND, codec
 from tables.recovery.loader import load
 from tables.recovery.ports import KafkaLogs
 
@@ -152,7 +152,7 @@ async def _in_the_changelog(broker: str) -> dict[str, str]:
         reader = new_reader(broker)
         await reader.start()
         try:
-            loaded = await load(KafkaLogs(reader, number), codec(log_id), log_id)
+            loaded = await load(KafkaLogs(reader, AROUND, number), codec(log_id), log_id)
             found |= {name: state_hash(state) for name, state in loaded.states.items()}
         finally:
             await reader.stop()

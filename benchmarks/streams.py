@@ -1,41 +1,45 @@
 """`python -m benchmarks.streams`: what streams cost a gateway, while some clients do not read.
 
-We start a venue and connect clients of `/stream`, one `book` or `trades` of one of ten instruments each; some of them
-never read. An open loop sends orders. For the load we print frames, the gateway's CPU time per order and per frame and
-its memory, and for the clients that read, how many messages were missing (none may be) and how their books compare with
-`GET /orderbook`. Exit code 1: something was missing. Prints conditions, writes JSON with `--json`.
+We start a venue and send it the same load of orders twice: first without public subscribers, then with many clients of
+`/stream`, one `book` or `trades` of one of ten instruments each, and some that never read (`benchmarks/readers.py`).
+For both we print the gateway's CPU time per order and how soon a client is told of its own order. For the second also
+frames, CPU time per frame and memory; what is missing to those that read (nothing may be), and what becomes of the
+others: closed with 4008, skipped or conflated, as they asked. Some clients keep copies of the books, which must be
+those of `GET /orderbook`. Exit code 1: something was missing or wrong. Prints conditions, writes JSON with `--json`.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import sys
 import tempfile
+from asyncio.subprocess import PIPE
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import psutil
 
-from app.local.venue import Venue, running_venue
+from app.local.venue import ROOT, Venue, running_venue
 from benchmarks.processes import usage_by_name
+from benchmarks.readers import CHANNELS
 from benchmarks.stages import _load
-from load.followed import Followed, Message
+from load.followed import Followed
 from load.report import conditions
 from load.stream import StreamClient
 
 GATEWAY = "gateway-0"
-CHANNELS = ("book", "trades")
 SETTLE_S = 3.0
-SMALL_BUFFER = 4_096  # bytes that a client's kernel keeps for one that does not read
+SLOW_CONSUMER = "4008"
+OPEN = "None"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.streams", description=__doc__.splitlines()[0])
-    parser.add_argument("--clients", type=int, default=200, help="connections, each with one subscription")
+    parser.add_argument("--clients", type=int, default=200, help="connections, silent ones among them")
     parser.add_argument("--silent", type=int, default=20, help="how many of them never read")
     parser.add_argument("--rate", type=int, default=500, help="orders a second")
     parser.add_argument("--seconds", type=int, default=20)
@@ -45,101 +49,109 @@ def main() -> int:
     print(json.dumps(found, indent=2))
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
-    return 0 if not found["failures"] and found["books_right"] else 1
+    return 1 if found["wrong"] else 0
 
 
 async def measure(clients: int, silent: int, rate: int, seconds: int) -> dict[str, Any]:
-    """Run one load in a venue of its own."""
+    """Run both loads in a venue of its own."""
     with tempfile.TemporaryDirectory(prefix="matchstream-streams-") as folder:
         async with running_venue(Path(folder) / "data") as venue, AsyncExitStack() as stack:
             session = await stack.enter_async_context(aiohttp.ClientSession())
             async with session.get(f"{venue.url}/api/v1/instruments") as response:
                 instruments = [market["instrument"] for market in await response.json()]
-            frames = _Frames()
-            readers = [
-                StreamClient([venue.url], [Followed(channel, name)], frames.count)
-                for _, (name, channel) in zip(range(clients - silent), cycle(_pairs(instruments)), strict=False)
-            ]
-            running = [asyncio.create_task(reader.run()) for reader in readers]
-            for _, (name, channel) in zip(range(silent), cycle(_pairs(instruments)), strict=False):
-                await stack.enter_async_context(_Silent(venue.url, name, channel))
-            await asyncio.sleep(SETTLE_S)
-            found = await _measured(venue, rate, seconds, Path(folder) / "load.json", frames)
-            await asyncio.sleep(SETTLE_S)
-            failures = [str(task.exception()) for task in running if task.done()]
-            found["failures"] = failures
-            found["reconnects"] = sum(reader.connects - 1 for reader in readers)
-            found["books_right"] = await _books_right(session, venue, readers)
-            found["gateway_rss_mb_at_end"] = _rss_mb(venue)
+            result = Path(folder) / "load.json"
+            alone = await _measured(venue, rate, seconds, result)
+            pairs = [Followed(channel, name) for channel in CHANNELS for name in instruments]
+            copies = [StreamClient([venue.url], [followed]) for followed in pairs]
+            running = [asyncio.create_task(copy.run()) for copy in copies]
+            readers = await _readers(venue.url, instruments, clients - silent - len(copies), silent)
+            beside = await _measured(venue, rate, seconds, result)
+            streams = await _ended(readers)
+            found = {
+                "conditions": conditions(),
+                "clients": clients,
+                "silent": silent,
+                "rate": rate,
+                "without_subscribers": alone,
+                "with_subscribers": beside,
+                "frames_a_second": round(streams["frames"] / seconds),
+                "gateway_cpu_us_a_frame": _a_frame(alone, beside, streams["frames"]),
+                "gateway_rss_mb_at_end": _rss_mb(venue),
+                "streams": streams,
+            }
+            found["wrong"] = [str(task.exception()) for task in running if task.done()]
+            found["wrong"] += await _wrong_books(session, venue, copies) + _wrong_streams(streams)
             for task in running:
                 task.cancel()
-    return {"conditions": conditions(), "clients": clients, "silent": silent, **found}
+    return found
 
 
-class _Frames:
-    """Counts what readers were sent."""
-
-    def __init__(self) -> None:
-        self.seen = 0
-
-    def count(self, followed: Followed, message: Message) -> None:
-        self.seen += 1
-
-
-async def _measured(venue: Venue, rate: int, seconds: int, result: Path, frames: _Frames) -> dict[str, Any]:
-    rss, before, seen = _rss_mb(venue), usage_by_name(venue), frames.seen
+async def _measured(venue: Venue, rate: int, seconds: int, result: Path) -> dict[str, Any]:
+    rss, before = _rss_mb(venue), usage_by_name(venue)
+    news = await _start("private_news", venue.url, "--seconds", str(seconds))
     load = await _load(venue, rate, seconds, result)
-    spent, sent = usage_by_name(venue)[GATEWAY].since(before[GATEWAY]), frames.seen - seen
+    spent = usage_by_name(venue)[GATEWAY].since(before[GATEWAY])
+    told, _ = await news.communicate()
     orders = load["post_to_201"]["count"]
     return {
         "orders": orders,
-        "rate": rate,
-        "frames": sent,
-        "frames_a_second": round(sent / seconds),
         "gateway_cpu_us_an_order": round(spent.cpu_s / orders * 1e6, 1),
-        "gateway_cpu_us_a_frame": round(spent.cpu_s / max(1, sent) * 1e6, 1),
         "gateway_rss_mb": [rss, _rss_mb(venue)],
         "post_to_201_ms": {name: load["post_to_201"][name] for name in ("p50_ms", "p99_ms")},
+        "told_of_own_order": json.loads(told),
         "load_right": load["right"],
     }
 
 
-async def _books_right(session: aiohttp.ClientSession, venue: Venue, readers: Sequence[StreamClient]) -> bool:
-    """Whether every reader's copy has the checksum that the gateway tells."""
-    checksums: dict[str, int] = {}
-    for followed in (one for reader in readers for one in reader.followed if one.book is not None):
-        if followed.instrument not in checksums:
-            async with session.get(f"{venue.url}/api/v1/orderbook?instrument={followed.instrument}") as response:
-                checksums[followed.instrument] = (await response.json())["checksum"]
-        if followed.book is None or followed.book.checksum() != checksums[followed.instrument]:
-            return False
-    return True
+def _a_frame(alone: dict[str, Any], beside: dict[str, Any], frames: int) -> float:
+    """What subscribers cost beyond the orders themselves."""
+    more = beside["gateway_cpu_us_an_order"] - alone["gateway_cpu_us_an_order"]
+    return round(more * beside["orders"] / max(1, frames), 1)
 
 
-class _Silent:
-    """A subscription that nobody reads."""
-
-    def __init__(self, url: str, instrument: str, channel: str) -> None:
-        self._host, self._port = url.removeprefix("http://").split(":")
-        self._params = {"channel": channel, "instrument": instrument}
-
-    async def __aenter__(self) -> None:
-        reader, self._writer = await asyncio.open_connection(self._host, int(self._port), limit=SMALL_BUFFER)
-        head = (
-            f"GET /stream HTTP/1.1\r\nHost: {self._host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
-        self._writer.write(head.encode())
-        await reader.readuntil(b"\r\n\r\n")
-        body = json.dumps({"method": "subscribe", "params": self._params}).encode()
-        self._writer.write(bytes([0x81, 0x80 | len(body), 0, 0, 0, 0]) + body)  # a masked frame; the mask is zero
-
-    async def __aexit__(self, *error: object) -> None:
-        self._writer.close()
+async def _readers(url: str, instruments: list[str], fast: int, silent: int) -> asyncio.subprocess.Process:
+    readers = await _start("readers", url, *instruments, "--fast", str(fast), "--silent", str(silent))
+    assert readers.stdout is not None
+    await readers.stdout.readline()
+    await asyncio.sleep(SETTLE_S)
+    return readers
 
 
-def _pairs(instruments: Sequence[str]) -> list[tuple[str, str]]:
-    return [(name, channel) for channel in CHANNELS for name in instruments]
+async def _ended(readers: asyncio.subprocess.Process) -> dict[str, Any]:
+    """Let the silent ones read, then take the result."""
+    assert readers.stdin is not None
+    readers.stdin.write(b"\n")
+    await asyncio.sleep(SETTLE_S)
+    told, _ = await readers.communicate(b"\n")
+    found: dict[str, Any] = json.loads(told)
+    return found
+
+
+async def _start(name: str, *arguments: str) -> asyncio.subprocess.Process:
+    command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+    return await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=os.environ, stdin=PIPE, stdout=PIPE)
+
+
+async def _wrong_books(session: aiohttp.ClientSession, venue: Venue, copies: Sequence[StreamClient]) -> list[str]:
+    """The copies whose checksum is not that of the gateway's book."""
+    wrong = []
+    for followed in (one for copy in copies for one in copy.followed if one.book is not None):
+        async with session.get(f"{venue.url}/api/v1/orderbook?instrument={followed.instrument}") as response:
+            if followed.book.checksum() != (await response.json())["checksum"]:
+                wrong.append(f"the copy of {followed.instrument}")
+    return wrong
+
+
+def _wrong_streams(streams: dict[str, Any]) -> list[str]:
+    """What was not as the clients asked for it."""
+    wrong = [f"{streams['missing']} messages are missing"] if streams["missing"] else []
+    if streams["closed"]:
+        wrong.append(f"clients that read were closed with {streams['closed']}")
+    for kind in streams["silent"]:
+        expected = SLOW_CONSUMER if kind["on_slow"] == "close" else OPEN
+        if kind["wrong"] or set(kind["closed_with"]) - {expected, OPEN}:
+            wrong.append(f"{kind['channel']} with {kind['on_slow']}: {kind['closed_with']}, {kind['wrong']}")
+    return wrong
 
 
 def _rss_mb(venue: Venue) -> int:

@@ -54,12 +54,14 @@ class StreamClient:
                     pass
                 await asyncio.sleep(RECONNECT_S)
 
-    def cut(self) -> None:
-        """Lose the connection, with what is on its way."""
+    def cut(self) -> bool:
+        """Lose the connection, with what is on its way; False if there is none."""
         raw = None if self._socket is None else self._socket.get_extra_info("socket")
-        if raw is not None:
-            with suppress(OSError):
-                raw.shutdown(SHUT_RDWR)
+        if raw is None:
+            return False
+        with suppress(OSError):
+            raw.shutdown(SHUT_RDWR)
+        return True
 
     async def _follow(self, socket: ClientWebSocketResponse) -> None:
         by_key: dict[tuple[str, str, str | None], Followed] = {}

@@ -100,6 +100,7 @@ def test_the_faust_command_finds_every_roles_agents(role: str) -> None:
         "matching": "match_orders",
         "recording": "record_executions",
         "clearing": "project_facts",
+        "analytics": "fold_bars",
         "gateway": "",
     }
 

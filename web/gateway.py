@@ -20,6 +20,7 @@ from web.entry.outgoing import Outgoing
 from web.entry.pending import Pending
 from web.market.agreement import Agreement
 from web.market.answered import Commands
+from web.market.bars import BarsFeed
 from web.market.books import Market
 from web.market.feed import Feed
 from web.market.log import LogReader, Unreadable
@@ -48,7 +49,8 @@ class Gateway:
         self.outgoing = Outgoing(broker, partitions)
         self.commands = Commands(broker, partitions)
         self.log, self._past = LogReader(broker, partitions), LogReader(broker, partitions)
-        self.subscribing = Subscribing(self.hub, self.reports_after)
+        self.bars = BarsFeed(broker, partitions, self.hub.bars.publish)
+        self.subscribing = Subscribing(self.hub, self.reports_after, self.bars.of)
         self.idempotency = Idempotency(settings.redis_url)
         self.matching = Matching(broker, partitions, self.feed.answered, lambda: self.feed.is_ready)
         self.agreement = Agreement(self.history, broker, partitions)
@@ -60,7 +62,7 @@ class Gateway:
         """Connect to Kafka and start the background tasks; raises KafkaError."""
         await self.outgoing.start()
         gc.set_threshold(*GC_THRESHOLDS)
-        parts = (self.hub, self.feed, self.matching, self.agreement, self.order_log, self.keyring)
+        parts = (self.hub, self.feed, self.bars, self.matching, self.agreement, self.order_log, self.keyring)
         self._tasks = [asyncio.create_task(fail_stop(part.run)()) for part in parts if part is not None]
 
     async def stop(self) -> None:

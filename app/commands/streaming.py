@@ -15,7 +15,7 @@ RECONNECT_S = 0.5
 
 
 @app.command(
-    cli.argument("channel", type=click.Choice(["book", "trades", "orders", "status"])),
+    cli.argument("channel", type=click.Choice(["book", "trades", "orders", "status", "candles", "ticker"])),
     cli.argument("instrument"),
     cli.option("--from", "from_seq", type=click.IntRange(0), help="Begin after this seq. Default: with a snapshot."),
     cli.option("--depth", type=int, help="Levels a side of `book`: 10, 20, 50, 100 or 500. Default: all."),

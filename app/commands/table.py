@@ -12,7 +12,8 @@ from aiokafka.errors import KafkaError
 from app import app
 from app.commands.gateway import acting_on, fail
 from app.matching.states import BookState
-from app.models.snapshots import DamagedSnapshot, State
+from app.models.sealed import DamagedSnapshot
+from app.models.snapshots import State
 from tables.books import inspection
 from tables.books.inspection import Records, View
 from tables.recovery.changelog import Damaged

@@ -20,6 +20,7 @@ from app.matching.words import (
     TimeInForce,
 )
 from app.models.answers import AveragePrice, HttpStatus, Price, Quantity, Seq, Time, Trade
+from app.models.bars import CandleAnswer, TickerData
 from app.models.commands import Identifier, OrderIdText
 from app.models.http import BatchRequest, Name, Number, PlaceOrderRequest, rfc3339, trade_answer
 from app.models.reports import ExecutionReport, Fee, LevelChange, OrderChange, OrderTerms, TradeReport
@@ -35,6 +36,12 @@ class Channel(StrEnum):
     TRADES = "trades"
     ORDERS = "orders"
     STATUS = "status"
+    CANDLES = "candles"
+    TICKER = "ticker"
+
+
+OF_BARS = frozenset((Channel.CANDLES, Channel.TICKER))
+"""The channels that are made of the topic `candles`, not of reports."""
 
 
 class OnSlow(StrEnum):
@@ -55,7 +62,7 @@ class MessageType(StrEnum):
 
 
 ALIASES = {"orderbook_deltas": Channel.BOOK}
-ChannelName = Literal["book", "orderbook_deltas", "trades", "orders", "status"]
+ChannelName = Literal["book", "orderbook_deltas", "trades", "orders", "status", "candles", "ticker"]
 Depth = Literal[10, 20, 50, 100, 500]
 """From ten on, because the checksum is of ten levels; few, because each costs work for each report."""
 RequestId = Annotated[str, Meta(max_length=MAX_REQUEST_ID_CHARACTERS)] | int | None
@@ -311,6 +318,18 @@ class StatusMessage(_Message, kw_only=True):
     data: list[MarketEvent]
 
 
+class CandlesMessage(_Message, kw_only=True):
+    """Every bar that has changed since `prev_seq`, as it is now; in a snapshot the newest bar of each interval."""
+
+    data: list[CandleAnswer]
+
+
+class TickerMessage(_Message, kw_only=True):
+    """The ticker as it is now."""
+
+    data: list[TickerData]
+
+
 class PlainMessage(Struct, kw_only=True):
     """A heartbeat, or the announcement of what was skipped."""
 
@@ -322,7 +341,7 @@ class PlainMessage(Struct, kw_only=True):
     client_id: Identifier | UnsetType = UNSET
 
 
-Body = BookMessage | TradesMessage | OrdersMessage | StatusMessage | PlainMessage
+Body = BookMessage | TradesMessage | OrdersMessage | StatusMessage | CandlesMessage | TickerMessage | PlainMessage
 
 encode = msgspec.json.Encoder().encode
 decode_request = msgspec.json.Decoder(StreamRequest).decode

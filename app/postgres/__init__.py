@@ -6,6 +6,7 @@ worker.
 
 from app.postgres.address import shown_address
 from app.postgres.agreement import AnotherInstallation, AnotherTime, Recorded, require_bounds, require_log_ids
+from app.postgres.candles import BarRecorder
 from app.postgres.clearing import Projection
 from app.postgres.connection import AWAY
 from app.postgres.cursors import InvalidCursor, RowKey, cursor_of, row_key_of
@@ -15,9 +16,10 @@ from app.postgres.journal import Journal, JournalEntry
 from app.postgres.locked import lock_history
 from app.postgres.reading import HistoryUnavailable, Reader
 from app.postgres.recorder import Recorder, UnexpectedRecords
+from app.postgres.retention import CannotRemove, remove_history
 from app.postgres.settlements import Settlements
 from app.postgres.sink import PositionMoved, Sink
-from app.postgres.stored import Stored, recorded_positions
+from app.postgres.stored import Removed, Stored, recorded_positions
 
 __all__ = [
     "AWAY",
@@ -25,6 +27,8 @@ __all__ = [
     "AnotherInstallation",
     "AnotherTime",
     "Away",
+    "BarRecorder",
+    "CannotRemove",
     "History",
     "HistoryUnavailable",
     "InvalidCursor",
@@ -37,6 +41,7 @@ __all__ = [
     "Recorded",
     "Recorder",
     "Refused",
+    "Removed",
     "RowKey",
     "Settlements",
     "Sink",
@@ -45,6 +50,7 @@ __all__ = [
     "cursor_of",
     "lock_history",
     "recorded_positions",
+    "remove_history",
     "require_bounds",
     "require_log_ids",
     "row_key_of",

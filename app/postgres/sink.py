@@ -32,6 +32,7 @@ READ_POSITIONS = "SELECT partition, next_offset, log_id FROM sink_progress WHERE
 BEGIN_PARTITION = """
 INSERT INTO sink_progress (topic, partition, next_offset, log_id) VALUES (%s, %s, 0, %s) ON CONFLICT DO NOTHING
 """
+READ_TICKERS = "SELECT instrument, seq FROM tickers"
 READ_PROGRESS = "SELECT instrument, last_seq FROM instrument_progress WHERE partition = %s"
 MOVE_POSITIONS = """
 WITH moved AS (
@@ -69,8 +70,10 @@ class Run(NamedTuple):
 class Sink:
     """One connection, one transaction at a time."""
 
-    def __init__(self, database_url: str, topic: str, reach: Callable[[str], None] = lambda failpoint: None) -> None:
-        self.topic, self._reach = topic, reach
+    def __init__(
+        self, database_url: str, topic: str, reach: Callable[[str], None] = lambda failpoint: None, what: str = "rows"
+    ) -> None:
+        self.topic, self._reach, self._what = topic, reach, what
         self._connection = PatientConnection(database_url, SESSION, "recording")
 
     @property
@@ -88,6 +91,14 @@ class Sink:
         Raises AnotherInstallation, Refused.
         """
         return await self._connection.do(lambda connection: self._begin(connection, log_ids))
+
+    async def last_bars(self) -> dict[str, int]:
+        """Instrument -> the seq of its last recorded update of bars."""
+
+        async def read(connection: aiopg.Connection) -> dict[str, int]:
+            return dict(await (await execute(connection, READ_TICKERS)).fetchall())
+
+        return await self._connection.do(read)
 
     async def write(self, run: Run) -> None:
         """Record a run; when this returns, it is recorded exactly once. Raises PositionMoved, Refused."""
@@ -134,9 +145,9 @@ class Sink:
                     "a fresh process continues from what is recorded"
                 ) from error
             raise
-        self._reach("rows-before-commit")
+        self._reach(f"{self._what}-before-commit")
         await execute(connection, "COMMIT")
-        self._reach("rows-after-commit")
+        self._reach(f"{self._what}-after-commit")
 
 
 def _moves(run: Run, topic: str) -> list[Statement]:

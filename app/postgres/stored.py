@@ -1,7 +1,7 @@
 """Reads the recorded data as of one moment, in one transaction, so that `verify` can compare them with the log."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiopg
 
@@ -9,6 +9,12 @@ from app.postgres.agreement import Recorded
 from app.postgres.connection import connect, execute
 from app.postgres.entries import Line, entry_lines
 from app.postgres.errors import Away, Refused
+from app.postgres.retention import OPEN_ORDERS, REMOVABLE
+from app.postgres.rows import time_text
+from app.topics import CANDLES, CLEARING, EXECUTIONS
+
+RECORDED = (EXECUTIONS.name, CLEARING.name, CANDLES.name)
+"""The topics of which Postgres has positions."""
 
 STATEMENT_TIMEOUT_S = 600.0
 POSITIONS_TIMEOUT = "5s"
@@ -25,6 +31,8 @@ KEY_TYPES = {
     "first_seq": "bigint",
     "accepting_seq": "bigint",
     "trade_seq": "bigint",
+    "interval": "text",
+    "open_time": "timestamptz",
 }
 # Column type -> the SQL with which we read it, so that values compare with reports; other types need none.
 CASTS = {
@@ -34,13 +42,25 @@ CASTS = {
     "timestamp with time zone": "trim_scale(extract(epoch FROM t.{}) * 1000)",
 }
 
+READ_REMOVED = "SELECT instrument, cycle, to_seq FROM removed_history LEFT JOIN cycle_ranges USING (cycle, instrument)"
+
 Row = dict[str, Any]
+
+
+class Removed(NamedTuple):
+    """The history of a market's orders up to `to_seq` may be absent: its cutoff in a cycle, None if that has none."""
+
+    cycle: int
+    to_seq: int | None
 
 
 class Stored:
     """The recorded data as of one moment: the sink's position and log id of each partition, rows, and counts.
 
-    `strange_topics`: the topics with a position, without the recorded and the `projected` one.
+    `projections` are the positions in the topic of clearing, `bars` those in the topic of bars; `strange_topics` are
+    all other topics with a position.
+
+    `removed`: instrument -> what of its orders' history was removed (retention.py).
     """
 
     def __init__(
@@ -50,22 +70,28 @@ class Stored:
         log_ids: dict[int, str],
         strange: Sequence[str],
         projections: dict[int, Recorded],
+        bars: dict[int, Recorded],
+        removed: dict[str, Removed],
     ) -> None:
-        self._connection, self.projections = connection, projections
+        self._connection, self.projections, self.bars, self.removed = connection, projections, bars, removed
         self.positions, self.log_ids, self.strange_topics = positions, log_ids, strange
         self._columns: dict[str, dict[str, str]] = {}
 
     @classmethod
-    async def open(cls, database_url: str, topic: str, projected: str) -> "Stored":
+    async def open(cls, database_url: str) -> "Stored":
         """Begin a transaction in which all reads see the data as they are now. Raises Away or Refused."""
         connection = await connect(database_url, **SESSION)
         await execute(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         query = "SELECT topic, partition, next_offset, log_id FROM sink_progress"
         found = await (await execute(connection, query)).fetchall()
-        ours = [row[1:] for row in found if row[0] == topic]
-        strange = sorted({row[0] for row in found} - {topic, projected})
-        projections = {row[1]: Recorded(row[2], row[3]) for row in found if row[0] == projected}
-        return cls(connection, {row[0]: row[1] for row in ours}, {row[0]: row[2] for row in ours}, strange, projections)
+        of_topic: dict[str, dict[int, Recorded]] = {name: {} for name in RECORDED}
+        for topic, partition_id, next_offset, log_id in found:
+            of_topic.setdefault(topic, {})[partition_id] = Recorded(next_offset, log_id)
+        ours, projections, bars = (of_topic[name] for name in RECORDED)
+        positions = {partition_id: recorded.next_offset for partition_id, recorded in ours.items()}
+        log_ids = {partition_id: recorded.log_id for partition_id, recorded in ours.items()}
+        removed = {row[0]: Removed(*row[1:]) for row in await (await execute(connection, READ_REMOVED)).fetchall()}
+        return cls(connection, positions, log_ids, sorted(of_topic.keys() - {*RECORDED}), projections, bars, removed)
 
     async def close(self) -> None:
         """End the transaction."""
@@ -80,13 +106,21 @@ class Stored:
         same = " AND ".join(f"t.{name} = k_{name}" for name in key_columns)
         columns = await self._columns_of(table)
         query = f"SELECT {', '.join(columns.values())} FROM unnest({arrays}) AS given({names}) JOIN {table} t ON {same}"
-        parameters = [list(column) for column in zip(*keys, strict=True)]
+        columns_of_keys = zip(key_columns, zip(*keys, strict=True), strict=True)
+        parameters = [
+            [time_text(key) if KEY_TYPES[name] == "timestamptz" else key for key in column]
+            for name, column in columns_of_keys
+        ]
         cursor = await execute(self._connection, query, parameters, STATEMENT_TIMEOUT_S)
         return [dict(zip(columns, row, strict=True)) for row in await cursor.fetchall()]
 
     async def counts(self, table: str) -> Mapping[str, int]:
-        """Instrument -> its number of rows."""
-        query = f"SELECT instrument, count(*) FROM {table} GROUP BY instrument"
+        """Instrument -> its number of rows, without those that `removed` allows to be absent."""
+        kept = ""
+        if table in REMOVABLE:
+            is_open = f"OR {OPEN_ORDERS}" if table == "orders" else ""
+            kept = f"LEFT JOIN ({READ_REMOVED}) AS removed USING (instrument) WHERE seq > coalesce(to_seq, 0) {is_open}"
+        query = f"SELECT instrument, count(*) FROM {table} {kept} GROUP BY instrument"
         return dict(await (await execute(self._connection, query, None, STATEMENT_TIMEOUT_S)).fetchall())
 
     async def cycles(self) -> list[Row]:

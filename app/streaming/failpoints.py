@@ -44,6 +44,34 @@ RECORDING = {
     "rows-before-commit": "rows and position are sent to Postgres, not committed",
     "rows-after-commit": "they are committed, and the process does not know",
 }
+RECORDING_BARS = {
+    "bars-before-commit": "bars, tickers and position are sent to Postgres, not committed",
+    "bars-after-commit": "they are committed, and the process does not know",
+}
+ANALYTICS = {
+    "fetched": "a batch is there, nothing of it is applied",
+    "applied-before-send": "a report is applied, its update not sent",
+    "sent-candles": "updates are with the producer, none acknowledged",
+    "acked-candles": "some updates are acknowledged, others perhaps not",
+    "after-outputs": "all updates are acknowledged, no block of trades is written",
+    "after-id_blocks": "between blocks of trades and snapshots",
+    "sent-matchstream-candles-changelog": "records of a checkpoint are with the producer, none acknowledged",
+    "acked-matchstream-candles-changelog": "some snapshots, or chunks of one, are acknowledged, others perhaps not",
+    **{
+        name: MATCHING[name]
+        for name in (
+            "after-snapshots",
+            "after-manifest",
+            "after-tombstones",
+            "after-position_hint",
+            "after-commit",
+            "loading",
+            "loaded",
+            "in-revoke",
+            "graceful-stop",
+        )
+    },
+}
 CLEARING = {
     "sent-clearing": "the cutoffs of a cycle are with the producer",
     "acked-clearing": "Kafka has them, this process has not read them back",
@@ -59,7 +87,7 @@ CLEARING = {
 def armed(given: str) -> Callable[[str], None]:
     """The `reach` function for a value of FAILPOINT; raises ValueError for an unknown failpoint."""
     name, nth, later_ms = (*given.split(":"), "0")[:3]
-    if name not in GATEWAY | MATCHING | RECORDING | CLEARING:
+    if name not in GATEWAY | MATCHING | RECORDING | RECORDING_BARS | ANALYTICS | CLEARING:
         raise ValueError(f"there is no failpoint {name}")
     left = random.randint(1, MOST) if nth == "random" else int(nth)
     print(f"failpoint {name}: the {left}th time kills", file=sys.stderr, flush=True)

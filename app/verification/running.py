@@ -70,7 +70,7 @@ async def verify(
         required, _ = await caught_up(where.broker, logs, recorded, timeout_s)
         total = sum([await logs.end(ORDERS.name, partition_id) for partition_id in range(logs.partitions)])
         books = await _books(where, logs) if where.url else None
-        tables = await Stored.open(where.database_url, EXECUTIONS.name, CLEARING.name) if where.database_url else None
+        tables = await Stored.open(where.database_url) if where.database_url else None
         evidence = Evidence(
             required,
             ids,
@@ -110,7 +110,7 @@ async def _has_another_log(where: Addresses, ids: Mapping[int, str]) -> bool:
     if where.database_url is None:
         return False
     try:
-        tables = await Stored.open(where.database_url, EXECUTIONS.name, CLEARING.name)
+        tables = await Stored.open(where.database_url)
     except AWAY:
         return False
     await tables.close()

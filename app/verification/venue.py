@@ -13,7 +13,7 @@ from app.kafka.reading import LogRecord
 from app.models.answers import Book
 from app.topics import EXECUTIONS, ORDERS, TRADES
 from app.verification.books import Books
-from app.verification.clearing import ClearingJudge
+from app.verification.clearing import ClearingJudge, removed_to
 from app.verification.findings import Finding, Findings, Verdict, verdict
 from app.verification.judge import PartitionJudge, States
 from app.verification.ledger import Entry
@@ -146,6 +146,7 @@ class _Pass:
             clearing=self._clearing,
             states=states,
             naive=self._naive,
+            removed=removed_to(evidence.tables) if evidence.tables else None,
         )
 
         async def after_batch(commands: int) -> None:

@@ -14,8 +14,9 @@ from app.matching.states import BookState, OpenOrder
 from app.models.conversion import scale_of
 from app.models.decimals import Scale
 from app.models.identity import id_text
-from app.models.snapshots import DamagedSnapshot, State, decode_block, log_id_of
-from tables.books.subjects import codec
+from app.models.sealed import DamagedSnapshot, log_id_of
+from app.models.snapshots import State, decode_block
+from tables.books.subjects import AROUND, codec
 from tables.recovery.changelog import MANIFEST, block_key, newest_states, parse
 from tables.recovery.loader import read_to_moving_end
 from tables.recovery.ports import KafkaLogs
@@ -38,7 +39,7 @@ def from_disk(folder: Path, table: str) -> Iterator[Records]:
 async def from_changelog(broker: str, partitions: int) -> list[Records]:
     """Read every partition from Kafka, on whichever machine its worker runs; raises changelog.Damaged."""
     async with connected_reader(broker) as reader:
-        return [await read_to_moving_end(KafkaLogs(reader, number)) for number in range(partitions)]
+        return [await read_to_moving_end(KafkaLogs(reader, AROUND, number)) for number in range(partitions)]
 
 
 def states(records: Records) -> dict[str, State]:

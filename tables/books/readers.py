@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer
 from app.kafka.reading import connected_reader
 from app.models.snapshots import State
 from app.topics import EXECUTIONS
-from tables.books.subjects import codec
+from tables.books.subjects import AROUND, codec
 from tables.recovery.completeness import require_complete
 from tables.recovery.loader import load
 from tables.recovery.ports import KafkaLogs
@@ -39,19 +39,19 @@ async def starts(broker: str, log_ids: Mapping[int, str]) -> AsyncIterator[Start
 
 
 async def _start(reader: AIOKafkaConsumer, number: int, partitions: int, log_id: str) -> Start:
-    logs = KafkaLogs(reader, number)
+    logs = KafkaLogs(reader, AROUND, number)
     # Only matching needs the contents of complete id blocks; for a reader it is enough that they exist.
     loaded = await load(logs, codec(log_id)._replace(block=_unread), log_id)
     await require_complete(logs, number, partitions, loaded)
     logs.close()
     logs.pass_over(loaded.unusable)
     first, _ = await logs.bounds_of(EXECUTIONS.name)
-    if first > loaded.first_report:
+    if first > loaded.first_output:
         raise LogIncomplete(
-            f"executions[{number}] begins at {first}, readers of the books continue at {loaded.first_report}: reports "
+            f"executions[{number}] begins at {first}, readers of the books continue at {loaded.first_output}: reports "
             "were deleted; restore the topic"
         )
-    return Start(number, tuple(loaded.states.values()), loaded.first_report, first)
+    return Start(number, tuple(loaded.states.values()), loaded.first_output, first)
 
 
 def _unread(block: bytes) -> None:

@@ -13,8 +13,12 @@ from app.matching.identities import Block
 from app.matching.rejections import Rejections
 from app.matching.states import freeze
 from app.models.snapshots import State, decode_block, decode_state, encode_block, encode_state
+from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS
+from tables.recovery.around import Around
 from tables.recovery.changelog import Codec, Loaded, snapshot_key
 from tables.recovery.checkpoint import Record
+
+AROUND = Around(ORDERS.name, EXECUTIONS.name, BOOKS_CHANGELOG.name)
 
 
 def codec(log_id: str) -> Codec:

@@ -13,13 +13,14 @@ from app.engine import Partition
 from app.kafka.groups import committed
 from app.kafka.reading import connected_reader
 from app.matching.identities import BLOCK
-from app.models.snapshots import DamagedSnapshot, State, block_payload, decode_state, encode_block
+from app.models.sealed import DamagedSnapshot
+from app.models.snapshots import State, block_payload, decode_state, encode_block
 from app.models.undecodable import UNDECODABLE
 from app.topics import ORDERS
 from app.verification.effective import difference
 from app.verification.findings import Findings
 from app.verification.running import StatesOf
-from tables.books.subjects import Subjects, codec
+from tables.books.subjects import AROUND, Subjects, codec
 from tables.recovery.changelog import (
     MANIFEST,
     Damaged,
@@ -59,7 +60,7 @@ async def read_states(
     """Read one partition as the loader reads it."""
     states = ChangelogStates(number, log_id, findings, live_only)
     async with connected_reader(broker) as reader:
-        async for records in to_moving_end(KafkaLogs(reader, number)):
+        async for records in to_moving_end(KafkaLogs(reader, AROUND, number)):
             states.read(records)
     states.all_read()
     return states
@@ -147,13 +148,13 @@ class ChangelogStates:
             self._origin.complain(f"{said}, orders of {self._log_id}: these are two installations")
         if manifest.floor != floor:
             self._complain(f"{text.decode()} says floor {manifest.floor}")
-        self._beginnings.append((manifest.executions, frozenset(manifest.named)))
-        self._last_fence = max(self._last_fence, manifest.executions)
+        self._beginnings.append((manifest.outputs, frozenset(manifest.named)))
+        self._last_fence = max(self._last_fence, manifest.outputs)
         for name, (offset, seq, executions) in manifest.named.items():
             self._last_fence = max(self._last_fence, executions)
-            if executions < manifest.executions:
+            if executions < manifest.outputs:
                 said = f"sends readers of {name} to executions {executions}, of what it does not name to"
-                self._complain(f"{text.decode()} {said} {manifest.executions}, which cannot be above")
+                self._complain(f"{text.decode()} {said} {manifest.outputs}, which cannot be above")
             if self._named_seqs.setdefault((name, offset), seq) != seq:
                 self._complain(f"{text.decode()} names {name}@{offset} with seq {seq}, another manifest did not")
             self._fences[name, seq] = max(executions, self._fences.get((name, seq), 0))

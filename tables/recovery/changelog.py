@@ -1,9 +1,9 @@
 """The records of a changelog partition, and how a worker turns them into the state that it starts from.
 
-Snapshots have keys `X@o`, their chunks `X@o/i`, id blocks `X#k`, for the subject X (a book or the rejections). The
-manifest, `_manifest@floor`, names the newest snapshot of each subject; the floor is the lowest offset of `orders` that
-no snapshot covers. All but the manifest are immutable: the offset or number in the key determines the value, so every
-worker writes the same bytes at any time (docs/EXACTNESS.md, I5).
+Snapshots have keys `X@o`, their chunks `X@o/i`, blocks `X#k`, for the subject X (a book, the rejections of a partition,
+the bars of a market). The manifest, `_manifest@floor`, names the newest snapshot of each subject; the floor is the
+lowest offset of the source that no snapshot covers. All but the manifest are immutable: the offset or number in the key
+determines the value, so every worker writes the same bytes at any time (docs/EXACTNESS.md, I5).
 """
 
 import re
@@ -32,30 +32,31 @@ class OtherLog(RuntimeError):
 
 
 class Named(NamedTuple):
-    """The newest acknowledged snapshot of a subject, and the `executions` offset from which to read later reports."""
+    """The newest acknowledged snapshot of a subject, and the offset from which to read its later outputs."""
 
     offset: int
     seq: int
-    executions: int
+    outputs: int
 
 
-class Manifest(Struct, frozen=True):
-    """`floor` is the lowest offset of `orders` that no snapshot covers; `named` gives [offset, seq, executions].
+class Manifest(Struct, frozen=True, rename={"outputs": "executions"}):
+    """`floor` is the lowest offset of the source that no snapshot covers; `named` gives [offset, seq, outputs].
 
-    `executions` is an offset below which no report belongs to a subject that is not named.
+    `outputs` is an offset below which no output belongs to a subject that is not named. Its name in the changelog is
+    that of the first table's outputs.
     """
 
     floor: Offset
     log_id: str
     named: dict[str, tuple[Offset, Offset, Offset]]
-    executions: Offset = 0
+    outputs: Offset = 0
 
 
 class Fence(NamedTuple):
-    """End offsets, queried in this order: a report below `executions` belongs to a command below `orders`."""
+    """End offsets, queried in this order: an output below `outputs` belongs to an event below `source`."""
 
-    executions: int
-    orders: int
+    outputs: int
+    source: int
 
 
 class Key(NamedTuple):
@@ -70,13 +71,13 @@ class Key(NamedTuple):
 class Loaded(NamedTuple):
     """The state that a worker starts from. The caller's codec decodes `states` and `blocks`; `keys` are all live keys.
 
-    `executions` is an offset below which no report belongs to a subject without a snapshot.
+    `outputs` is an offset below which no output belongs to a subject without a snapshot.
     `records` are the encoded manifest, snapshots and blocks behind this state.
     `unusable` are keys of records that no worker wrote; no manifest or snapshot refers to them.
     """
 
     floor: int
-    executions: int
+    outputs: int
     named: dict[str, Named]
     states: dict[str, Any]
     blocks: dict[str, dict[int, Any]]
@@ -86,9 +87,9 @@ class Loaded(NamedTuple):
     unusable: tuple[bytes, ...]
 
     @property
-    def first_report(self) -> int:
-        """The `executions` offset from which a reader with these states continues: they include every report below."""
-        return min([self.executions, *(named.executions for named in self.named.values())])
+    def first_output(self) -> int:
+        """The offset from which a reader of the outputs continues with these states: they include every one below."""
+        return min([self.outputs, *(named.outputs for named in self.named.values())])
 
 
 class Codec(NamedTuple):
@@ -118,9 +119,9 @@ def manifest_key(floor: int) -> bytes:
     return f"{MANIFEST}@{floor}".encode()
 
 
-def manifest_value(floor: int, log_id: str, named: Mapping[str, Named], executions: int) -> bytes:
-    three = {name: (n.offset, n.seq, n.executions) for name, n in sorted(named.items())}
-    return _encode(Manifest(floor, log_id, three, executions))
+def manifest_value(floor: int, log_id: str, named: Mapping[str, Named], outputs: int) -> bytes:
+    three = {name: (n.offset, n.seq, n.outputs) for name, n in sorted(named.items())}
+    return _encode(Manifest(floor, log_id, three, outputs))
 
 
 @lru_cache(maxsize=MAX_PARSED)
@@ -147,17 +148,17 @@ def interpret(latest: Mapping[bytes, bytes], codec: Codec, log_id: str, fence: F
 
     Raises Damaged when a record is missing to which the manifest or a snapshot refers (docs/EXACTNESS.md, I11).
     """
-    floor, executions, named = _newest_manifest(latest, log_id)
+    floor, outputs, named = _newest_manifest(latest, log_id)
     states = newest_states(latest, codec)
     for name, promised in named.items():
         if name not in states or states[name].offset < promised.offset:
             raise Damaged(f"the manifest at {floor} names {name}@{promised.offset}, which is not in the changelog")
     blocks = {name: _blocks(latest, codec, name, state) for name, state in states.items()}
-    start = {name: named[name].executions if name in named else executions for name in states}
+    start = {name: named[name].outputs if name in named else outputs for name in states}
     loaded = {name: Named(state.offset, state.seq, start[name]) for name, state in states.items()}
     live = dict(_live(latest, floor, states))
     unusable = tuple(_unusable(latest, floor, states))
-    return Loaded(floor, executions, loaded, states, blocks, frozenset(latest), fence, live, unusable)
+    return Loaded(floor, outputs, loaded, states, blocks, frozenset(latest), fence, live, unusable)
 
 
 def obsolete(
@@ -188,10 +189,10 @@ def _newest_manifest(latest: Mapping[bytes, bytes], log_id: str) -> tuple[int, i
         return 0, 0, {}
     if manifest.log_id != log_id:
         raise OtherLog(
-            f"the books are those of another orders log ({manifest.log_id}, this is {log_id}): the topics were "
+            f"the changelog is that of another orders log ({manifest.log_id}, this is {log_id}): the topics were "
             "recreated or mixed; restore those that belong together, or remove all of them and the database"
         )
-    return manifest.floor, manifest.executions, {name: Named(*three) for name, three in manifest.named.items()}
+    return manifest.floor, manifest.outputs, {name: Named(*three) for name, three in manifest.named.items()}
 
 
 def _manifest(latest: Mapping[bytes, bytes], floor: int) -> Manifest | None:
@@ -260,9 +261,9 @@ def _blocks(latest: Mapping[bytes, bytes], codec: Codec, name: str, state: Any) 
     for number in range(state.first_block, state.end_block):
         value = latest.get(block_key(name, number))
         if value is None:
-            raise Damaged(f"{name}@{state.offset} needs the id block {name}#{number}, which is not in the changelog")
+            raise Damaged(f"{name}@{state.offset} needs the block {name}#{number}, which is not in the changelog")
         try:
             found[number] = codec.block(value)
         except ValueError as error:
-            raise Damaged(f"the id block {name}#{number} cannot be read: {error}") from error
+            raise Damaged(f"the block {name}#{number} cannot be read: {error}") from error
     return found

@@ -1,17 +1,18 @@
 """Write checkpoints of one partition in an order that makes a start from durable data exact.
 
-A checkpoint writes T the outputs of the events, I complete id blocks, S snapshots, M the manifest (which names the
+A checkpoint writes T the outputs of the events, I complete blocks, S snapshots, M the manifest (which names the
 newest snapshots), C the source position. Kafka acknowledges each before the next is written (T before I before S before
 M before C). So after a crash only the last stages may be missing, and the next worker writes them again with the same
 bytes. docs/EXACTNESS.md has the rules. This module uses neither Kafka nor Faust nor a clock, only the ports below, so
 that tests can drive it through any schedule of faults.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import ClassVar, NamedTuple, Protocol
 
-from tables.recovery.changelog import Fence, Loaded, Named, block_key, manifest_key, manifest_value, obsolete
+from tables.recovery.changelog import Fence, Loaded, Named, block_key, manifest_key, manifest_value, obsolete, parse
 
 # A snapshot rewrites every entry of its subject (an open order or an id), about 100 bytes each. So a subject is due
 # after this many events, or half as many as it has entries if that is more: at most two entries written per event;
@@ -43,7 +44,7 @@ class Ports(Protocol):
         """Append to the changelog, in this order; return once Kafka has acknowledged all records."""
 
     def ends(self) -> Awaitable[tuple[int, int]]:
-        """The end of `executions`, then the end of `orders`; the second is queried only after the first is known."""
+        """The end of the outputs, then the end of the source; the second is queried only after the first is known."""
 
     def inspect(self, records: list[Record]) -> None:
         """Copy these records to RocksDB, where people can inspect them; recovery never reads them there."""
@@ -112,8 +113,13 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         self._named: dict[str, Named] = dict(self.loaded.named)
-        self._executions_of_others = self.loaded.executions
-        self._known: set[bytes] = set(self.loaded.keys)
+        self._outputs_of_others = self.loaded.outputs
+        self._known: set[bytes] = set()
+        self._blocks: dict[str, set[bytes]] = {}
+        """The keys of blocks by subject, apart: a table that keeps all its blocks has too many to look at each time."""
+        self._first_blocks: dict[str, int] = {}
+        self._end_blocks: dict[str, int] = {}
+        self._remember(self.loaded.keys)
         self._fences = [Fence(0, 0), self.loaded.fence]
 
     def note(self, name: str, offset: int, now_ms: int) -> None:
@@ -171,10 +177,13 @@ class Checkpoint:
 
     async def tombstones(self, plan: "_Plan") -> None:
         """Delete what the manifest has superseded, and show people the newest records."""
-        dead: list[Record] = [
-            (k, None) for k in sorted(obsolete(self._known, plan.floor, plan.named, plan.first_blocks))
-        ]
-        self._known.difference_update(key for key, _ in dead)
+        moved = [n for n, first in plan.first_blocks.items() if first > self._first_blocks.get(n, 0)]
+        self._first_blocks |= plan.first_blocks
+        kept = [self._known, *(self._blocks[name] for name in moved if name in self._blocks)]
+        keys = sorted(obsolete(chain.from_iterable(kept), plan.floor, plan.named, plan.first_blocks))
+        for some in kept:
+            some.difference_update(keys)
+        dead: list[Record] = [(key, None) for key in keys]
         await self._write(dead)
         self.ports.inspect([*plan.blocks, *plan.snapshots, plan.manifest, *dead])
 
@@ -195,37 +204,51 @@ class Checkpoint:
         left = {name: u.first_offset for name, u in self._uncovered.items() if name not in chosen}
         floor = min(left.values(), default=self.position)
         frozen = {name: self.subjects[name].freeze() for name in chosen}
-        named = self._named | {name: Named(f.offset, f.seq, self._executions(name)) for name, f in frozen.items()}
-        for name, (offset, seq, executions) in named.items():
-            named[name] = Named(offset, seq, max(executions, self._fenced(left.get(name, self.position))))
+        named = self._named | {name: Named(f.offset, f.seq, self._outputs_from(name)) for name, f in frozen.items()}
+        for name, (offset, seq, outputs) in named.items():
+            named[name] = Named(offset, seq, max(outputs, self._fenced(left.get(name, self.position))))
         # A subject without a snapshot has no event below the floor.
-        others = self._executions_of_others = max(self._executions_of_others, self._fenced(floor))
-        live = [(n, k, f) for n, f in frozen.items() for k in range(f.first_block, f.end_block)]
-        blocks: list[Record] = [
-            (block_key(n, k), f.block_value(k)) for n, k, f in live if block_key(n, k) not in self._known
-        ]
+        others = self._outputs_of_others = max(self._outputs_of_others, self._fenced(floor))
+        blocks = [record for name, found in frozen.items() for record in self._new_blocks(name, found)]
         snapshots = [record for name, f in frozen.items() for record in f.snapshot_records(name)]
         manifest = (manifest_key(floor), manifest_value(floor, self.log_id, named, others))
         for name in chosen:
             del self._uncovered[name]
         return _Plan(floor, named, {n: f.first_block for n, f in frozen.items()}, blocks, snapshots, manifest)
 
-    def _executions(self, name: str) -> int:
-        return self._named[name].executions if name in self._named else self._executions_of_others
+    def _new_blocks(self, name: str, frozen: Frozen) -> Iterator[Record]:
+        """The live blocks that the changelog lacks; those of the plan before are known to be there."""
+        known = self._blocks.get(name, set())
+        for number in range(max(frozen.first_block, self._end_blocks.get(name, 0)), frozen.end_block):
+            if (key := block_key(name, number)) not in known:
+                yield key, frozen.block_value(number)
+        self._end_blocks[name] = frozen.end_block
+
+    def _outputs_from(self, name: str) -> int:
+        return self._named[name].outputs if name in self._named else self._outputs_of_others
 
     def _fenced(self, offset: int) -> int:
-        """An `executions` offset below which no report belongs to a command at or above this `orders` offset."""
-        return max(fence.executions for fence in self._fences if fence.orders <= offset)
+        """An offset below which no output belongs to an event at or above this offset of the source."""
+        return max(fence.outputs for fence in self._fences if fence.source <= offset)
 
     async def _write(self, records: list[Record]) -> None:
         if records:
-            self._known.update(key for key, value in records if value is not None)
+            self._remember(key for key, value in records if value is not None)
             await self.ports.write(records)
+
+    def _remember(self, keys: Iterable[bytes]) -> None:
+        """These records are in the changelog, or on their way there."""
+        for text in keys:
+            key = parse(text)
+            if key is not None and key.block is not None:
+                self._blocks.setdefault(key.name, set()).add(text)
+            else:
+                self._known.add(text)
 
     def _forget_fences(self) -> None:
         """Drop fences that are no longer needed: keep the greatest one below all uncovered events, and later ones."""
         lowest = min((u.first_offset for u in self._uncovered.values()), default=self.position)
-        while len(self._fences) > 1 and self._fences[1].orders <= lowest:
+        while len(self._fences) > 1 and self._fences[1].source <= lowest:
             self._fences.pop(0)
 
 

@@ -1,4 +1,4 @@
-"""Read a changelog partition from Kafka to its end; workers never load books from a local disk (I8).
+"""Read a changelog partition from Kafka to its end; workers never load a table from a local disk (I8).
 
 Meanwhile old owners may still write and Kafka's cleaner may compact, so the loader queries the end again until nothing
 is left to read; only then does it report a missing record as damage.
@@ -16,7 +16,7 @@ class LogReader(Protocol):
     """A changelog partition and the ends of the other logs, as a private consumer sees them."""
 
     def ends(self) -> Awaitable[tuple[int, int]]:
-        """The end of `executions`, then the end of `orders`; the second is queried only after the first is known."""
+        """The end of the outputs, then the end of the source; the second is queried only after the first is known."""
 
     def end(self) -> Awaitable[int]:
         """The changelog's end now."""

@@ -9,8 +9,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from app.kafka.reading import LogRecord, NothingToRead, Stretch, end_of
 from app.streaming.failpoints import reach
 from app.streaming.outbox import Outbox
-from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS
 from app.unusable import pass_over
+from tables.recovery.around import Around
 from tables.recovery.changelog import Damaged
 from tables.recovery.checkpoint import Record
 from tables.recovery.completeness import Reported
@@ -19,8 +19,8 @@ from tables.recovery.completeness import Reported
 class KafkaLogs:
     """Implements loader.LogReader with a Kafka consumer, which may serve several partitions in turn."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, partition: int) -> None:
-        self._consumer, self._partition = consumer, partition
+    def __init__(self, consumer: AIOKafkaConsumer, around: Around, partition: int) -> None:
+        self._consumer, self.around, self._partition = consumer, around, partition
         self._changelog: Stretch | None = None
 
     def close(self) -> None:
@@ -29,11 +29,11 @@ class KafkaLogs:
         self._changelog = None
 
     async def ends(self) -> tuple[int, int]:
-        """The end of `executions`, then the end of `orders`; the second is queried only after the first is known."""
-        return await self._end_of(EXECUTIONS.name), await self._end_of(ORDERS.name)
+        """The end of the outputs, then the end of the source; the second is queried only after the first is known."""
+        return await self._end_of(self.around.outputs), await self._end_of(self.around.source)
 
     async def end(self) -> int:
-        return await self._end_of(BOOKS_CHANGELOG.name)
+        return await self._end_of(self.around.changelog)
 
     async def bounds_of(self, topic: str) -> tuple[int, int]:
         """First and end offset of the topic's partition with the same number."""
@@ -43,7 +43,7 @@ class KafkaLogs:
     async def read(self, position: int, end: int) -> tuple[list[Record], int]:
         """Some records from this position on, and the position after them, possibly beyond the end. Raises Damaged."""
         if self._changelog is None:
-            self._changelog = await Stretch.whole(self._consumer, self._where(BOOKS_CHANGELOG.name))
+            self._changelog = await Stretch.whole(self._consumer, self._where(self.around.changelog))
         self._changelog.end = end
         records = await _read(self._changelog)
         reach("loading")
@@ -53,13 +53,13 @@ class KafkaLogs:
     def pass_over(self, keys: Iterable[bytes]) -> None:
         """Count and log changelog records that no worker wrote."""
         for key in keys:
-            pass_over(BOOKS_CHANGELOG.name, self._partition, key, "no worker wrote it, and nothing refers to it")
+            pass_over(self.around.changelog, self._partition, key, "no worker wrote it, and nothing refers to it")
 
     async def reported(self, first: int, end: int) -> Reported:
-        """Summarise the reports between these offsets of `executions`; raises Damaged."""
+        """Summarise the outputs between these offsets; raises Damaged."""
         found = Reported()
         if first < end:
-            self._changelog, stretch = None, Stretch(self._consumer, self._where(EXECUTIONS.name), first, end)
+            self._changelog, stretch = None, Stretch(self._consumer, self._where(self.around.outputs), first, end)
             while records := await _read(stretch):
                 found = found.with_values(record.value or b"" for record in records)
         return found
@@ -95,7 +95,7 @@ class PartitionPorts:
 
     async def write(self, records: list[Record]) -> None:
         for key, value in records:
-            self._outbox.append(BOOKS_CHANGELOG.name, self._partition, key, value)
+            self._outbox.append(self._logs.around.changelog, self._partition, key, value)
         await self._outbox.flushed(self._partition)
 
     def inspect(self, records: list[Record]) -> None:

@@ -3,19 +3,17 @@
 from collections.abc import Iterable
 
 from app.engine import UnknownEngine, partition_of
-from app.matching.rejections import RejectionsState
-from app.matching.versions import VERSIONS
-from app.models.snapshots import State
+from tables.recovery.around import Around
 from tables.recovery.changelog import OtherLog
 
-LOST_COMMANDS = (
-    "accepted commands are missing from the log; restore the topics, or give the missing commands up: ARCHITECTURE.md, "
-    "What an operator does"
+LOST_EVENTS = (
+    "acknowledged records are missing from the log; restore the topics, or give the missing records up: "
+    "docs/OPERATING.md"
 )
 
 
 class LogIncomplete(RuntimeError):
-    """The `orders` log has lost accepted commands; the message says which."""
+    """The log that a table is made from has lost records; the message says which."""
 
 
 class OtherPartitions(RuntimeError):
@@ -25,19 +23,19 @@ class OtherPartitions(RuntimeError):
 CannotGoOn = (OtherLog, LogIncomplete, OtherPartitions, UnknownEngine)
 
 
-def require_log(number: int, floor: int, covered: int, reported: int, first: int, end: int) -> None:
-    """Require every command from the floor (where the books continue) to the last one that a worker has applied.
+def require_log(around: Around, number: int, floor: int, covered: int, reported: int, first: int, end: int) -> None:
+    """Require every event from the floor (where the table continues) to the last one that a worker has applied.
 
-    `covered` is the last command that a snapshot covers, `reported` the last that has a report. Raises LogIncomplete.
+    `covered` is the last event that a snapshot covers, `reported` the last that has an output. Raises LogIncomplete.
     """
     last = max(floor - 1, covered, reported)
     if end <= last:
-        where = f"executions[{number}] has the report of" if last == reported else "the books have carried out"
-        raise LogIncomplete(f"orders[{number}] ends at {end}, {where} the command at {last}: {LOST_COMMANDS}")
+        where = f"{around.outputs}[{number}] has the output of" if last == reported else "the table includes"
+        raise LogIncomplete(f"{around.source}[{number}] ends at {end}, {where} the record at {last}: {LOST_EVENTS}")
     if first > floor:
         raise LogIncomplete(
-            f"orders[{number}] begins at {first}, the books continue at {floor}: the commands between were deleted "
-            "before a snapshot covered them; restore the topic"
+            f"{around.source}[{number}] begins at {first}, the table continues at {floor}: the records between were "
+            "deleted before a snapshot covered them; restore the topic"
         )
 
 
@@ -48,15 +46,4 @@ def require_partition(number: int, partitions: int, instruments: Iterable[str]) 
             raise OtherPartitions(
                 f"{instrument} has its book in partition {number}, by the setting topic_partitions={partitions} it "
                 f"would be in {by_setting}: set it to the number that the venue was made with"
-            )
-
-
-def require_engine(states: Iterable[State]) -> None:
-    """Require that this release has the engine version of every market; raises UnknownEngine."""
-    for state in states:
-        if not isinstance(state, RejectionsState) and state.engine_version not in VERSIONS:
-            ours = ", ".join(map(str, VERSIONS))
-            raise UnknownEngine(
-                f"{state.instrument} has engine version {state.engine_version} in force, this program has {ours}: "
-                "start a release that has it"
             )

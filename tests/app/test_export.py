@@ -4,6 +4,8 @@ import asyncio
 import csv
 import hashlib
 import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +22,7 @@ from tests.long import LONG
 from tests.postgres.recorded import ask, market, recording, records
 
 ROOT = Path(__file__).parents[2]
+READERS = re.findall(r"^\$ python (-c .+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
 MANY, FEW = (1_000_000, 100_000) if LONG else (140_000, 70_000)
 MORE_MEMORY_MB = 60
 FILL = """
@@ -145,6 +148,18 @@ def test_a_wrong_range_is_refused_and_no_file_is_made(
     assert code and sentence in said
     assert [file.name for file in tmp_path.iterdir()] == ["rows.parquet"]
     assert (tmp_path / "rows.parquet").read_text() == "mine"
+
+
+def test_the_readers_of_the_readme_read_an_export(recorded: str, export: Callable[..., Any], tmp_path: Path) -> None:
+    """pandas, polars and DuckDB find the exact sum that Postgres has."""
+    export("trades", tmp_path / "trades.parquet")
+    ((volume,),) = ask(recorded, "SELECT sum(quantity) FROM trades")
+
+    assert [re.search("import ([a-z]+)", reader)[1] for reader in READERS] == ["pandas", "polars", "duckdb"]
+    for reader in READERS:
+        command = [sys.executable, *shlex.split(reader)]
+        shown = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+        assert f"{volume:.8f}" in shown and "BTC-USD" in shown, shown
 
 
 def test_a_missing_pyarrow_is_named(

@@ -256,7 +256,7 @@ async def test_a_range_that_does_not_continue_the_last_one_is_refused(database: 
         with pytest.raises(psycopg2.errors.IntegrityError):
             ask(database, "INSERT INTO cycle_ranges VALUES (2, 'BTC-USD', %s, %s)", after, to)
     with pytest.raises(psycopg2.errors.IntegrityError):
-        ask(database, "UPDATE obligations SET net = net + 1")
+        ask(database, "INSERT INTO obligations SELECT 2, client_id, 'X', 1, 0, 0, 0, 2, 0, 1 FROM obligations LIMIT 1")
 
 
 async def test_an_emptied_database_is_netted_once_recording_has_come_there(database: str) -> None:

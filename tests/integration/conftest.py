@@ -16,7 +16,7 @@ from aiokafka import TopicPartition
 from app import app
 from app.engine import partition_of
 from app.kafka.reading import LogRecord, Stretch, new_reader
-from app.local.venue import Venue, running_venue
+from app.local.venue import Venue
 from app.streaming.failstop import EXIT_CODE
 from app.verification.findings import Verdict
 from app.verification.running import Addresses, verify
@@ -30,6 +30,7 @@ from tables.books.verification import changelog_states
 from tests import warm
 from tests.integration.often import OFTEN
 from tests.until import until_done
+from tests.venues import running_venue
 
 PATIENT = {"BROKER_SESSION_TIMEOUT": "20"}
 """For venues whose processes die while another venue is at work beside them: to join a group may take six seconds."""
@@ -51,7 +52,7 @@ class Told(NamedTuple):
     err: str
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def venue(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
     """One process of each role, for tests that break nothing; snapshots come often, so that everything meets them."""
     async with running_venue(tmp_path_factory.mktemp("venue"), env={"SNAPSHOT_INTERVAL_S": "2"}) as running:
@@ -65,7 +66,7 @@ class Traded(NamedTuple):
     ledger: Ledger
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def traded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Traded]:
     """A venue that was found right after some trading, in which nobody starts again what stops.
 

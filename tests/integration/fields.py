@@ -15,7 +15,7 @@ from msgspec import Struct
 from app.matching.identities import Block
 from app.models.answers import Book
 from app.models.reports import ExecutionReport, PublicTrade
-from app.models.snapshots import _Head
+from app.models.sealed import _Head
 from app.topics import API_KEYS, BOOKS_CHANGELOG, CLEARING, EXECUTIONS, ORDERS, TOPICS, TRADES
 from app.verification.ledger import Entry, Request
 from tables.recovery.changelog import Manifest

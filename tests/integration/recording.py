@@ -19,7 +19,7 @@ from app.local.venue import Venue
 from app.models.answers import Book
 from app.postgres import Stored, recorded_positions
 from app.postgres.schema import migrate
-from app.topics import BOOKS_CHANGELOG, CLEARING, EXECUTIONS, ORDERS, TRADES
+from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
 from app.verification.findings import Findings, Verdict
 from app.verification.gateway import gateway_books
 from app.verification.judge import States
@@ -29,6 +29,7 @@ from app.verification.rows import KEYS
 from app.verification.venue import Evidence, judge
 from app.verification.waiting import caught_up
 from tables.books.verification import ChangelogStates
+from tests.clearing.projected import refuse_nothing
 from tests.integration.conftest import records, reserved_instrument
 from tests.verification.honest import MemoryStream
 
@@ -75,7 +76,7 @@ class Recorded:
 
     async def judged(self) -> Verdict:
         """What `verify` would say of it."""
-        tables = await Stored.open(self.database_url, EXECUTIONS.name, CLEARING.name) if self.database_url else None
+        tables = await Stored.open(self.database_url) if self.database_url else None
         try:
             evidence = Evidence(self.required, self.log_ids, tables, self.books, self.entries, states=self._states)
             return await judge(self, evidence)
@@ -164,4 +165,5 @@ def copied(venue: Venue) -> str:
                 writer.copy_expert(f"COPY {table} FROM STDIN", rows)
     source.close()
     target.close()
+    refuse_nothing(url)
     return url

@@ -7,7 +7,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from app.local.venue import Venue, running_venue
+from app.local.venue import Venue
 from app.setup import prepare
 from app.topics import BOOKS_CHANGELOG, ORDERS
 from load.client import Client
@@ -18,6 +18,7 @@ from load.run import check
 from tests.integration.conftest import addresses, end_of, judge, records
 from tests.long import LONG
 from tests.until import until
+from tests.venues import running_venue
 
 pytestmark = pytest.mark.skipif(not LONG, reason="takes a minute: in `make faults`")
 
@@ -66,7 +67,7 @@ async def test_an_orders_topic_made_anew_is_refused(broken: Venue) -> None:
     """The changelog and the database belong to a log that is no more."""
     await broken.stop_worker("recording")
     await _make_anew(broken, ORDERS.name)
-    assert "the books are those of another orders log" in await end_of(broken, "matching")
+    assert "the changelog is that of another orders log" in await end_of(broken, "matching")
     assert "it belongs to another installation" in await end_of(broken, "recording")
 
 

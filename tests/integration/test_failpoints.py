@@ -12,13 +12,14 @@ import pytest
 
 from app.kafka.groups import members
 from app.local.process import Process
-from app.local.venue import FAUST, Venue, running_venue
+from app.local.venue import FAUST, Venue
 from app.streaming import failpoints
 from load.ledger import Ledger
 from tests.integration.conftest import PATIENT, judge, under_load
 from tests.integration.often import OFTEN
 from tests.long import LONG
 from tests.until import until
+from tests.venues import running_venue
 
 RATE = 40
 DEATH_TIMEOUT_S = 240.0  # one role waits for what the others do between their deaths

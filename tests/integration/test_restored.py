@@ -21,7 +21,7 @@ from app.configuration import ROLES
 from app.kafka.groups import members
 from app.kafka.reading import bounds
 from app.local.postgres import DATABASE
-from app.local.venue import Venue, running_venue
+from app.local.venue import Venue
 from app.setup import prepare
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
 from load import strikes
@@ -31,6 +31,7 @@ from load.request import Terms
 from tests.integration.conftest import cli, end_of, judge
 from tests.long import LONG
 from tests.until import until
+from tests.venues import running_venue
 
 pytestmark = pytest.mark.skipif(not LONG, reason="takes minutes: in `make faults`")
 
@@ -224,7 +225,7 @@ async def test_reports_that_are_lost_are_sent_again_after_a_rebuild(copies: Copi
     await copies.crash(cut=EXECUTIONS.name)
     for role in ("recording", "gateway"):
         told = (await end_of(venue, role)).splitlines()[-1]
-        assert re.search(r"executions\[\d\] .* reports are missing|Kafka's data are older", told), told
+        assert re.search(r"executions\[\d\] .* records are missing|Kafka's data are older", told), told
     rebuilt = await cli(venue, "rebuild")
     assert rebuilt.code == 0, rebuilt
     await venue.start_worker("matching")
@@ -242,7 +243,8 @@ async def test_commands_that_are_lost_are_noticed_and_can_be_given_up(copies: Co
     await copies.crash(cut=ORDERS.name)
     for role in ("matching", "gateway"):
         told = (await end_of(venue, role)).splitlines()[-1]
-        assert re.search(r"orders\[\d\] ends at \d+, .* the command at \d+: accepted commands are missing", told), told
+        lost = r"orders\[\d\] ends at \d+, .* the record at \d+: acknowledged records are missing"
+        assert re.search(lost, told), told
     broker, database = venue.servers.broker, venue.servers.database_url
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     await admin.start()

@@ -28,7 +28,8 @@ from app.models.commands import (
     SnapshotBook,
     encode_command,
 )
-from app.models.snapshots import State, _seal, decode_block, decode_state, encode_block, encode_state
+from app.models.sealed import seal
+from app.models.snapshots import State, decode_block, decode_state, encode_block, encode_state
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
 from app.verification.ledger import Entry, Outcome
 from app.verification.rows import KEYS
@@ -43,6 +44,7 @@ from tests.integration import fields
 from tests.integration.conftest import Traded, records, reserved_instrument
 from tests.integration.fields import Path, alter_message, altered, has
 from tests.integration.recording import COLUMNS, TABLES, Recorded, Topic, copied, record
+from tests.until import LONG_PAUSE_S, until
 
 CHANGELOG = BOOKS_CHANGELOG.name
 MARKET, LARGE = "ETH-USD", "XRP-USD"
@@ -64,8 +66,11 @@ async def everything(traded: Traded) -> Recorded:
     await _write(broker, NUMBER, OTHERS)
     await _write(broker, LARGE_NUMBER, _ids(BLOCK + MIN_EVENTS))  # a snapshot lacks fewer than MIN_EVENTS
     wanted = {block_key(LARGE, 0): LARGE_NUMBER, f"{RESERVED}@".encode(): NUMBER, f"{MARKET}@".encode(): NUMBER}
-    while _is_missing(await records(broker, CHANGELOG), wanted):
-        pass
+    await until(
+        lambda: records(broker, CHANGELOG),
+        lambda changelog: not _is_missing(changelog, wanted),
+        pause_s=LONG_PAUSE_S,
+    )
     return await record(venue, ledger.entries)
 
 
@@ -237,7 +242,7 @@ async def test_every_field_of_a_snapshot_is_compared(recorded: Recorded) -> None
         payload = json.loads(head[32:])
         for place in range(len(fields.HEAD_FIELDS)):
             said = [altered(value) if at == place else value for at, value in enumerate(payload)]
-            value = _seal(json.dumps(said, separators=(",", ":")).encode())
+            value = seal(json.dumps(said, separators=(",", ":")).encode())
             wrong = recorded.with_record(CHANGELOG, number, index, value=value)
             missed.append(await unseen(wrong, f"O3: changelog[{number}]: ", f"{name}@{state.offset}"))
     assert not any(missed), "\n".join(filter(None, missed))

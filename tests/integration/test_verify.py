@@ -23,7 +23,7 @@ from load.request import Terms
 from tables.recovery.changelog import manifest_key, manifest_value
 from tests.integration.conftest import COMMAND_TIMEOUT_S, Traded, cli, list_market, records, under_load
 from tests.streaming.test_intact import flip_a_bit
-from tests.until import until
+from tests.until import LONG_PAUSE_S, until
 
 PARTITIONS = 8
 RATE = 30
@@ -78,9 +78,12 @@ async def test_a_table_shows_what_the_worker_has(venue: Venue) -> None:
         await client.matched(placed["order_id"])
     for where in ("--local", "--changelog"):
         command = ("table", "books", market, where, "--json")
-        async with asyncio.timeout(COMMAND_TIMEOUT_S):
-            while placed["order_id"] not in (told := await cli(venue, *command)).out:
-                pass
+        told = await until(
+            lambda command=command: cli(venue, *command),
+            lambda told: placed["order_id"] in told.out,
+            COMMAND_TIMEOUT_S,
+            LONG_PAUSE_S,
+        )
         assert told.code == 0, told
         shown = json.loads(told.out)
         assert shown["instrument"] == market and shown["bids"][-1]["order_id"] == placed["order_id"]
@@ -195,7 +198,7 @@ async def test_a_worker_refuses_the_books_of_another_log(venue: Venue) -> None:
     """Topics that were recreated, or restored from different days."""
     other = manifest_value(10**9, str(uuid4()), {}, 0)
     await write(venue, BOOKS_CHANGELOG.name, 3, manifest_key(10**9), other)
-    assert "the books are those of another orders log" in await _refusal(venue)
+    assert "the changelog is that of another orders log" in await _refusal(venue)
     await write(venue, BOOKS_CHANGELOG.name, 3, manifest_key(10**9), None)
 
 

@@ -65,7 +65,10 @@ def test_workers_that_are_none(workers: str, capsys: pytest.CaptureFixture[str])
     """The sentence names the roles."""
     with pytest.raises(SystemExit, match="2"):
         main(["up", "--workers", workers])
-    assert f"'{workers}' is not ROLE=N with a role of matching, recording, clearing, gateway" in capsys.readouterr().err
+    assert (
+        f"'{workers}' is not ROLE=N with a role of matching, recording, clearing, analytics, gateway"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("command", ["up", "clean"])
@@ -122,7 +125,8 @@ def test_a_folder_whose_name_no_server_can_read(tmp_path: Path) -> None:
         (
             "ROLE",
             "admin",
-            "ROLE in the environment is 'admin': input should be 'matching', 'gateway', 'recording' or 'clearing'",
+            "ROLE in the environment is 'admin': input should be 'matching', 'gateway', 'recording', 'clearing' or "
+            "'analytics'",
         ),
         ("AUTH", "yes", "AUTH in the environment is 'yes': input should be 'off' or 'keys'"),
         ("SLOT", "-1", "SLOT in the environment is '-1': input should be greater than or equal to 0"),

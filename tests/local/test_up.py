@@ -63,7 +63,7 @@ def test_busy_ports_are_evaded_and_the_addresses_printed(first: Up, taken: set[i
     assert first.shown("BROKER_URL") == f"kafka://{HOST}:{ports['kafka']}"
     assert first.shown("DATABASE_URL") == f"postgresql://postgres@{HOST}:{ports['postgres']}/matchstream"
     assert first.shown("REDIS_URL") == f"redis://{HOST}:{ports['valkey']}/0"
-    for worker in ("matching-0", "matching-1", "recording-0", "clearing-0", "gateway-0"):
+    for worker in ("matching-0", "matching-1", "recording-0", "clearing-0", "analytics-0", "gateway-0"):
         with urllib.request.urlopen(first.shown(worker) + "/readyz", timeout=5) as answer:
             assert answer.status == 200
         assert (first.folder / "logs" / f"{worker}.log").stat().st_size

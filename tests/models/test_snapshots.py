@@ -18,10 +18,10 @@ from app.matching.rejections import Rejections
 from app.matching.sanity import check
 from app.matching.states import BookState, freeze, restore
 from app.matching.words import OrderType, Reason, Side
+from app.models import sealed as sealing
 from app.models import snapshots
+from app.models.sealed import MAX_CHUNK_BYTES, DamagedSnapshot
 from app.models.snapshots import (
-    MAX_CHUNK_BYTES,
-    DamagedSnapshot,
     State,
     decode_block,
     decode_state,
@@ -185,7 +185,9 @@ def test_a_snapshot_of_another_log_is_refused() -> None:
 
 def test_what_another_format_version_wrote_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even if it looks alike: state and block."""
-    monkeypatch.setattr(snapshots, "FORMAT_VERSION", snapshots.FORMAT_VERSION + 1)
+    other = sealing.FORMAT_VERSION + 1
+    for module in (sealing, snapshots):
+        monkeypatch.setattr(module, "FORMAT_VERSION", other)
     saved, block = Saved(deep_book(1)), encode_block(())
     saved.state()
     decode_block(block)

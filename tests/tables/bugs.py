@@ -89,7 +89,7 @@ class ForgetsTheUnnamed(Checkpoint):
 
     def _plan(self, chosen: list[str]) -> Any:
         plan = super()._plan(chosen)
-        start = min(n.executions for n in plan.named.values())
+        start = min(n.outputs for n in plan.named.values())
         manifest = (plan.manifest[0], manifest_value(plan.floor, LOG_ID, plan.named, start))
         return plan._replace(manifest=manifest)
 
@@ -134,6 +134,9 @@ class SnapshotsOverwritten(World):
 
 class EndAskedOnce(World):
     """The loader reads to the end it asked for first, while others write and the cleaner runs."""
+
+    # The usual weights see it in one schedule of 700.
+    WEIGHTS = World.WEIGHTS | {"clean": 8, "displace": 8, "zombie": 16, "kill": 6, "gateway": 8, "new_gateway": 3}
 
     async def load(self, reader: Reader) -> Loaded:
         fence = Fence(*await reader.ends())

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from app.topics import EXECUTIONS
+from tables.books.subjects import AROUND
 from tables.recovery.changelog import Damaged, Fence, Loaded, Named
 from tables.recovery.completeness import Reported, require_complete
 from tables.recovery.refusals import LogIncomplete
@@ -24,7 +25,7 @@ class Logs:
 
     def __init__(self, reports: list[Report], orders_end: int, first: int = 0, holes: int = 0) -> None:
         self._reports, self._orders_end, self._first, self._holes = reports, orders_end, first, holes
-        self.read = 0
+        self.read, self.around = 0, AROUND
 
     async def bounds_of(self, topic: str) -> tuple[int, int]:
         """Those of the topic."""
@@ -74,9 +75,9 @@ async def test_a_working_venue_is_complete(name: str) -> None:
 
 
 LOST = {
-    "a reported command": (Logs(TRADED, 5), loaded(0), LogIncomplete, "report of the command at 5"),
-    "one that a snapshot covers": (Logs(TRADED[:4], 4), loaded(3, 0, A=(4, 3, 0)), LogIncomplete, "the command at 4"),
-    "one below the floor": (Logs(TRADED, 5), AFTER, LogIncomplete, "command at 5"),
+    "a reported command": (Logs(TRADED, 5), loaded(0), LogIncomplete, "output of the record at 5"),
+    "one that a snapshot covers": (Logs(TRADED[:4], 4), loaded(3, 0, A=(4, 3, 0)), LogIncomplete, "the record at 4"),
+    "one below the floor": (Logs(TRADED, 5), AFTER, LogIncomplete, "record at 5"),
     "reports below where readers begin": (Logs(TRADED[:3], 6), AFTER, Damaged, "ends at 3, .* sends readers to 4"),
     "reports that a snapshot covers": (
         Logs(TRADED[:3], 6),

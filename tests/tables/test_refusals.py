@@ -6,13 +6,13 @@ from app.engine import partition_of
 from app.matching.book import Book
 from app.matching.commands import List, Listing, Moment
 from app.matching.states import freeze
-from tables.books.subjects import codec
+from tables.books.refusals import require_engine
+from tables.books.subjects import AROUND, codec
 from tables.recovery.changelog import Damaged, Fence, Named, OtherLog, interpret, manifest_key, manifest_value
 from tables.recovery.refusals import (
     LogIncomplete,
     OtherPartitions,
     UnknownEngine,
-    require_engine,
     require_log,
     require_partition,
 )
@@ -38,15 +38,15 @@ def test_a_named_snapshot_that_is_missing_is_damage() -> None:
 
 def test_a_log_that_ends_before_the_books_is_refused() -> None:
     """Accepted commands are gone."""
-    with pytest.raises(LogIncomplete, match=r"orders\[2\] ends at 90, the books have carried out the command at 99: "):
-        require_log(2, 100, 40, 50, 0, 90)
-    with pytest.raises(LogIncomplete, match=r"orders\[2\] ends at 99, the books have carried out the command at 99: "):
-        require_log(2, 40, 99, 50, 0, 99)
+    with pytest.raises(LogIncomplete, match=r"orders\[2\] ends at 90, the table includes the record at 99: "):
+        require_log(AROUND, 2, 100, 40, 50, 0, 90)
+    with pytest.raises(LogIncomplete, match=r"orders\[2\] ends at 99, the table includes the record at 99: "):
+        require_log(AROUND, 2, 40, 99, 50, 0, 99)
     with pytest.raises(
-        LogIncomplete, match=r"orders\[2\] ends at 90, executions\[2\] has the report of the command at 92"
+        LogIncomplete, match=r"orders\[2\] ends at 90, executions\[2\] has the output of the record at 92"
     ):
-        require_log(2, 40, 50, 92, 0, 90)
-    require_log(2, 100, 99, 99, 0, 100)
+        require_log(AROUND, 2, 40, 50, 92, 0, 90)
+    require_log(AROUND, 2, 100, 99, 99, 0, 100)
 
 
 def test_books_of_another_number_of_partitions_are_refused() -> None:
@@ -59,9 +59,9 @@ def test_books_of_another_number_of_partitions_are_refused() -> None:
 
 def test_a_log_that_begins_after_the_books_is_refused() -> None:
     """Retention has taken what no snapshot covers."""
-    with pytest.raises(LogIncomplete, match=r"orders\[2\] begins at 120, the books continue at 100"):
-        require_log(2, 100, 99, -1, 120, 200)
-    require_log(2, 100, 99, -1, 100, 100)
+    with pytest.raises(LogIncomplete, match=r"orders\[2\] begins at 120, the table continues at 100"):
+        require_log(AROUND, 2, 100, 99, -1, 120, 200)
+    require_log(AROUND, 2, 100, 99, -1, 100, 100)
 
 
 def test_an_unknown_engine_version_in_force_is_refused() -> None:
@@ -90,7 +90,7 @@ def test_what_a_stranger_wrote_into_the_changelog_is_passed_over() -> None:
     ours = {manifest_key(7): manifest_value(7, LOG, {}, 3)}
     for latest in (ours | FOREIGN, FOREIGN | ours):
         loaded = interpret(latest, codec(LOG), LOG, Fence(0, 0))
-        assert (loaded.floor, loaded.executions, loaded.states) == (7, 3, {})
+        assert (loaded.floor, loaded.outputs, loaded.states) == (7, 3, {})
         assert set(loaded.unusable) == set(FOREIGN)
     assert interpret(ours, codec(LOG), LOG, Fence(0, 0)).unusable == ()
 

@@ -1,17 +1,20 @@
 """A seeded market's reports and what a client makes of the streams about them, without servers."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import orjson
 
 from app.matching.book import Book
 from app.matching.events import split
+from app.models.candles import CandlesUpdate
 from app.models.conversion import scale_of
 from app.models.reports import ExecutionReport, report_message
 from app.models.streams import SubscribeParams
 from load.followed import Followed
 from tests.matching.streams import INSTRUMENT, commands
+from web.market.bars import MarketBars
 from web.market.books import Market
 from web.streams.client import Client
 from web.streams.hub import Hub
@@ -44,12 +47,34 @@ class Wire:
     def read_on(self) -> None:
         self._reads.set()
 
-    async def send_frame(self, message: bytes, opcode: int) -> None:
+    is_gone = False
+
+    @property
+    def is_full(self) -> bool:
+        return not self._reads.is_set()
+
+    def write(self, frames: bytes) -> None:
+        for payload in payloads_of(frames):
+            self.frames.append(orjson.loads(payload))
+
+    async def drain(self) -> None:
         await self._reads.wait()
-        self.frames.append(orjson.loads(message))
 
     async def close(self, *, code: int, message: bytes) -> None:
         self.closed = code, message
+
+
+def payloads_of(frames: bytes) -> Iterator[bytes]:
+    """What whole text frames carry, as RFC 6455 has it."""
+    at = 0
+    while at < len(frames):
+        size, start = frames[at + 1], at + 2
+        if size >= 126:
+            start += 2 if size == 126 else 8
+            size = int.from_bytes(frames[at + 2 : start])
+        assert frames[at] == 0x81 and len(frames) >= start + size
+        yield frames[start : start + size]
+        at = start + size
 
 
 class Venue:
@@ -57,7 +82,8 @@ class Venue:
 
     def __init__(self, reports: list[ExecutionReport]) -> None:
         self.hub, self.reports = Hub(), reports
-        self.subscribing = Subscribing(self.hub, self.past)
+        self.bars = MarketBars(INSTRUMENT)
+        self.subscribing = Subscribing(self.hub, self.past, lambda instrument: self.bars)
         assert reports[0].listing is not None
         self.market = Market(reports[0].listing)
         self.asked_for: list[int] = []
@@ -69,6 +95,12 @@ class Venue:
         await asyncio.sleep(0)
         start = seq if offset is None else offset
         return self.reports[max(0, start - 3) : start + 10], start + 10
+
+    def tell(self, update: CandlesUpdate) -> None:
+        """Take in an update of the bars, unless it is a repeat."""
+        if self.bars.accept(update):
+            self.bars.apply(update)
+            self.hub.bars.publish(self.bars, update)
 
     def apply_to(self, seq: int) -> None:
         """Take in the reports up to this one."""

@@ -203,6 +203,22 @@ async def test_private_news_wait_for_no_market_data() -> None:
     assert not any(b'"channel":"book"' in frame for frame in waiting)
 
 
+async def test_the_clients_of_an_order_are_told_before_the_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand who follow the book take longer than one."""
+    venue, told = Venue(reports_of(1, COMMANDS)), list[str]()
+    venue.apply_to(1)
+    public = Reader(venue, Followed("book", INSTRUMENT))
+    private = Reader(venue, Followed("orders", INSTRUMENT, client_id=CLIENT))
+    about_me = next(report for report in venue.reports[1:] if CLIENT in concerned(report) and report.levels)
+    venue.apply_to(about_me.seq - 1)
+    await settled()
+    monkeypatch.setattr(public.wire, "write", lambda frames: told.append("public"))
+    monkeypatch.setattr(private.wire, "write", lambda frames: told.append("private"))
+    venue.apply_to(about_me.seq)
+    await settled()
+    assert told == ["private", "public"]
+
+
 async def test_a_private_stream_begins_with_what_is_open_and_what_was_filled() -> None:
     """Race: after a reconnect without a position the client knows its open orders and latest fills again."""
     venue = Venue(reports_of(3, COMMANDS))

@@ -9,7 +9,7 @@ import pytest
 from app.models.api_keys import KeyRole
 from tests.until import until
 from tests.web.conftest import Api, Keys
-from tests.web.test_stream import Socket, connected
+from tests.web.sockets import Socket, connected
 
 MANY = 200
 

@@ -157,7 +157,7 @@ async def test_a_log_that_cannot_be_read_ends_only_the_subscription_that_needs_i
     async def away(instrument: str, seq: int, offset: int | None) -> Any:
         raise Refused("snapshot_required", "Kafka does not answer")
 
-    venue.subscribing = subscribing.Subscribing(venue.hub, away)
+    venue.subscribing = subscribing.Subscribing(venue.hub, away, lambda instrument: venue.bars)
     venue.apply_to(1_000)
     reader = Reader(venue, Followed("book", INSTRUMENT))
     await reader.take()

@@ -10,8 +10,8 @@ from app.models import streams
 from app.models.answers import Trade
 
 DESCRIPTION = (
-    "Books, trades, halts and a client's own orders, without a gap: docs/STREAMS.md explains the one rule. "
-    "Messages are JSON in text frames."
+    "Books, trades, halts, bars, tickers and a client's own orders, without a gap: docs/STREAMS.md explains the one "
+    "rule. Messages are JSON in text frames."
 )
 REQUESTS = (
     streams.SubscribeRequest,
@@ -27,6 +27,8 @@ MESSAGES = (
     streams.TradesMessage,
     streams.OrdersMessage,
     streams.StatusMessage,
+    streams.CandlesMessage,
+    streams.TickerMessage,
     streams.PlainMessage,
     streams.Notice,
 )

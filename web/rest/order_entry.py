@@ -1,7 +1,9 @@
 """Orders on the socket `/stream`: sent in the order in which they come, many at once, each answered by its `req_id`."""
 
 import asyncio
+from asyncio import Future
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from time import monotonic
 from typing import Any
 from uuid import uuid4
@@ -14,7 +16,6 @@ from app.models.streams import (
     OrderAnswer,
     PlaceOnStream,
     RequestId,
-    encode,
     error_answer,
 )
 from web.edge.callers import Caller
@@ -25,14 +26,15 @@ from web.refused import Refused
 from web.rest.changing import change, instrument_of
 from web.rest.placing import begin_noted, created, noting_conflicts, place_all, placed
 from web.streams.client import Client
-from web.trading.accepting import Placing, send, wait_for_kafka, wait_for_match
+from web.streams.messages import frame_of
+from web.trading.accepting import Placing, Sending, note_accepted, send, wait_for_kafka, wait_for_match
 
 MAX_IN_FLIGHT = 1_000  # requests of a connection that wait for Kafka or the engine; more are read later
 
 OrderRequest = PlaceOnStream | BatchOnStream | CancelOnStream | AmendOnStream
 Result = tuple[int, dict[str, Any]]
-Step = Callable[[], Awaitable[Awaitable[Result]]]
-"""Sends a request; what it returns waits for the answer."""
+Step = Callable[[], Awaitable[Awaitable[Result] | None]]
+"""Sends a request; what it returns waits for the answer, or nothing does, because Kafka's acknowledgement is one."""
 
 
 class OrderEntry:
@@ -60,7 +62,7 @@ class OrderEntry:
         if isinstance(request, PlaceOnStream):
             command = place_command(request.params, None, self._caller)
             placing, wait_s = begin_noted(self._gateway, command, monotonic()), request.wait_s
-            return lambda: self._place(placing, wait_s)
+            return lambda: self._place(request.req_id, placing, wait_s)
         if isinstance(request, BatchOnStream):
             entries, started = request.params.orders, monotonic()
             return lambda: place_all(self._gateway, entries, self._caller, started)
@@ -96,6 +98,8 @@ class OrderEntry:
                 self._answer_error(req_id, error)
                 self._room.release()
                 continue
+            if waiting is None:
+                continue
             task = asyncio.create_task(self._finish(req_id, waiting))
             self._waiting.add(task)
             task.add_done_callback(self._waiting.discard)
@@ -103,7 +107,7 @@ class OrderEntry:
     async def _finish(self, req_id: RequestId, waiting: Awaitable[Result]) -> None:
         try:
             status, body = await waiting
-            self._client.push(encode(OrderAnswer(req_id, status, body)))
+            self._client.push(frame_of(OrderAnswer(req_id, status, body)))
         except (Problem, Refused) as error:
             self._answer_error(req_id, error)
         finally:
@@ -111,22 +115,34 @@ class OrderEntry:
 
     def _answer_error(self, req_id: RequestId, error: Problem | Refused) -> None:
         problem = problem_of(error)
-        self._client.push(encode(error_answer(req_id, problem.code, problem.detail, problem.headers, problem.more)))
+        self._client.push(frame_of(error_answer(req_id, problem.code, problem.detail, problem.headers, problem.more)))
 
-    async def _place(self, placing: Placing, wait_s: int | None) -> Awaitable[Result]:
+    async def _place(self, req_id: RequestId, placing: Placing, wait_s: int | None) -> Awaitable[Result] | None:
         gateway = self._gateway
         if wait_s is not None:
             await placing.known  # so that the first turn suffices to send it
             return await _begun(self._match(placing, wait_s))
         with noting_conflicts(gateway):
             sending = await send(gateway, placing)
+        if sending.sent is None or sending.expected is not None:
+            return self._accepted(placing, sending)
+        sending.sent.add_done_callback(partial(self._acknowledge, req_id, placing, sending.is_repeat))
+        return None
 
-        async def acknowledged() -> Result:
-            with noting_conflicts(gateway):
-                is_repeat = await wait_for_kafka(gateway, placing, sending)
-            return 201, {**created(placing), **({"replayed": True} if is_repeat else {})}
+    def _acknowledge(self, req_id: RequestId, placing: Placing, is_repeat: bool, sent: Future[int]) -> None:
+        """Answer as soon as Kafka does: a task that waits for it would cost more than the answer."""
+        self._room.release()
+        try:
+            sent.result()
+        except Refused as refused:
+            self._answer_error(req_id, refused)
+            return
+        note_accepted(self._gateway, placing)
+        self._client.push(frame_of(OrderAnswer(req_id, 201, _created(placing, is_repeat))))
 
-        return acknowledged()
+    async def _accepted(self, placing: Placing, sending: Sending) -> Result:
+        with noting_conflicts(self._gateway):
+            return 201, _created(placing, await wait_for_kafka(self._gateway, placing, sending))
 
     async def _match(self, placing: Placing, wait_s: int) -> Result:
         with noting_conflicts(self._gateway):
@@ -134,6 +150,10 @@ class OrderEntry:
 
     async def _change(self, command: CancelOrder | AmendOrder) -> Awaitable[Result]:
         return await _begun(change(self._gateway, command))
+
+
+def _created(placing: Placing, is_repeat: bool) -> dict[str, Any]:
+    return created(placing) | ({"replayed": True} if is_repeat else {})
 
 
 async def _begun(waiting: Coroutine[Any, Any, Result]) -> Awaitable[Result]:

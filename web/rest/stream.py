@@ -7,6 +7,7 @@ from aiohttp import WSMsgType, web
 
 from app.models.api_keys import KeyRole
 from app.models.streams import (
+    OF_BARS,
     Answer,
     BatchOnStream,
     Channel,
@@ -15,7 +16,6 @@ from app.models.streams import (
     UnsubscribeRequest,
     channel_of,
     decode_request,
-    encode,
     error_answer,
     request_id_of,
 )
@@ -24,16 +24,19 @@ from web.edge.callers import caller_of
 from web.edge.limits import SECOND_NS, Bucket, charge, charge_orders
 from web.edge.problems import Problem, problem_of
 from web.edge.reading import decoded, identifier, parameters
+from web.edge.wire import Wire
 from web.gateway import Gateway
 from web.hosting import GATEWAY
+from web.market.bars import MarketBars
 from web.market.books import Market
 from web.refused import Refused
 from web.rest.order_entry import OrderEntry
 from web.streams.client import Client
+from web.streams.messages import frame_of
 
 PING_INTERVAL_S = 20.0
 MAX_MESSAGE_BYTES = 64 * 1024
-MAX_REQUESTS_A_SECOND = 5_000.0  # of one connection; more are read later
+MAX_REQUESTS_A_SECOND = 10_000.0  # of one connection; more are read later
 PATIENCE_S = 2.0  # for a report that another gateway has shown already
 POLL_S = 0.01
 
@@ -44,8 +47,9 @@ async def trade_stream(request: web.Request) -> web.StreamResponse:
     if instrument is not None:
         gateway.market(identifier("instrument", instrument))
     socket = _socket(request)
-    with gateway.hub.trade_client(socket, instrument) as client:
-        await socket.prepare(request)
+    wire = Wire(request, socket)
+    with gateway.hub.trade_client(wire, instrument) as client, wire:
+        await wire.open()
         client.begin()
         async for message in socket:  # what a client sends is read and ignored
             if message.type is WSMsgType.ERROR:
@@ -58,8 +62,9 @@ async def stream(request: web.Request) -> web.StreamResponse:
     gateway, pace = request.app[GATEWAY], Bucket(MAX_REQUESTS_A_SECOND)
     parameters(request)
     socket = _socket(request)
-    with gateway.hub.client(socket) as client:
-        await socket.prepare(request)
+    wire = Wire(request, socket)
+    with gateway.hub.client(wire) as client, wire:
+        await wire.open()
         client.begin()
         orders = OrderEntry(gateway, caller_of(request), client)
         try:
@@ -92,11 +97,9 @@ async def _keep(pace: Bucket) -> None:
 async def _serve(gateway: Gateway, request: web.Request, client: Client, orders: OrderEntry, data: str | bytes) -> None:
     """Carry out a request; what is wrong with it is the answer, and touches nothing else."""
     text = data.encode("utf-8", "replace") if isinstance(data, str) else data
-    req_id: RequestId = None
     try:
-        req_id = request_id_of(text)
         charge(request, 1)
-        said = decoded(decode_request, text, is_flat=False)
+        said = decoded(decode_request, text, is_flat=b'"batch"' not in text)  # else no name belongs in two objects
         if isinstance(said, BatchOnStream):
             charge_orders(request, len(said.params.orders))
         if isinstance(said, SubscribeRequest | UnsubscribeRequest):
@@ -105,7 +108,7 @@ async def _serve(gateway: Gateway, request: web.Request, client: Client, orders:
             _require_trader(request)
             await orders.take(said)
     except (Problem, Refused) as error:
-        client.push(encode(_error(req_id, error)))
+        client.push(frame_of(_error(request_id_of(text), error)))
 
 
 async def _carry_out(
@@ -117,8 +120,10 @@ async def _carry_out(
     if isinstance(said, UnsubscribeRequest):
         gateway.subscribing.unsubscribe(client, said.params, client_id, said.req_id)
         return
+    await client.wait_for_room()  # a snapshot may be large
     wanted, market = said.params, gateway.market(params.instrument)
-    await _until_shown(market, wanted.from_seq or 0)
+    source = gateway.bars.of(params.instrument) if channel_of(params.channel) in OF_BARS else market
+    await _until_shown(source, wanted.from_seq or 0)
     epoch = gateway.feed.epoch_of(wanted.instrument)
     gateway.subscribing.subscribe(client, wanted, client_id, market, epoch, said.req_id)
 
@@ -129,10 +134,10 @@ def _whose_orders(request: web.Request, named: str | None) -> str | None:
     return caller.client_of_orders(named) or caller.client_id
 
 
-async def _until_shown(market: Market, seq: int) -> None:
+async def _until_shown(source: Market | MarketBars, seq: int) -> None:
     """Return once this gateway has a report that another one may have shown, or when it does not come."""
     for _ in range(int(PATIENCE_S / POLL_S)):
-        if market.seq >= seq:
+        if source.seq >= seq:
             return
         await asyncio.sleep(POLL_S)
 

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
+from itertools import repeat
 from typing import Any, Protocol
 
 from msgspec.structs import replace
 
 from app.models.reports import LevelChange
-from app.models.streams import BookMessage, MessageType, OnSlow, PlainMessage
+from app.models.streams import BookMessage, MessageType, OnSlow, PlainMessage, TickerMessage
 from web import metrics
+from web.market.bars import MarketBars
 from web.market.books import Market
 from web.streams.channels.channel import Key, Variant
 from web.streams.channels.registry import made
@@ -18,20 +21,39 @@ from web.streams.messages import Message
 MAX_WAITING = 10_000  # frames; beyond, the connection is closed with SLOW_CONSUMER
 MAX_WAITING_BYTES = 4 * 1024 * 1024
 BEHIND = 500  # frames: from here on a subscription is conflated or skipped, if it wants to be
+BEHIND_BYTES = 512 * 1024  # the same, in bytes
 CAUGHT_UP = 50
 MAX_CONFLATED = 2_000  # levels that wait for one connection; more are told with a snapshot
 SLOW_CONSUMER = 4008
 GOING_AWAY = 1001
 CLOSE_TIMEOUT_S = 5.0
-TEXT = 1  # the opcode of a text frame (RFC 6455)
+MAX_WRITTEN = 100  # frames in one write; more are written once the connection has room
 
 
 class Socket(Protocol):
-    """What a client is sent through; a client that has gone raises ConnectionError."""
+    """What a client is sent through."""
 
-    async def send_frame(self, message: bytes, opcode: Any) -> None: ...
+    @property
+    def is_full(self) -> bool:
+        """Whether more should wait until `drain` returns."""
+        ...
 
-    async def close(self, *, code: int, message: bytes) -> Any: ...
+    @property
+    def is_gone(self) -> bool:
+        """Whether nobody would read what is written."""
+        ...
+
+    def write(self, frames: bytes) -> None:
+        """Send whole frames."""
+        ...
+
+    async def drain(self) -> None:
+        """Return once there is room; a client that has gone raises ConnectionError."""
+        ...
+
+    async def close(self, *, code: int, message: bytes) -> None:
+        """Say why, and wait for the client's answer."""
+        ...
 
 
 class Client:
@@ -44,32 +66,34 @@ class Client:
         self._socket = socket
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
-        self._filled, self._drained = asyncio.Event(), asyncio.Event()
+        self._drained = asyncio.Event()
         self._lagging: dict[Subscription, None] = {}
-        self._sender: asyncio.Task[None] | None = None
+        self._draining: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._has_ended = False
+        self._has_begun = self._is_due = self._has_ended = False
         self.replays: deque[Any] = deque()
         """Subscriptions that wait to be brought up to date; the first one is being so (web/streams/replays.py)."""
         self._replaying: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         """The handshake is over: send what has gathered since it began, and what follows."""
-        self._sender = asyncio.create_task(self._send_all())
+        self._has_begun = True
+        self._write_soon()
 
     @property
     def is_behind(self) -> bool:
         """Whether so much waits that a subscription that may leave something out does so."""
-        return len(self._waiting) >= BEHIND
+        return len(self._waiting) >= BEHIND or self._waiting_bytes >= BEHIND_BYTES
 
     def push(self, frame: bytes) -> None:
         """Queue a frame; nothing is left out, so a full queue ends the connection."""
         if self._has_ended:
             return
-        if self._sender is None or (len(self._waiting) < MAX_WAITING and self._waiting_bytes < MAX_WAITING_BYTES):
+        if not self._has_begun or (len(self._waiting) < MAX_WAITING and self._waiting_bytes < MAX_WAITING_BYTES):
             self._waiting.append(frame)
             self._waiting_bytes += len(frame)
-            self._filled.set()
+            if not self._is_due:
+                self._write_soon()
         elif self._closing is None:
             metrics.websocket_dropped.inc()
             self.drop(SLOW_CONSUMER, b"slow_consumer")
@@ -94,7 +118,7 @@ class Client:
 
     async def close(self, code: int, reason: bytes) -> None:
         """Send nothing more but the reason, and do not wait for a client that does not even read that."""
-        if self._sender is None:
+        if not self._has_begun:
             return
         self.end()
         with suppress(TimeoutError, ConnectionError):
@@ -104,25 +128,52 @@ class Client:
     def end(self) -> None:
         """The connection is over: nothing more is kept for it."""
         self._has_ended = True
-        for task in (self._sender, self._replaying):
+        for task in (self._draining, self._replaying):
             if task is not None:
                 task.cancel()
         self._waiting.clear()
+        self._waiting_bytes = 0
         self._lagging.clear()
+        self._drained.set()
 
-    async def _send_all(self) -> None:
-        waiting = self._waiting
+    def _write_soon(self) -> None:
+        """Write when this turn of the event loop is over: what gathers until then is one write."""
+        if self._has_begun and self._draining is None:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._write)
+
+    def _write(self) -> None:
+        self._write_all()
+        self._is_due = False
+
+    def _write_all(self) -> None:
+        """Write what waits, as far as there is room; the rest when there is room again."""
+        waiting, socket = self._waiting, self._socket
+        while not self._has_ended and self._draining is None:
+            if len(waiting) <= CAUGHT_UP:
+                self._catch_up()
+            if socket.is_gone:
+                self.end()
+            elif not waiting:
+                return
+            elif socket.is_full:
+                self._draining = asyncio.create_task(self._drain())
+            else:
+                self._write_some(min(len(waiting), MAX_WRITTEN))
+
+    def _write_some(self, count: int) -> None:
+        frames = self._waiting.popleft()
+        if count > 1:
+            frames = b"".join((frames, *(take() for take in repeat(self._waiting.popleft, count - 1))))
+        self._waiting_bytes -= len(frames)
+        self.sent += count
+        self._socket.write(frames)
+
+    async def _drain(self) -> None:
         with suppress(ConnectionError):
-            while True:
-                await self._filled.wait()
-                while waiting:
-                    frame = waiting.popleft()
-                    self._waiting_bytes -= len(frame)
-                    self.sent += 1
-                    await self._socket.send_frame(frame, TEXT)
-                    if len(waiting) <= CAUGHT_UP:
-                        self._catch_up()
-                self._filled.clear()
+            await self._socket.drain()
+        self._draining = None
+        self._write()
 
     def _catch_up(self) -> None:
         self._drained.set()
@@ -135,8 +186,19 @@ class Client:
 class Subscription:
     """A channel for one connection. `last_seq`: it has, or is about to be sent, everything up to there."""
 
-    def __init__(self, client: Client, variant: Variant, market: Market, on_slow: OnSlow, last_seq: int) -> None:
+    def __init__(
+        self,
+        client: Client,
+        variant: Variant,
+        market: Market,
+        on_slow: OnSlow,
+        last_seq: int,
+        bars: MarketBars | None = None,
+    ) -> None:
+        """`bars` are those of the market, for a channel that is made of them."""
         self.client, self.variant, self.market = client, variant, market
+        self.source: Market | MarketBars = market if bars is None else bars
+        """What says how far the channel is."""
         self.on_slow, self.last_seq = on_slow, last_seq
         self.is_silent = False
         """Whether it was sent nothing since the hub last looked."""
@@ -161,7 +223,9 @@ class Subscription:
         if missed is None:
             return
         self._missed, self._levels = None, {}
-        if not isinstance(missed.body, BookMessage):
+        if isinstance(missed.body, TickerMessage):  # the last one says all
+            self.send(missed)
+        elif not isinstance(missed.body, BookMessage):
             self.send(plain(self.variant, MessageType.SKIPPED, missed.seq))
         elif len(levels) <= MAX_CONFLATED:
             self.send(Message(replace(missed.body, data=list(levels.values()))))
@@ -178,6 +242,17 @@ class Subscription:
         """Send a message now, however slow the reader is."""
         self.client.push(message.frame(self.last_seq))
         self.last_seq, self.is_silent = message.seq, False
+
+
+def beat(variant: Variant, subscriptions: Iterable[Subscription]) -> None:
+    """Tell those that were sent nothing since the last time how far their channel is."""
+    heartbeat: Message | None = None
+    for subscription in subscriptions:
+        if not subscription.is_silent:
+            subscription.is_silent = True
+            continue
+        heartbeat = heartbeat or plain(variant, MessageType.HEARTBEAT, subscription.source.seq)
+        subscription.beat(heartbeat)
 
 
 def plain(variant: Variant, type_: MessageType, seq: int) -> Message:

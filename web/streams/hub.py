@@ -9,14 +9,15 @@ import orjson
 
 from app.models.http import trade_answer
 from app.models.reports import ExecutionReport, LevelChange
-from app.models.streams import MessageType, Notice, busts_of, concerned, encode
+from app.models.streams import OF_BARS, Notice, busts_of, concerned
 from web import metrics
 from web.market.books import Market
 from web.refused import Refused
+from web.streams.bars import BarStreams
 from web.streams.channels.channel import Made, Variant
 from web.streams.channels.registry import made
-from web.streams.client import GOING_AWAY, Client, Socket, Subscription, plain
-from web.streams.messages import Message
+from web.streams.client import GOING_AWAY, Client, Socket, Subscription, beat
+from web.streams.messages import frame_of, framed
 from web.streams.ring import Ring
 
 MAX_CLIENTS = 10_000
@@ -39,20 +40,20 @@ class _Audience:
         self.private: dict[str, _Shared] = {}
 
     def of(self, report: ExecutionReport) -> Iterator[_Shared]:
-        """Those whom the report may concern."""
-        yield from self.public.values()
+        """Those whom the report may concern; the clients of its orders first, because the public may be many."""
         if report.bust is not None:
             yield from self.private.values()
         elif self.private:
             for client_id in concerned(report) & self.private.keys():
                 yield self.private[client_id]
+        yield from self.public.values()
 
 
 class Hub:
     """All WebSocket clients of this gateway."""
 
     def __init__(self) -> None:
-        self.ring = Ring()
+        self.ring, self.bars = Ring(), BarStreams()
         self._clients: set[Client] = set()
         self._trade_clients: dict[Client, str | None] = {}
         self._shared: dict[Variant, _Shared] = {}
@@ -87,6 +88,9 @@ class Hub:
     def remove(self, subscription: Subscription) -> None:
         """It gets nothing more; it may not have been added yet."""
         variant = subscription.variant
+        if variant.channel in OF_BARS:
+            self.bars.remove(subscription)
+            return
         shared = self._shared.get(variant)
         if shared is None:
             return
@@ -138,13 +142,8 @@ class Hub:
     def beat(self) -> None:
         """Tell how far its channel is to each subscription that was sent nothing since the last time."""
         for variant, shared in self._shared.items():
-            heartbeat: Message | None = None
-            for subscription in shared.subscriptions:
-                if not subscription.is_silent:
-                    subscription.is_silent = True
-                    continue
-                heartbeat = heartbeat or plain(variant, MessageType.HEARTBEAT, subscription.market.seq)
-                subscription.beat(heartbeat)
+            beat(variant, shared.subscriptions)
+        self.bars.beat()
         sent = 0
         for client in self._clients:
             sent += client.sent
@@ -153,7 +152,7 @@ class Hub:
 
     def announce(self, closes_in_s: float) -> None:
         """Tell every client that this gateway goes away soon; those of /ws/trades expect trades only."""
-        frame = encode(Notice(closes_in_s))
+        frame = frame_of(Notice(closes_in_s))
         for client in self._clients - self._trade_clients.keys():
             client.push(frame)
 
@@ -165,8 +164,8 @@ class Hub:
         wanted = [client for client, name in self._trade_clients.items() if name in (None, report.instrument)]
         if not wanted:
             return
-        frames = [orjson.dumps(trade_answer(report.instrument, trade, report.time)) for trade in report.trades]
-        frames += [encode(bust) for bust in busts_of(report) or ()]
+        frames = [framed(orjson.dumps(trade_answer(report.instrument, trade, report.time))) for trade in report.trades]
+        frames += [frame_of(bust) for bust in busts_of(report) or ()]
         for frame in frames:
             for client in wanted:
                 client.push(frame)

@@ -1,7 +1,10 @@
-"""A message to many: encoded once, whoever receives it."""
+"""A message to many, as a WebSocket frame: encoded once, whoever receives it."""
+
+from msgspec import Struct
 
 from app.models.streams import Body, encode
 
+TEXT = b"\x81"  # a text frame that is whole (RFC 6455); what a server sends has no mask
 _PREFIX = len(b'{"prev_seq":0')
 
 
@@ -21,5 +24,20 @@ class Message:
         if frame is None:
             if self._rest is None:
                 self._rest = encode(self.body)[_PREFIX:]
-            frame = self._frames[prev_seq] = b'{"prev_seq":%d%b' % (prev_seq, self._rest)
+            frame = self._frames[prev_seq] = framed(b'{"prev_seq":%d%b' % (prev_seq, self._rest))
         return frame
+
+
+def frame_of(body: Struct) -> bytes:
+    """A frame for one client."""
+    return framed(encode(body))
+
+
+def framed(payload: bytes) -> bytes:
+    """A text frame."""
+    size = len(payload)
+    if size < 126:
+        return b"%b%c%b" % (TEXT, size, payload)
+    if size < 2**16:
+        return b"%b\x7e%b%b" % (TEXT, size.to_bytes(2), payload)
+    return b"%b\x7f%b%b" % (TEXT, size.to_bytes(8), payload)

@@ -5,13 +5,14 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from app.models.reports import ExecutionReport
-from app.models.streams import Answer, Channel, RequestId, StreamError, encode
+from app.models.streams import Answer, Channel, RequestId, StreamError
 from web.market.books import LevelBook
 from web.refused import RETRY_SOON_S, Refused
 from web.streams.channels.channel import Made
 from web.streams.channels.registry import made
 from web.streams.client import Client, Subscription
 from web.streams.hub import Hub
+from web.streams.messages import frame_of
 
 MAX_REPLAYS = 8  # connections that are brought up to date at once; each does so for one subscription after the other
 INTERNAL_ERROR = 1011
@@ -129,4 +130,4 @@ class Replays:
         except Refused as refused:
             del subscription.client.subscriptions[subscription.variant.key]
             error = StreamError(refused.code, refused.sentence, last_seq=replay.seen)
-            subscription.client.push(encode(Answer(replay.req_id, error=error)))
+            subscription.client.push(frame_of(Answer(replay.req_id, error=error)))

@@ -1,8 +1,10 @@
 """Subscriptions begun and ended: checked, answered, and told where they begin."""
 
+from collections.abc import Callable
 from typing import Literal
 
 from app.models.streams import (
+    OF_BARS,
     Answer,
     Channel,
     OnSlow,
@@ -10,14 +12,15 @@ from app.models.streams import (
     SubscribeParams,
     UnsubscribeParams,
     channel_of,
-    encode,
 )
 from app.models.streams import Subscription as Subscribed
+from web.market.bars import MarketBars
 from web.market.books import Market
 from web.refused import Refused
 from web.streams.channels.channel import Variant
 from web.streams.client import Client, Subscription
 from web.streams.hub import Hub
+from web.streams.messages import frame_of
 from web.streams.replays import Past, Replays
 
 MAX_SUBSCRIPTIONS = 100  # of a connection
@@ -27,6 +30,8 @@ SLOW = {
     Channel.TRADES: (OnSlow.CLOSE, OnSlow.SKIP),
     Channel.ORDERS: (OnSlow.CLOSE, OnSlow.SKIP),
     Channel.STATUS: (OnSlow.CLOSE, OnSlow.SKIP),
+    Channel.CANDLES: (OnSlow.CLOSE, OnSlow.SKIP),
+    Channel.TICKER: (OnSlow.CONFLATE, OnSlow.CLOSE),
 }
 """What may become of a slow reader's subscription; the first is the default."""
 Unavailable = Literal["beyond_end", "other_epoch", "snapshot_required"]
@@ -35,8 +40,9 @@ Unavailable = Literal["beyond_end", "other_epoch", "snapshot_required"]
 class Subscribing:
     """Subscriptions to this gateway's market."""
 
-    def __init__(self, hub: Hub, past: Past) -> None:
-        self._hub, self._replays = hub, Replays(hub, past)
+    def __init__(self, hub: Hub, past: Past, bars_of: Callable[[str], MarketBars]) -> None:
+        """`bars_of`: the bars of a listed market; raises Refused."""
+        self._hub, self._replays, self._bars_of = hub, Replays(hub, past), bars_of
 
     def subscribe(
         self,
@@ -54,23 +60,30 @@ class Subscribing:
         variant = _variant(wanted, client_id)
         on_slow = _on_slow(variant.channel, wanted.on_slow)
         _check_room(client, variant)
-        first_seq = self._first_seq(variant, market)
-        last_seq = market.seq if wanted.from_seq is None else wanted.from_seq
+        bars = self._bars(market, variant)
+        first_seq = self._first_seq(variant, market) if bars is None else bars.first_seq
+        newest = market.seq if bars is None else bars.seq
+        last_seq = newest if wanted.from_seq is None else wanted.from_seq
         if wanted.epoch not in (None, epoch):
-            raise _unavailable("other_epoch", "this position is of another log", market, epoch, first_seq)
-        if last_seq > market.seq:
-            raise _unavailable("beyond_end", f"there is no report {last_seq} yet", market, epoch, first_seq)
+            raise _unavailable("other_epoch", "this position is of another log", newest, epoch, first_seq)
+        if last_seq > newest:
+            raise _unavailable("beyond_end", f"there is no report {last_seq} yet", newest, epoch, first_seq)
         if last_seq + 1 < first_seq:
-            raise _unavailable("snapshot_required", "from_seq is too old to be resumed", market, epoch, first_seq)
-        subscription = Subscription(client, variant, market, on_slow, last_seq)
+            raise _unavailable("snapshot_required", "from_seq is too old to be resumed", newest, epoch, first_seq)
+        subscription = Subscription(client, variant, market, on_slow, last_seq, bars)
         is_resumed = wanted.from_seq is not None
+        result = Subscribed(variant.channel, variant.instrument, last_seq, epoch, first_seq, is_resumed)
+        if bars is not None:
+            client.subscriptions[variant.key] = subscription
+            client.push(frame_of(Answer(req_id, result=result)))
+            self._hub.bars.begin(subscription, bars, wanted.snapshot and not is_resumed)
+            return
         replay = self._replays.of(subscription, req_id)
         is_short = not is_resumed or replay.is_short()
         if not is_short:
             self._replays.check_room(client)
         client.subscriptions[variant.key] = subscription
-        result = Subscribed(variant.channel, variant.instrument, last_seq, epoch, first_seq, is_resumed)
-        client.push(encode(Answer(req_id, result=result)))
+        client.push(frame_of(Answer(req_id, result=result)))
         if not is_resumed:
             channel = self._hub.add(subscription)
             if wanted.snapshot:
@@ -89,7 +102,10 @@ class Subscribing:
             raise Refused("not_subscribed", f"there is no subscription to {channel} of {unwanted.instrument}")
         self._hub.remove(subscription)
         result = Subscribed(channel, unwanted.instrument, subscription.last_seq)
-        client.push(encode(Answer(req_id, result=result)))
+        client.push(frame_of(Answer(req_id, result=result)))
+
+    def _bars(self, market: Market, variant: Variant) -> MarketBars | None:
+        return self._bars_of(market.listing.instrument) if variant.channel in OF_BARS else None
 
     def _first_seq(self, variant: Variant, market: Market) -> int:
         """The first report that a subscription may begin with; a window can be followed through memory only."""
@@ -124,5 +140,5 @@ def _check_room(client: Client, variant: Variant) -> None:
         raise Refused("too_many_subscriptions", f"a connection has at most {MAX_SUBSCRIPTIONS} subscriptions")
 
 
-def _unavailable(code: Unavailable, sentence: str, market: Market, epoch: str, first_seq: int) -> Refused:
-    return Refused(code, sentence, epoch=epoch, first_seq=first_seq, last_seq=market.seq)
+def _unavailable(code: Unavailable, sentence: str, newest: int, epoch: str, first_seq: int) -> Refused:
+    return Refused(code, sentence, epoch=epoch, first_seq=first_seq, last_seq=newest)

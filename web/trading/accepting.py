@@ -75,10 +75,15 @@ async def send(gateway: Gateway, placing: Placing) -> Sending:
 async def wait_for_kafka(gateway: Gateway, placing: Placing, sending: Sending) -> bool:
     """Wait until Kafka has the order; return whether the order is a repeat. Raises Refused."""
     is_repeat = await _wait_for_kafka(gateway, placing, sending)
+    note_accepted(gateway, placing)
+    return is_repeat
+
+
+def note_accepted(gateway: Gateway, placing: Placing) -> None:
+    """Count and log an order that Kafka has."""
     metrics.orders_received.inc()
     metrics.accepted_latency.observe(monotonic() - placing.started)
     gateway.order_log.note_accepted(placing.order, placing.order_id)
-    return is_repeat
 
 
 async def wait_for_match(gateway: Gateway, placing: Placing, patience_s: float) -> dict[str, Any] | None:

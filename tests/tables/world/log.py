@@ -9,6 +9,7 @@ from app.engine import Output, Partition
 from app.matching.versions import NEWEST_VERSION
 from app.matching.words import Outcome, Status
 from app.models import identity
+from app.models.commands import decode_command, encode_command
 from app.models.reports import encode
 from tables.books.subjects import Subjects, codec
 
@@ -55,11 +56,15 @@ def make_log(rng: random.Random) -> list[LogRecord]:
         if fields["command"] != "tick" and not late_listing:
             sent[x].append(fields)
         clock += rng.choice((0, 3, 6, 6, 35))
-        key, value = x.encode(), json.dumps(fields).encode()
+        key, value = x.encode(), _as_a_gateway_writes(fields)
         if rng.random() < 0.05:
             key, value = rng.choice(((b"B-X", value), (None, b"poison"), (key, value[:-1])))
         log.append(LogRecord(key, clock + rng.choice((0, 0, 0, -20)), value))
     return log
+
+
+def _as_a_gateway_writes(fields: dict[str, Any]) -> bytes:
+    return encode_command(decode_command(json.dumps(fields).encode()))
 
 
 def _command(rng: random.Random, x: str, n: int, clock: int, sent: list[dict[str, Any]]) -> dict[str, Any]:

@@ -195,10 +195,10 @@ class Gateway:
 
     async def _load(self) -> None:
         self.loaded = await self.world.load(Reader(self.world.broker, self.world.rng))
-        names, named, others = (*INSTRUMENTS, RESERVED), self.loaded.named, self.loaded.executions
+        names, named, others = (*INSTRUMENTS, RESERVED), self.loaded.named, self.loaded.outputs
         self.last = {x: named[x].seq if x in named else 0 for x in names}
-        self.start = {x: named[x].executions if x in named else others for x in names}
-        self.position = self.loaded.first_report
+        self.start = {x: named[x].outputs if x in named else others for x in names}
+        self.position = self.loaded.first_output
 
     def step(self) -> None:
         if self.task:

@@ -142,6 +142,6 @@ async def test_a_foreign_changelog_ends_a_gateway_with_one_sentence(gateways: Ga
         assert await asyncio.wait_for(process.wait(), END_TIMEOUT_S) == EXIT_CODE
         await producer.send_and_wait(BOOKS_CHANGELOG.name, None, f"_manifest@{floor}".encode(), partition)
     said = venue.log("gateway-1").read_text().splitlines()[-1]
-    assert "the books are those of another orders log" in said
+    assert "the changelog is that of another orders log" in said
     assert (await first("GET", f"/orderbook?instrument={INSTRUMENT}")).status == 200
     await gateways.restart_second()

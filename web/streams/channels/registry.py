@@ -20,3 +20,5 @@ def made(variant: Variant, book: LevelBook | None) -> Made:
             return OrdersChannel(variant)
         case Channel.STATUS:
             return StatusChannel(variant)
+        case Channel.CANDLES | Channel.TICKER:
+            raise AssertionError("made of bars: web/streams/bars.py")

@@ -1,0 +1,120 @@
+"""How frames leave a gateway: whole, many in one write, and no more than a client has room for."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.web.reports import Wire, payloads_of, settled
+from web.streams.client import BEHIND, BEHIND_BYTES, MAX_WRITTEN, Client
+from web.streams.messages import framed
+
+
+class Counting(Wire):
+    """A socket that keeps each write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+
+    def write(self, frames: bytes) -> None:
+        self.writes.append(frames)
+        super().write(frames)
+
+
+def begun(wire: Wire) -> Client:
+    """A client after its handshake."""
+    client = Client(wire)
+    client.begin()
+    return client
+
+
+def numbered(number: int) -> bytes:
+    return framed(b'{"number":%d}' % number)
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 100_000])
+def test_a_frame_carries_its_payload(size: int) -> None:
+    """The length has one, three or nine bytes, as RFC 6455 says."""
+    payload = b"x" * size
+    assert list(payloads_of(framed(payload) + framed(b"next"))) == [payload, b"next"]
+
+
+async def test_what_gathers_in_one_turn_is_one_write() -> None:
+    """A write costs more than a frame; the order stays."""
+    wire = Counting()
+    client = begun(wire)
+    for number in range(MAX_WRITTEN):
+        client.push(numbered(number))
+    await settled()
+    assert len(wire.writes) == 1
+    assert [frame["number"] for frame in wire.frames] == list(range(MAX_WRITTEN))
+
+
+async def test_what_comes_during_the_handshake_waits_for_it() -> None:
+    """A frame before the answer to the handshake would break it."""
+    wire = Counting()
+    client = Client(wire)
+    client.push(numbered(1))
+    await settled()
+    assert wire.writes == []
+    client.begin()
+    await settled()
+    assert [frame["number"] for frame in wire.frames] == [1]
+
+
+async def test_a_full_connection_is_written_when_it_has_room() -> None:
+    """Nothing is handed over while it is full, so what waits is counted in one place."""
+    wire = Counting()
+    client = begun(wire)
+    wire.stop_reading()
+    for number in range(3):
+        client.push(numbered(number))
+        await settled()
+    assert wire.writes == []
+    wire.read_on()
+    await settled()
+    assert [frame["number"] for frame in wire.frames] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("frame", [numbered(1), framed(msgspec.json.encode("x" * 10_000))], ids=["many", "large"])
+async def test_a_connection_is_behind_by_frames_or_by_bytes(frame: bytes) -> None:
+    """Few large frames are as much as many small ones."""
+    wire = Wire()
+    client = begun(wire)
+    wire.stop_reading()
+    count = min(BEHIND, BEHIND_BYTES // len(frame) + 1)
+    for _ in range(count - 1):
+        client.push(frame)
+    assert not client.is_behind
+    client.push(frame)
+    assert client.is_behind
+
+
+async def test_nobody_waits_for_room_on_a_connection_that_ends() -> None:
+    """A request that is held back until there is room ends with its connection."""
+    wire = Wire()
+    client = begun(wire)
+    wire.stop_reading()
+    for _ in range(BEHIND):
+        client.push(numbered(1))
+    waiting = asyncio.create_task(client.wait_for_room())
+    await settled()
+    assert not waiting.done()
+    client.end()
+    async with asyncio.timeout(60):
+        await waiting
+
+
+async def test_a_client_that_has_gone_is_written_nothing() -> None:
+    """Nor does anything gather for it."""
+    wire: Any = Counting()
+    client = begun(wire)
+    await settled()
+    wire.is_gone = True
+    client.push(numbered(1))
+    await settled()
+    client.push(numbered(2))
+    await settled()
+    assert wire.writes == [] and not client._waiting
