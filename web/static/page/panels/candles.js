@@ -30,7 +30,7 @@ export function candles({ bars, markets, theme }) {
     autoSize: true,
     layout: { attributionLogo: false, fontFamily: "system-ui, sans-serif", fontSize: 11 },
     rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.08, bottom: 0.24 } },
-    timeScale: { borderVisible: false, timeVisible: true, secondsVisible: false, rightOffset: 4 },
+    timeScale: { borderVisible: false, timeVisible: true, secondsVisible: false, rightOffset: 4, barSpacing: 9 },
     crosshair: { mode: 0 },
     handleScale: { axisPressedMouseMove: true },
   });

@@ -18,7 +18,7 @@ export function ledger({ cycles }) {
 
   function show(cycle) {
     if (!cycle) {
-      say(facts.Cycle, "none yet");
+      say(facts.Cycle, "none");
       return;
     }
     say(facts.Cycle, `#${cycle.cycle}`);
