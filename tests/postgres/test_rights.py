@@ -82,8 +82,8 @@ async def test_the_workers_role_records_and_clears_and_no_more(database_url: str
 async def test_the_workers_role_may_add_rows_to_every_table(database_url: str, role_url: str) -> None:
     """Also to the tables of later releases, but for what only the owner writes."""
     role = parse_dsn(role_url)["user"]
-    query = """SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'
-        AND table_type = 'BASE TABLE' AND NOT has_table_privilege(%s, table_name, 'INSERT') ORDER BY table_name"""
+    query = """SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+        AND NOT has_table_privilege(%s, oid, 'INSERT') ORDER BY relname"""
     assert ask(database_url, query, role) == [("alembic_version",), ("removed_history",)]
 
 
