@@ -1,6 +1,7 @@
 """Project the facts of the `clearing` topic to Postgres, and propose the cutoffs of each requested cycle."""
 
 import asyncio
+import time
 from typing import Any
 
 from faust.types import TP
@@ -83,6 +84,10 @@ async def propose_cutoffs() -> None:
             end_process(str(error))
         if closed is not None:
             outboxes[0].append(CLEARING.name, PARTITION, key_of(closed), encode_fact(closed))
+        if settings.settle_at_ms is not None:
+            due = await settling.daily(settings.settle_at_ms, time.time_ns() // 1_000_000)
+            if due is not None:
+                outboxes[0].append(CLEARING.name, PARTITION, key_of(due), encode_fact(due))
         for instrument in quiet:
             number = partition_of(instrument, app.conf.topic_partitions)
             outboxes[0].append(ORDERS.name, number, instrument.encode(), encode_command(PassTime(instrument)))

@@ -18,6 +18,7 @@ from app.models.api_keys import MAX_RATE, MIN_RATE
 
 Role = Literal["matching", "gateway", "recording", "clearing", "analytics"]
 ROLES: tuple[Role, ...] = ("matching", "recording", "clearing", "analytics", "gateway")
+_TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
 _HOST_NAME = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)
 DEFAULT_FILE = Path(__file__).parents[1] / "faust.conf.py"
 
@@ -91,6 +92,24 @@ class Settings(BaseModel):
 
     drain_s: float = Field(default=0.0, ge=0, le=60)
     """How long a stopping gateway answers `not ready` before it closes; load balancers poll every few seconds."""
+
+    settle_at: str = ""
+    """A time of day in UTC, as 17:00, at which the clearing workers ask for a cycle up to that time; empty: never."""
+
+    @property
+    def settle_at_ms(self) -> int | None:
+        """The time of `settle_at` in ms after midnight; None: never."""
+        if not self.settle_at:
+            return None
+        hours, minutes = self.settle_at.split(":")
+        return (int(hours) * 60 + int(minutes)) * 60_000
+
+    @field_validator("settle_at")
+    @classmethod
+    def _is_a_time_of_day(cls, text: str) -> str:
+        if text and _TIME_OF_DAY.fullmatch(text) is None:
+            raise ValueError("give a time of day in UTC from 00:00 to 23:59, or leave it empty")
+        return text
 
     @field_validator("rate_limit")
     @classmethod

@@ -1,16 +1,22 @@
 """Settling: the facts of the topic `clearing` into Postgres, in order, and the cutoffs of the cycle that is due."""
 
 import asyncio
+import logging
 from collections.abc import Iterable
+from datetime import date
 from typing import Any, NamedTuple
 
 from app.clearing.cycles import Closed, Opened
-from app.models.clearing import CycleClosed, Settle, read_fact, take
+from app.models.clearing import MAX_MARKETS, CycleClosed, Settle, read_fact, take
 from app.postgres import Projection
 from app.unusable import pass_over
 
 POLL_S = 0.2
+DAY_MS = 24 * 60 * 60 * 1000
+EPOCH = date(1970, 1, 1).toordinal()
 NO_FACT = "it is no fact of clearing"
+
+_log = logging.getLogger(__name__)
 
 
 class Proposal(NamedTuple):
@@ -30,6 +36,7 @@ class Settling:
         self._projection = projection
         self._lock = asyncio.Lock()
         self._proposed = 0
+        self._asked_day: int | None = None
         self._busy: str | None = None
 
     @property
@@ -57,7 +64,7 @@ class Settling:
                 fact = read_fact(record.value)
                 if fact is None:
                     pass_over(record.topic, record.partition, record.offset, NO_FACT)
-                effect = None if fact is None else take(self._cycles, fact)
+                effect = None if fact is None else take(self._cycles, fact, record.timestamp)
                 await self._projection.take(record.offset, record.timestamp, fact, effect)
                 if isinstance(effect, Opened) and isinstance(fact, Settle) and fact.cutoff_time is not None:
                     self._cutoff_times[effect.cycle] = fact.cutoff_time
@@ -83,8 +90,26 @@ class Settling:
                     return Proposal(None, quiet)
             self._proposed = cycle
             before = self._cycles.cutoffs
-            moved = {name: to for name, to in cutoffs.items() if to > before.get(name, 0)}
-            return Proposal(CycleClosed(cycle, moved), [])
+            moved = [(name, to) for name, to in sorted(cutoffs.items()) if to > before.get(name, 0)]
+            if len(moved) > MAX_MARKETS:
+                _log.error(
+                    "cycle %s takes %s of %s markets, the most that one record has: settle again for the others",
+                    *(cycle, MAX_MARKETS, len(moved)),
+                )
+            return Proposal(CycleClosed(cycle, dict(moved[:MAX_MARKETS])), [])
+
+    async def daily(self, at_ms: int, now_ms: int) -> Settle | None:
+        """What to ask for at this time of each day, in ms after midnight UTC, unless it is asked for already.
+
+        The clock only says when to ask. What is asked for follows from the day: two processes ask for the same.
+        """
+        async with self._lock:
+            day = (now_ms - at_ms) // DAY_MS
+            due = Settle(f"daily-{date.fromordinal(EPOCH + day)}", day * DAY_MS + at_ms)
+            if day == self._asked_day or due.key in self._cycles.numbers:
+                return None
+            self._asked_day = day
+            return due
 
     async def _net_closed(self) -> None:
         """Net what is closed, once recording has come to its cutoffs: in a database that is filled again it lags."""

@@ -13,15 +13,20 @@ from app.instruments import list_defaults
 from app.kafka.administration import create
 from app.kafka.genesis import WrongTopic
 from app.postgres import Away, Refused
+from app.postgres.roles import grant
 from app.postgres.schema import migrate
 
 
 def main(arguments: Sequence[str]) -> int:
     """Prepare the configured servers, which must be running; returns the exit code."""
-    argparse.ArgumentParser(prog="python -m app setup", description=__doc__).parse_args(arguments)
+    parser = argparse.ArgumentParser(prog="python -m app setup", description=__doc__)
+    parser.add_argument("--grant", metavar="ROLE", help="give this Postgres role the rights that the workers need")
+    options = parser.parse_args(arguments)
     try:
         where.need("BROKER_URL", "DATABASE_URL")
         asyncio.run(prepare(where.broker, where.database_url))
+        if options.grant is not None:
+            grant(where.database_url, options.grant)
     except (NoAddress, WrongTopic, KafkaError, Away, Refused) as problem:
         print(f"Error: {problem}", file=sys.stderr)
         return 1

@@ -1,8 +1,8 @@
 """`python -m benchmarks.clearing`: seconds to close, net and settle a cycle of a million trades in Postgres.
 
 We write the trades straight into Postgres, with fees and some busts, and let the clearing worker's code project the
-facts. Meanwhile another connection inserts trades as recording does: its slowest insert shows whether any lock stood in
-its way (docs/CLEARING.md, C10).
+facts. Another connection inserts trades as recording does, before and meanwhile: the medians show what clearing costs
+it, the slowest insert whether a lock was in its way (docs/CLEARING.md, C10).
 """
 
 import argparse
@@ -13,6 +13,7 @@ import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import psycopg2
@@ -55,6 +56,7 @@ FROM trades WHERE instrument = 'M0-USD' AND seq = %(n)s;
 UPDATE instrument_progress SET last_seq = last_seq + 1 WHERE instrument = 'M0-USD'
 """
 PAUSE_S = 0.01
+BEFORE_S = 5.0
 
 
 def last_seq(trades: int) -> int:
@@ -97,17 +99,28 @@ async def settle(database_url: str, trades: int) -> dict[str, float]:
     return ends | {"settled_s": round(time.perf_counter() - began, 2)}
 
 
-def _insert_until(database_url: str, is_done: asyncio.Event) -> float:
-    """Insert late trades one by one; the slowest took so many seconds."""
-    slowest, number = 0.0, 0
-    with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
-        connection.autocommit = True
-        while not is_done.is_set():
-            number, began = number + 1, time.perf_counter()
-            cursor.execute(INSERT_LATE, {"n": number})
-            slowest = max(slowest, time.perf_counter() - began)
-            time.sleep(PAUSE_S)
-    return round(slowest, 3)
+class Inserting:
+    """Inserts late trades one by one, in a thread."""
+
+    def __init__(self, database_url: str) -> None:
+        self._database_url = database_url
+        self._is_done = False
+        self.took_ms: list[float] = []
+        """How long each insert took."""
+
+    def run(self) -> None:
+        """Insert until `stop`."""
+        with closing(psycopg2.connect(self._database_url)) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            while not self._is_done:
+                began = time.perf_counter()
+                cursor.execute(INSERT_LATE, {"n": len(self.took_ms) + 1})
+                self.took_ms.append((time.perf_counter() - began) * 1000)
+                time.sleep(PAUSE_S)
+
+    def stop(self) -> None:
+        """Let `run` return."""
+        self._is_done = True
 
 
 async def measure(trades: int) -> dict[str, Any]:
@@ -119,13 +132,19 @@ async def measure(trades: int) -> dict[str, Any]:
             await asyncio.to_thread(postgres.create_database, servers.postgres_port)
             await asyncio.to_thread(migrate, servers.database_url)
             await asyncio.to_thread(fill, servers.database_url, trades)
-            is_done = asyncio.Event()
-            recording = asyncio.create_task(asyncio.to_thread(_insert_until, servers.database_url, is_done))
+            recording = Inserting(servers.database_url)
+            running = asyncio.create_task(asyncio.to_thread(recording.run))
             try:
+                await asyncio.sleep(BEFORE_S)
+                before = len(recording.took_ms)
                 found = await settle(servers.database_url, trades)
             finally:
-                is_done.set()
-            return {"trades": trades, **found, "slowest_insert_s": await recording, **conditions()}
+                recording.stop()
+                await running
+            found["insert_before_ms"] = round(median(recording.took_ms[:before]), 2)
+            found["insert_meanwhile_ms"] = round(median(recording.took_ms[before:]), 2)
+            found["slowest_insert_ms"] = round(max(recording.took_ms), 1)
+            return {"trades": trades, **found, **conditions()}
         finally:
             await servers.stop()
 
@@ -136,7 +155,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="also write the result to this file")
     options = parser.parse_args()
     found = asyncio.run(measure(options.trades))
-    for name in ("trades", "netted_s", "sealed_s", "settled_s", "slowest_insert_s"):
+    names = ("netted_s", "sealed_s", "settled_s", "insert_before_ms", "insert_meanwhile_ms", "slowest_insert_ms")
+    for name in ("trades", *names):
         print(f"{name:<20}{found[name]:>12,}")
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""The soak (T3): starts a venue, sends it orders, causes one random fault after another, and verifies everything.
+"""The soak (T3): starts a venue, sends it orders, settles it every minute, causes random faults, verifies everything.
 
 The seed decides which fault strikes when. A freeze-frame (O9), sometimes and at the end, kills everything at once and
 verifies the logs before any worker runs again.
@@ -28,6 +28,7 @@ from load.own import OwnVenue
 from load.profiles import MIXED, PROFILES, TEN_INSTRUMENTS
 from load.request import Terms
 from load.run import check
+from load.settler import Settler
 from load.target import Target
 
 RATE = 50.0  # requests a second: the naive engine must replay all of them, and the books stay small
@@ -62,6 +63,7 @@ class Soak:
     frames: int = 0
     violations: list[str] = field(default_factory=list)
     orders: int = 0
+    cycles: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
     verdict: Verdict | None = None
 
@@ -74,7 +76,9 @@ class Soak:
         lines = [f"{'fault':<40}{'times':>7}{'missed':>8}"]
         lines += [f"{kind:<40}{times:>7}{self.missed[kind]:>8}" for kind, times in sorted(self.struck.items())]
         lines += [f"{'all':<40}{self.struck.total():>7}{self.missed.total():>8}", ""]
-        lines += [f"{self.orders:,} requests: {self.outcomes}; {self.frames} freeze-frames"]
+        lines += [
+            f"{self.orders:,} requests: {self.outcomes}; {self.cycles} cycles settled; {self.frames} freeze-frames"
+        ]
         lines += [self.verdict.as_text() if self.verdict else "never judged", *self.violations[:20]]
         wrong = sum(f.differences for f in self.verdict.findings) if self.verdict else 0
         return "\n".join([*lines, f"{len(self.violations) + wrong} violations"])
@@ -109,19 +113,27 @@ async def _strike_under_load(seen: Soak, planned: list[Planned], seconds: float,
     loop = OpenLoop(
         url, requests(PROFILES["crossing"], seed, MIXED, tag=f"chaos{seed}"), rate, seconds, CONNECTIONS, TIMEOUT_S
     )
-    running, began = asyncio.create_task(loop.run()), time.monotonic()
-    try:
-        for strike in planned:
-            await asyncio.sleep(began + strike.at_s - time.monotonic())
-            if running.done():
-                break
-            await _strike(seen, strike, began)
-        await running
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-    ledger = loop.ledger
-    await _everything_moves(seen, ledger)
+    async with Client(url) as client:
+        settler = Settler(client, seed)
+        settling = asyncio.create_task(settler.run())
+        running, began = asyncio.create_task(loop.run()), time.monotonic()
+        try:
+            for strike in planned:
+                await asyncio.sleep(began + strike.at_s - time.monotonic())
+                if running.done():
+                    break
+                await _strike(seen, strike, began)
+            await running
+        finally:
+            for task in (running, settling):
+                task.cancel()
+            await asyncio.gather(running, settling, return_exceptions=True)
+        if settling.done() and not settling.cancelled() and (error := settling.exception()) is not None:
+            raise error
+        ledger = loop.ledger
+        await _everything_moves(seen, ledger)
+        seen.violations += await settler.end(LAG_TIMEOUT_S)
+        seen.cycles = settler.asked + 1
     seen.orders, seen.outcomes = len(ledger), ledger.outcomes()
     verdict = seen.verdict = await check(seen.venue.venue, ledger, naive=True, timeout_s=LAG_TIMEOUT_S)
     seen.violations += verdict.in_flight  # all workers run and no requests come, so nothing may be in flight
@@ -212,6 +224,7 @@ PAST_SESSION_S = strikes.SESSION_TIMEOUT_S + 4.0
 KINDS: dict[str, tuple[int, Strike]] = {
     "kill -9 matching": (6, _one("matching")),
     "kill -9 recording": (3, _one("recording")),
+    "kill -9 clearing": (3, _one("clearing")),
     "kill -9 gateway": (3, _one("gateway")),
     "kill -9 Kafka": (2, _one("kafka")),
     "kill -9 Postgres": (2, _one("postgres")),
@@ -223,6 +236,7 @@ KINDS: dict[str, tuple[int, Strike]] = {
     "matching paused": (4, _paused("matching", 0.5, PAST_SESSION_S)),
     "matching paused past its session": (2, _paused("matching", PAST_SESSION_S, PAST_SESSION_S + 3.0)),
     "recording paused": (2, _paused("recording", 0.5, PAST_SESSION_S)),
+    "clearing paused": (2, _paused("clearing", 0.5, PAST_SESSION_S)),
     "gateway paused": (2, _paused("gateway", 0.5, 5.0)),
     "Kafka paused": (1, _paused("kafka", 0.5, 6.0)),
     "Postgres' tables locked": (2, lambda seen, random: strikes.lock_tables(seen.venue, random.uniform(1.0, 10.0))),

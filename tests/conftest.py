@@ -20,7 +20,7 @@ from tests import warm
 OWN_FOLDER = pytest.StashKey[Path]()
 ROOT = Path(__file__).parent
 # What takes longest begins first, so that no process is left alone with it at the end.
-LONGEST = ("integration/test_f", "web", "integration", "local", "tables")
+LONGEST = ("integration/test_f", "web", "page", "integration", "local", "tables")
 
 
 @pytest.hookimpl(tryfirst=True)

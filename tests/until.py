@@ -8,6 +8,8 @@ from typing import Any, Protocol, TypeVar
 
 UNTIL_S = 60.0
 PAUSE_S = 0.02
+LONG_PAUSE_S = 0.5
+"""For questions that cost a tenth of a second of CPU or more: a command, a whole topic."""
 ACCEPTED = 202
 
 
@@ -21,7 +23,10 @@ A = TypeVar("A", bound=HasStatus)
 
 
 async def until(
-    ask: Callable[[], Awaitable[T] | T], is_right: Callable[[T], Any] = bool, timeout_s: float = UNTIL_S
+    ask: Callable[[], Awaitable[T] | T],
+    is_right: Callable[[T], Any] = bool,
+    timeout_s: float = UNTIL_S,
+    pause_s: float = PAUSE_S,
 ) -> T:
     """The first right answer; an AssertionError with the last one when none comes in time."""
     give_up = time.monotonic() + timeout_s
@@ -31,7 +36,7 @@ async def until(
         if is_right(answer):
             return answer
         assert time.monotonic() < give_up, answer
-        await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(pause_s)
 
 
 async def until_done(ask: Callable[[], Awaitable[A]]) -> A:

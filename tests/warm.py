@@ -1,11 +1,12 @@
 """Commands without the second that a process spends on imports: one process has imported, and forks for each command.
 
 `bin_folder()` has a `faust` and a `python` that take the arguments of the real ones. Each hands its arguments,
-environment, working directory and streams to a fork of the warm process, and ends with the exit code of that. Other
-people's packages only are imported before: ours read the environment when they are. Tests about processes (signals,
-locks, what an environment lacks) start the real programs.
+environment, working directory and streams to a fork of the warm process, and ends with the exit code of that.
+`Warm.ask` does so from our process (tests/venues.py). Other people's packages only are imported before: ours read the
+environment when they are. Tests about processes (signals, locks, what an environment lacks) start the real programs.
 """
 
+import ctypes
 import json
 import os
 import runpy
@@ -16,14 +17,18 @@ import socket
 import subprocess
 import sys
 import tempfile
-from functools import cache
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 PACKAGES = (
+    "faust.app",
     "faust.cli.faust",
+    "faust.cli.worker",
+    "faust.transport.drivers.aiokafka",
+    "faust.web.drivers.aiohttp",
     "mode.loop",
     "aiokafka.admin",
     "aiohttp.web",
@@ -42,40 +47,58 @@ PACKAGES = (
 )
 PROGRAM = '#!/bin/sh\nexec "{python}" -IS "{file}" "{address}" {name} "$@"\n'
 LARGEST_REQUEST = 1 << 20
+PR_SET_PDEATHSIG = 1
+_running: "dict[int, Warm]" = {}
 
 
-def bin_folder() -> Path:
-    """The folder of the warm programs; `stop` and the end of our process end theirs, which removes it."""
-    return _start()[0]
+class Warm:
+    """A warm process; it ends with ours."""
 
-
-@cache
-def _start() -> tuple[Path, subprocess.Popen[bytes]]:
-    folder = Path(tempfile.mkdtemp(prefix="matchstream-warm-"))
-    address = folder / "address"
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(address))
-        listener.listen(64)
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="matchstream-warm-"))
+        self._address = str(self.folder / "address")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self._address)
+            listener.listen(64)
+            self._process = subprocess.Popen(
+                # Unbuffered, as the launcher starts workers: what a killed one has printed must be in its log.
+                [sys.executable, "-u", "-m", "tests.warm", str(listener.fileno()), str(self.folder)],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,  # the kernel closes it when we end
+                pass_fds=[listener.fileno()],
+                start_new_session=True,
+            )
         for name in ("faust", "python"):
-            program = folder / name
-            program.write_text(PROGRAM.format(python=sys.executable, file=__file__, address=address, name=name))
+            program = self.folder / name
+            text = PROGRAM.format(python=sys.executable, file=__file__, address=self._address, name=name)
+            program.write_text(text)
             program.chmod(0o755)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.warm", str(listener.fileno()), str(folder)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,  # the kernel closes it when we end
-            pass_fds=[listener.fileno()],
-            start_new_session=True,
-        )
-    return folder, process
+
+    def ask(self, argv: Sequence[str], env: Mapping[str, str], folder: Path, streams: Sequence[int]) -> socket.socket:
+        """Have `faust …` or `python -m …` run; the answer is a line with its pid, then one with its exit code."""
+        return ask(self._address, argv, env, folder, streams)
+
+    def stop(self) -> None:
+        """End it, its forks, and remove its folder."""
+        self._process.communicate()  # closes its standard input
+
+
+def warm(number: int = 0) -> Warm:
+    """The warm process with this number; each hashes texts in its own way, as every real process does."""
+    if number not in _running:
+        _running[number] = Warm()
+    return _running[number]
 
 
 def stop() -> None:
-    """End the warm process, if there is one."""
-    if _start.cache_info().currsize:
-        _, process = _start()
-        process.communicate()  # closes its standard input
-        _start.cache_clear()
+    """End the warm processes."""
+    while _running:
+        _running.popitem()[1].stop()
+
+
+def bin_folder() -> Path:
+    """The folder of the warm programs."""
+    return warm().folder
 
 
 def faust() -> Path:
@@ -88,20 +111,30 @@ def python() -> Path:
     return bin_folder() / "python"
 
 
-def ask(address: str, *argv: str) -> int:
+def ask(
+    address: str, argv: Sequence[str], env: Mapping[str, str], folder: Path, streams: Sequence[int]
+) -> socket.socket:
+    """See Warm.ask."""
+    request = {"argv": list(argv), "env": dict(env), "folder": str(folder)}
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(address)
+    socket.send_fds(connection, [json.dumps(request).encode() + b"\n"], streams)
+    return connection
+
+
+def run(address: str, *argv: str) -> int:
     """Have a command run by the warm process, with our streams; its exit code."""
-    request = {"argv": argv, "env": dict(os.environ), "folder": str(Path.cwd())}
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(address)
-        socket.send_fds(connection, [json.dumps(request).encode() + b"\n"], [0, 1, 2])
-        answer = connection.recv(16)
-    return int(answer) if answer else 1
+    with ask(address, argv, os.environ, Path.cwd(), [0, 1, 2]) as connection, connection.makefile() as answer:
+        _, *code = answer
+    return int(code[0]) if code else 1
 
 
 def serve(listener: socket.socket, folder: str) -> None:
     """Import, and fork for each request; returns in the fork, ready to run the command that sys.argv names."""
     for package in PACKAGES:
         import_module(package)
+    # Our modules are compiled once, and not for each fork, even where Python is told to write no bytecode.
+    sys.dont_write_bytecode, sys.pycache_prefix = False, str(Path(folder) / "bytecode")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that pass exit codes on
     while True:
         ready, _, _ = select.select([listener, sys.stdin], [], [])
@@ -117,15 +150,19 @@ def serve(listener: socket.socket, folder: str) -> None:
 
 
 def _become(connection: socket.socket) -> None:
-    """Become what is asked for, in a child whose exit code this process passes on."""
+    """Become what is asked for, in a child whose pid and exit code this process passes on."""
     raw, streams, _, _ = socket.recv_fds(connection, LARGEST_REQUEST, 3)
     while not raw.endswith(b"\n"):
         raw += connection.recv(LARGEST_REQUEST)
+    parent = os.getpid()
     if child := os.fork():
+        connection.send(b"%d\n" % child)
         _, status = os.waitpid(child, 0)
-        connection.send(b"%d" % os.waitstatus_to_exitcode(status))
+        connection.send(b"%d\n" % os.waitstatus_to_exitcode(status))
         os._exit(0)
     connection.close()
+    _end_with(parent)
+    os.setsid()
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -138,6 +175,14 @@ def _become(connection: socket.socket) -> None:
     sys.path[:0] = [first, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
 
 
+def _end_with(parent: int) -> None:
+    """Have the kernel (Linux) kill us when this process dies, which is our parent."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
 def main() -> None:
     """The warm process and, after a fork, the command that it became."""
     sys.path.remove(str(ROOT))  # `-m` has put it there for us
@@ -147,10 +192,13 @@ def main() -> None:
     _, option, module, *arguments = sys.argv
     assert option == "-m", "only modules can be run"
     sys.argv[1:] = arguments
+    if "--loop" in arguments:  # Faust looks for it when it is imported
+        import_module("mode.loop").use(arguments[arguments.index("--loop") + 1])
+    module = "faust.__main__" if module == "faust" else module  # runpy does not find Faust again
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
     if sys.flags.isolated:
-        sys.exit(ask(*sys.argv[1:]))
+        sys.exit(run(*sys.argv[1:]))
     main()

@@ -1,4 +1,4 @@
-"""`faust -A app settle | outcome | statement | ledger`: cycles through their topic, so that Kafka guards them."""
+"""`faust -A app settle | outcome | statement | ledger | retention`: cycles, which their topic guards."""
 
 import asyncio
 import json
@@ -20,7 +20,16 @@ from app.commands.gateway import acting_on, fail
 from app.kafka.one_shot import ToSend, send
 from app.models.clearing import MAX_REASON, ClearingFact, InstructionOutcome, Settle, encode_fact, key_of
 from app.models.http import InvalidTime, milliseconds
-from app.postgres import HistoryUnavailable, Journal, Reader, Refused, Settlements
+from app.postgres import (
+    Away,
+    CannotRemove,
+    HistoryUnavailable,
+    Journal,
+    Reader,
+    Refused,
+    Settlements,
+    remove_history,
+)
 from app.topics import CLEARING
 
 ANSWER_TIMEOUT_S = 600.0  # a preview or a statement reads every trade of its cycle
@@ -126,6 +135,23 @@ async def ledger(self: Any, beancount: bool, cycle: int | None) -> None:
         fail(str(error))
     finally:
         await reader.close()
+
+
+@app.command(
+    cli.argument("cycle", type=click.IntRange(1)),
+    cli.option("--dry-run", is_flag=True, help="Only count the rows."),
+    json_option,
+)
+async def retention(self: Any, cycle: int, dry_run: bool, as_json: bool) -> None:
+    """Remove the recorded history of orders up to the cutoffs of CYCLE, a settled one; trades and statements stay."""
+    venue = acting_on("DATABASE_URL")
+    try:
+        removed = await remove_history(venue.database_url, cycle, dry_run)
+    except (CannotRemove, Away, Refused) as error:
+        fail(str(error))
+    verb = "would be removed" if dry_run else "removed"
+    lines = [f"{count:,} rows of {table} {verb}" for table, count in removed.items()]
+    click.echo(json.dumps(removed, indent=2) if as_json else "\n".join(lines))
 
 
 async def _show_preview(settlements: Settlements, as_json: bool) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Protocol
 
 import psutil
 
@@ -53,6 +54,20 @@ class Identity:
         return None
 
 
+class Child(Protocol):
+    """What we use of asyncio.subprocess.Process."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    async def wait(self) -> int: ...
+
+    def send_signal(self, signal: int) -> None: ...
+
+
 class Process:
     """A child process. Start it from the main thread: the leash kills it when the starting thread ends."""
 
@@ -60,7 +75,7 @@ class Process:
         self.command = command
         self.log = log
         self.identity: Identity | None = None
-        self._child: asyncio.subprocess.Process | None = None
+        self._child: Child | None = None
         self._log_begin = 0
         self._old_log_changed_ns = 0
 
@@ -74,21 +89,11 @@ class Process:
 
     async def start(self) -> None:
         """Start the child; its output is appended to the log."""
-        command = self.command
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
             self._log_begin = output.tell()
             self._old_log_changed_ns = _changed_ns(old_log(self.log))
-            self._child = await asyncio.create_subprocess_exec(
-                *leash(command.orphan_signal, command.user),
-                *command.argv,
-                cwd=command.cwd,
-                env=dict(command.env),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # else Ctrl-C would reach all children at once, in no order
-            )
+            self._child = await self.spawn(output)
         self.identity = identity_of(self._child.pid)
 
     async def wait(self) -> int:
@@ -130,6 +135,20 @@ class Process:
         self.send(signal.SIGKILL)
         if child is not None:
             await child.wait()
+
+    async def spawn(self, output: IO[bytes]) -> Child:
+        """Start the command, with its output in this file, in a session of its own."""
+        command = self.command
+        return await asyncio.create_subprocess_exec(
+            *leash(command.orphan_signal, command.user),
+            *command.argv,
+            cwd=command.cwd,
+            env=dict(command.env),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # else Ctrl-C would reach all children at once, in no order
+        )
 
 
 def old_log(log: Path) -> Path:

@@ -46,7 +46,10 @@ class Worker:
 
 
 class Venue:
-    """Servers and workers of one data folder. `supervised` restarts every process that dies, servers included."""
+    """Servers and workers of one data folder. `supervised` restarts every process that dies, servers included.
+
+    `process` is the class that starts the workers: most tests fork them from a process that has done its imports.
+    """
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class Venue:
         supervised: bool = True,
         env: Mapping[str, str] | None = None,
         say: Callable[[str], None] = lambda line: None,
+        process: type[Process] = Process,
     ) -> None:
         self.folder = folder.resolve()
         self.ports = ports or Ports(self.folder, usual=False)
@@ -69,6 +73,7 @@ class Venue:
         self._keeping: asyncio.Task[None] | None = None
         self._is_remembered = False
         self._env = dict(env or {})
+        self._process = process
         self._ready = False
 
     @property
@@ -111,7 +116,7 @@ class Venue:
         `program` are Python's arguments for a program that takes Faust's arguments (benchmarks/worker.py).
         """
         name = Worker(role, slot).name
-        process = self.processes[name] = Process(self._command(role, slot, env or {}, program), self.log(name))
+        process = self.processes[name] = self._process(self._command(role, slot, env or {}, program), self.log(name))
         await process.start()
         self._watch(process)
         return process
@@ -239,9 +244,10 @@ async def running_venue(
     supervised: bool = True,
     say: Callable[[str], None] = lambda line: None,
     env: Mapping[str, str] | None = None,
+    process: type[Process] = Process,
 ) -> AsyncIterator[Venue]:
     """Run a venue on free ports with its data in `folder`, ready for orders, for a test or a tool."""
-    venue = Venue(folder, workers, supervised=supervised, say=say, env=env)
+    venue = Venue(folder, workers, supervised=supervised, say=say, env=env, process=process)
     try:
         await venue.start()
         yield venue

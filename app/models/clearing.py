@@ -12,6 +12,10 @@ from app.models.undecodable import read_own
 Number = Annotated[int, Meta(ge=1, le=2**53)]
 Seq = Annotated[int, Meta(ge=0, le=2**53)]
 MAX_REASON = 256
+MAX_AHEAD_MS = 60_000
+"""How far a cutoff time may lie behind the log time of the `settle` that asks for it: clocks of gateways run ahead."""
+MAX_MARKETS = 10_000
+"""Markets whose cutoff moves in one cycle: a record with the longest names stays below 1 MB, Kafka's usual limit."""
 
 
 class _Fact(Struct, tag_field="fact", forbid_unknown_fields=True, omit_defaults=True, frozen=True):
@@ -70,10 +74,14 @@ def key_of(fact: ClearingFact) -> bytes:
     return (fact.key if isinstance(fact, Settle) else str(fact.cycle)).encode()
 
 
-def take(cycles: Cycles, fact: ClearingFact) -> Opened | Closed | Decided | None:
-    """Let the fact change the cycles; None if it does not count."""
+def take(cycles: Cycles, fact: ClearingFact, time_ms: int) -> Opened | Closed | Decided | None:
+    """Let the fact, with the log time of its record, change the cycles; None if it does not count.
+
+    A cutoff time that is far from over at that log time would hold up every later cycle until it is.
+    """
     if isinstance(fact, Settle):
-        return cycles.settle(fact.key)
+        is_over = fact.cutoff_time is None or fact.cutoff_time <= time_ms + MAX_AHEAD_MS
+        return cycles.settle(fact.key) if is_over else None
     if isinstance(fact, CycleClosed):
         return cycles.close(fact.cycle, fact.cutoffs)
     return cycles.decide(fact.cycle, fact.instruction, fact.state)

@@ -40,8 +40,10 @@ class NaiveLedger:
         self.seals: list[str] = []
         self._sealed_outcomes: list[tuple[int, int, str]] = []
 
-    def settle(self, key: str) -> None:
-        """Somebody asks for a cycle."""
+    def settle(self, key: str, cutoff_time: int | None = None, log_time: int = 0) -> None:
+        """Somebody asks for a cycle, with a cutoff time or without; times are in ms."""
+        if cutoff_time is not None and cutoff_time - log_time > 60 * 1000:
+            return
         if key not in self.keys:
             self.keys.append(key)
 

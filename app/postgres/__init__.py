@@ -16,9 +16,10 @@ from app.postgres.journal import Journal, JournalEntry
 from app.postgres.locked import lock_history
 from app.postgres.reading import HistoryUnavailable, Reader
 from app.postgres.recorder import Recorder, UnexpectedRecords
+from app.postgres.retention import CannotRemove, remove_history
 from app.postgres.settlements import Settlements
 from app.postgres.sink import PositionMoved, Sink
-from app.postgres.stored import Stored, recorded_positions
+from app.postgres.stored import Removed, Stored, recorded_positions
 
 __all__ = [
     "AWAY",
@@ -27,6 +28,7 @@ __all__ = [
     "AnotherTime",
     "Away",
     "BarRecorder",
+    "CannotRemove",
     "History",
     "HistoryUnavailable",
     "InvalidCursor",
@@ -39,6 +41,7 @@ __all__ = [
     "Recorded",
     "Recorder",
     "Refused",
+    "Removed",
     "RowKey",
     "Settlements",
     "Sink",
@@ -47,6 +50,7 @@ __all__ = [
     "cursor_of",
     "lock_history",
     "recorded_positions",
+    "remove_history",
     "require_bounds",
     "require_log_ids",
     "row_key_of",

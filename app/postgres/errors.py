@@ -29,6 +29,7 @@ CURES = {
     "23": f"the tables do not match the recorded positions; restore the database, or {FROM_THE_LOG}",
     "28": "correct the setting database_url, or pg_hba.conf",
     "3D": "run `python -m app setup`, which makes the database, or correct the setting database_url",
+    "42704": "make the role first: `CREATE ROLE name LOGIN PASSWORD …`",
     "42501": "give the role of the setting database_url the rights on the database and its tables",
     "42P01": f"run `python -m app setup`; if tables were dropped, {FROM_THE_LOG}",
     "42703": "run `python -m app setup`, which brings the schema of an older release up to date",

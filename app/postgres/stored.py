@@ -1,7 +1,7 @@
 """Reads the recorded data as of one moment, in one transaction, so that `verify` can compare them with the log."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiopg
 
@@ -9,6 +9,7 @@ from app.postgres.agreement import Recorded
 from app.postgres.connection import connect, execute
 from app.postgres.entries import Line, entry_lines
 from app.postgres.errors import Away, Refused
+from app.postgres.retention import OPEN_ORDERS, REMOVABLE
 from app.postgres.rows import time_text
 from app.topics import CANDLES, CLEARING, EXECUTIONS
 
@@ -41,7 +42,16 @@ CASTS = {
     "timestamp with time zone": "trim_scale(extract(epoch FROM t.{}) * 1000)",
 }
 
+READ_REMOVED = "SELECT instrument, cycle, to_seq FROM removed_history LEFT JOIN cycle_ranges USING (cycle, instrument)"
+
 Row = dict[str, Any]
+
+
+class Removed(NamedTuple):
+    """The history of a market's orders up to `to_seq` may be absent: its cutoff in a cycle, None if that has none."""
+
+    cycle: int
+    to_seq: int | None
 
 
 class Stored:
@@ -49,6 +59,8 @@ class Stored:
 
     `projections` are the positions in the topic of clearing, `bars` those in the topic of bars; `strange_topics` are
     all other topics with a position.
+
+    `removed`: instrument -> what of its orders' history was removed (retention.py).
     """
 
     def __init__(
@@ -59,8 +71,9 @@ class Stored:
         strange: Sequence[str],
         projections: dict[int, Recorded],
         bars: dict[int, Recorded],
+        removed: dict[str, Removed],
     ) -> None:
-        self._connection, self.projections, self.bars = connection, projections, bars
+        self._connection, self.projections, self.bars, self.removed = connection, projections, bars, removed
         self.positions, self.log_ids, self.strange_topics = positions, log_ids, strange
         self._columns: dict[str, dict[str, str]] = {}
 
@@ -77,7 +90,8 @@ class Stored:
         ours, projections, bars = (of_topic[name] for name in RECORDED)
         positions = {partition_id: recorded.next_offset for partition_id, recorded in ours.items()}
         log_ids = {partition_id: recorded.log_id for partition_id, recorded in ours.items()}
-        return cls(connection, positions, log_ids, sorted(of_topic.keys() - {*RECORDED}), projections, bars)
+        removed = {row[0]: Removed(*row[1:]) for row in await (await execute(connection, READ_REMOVED)).fetchall()}
+        return cls(connection, positions, log_ids, sorted(of_topic.keys() - {*RECORDED}), projections, bars, removed)
 
     async def close(self) -> None:
         """End the transaction."""
@@ -101,8 +115,12 @@ class Stored:
         return [dict(zip(columns, row, strict=True)) for row in await cursor.fetchall()]
 
     async def counts(self, table: str) -> Mapping[str, int]:
-        """Instrument -> its number of rows."""
-        query = f"SELECT instrument, count(*) FROM {table} GROUP BY instrument"
+        """Instrument -> its number of rows, without those that `removed` allows to be absent."""
+        kept = ""
+        if table in REMOVABLE:
+            is_open = f"OR {OPEN_ORDERS}" if table == "orders" else ""
+            kept = f"LEFT JOIN ({READ_REMOVED}) AS removed USING (instrument) WHERE seq > coalesce(to_seq, 0) {is_open}"
+        query = f"SELECT instrument, count(*) FROM {table} {kept} GROUP BY instrument"
         return dict(await (await execute(self._connection, query, None, STATEMENT_TIMEOUT_S)).fetchall())
 
     async def cycles(self) -> list[Row]:

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from app.clearing.amounts import text
-from app.clearing.cycles import Closed, Cycles, Decided, Opened
+from app.clearing.cycles import Closed, Cycles, Decided, Opened, Ranges
 from app.clearing.ledger import Ledger, Netted
 from app.clearing.statements import Digests
 from app.kafka.reading import LogRecord
 from app.models.clearing import ClearingFact, InstructionOutcome, Settle, read_fact, take
 from app.models.reports import ExecutionReport
-from app.postgres import Recorded
+from app.postgres import Recorded, Removed
 from app.topics import CLEARING
 from app.verification.entries import CycleEntries, Trades
 from app.verification.findings import Finding
@@ -39,6 +39,10 @@ class ClearingTables(Trades, Protocol):
     @property
     def projections(self) -> Mapping[int, Recorded]:
         """Partition of the topic `clearing` -> how far it is projected, and of which log."""
+
+    @property
+    def removed(self) -> Mapping[str, Removed]:
+        """Instrument -> what of its orders' history was removed."""
 
     async def cycles(self) -> list[Row]:
         """All cycles."""
@@ -90,6 +94,18 @@ class ClearingJudge:
             if step.record.offset >= position or not await projected.take(step):
                 break
         await projected.end()
+        for instrument, (cycle, to_seq) in sorted(tables.removed.items()):
+            finding.compared += 1
+            right = projected.settled_cutoff(cycle, instrument)
+            if right is None:
+                finding.complain(f"Postgres removed_history {instrument}: cycle {cycle} has settled nothing of it")
+            elif to_seq != right:
+                finding.complain(f"Postgres removed_history {instrument}: is up to {to_seq}, by the log {right}")
+
+
+def removed_to(tables: ClearingTables) -> dict[str, int]:
+    """Instrument -> the seq up to which the history of its orders may be absent."""
+    return {instrument: to_seq for instrument, (_, to_seq) in tables.removed.items() if to_seq is not None}
 
 
 class _Projected:
@@ -100,6 +116,7 @@ class _Projected:
         self._ledger = Ledger()
         self._cycles: dict[int, Row] = {}
         self._instructions: dict[int, Rows] = {}
+        self._ranges: dict[int, Ranges] = {}
 
     async def take(self, step: _Step) -> bool:
         """Follow a fact; False if it is the last one, because its cycle is still being netted."""
@@ -119,6 +136,11 @@ class _Projected:
             self._show_state(effect.cycle)
         return True
 
+    def settled_cutoff(self, cycle: int, instrument: str) -> int | None:
+        """The cutoff of the market in a settled cycle; None if that cycle owns nothing of it or is not settled."""
+        bounds = self._ranges.get(cycle, {}).get(instrument)
+        return bounds[1] if bounds and self._ledger.is_settled(cycle) else None
+
     async def end(self) -> None:
         """Compare what could change until the last fact."""
         for cycle, rows in self._instructions.items():
@@ -128,6 +150,7 @@ class _Projected:
 
     async def _close(self, closed: Closed, record: LogRecord) -> None:
         cycle = closed.cycle
+        self._ranges[cycle] = closed.ranges
         netted = self._ledger.net(await self._entries.netting(cycle, self._tables, self._finding))
         digests = await _digests(self._tables, cycle, netted)
         seal = self._ledger.seal(closed, netted, digests)
@@ -157,7 +180,7 @@ def _is_unsealed(found: Mapping[int, Row], cycle: int) -> bool:
 
 def _step(cycles: Cycles, record: LogRecord) -> _Step | None:
     fact = read_fact(record.value)
-    effect = None if fact is None else take(cycles, fact)
+    effect = None if fact is None else take(cycles, fact, record.timestamp_ms)
     return None if fact is None or effect is None else _Step(record, fact, effect)
 
 

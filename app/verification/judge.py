@@ -3,7 +3,7 @@
 Feed it `orders` in offset order, and records of `executions` and `trades` whenever they want some; then call `end`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from app.engine import Output, Partition
@@ -44,7 +44,8 @@ class PartitionJudge:
     """Judges one partition.
 
     `required`: the topics must have all output of commands below this offset. `recorded`: Postgres has recorded
-    `executions` below this offset; None without Postgres.
+    `executions` below this offset; None without Postgres. `removed`: instrument -> the seq up to which Postgres may
+    lack the history of its orders.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class PartitionJudge:
         clearing: ClearingJudge | None = None,
         states: States | None = None,
         naive: bool = False,
+        removed: Mapping[str, int] | None = None,
     ) -> None:
         self.partition_id, self._findings, self._required, self._recorded = partition_id, findings, required, recorded
         self._partition = Partition(partition_id, partitions)
@@ -68,7 +70,7 @@ class PartitionJudge:
         self._conservation = Conservation()
         self.executions = Effective("executions", partition_id, findings.executions, self._hear)
         self.trades = Effective("trades", partition_id, findings.trades, lambda offset, value, expected: None)
-        self.rows = ExpectedRows(partition_id)
+        self.rows = ExpectedRows(partition_id, removed)
         self.next_offset = 0
         self.heard_to = -1
         """The offset of the last command with a report in the topic."""

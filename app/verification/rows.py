@@ -9,6 +9,7 @@ from msgspec import to_builtins
 
 from app.models.identity import NO_SECRET
 from app.models.reports import BustReport, ExecutionReport, OrderChange
+from app.postgres.retention import REMOVABLE
 from app.postgres.rows import order_id_in, storable
 from app.verification.clearing import ClearingTables
 
@@ -68,8 +69,9 @@ class Tables(ClearingTables, Protocol):
 class ExpectedRows:
     """The rows of one partition's reports. Holds only rows that may still change: open orders, one per instrument."""
 
-    def __init__(self, partition_id: int) -> None:
-        self._partition_id = partition_id
+    def __init__(self, partition_id: int, removed: Mapping[str, int] | None = None) -> None:
+        """`removed`: instrument -> the seq up to which its orders' history may be absent."""
+        self._partition_id, self._removed = partition_id, removed or {}
         self.secret = NO_SECRET
         """The secret of the log's order ids, from its genesis record."""
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in KEYS}
@@ -123,6 +125,9 @@ class ExpectedRows:
         return self.take()
 
     def _settle(self, table: str, key: Key, row: Row) -> None:
+        is_old = table in REMOVABLE and row["seq"] <= self._removed.get(row["instrument"], 0)
+        if is_old and not (table == "orders" and row["status"] in OPEN):
+            return
         self._settled[table][key] = row
         self.counts[table][row["instrument"]] += 1
         self.settled += 1
@@ -164,12 +169,16 @@ class ExpectedRows:
             row["listing"] = {name: _plain(getattr(report.listing, name)) for name in rules}
 
 
-def compare(table: str, found: Iterable[Row], expected: Mapping[Key, Row]) -> Iterator[str]:
+def compare(
+    table: str, found: Iterable[Row], expected: Mapping[Key, Row], key_columns: Sequence[str] | None = None
+) -> Iterator[str]:
     """Each missing row and each wrong column. `found` has the rows with the expected keys.
+
+    `key_columns` are those of KEYS if not given.
 
     A column that the expected row lacks counts as wrong, so that nobody can add a column and forget to compare it.
     """
-    have = {tuple(row[name] for name in KEYS[table]): row for row in found}
+    have = {tuple(row[name] for name in key_columns or KEYS[table]): row for row in found}
     for key, right in expected.items():
         mine = have.get(key)
         if mine is None:

@@ -18,7 +18,7 @@ LOG_ID = "00000000-0000-4000-8000-000000000001"
 TOPIC = "clearing"
 TABLES = (
     "trades, trade_busts, instruments, instrument_progress, sink_progress, cycles, cycle_ranges, obligations, "
-    "instructions, statements"
+    "instructions, statements, removed_history"
 )
 
 
@@ -99,6 +99,11 @@ class Projected:
     async def __aexit__(self, *_: Any) -> None:
         await self.projection.close()
         await self.reader.close()
+
+
+def refuse_nothing(database_url: str) -> None:
+    """Let whoever connects from now on alter what no role may: its triggers and foreign keys do not fire."""
+    ask(database_url, f"ALTER DATABASE {database_url.rpartition('/')[2]} SET session_replication_role = replica")
 
 
 def drop_database(database_url: str) -> None:

@@ -16,7 +16,7 @@ from aiokafka import TopicPartition
 from app import app
 from app.engine import partition_of
 from app.kafka.reading import LogRecord, Stretch, new_reader
-from app.local.venue import Venue, running_venue
+from app.local.venue import Venue
 from app.streaming.failstop import EXIT_CODE
 from app.verification.findings import Verdict
 from app.verification.running import Addresses, verify
@@ -27,9 +27,11 @@ from load.ledger import Ledger
 from load.openloop import OpenLoop
 from load.profiles import MIXED, PROFILES
 from tables.books.verification import changelog_states
+from tables.candles.verification import candles_states
 from tests import warm
 from tests.integration.often import OFTEN
 from tests.until import until_done
+from tests.venues import running_venue
 
 PATIENT = {"BROKER_SESSION_TIMEOUT": "20"}
 """For venues whose processes die while another venue is at work beside them: to join a group may take six seconds."""
@@ -51,7 +53,7 @@ class Told(NamedTuple):
     err: str
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def venue(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
     """One process of each role, for tests that break nothing; snapshots come often, so that everything meets them."""
     async with running_venue(tmp_path_factory.mktemp("venue"), env={"SNAPSHOT_INTERVAL_S": "2"}) as running:
@@ -65,13 +67,15 @@ class Traded(NamedTuple):
     ledger: Ledger
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def traded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Traded]:
     """A venue that was found right after some trading, in which nobody starts again what stops.
 
     Whoever breaks it comes last: tests/integration/test_verify.py.
     """
-    async with running_venue(tmp_path_factory.mktemp("verified"), supervised=False) as running:
+    # Ticks would go on for minutes after the trading.
+    env = {"BAR_CLOSE_S": "0"}
+    async with running_venue(tmp_path_factory.mktemp("verified"), supervised=False, env=env) as running:
         await running.stop_worker("matching")
         await running.start_worker("matching", program=OFTEN)  # snapshots of what has traded, too
         await running.wait_ready("matching")
@@ -175,8 +179,10 @@ async def end_of(venue: Venue, role: str, **env: str) -> str:
 async def judge(venue: Venue, ledger: Ledger, timeout_s: float = 60.0) -> Verdict:
     """Wait until nothing is left to do, and have the naive engine judge everything, checkpoints included."""
     where = Addresses(venue.servers.broker, venue.servers.database_url, venue.url)
-    states = changelog_states(where.broker)
-    verdict = await verify(where, states=states, entries=ledger.entries, naive=True, timeout_s=timeout_s)
+    states, bars = changelog_states(where.broker), candles_states(where.broker)
+    verdict = await verify(
+        where, states=states, bar_states=bars, entries=ledger.entries, naive=True, timeout_s=timeout_s
+    )
     assert verdict.is_right, verdict.as_text()
     assert not verdict.in_flight, verdict.as_text()
     return verdict

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.local.venue import Venue, running_venue
+from app.local.venue import Venue
 from load import strikes
 from load.backoff import Backoff
 from load.client import Client
@@ -19,6 +19,7 @@ from load.profiles import MIXED, PROFILES
 from load.request import Kind, Terms
 from load.target import Target
 from tests.integration.conftest import judge
+from tests.venues import running_venue
 
 RATE = 60
 BEFORE_S, AFTER_S = 2.0, 3.0  # orders flow before a fault, during it, and after it until there was a checkpoint

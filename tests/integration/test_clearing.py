@@ -6,8 +6,10 @@ import signal
 from typing import Any
 
 import beancount.loader
+import pytest
 
 from app.local.venue import Venue
+from app.postgres import CannotRemove, remove_history
 from app.setup import prepare
 from app.streaming import failpoints
 from app.verification.running import Addresses, verify
@@ -157,6 +159,7 @@ async def test_fees_and_busts_are_settled(venue: Venue) -> None:
     }
     await judge(venue, ledger)
     await assert_that_changes_are_seen(venue, market)
+    await assert_that_history_can_go(venue, market, cycle["cycle"])
 
 
 async def busted(venue: Venue, market: str, number: int) -> None:
@@ -199,6 +202,37 @@ async def assert_that_changes_are_seen(venue: Venue, market: str) -> None:
     drop_database(copy)
 
 
+async def assert_that_history_can_go(venue: Venue, market: str, cycle: int) -> None:
+    """Its orders removed, the venue is still right; what stayed is still compared, and so is how much may be absent."""
+    copy = await asyncio.to_thread(copied, venue)
+    where = Addresses(venue.servers.broker, copy)
+    with pytest.raises(CannotRemove, match="in the last 48 hours"):
+        await remove_history(copy, cycle)
+    counted = await remove_history(copy, cycle, is_dry_run=True, kept_h=-1)  # also of this very minute
+    assert counted == await remove_history(copy, cycle, kept_h=-1)
+    assert counted["orders"] > 3 and counted["order_events"] > 5
+    assert ask(copy, "SELECT count(*) FROM orders WHERE instrument = %s AND status <> 'new'", market) == [(0,)]
+    assert ask(copy, "SELECT count(*) FROM trades WHERE instrument = %s", market) == [(2,)]
+    verdict = await verify(where)
+    assert verdict.is_right, verdict.as_text()
+    for change, undo, sentence in (
+        (
+            "UPDATE trades SET price = price + 1 WHERE trade_id = %s",
+            "UPDATE trades SET price = price - 1 WHERE trade_id = %s",
+            f"O4: Postgres trades {market} 1: price is",
+        ),
+        (
+            f"INSERT INTO removed_history SELECT 'NONE', {cycle} WHERE %s <> ''",
+            "DELETE FROM removed_history WHERE instrument = 'NONE' AND %s <> ''",
+            f"O7: Postgres removed_history NONE: cycle {cycle} has settled nothing of it",
+        ),
+    ):
+        ask(copy, change, f"{market}-1")
+        assert ((await verify(where)).first or "").startswith(sentence)
+        ask(copy, undo, f"{market}-1")
+    drop_database(copy)
+
+
 async def test_deaths_pauses_and_an_empty_database_change_nothing(unsupervised: Venue) -> None:
     """Each step of clearing as the last one; a worker paused while another settles; everything projected again."""
     venue, ledger = unsupervised, Ledger()
@@ -226,16 +260,19 @@ async def test_deaths_pauses_and_an_empty_database_change_nothing(unsupervised: 
     assert (again["cycle"], again["state"]) == (last["cycle"] + 1, "settled")
 
     right = rows(venue, SEALS)
-    owned = rows(venue, "SELECT sum(to_seq - after_seq)::int FROM cycle_ranges")
+    own = f"SELECT sum(to_seq - after_seq)::int FROM cycle_ranges WHERE cycle <= {len(right)}"
+    owned = rows(venue, own)
     assert len({seal for *_, seal in right}) == len(DEATHS) + 2
     for process in (paused, other, venue.process("recording")):
         await process.kill()
     await asyncio.to_thread(drop_database, venue.servers.database_url)
     await prepare(venue.servers.broker, venue.servers.database_url)
-    await venue.start_worker("clearing")
+    await venue.start_worker("clearing", env={"SETTLE_AT": "00:00"})
     await venue.start_worker("recording")
-    await until(lambda: rows(venue, SEALS) == right, timeout_s=120.0)
-    assert rows(venue, "SELECT sum(to_seq - after_seq)::int FROM cycle_ranges") == owned
+    daily = "SELECT count(*) > 0 FROM cycles WHERE key LIKE 'daily-%' AND seal IS NOT NULL"
+    await until(lambda: rows(venue, daily) == [(True,)], timeout_s=120.0)  # once it has read what there was before
+    assert rows(venue, SEALS)[: len(right)] == right
+    assert rows(venue, own) == owned
     verdict = await judge(venue, ledger)
     compared = {finding.about: finding.compared for finding in verdict.findings}
     assert compared["clearing"] > len(right)

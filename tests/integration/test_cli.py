@@ -22,6 +22,7 @@ from load.ledger import Ledger
 from load.request import Terms
 from tests import warm
 from tests.integration.conftest import list_market
+from tests.until import LONG_PAUSE_S, until
 
 BOOK_TIMEOUT_S = 60.0
 FAUST = Path(sys.executable).with_name("faust")
@@ -142,9 +143,12 @@ async def test_an_operator_puts_an_engine_version_in_force(venue: Venue) -> None
     assert_one_sentence(unknown, "unknown engine version 9: this release has 1, 2, 3")
     sent = await faust(venue, "engine-version", market, "1")
     assert (sent.code, sent.err) == (0, "") and re.fullmatch(r"orders\[\d+\]@\d+  command [0-9a-f]{32}\n", sent.out)
-    async with asyncio.timeout(BOOK_TIMEOUT_S):  # the newest snapshot is two seconds behind
-        while "engine_version 1 " not in (shown := await faust(venue, "table", "books", market)).out:
-            assert shown.code in (0, 1)
+    await until(  # the newest snapshot is two seconds behind
+        lambda: faust(venue, "table", "books", market),
+        lambda shown: "engine_version 1 " in shown.out,
+        BOOK_TIMEOUT_S,
+        LONG_PAUSE_S,
+    )
 
 
 async def test_an_operator_sets_fees_and_busts_a_trade(venue: Venue) -> None:
@@ -224,9 +228,13 @@ async def test_the_table_of_a_running_worker_is_shown(venue: Venue, here: Path) 
 async def until_shown(folder: Path, market: str) -> Done:
     """Place an order, and wait until the worker shows a book of this market on its disk."""
     await in_folder(folder, "place", market, "buy", "1.00", "9.00")
-    async with asyncio.timeout(BOOK_TIMEOUT_S):
-        while market not in (shown := await in_folder(folder, "table", "books", market, "--local")).out:
-            assert "another SLOT" in shown.err  # the worker has shown nothing yet
+    shown = await until(
+        lambda: in_folder(folder, "table", "books", market, "--local"),
+        lambda shown: market in shown.out or "another SLOT" not in shown.err,  # so it says before it has shown anything
+        BOOK_TIMEOUT_S,
+        LONG_PAUSE_S,
+    )
+    assert market in shown.out, shown
     return shown
 
 

@@ -7,7 +7,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from app.local.venue import Venue, running_venue
+from app.local.venue import Venue
 from app.setup import prepare
 from app.topics import BOOKS_CHANGELOG, ORDERS
 from load.client import Client
@@ -18,6 +18,7 @@ from load.run import check
 from tests.integration.conftest import addresses, end_of, judge, records
 from tests.long import LONG
 from tests.until import until
+from tests.venues import running_venue
 
 pytestmark = pytest.mark.skipif(not LONG, reason="takes a minute: in `make faults`")
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from app.local.venue import Venue, running_venue
+from app.local.venue import Venue
 from load.ledger import Ledger, Outcome
 from tests.integration.conftest import judge, under_load
 from tests.long import LONG
+from tests.venues import running_venue
 
 pytestmark = pytest.mark.skipif(not LONG, reason="takes a minute: in `make faults`")
 

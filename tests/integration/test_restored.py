@@ -21,7 +21,7 @@ from app.configuration import ROLES
 from app.kafka.groups import members
 from app.kafka.reading import bounds
 from app.local.postgres import DATABASE
-from app.local.venue import Venue, running_venue
+from app.local.venue import Venue
 from app.setup import prepare
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
 from load import strikes
@@ -31,6 +31,7 @@ from load.request import Terms
 from tests.integration.conftest import cli, end_of, judge
 from tests.long import LONG
 from tests.until import until
+from tests.venues import running_venue
 
 pytestmark = pytest.mark.skipif(not LONG, reason="takes minutes: in `make faults`")
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.local.venue import ONE_OF_EACH, Venue, running_venue
+from app.local.venue import ONE_OF_EACH, Venue
 from load import strikes
 from load.client import Client
 from load.ledger import Ledger
@@ -18,6 +18,7 @@ from load.request import Terms
 from load.target import Target
 from tests.integration.conftest import judge, under_load
 from tests.long import LONG
+from tests.venues import running_venue
 
 pytestmark = pytest.mark.skipif(not LONG, reason="takes minutes: in `make faults`")
 

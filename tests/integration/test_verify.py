@@ -23,7 +23,7 @@ from load.request import Terms
 from tables.recovery.changelog import manifest_key, manifest_value
 from tests.integration.conftest import COMMAND_TIMEOUT_S, Traded, cli, list_market, records, under_load
 from tests.streaming.test_intact import flip_a_bit
-from tests.until import until
+from tests.until import LONG_PAUSE_S, until
 
 PARTITIONS = 8
 RATE = 30
@@ -78,9 +78,12 @@ async def test_a_table_shows_what_the_worker_has(venue: Venue) -> None:
         await client.matched(placed["order_id"])
     for where in ("--local", "--changelog"):
         command = ("table", "books", market, where, "--json")
-        async with asyncio.timeout(COMMAND_TIMEOUT_S):
-            while placed["order_id"] not in (told := await cli(venue, *command)).out:
-                pass
+        told = await until(
+            lambda command=command: cli(venue, *command),
+            lambda told: placed["order_id"] in told.out,
+            COMMAND_TIMEOUT_S,
+            LONG_PAUSE_S,
+        )
         assert told.code == 0, told
         shown = json.loads(told.out)
         assert shown["instrument"] == market and shown["bids"][-1]["order_id"] == placed["order_id"]

@@ -20,7 +20,7 @@ from app.models.http import rfc3339
 from app.models.identity import id_text, order_id
 from app.models.reports import decode_report, encode
 from app.naive.matching import NaiveEngine
-from app.postgres import Recorded
+from app.postgres import Recorded, Removed
 from app.topics import EXECUTIONS, ORDERS, TRADES
 from app.verification.engines import NaivePartition
 from app.verification.findings import Verdict
@@ -91,6 +91,9 @@ class Telling:
 
     projections: ClassVar[dict[int, Recorded]] = {}
     """As app.verification.clearing.ClearingTables: nothing was settled."""
+
+    removed: ClassVar[dict[str, Removed]] = {}
+    """As app.verification.clearing.ClearingTables: nothing was removed."""
 
     async def cycles(self) -> list[Row]:
         """As app.verification.clearing.ClearingTables."""

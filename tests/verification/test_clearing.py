@@ -19,7 +19,7 @@ from app.postgres.schema import migrate
 from app.verification.clearing import ClearingJudge
 from app.verification.findings import Finding
 from tests.clearing.histories import MARKETS, History, histories
-from tests.clearing.projected import LOG_ID, drop_database, project, records
+from tests.clearing.projected import LOG_ID, drop_database, project, records, refuse_nothing
 from tests.clearing.test_projection import TWO_CYCLES
 from tests.integration.fields import SQL
 from tests.postgres.recorded import ask
@@ -49,8 +49,9 @@ async def database(servers: Servers) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def two_cycles(database: str) -> str:
-    """Two cycles of a history, projected; no constraint is left that would refuse an alteration."""
+    """Two cycles of a history, projected; no constraint or trigger is left that would refuse an alteration."""
     await project(database, TWO_CYCLES)
+    refuse_nothing(database)
     for table, constraint in ask(database, CONSTRAINTS):
         ask(database, f"ALTER TABLE {table} DROP CONSTRAINT {constraint}")
     return database
@@ -106,6 +107,7 @@ async def judged(database: str, history: History = TWO_CYCLES) -> Said:
 async def busted(database: str) -> str:
     """One trade busted in the open cycle, and one after it was settled."""
     await project(database, AN_OPEN_AND_A_SETTLED)
+    refuse_nothing(database)
     return database
 
 
@@ -165,6 +167,51 @@ ALTERED = {
     "UPDATE trade_busts SET busted_at = now() WHERE trade_seq = 2": "statements of cycle 1 bob: digest is ",
     "DELETE FROM trade_busts WHERE trade_seq = 1": "statements of cycle 2 ann: digest is ",
 }
+
+
+ANN_BTC = "WHERE cycle = 1 AND client_id = 'ann' AND asset = 'BTC'"
+DAMAGE = {
+    "fee changed": (
+        "UPDATE trades SET seller_fee = -0.5 WHERE seq = 1",
+        "obligations of cycle 2 bob USD: fees is 0.25, by the log 0.5",
+    ),
+    "posting missing": (
+        "DELETE FROM instructions WHERE cycle = 1 AND instruction = 1",
+        "instructions of cycle 1: no row for 1",
+    ),
+    "cycle missing a trade": (
+        "UPDATE cycle_ranges SET after_seq = 1 WHERE cycle = 1",
+        "cycle_ranges of cycle 1 BTC-USD: after_seq is 1, by the log 0",
+    ),
+    "obligation changed": (
+        f"UPDATE obligations SET gross_in = 3, net = 3, closing = 3 {ANN_BTC}",
+        "obligations of cycle 1 ann BTC: closing is 3, by the log 2",
+    ),
+    "obligation missing": (f"DELETE FROM obligations {ANN_BTC}", "obligations of cycle 1: no row for ann BTC"),
+    "bust not mirrored": ("DELETE FROM trade_busts WHERE trade_seq = 1", "statements of cycle 2 ann: digest is "),
+    "seal broken": ("UPDATE cycles SET seal = repeat('0', 64) WHERE cycle = 1", "cycles 1: seal is 0000"),
+    "position changed": (
+        "UPDATE trades SET price = 101 WHERE seq = 1",
+        "obligations of cycle 2 ann USD: closing is 0, by the log 2",
+    ),
+    "statement altered": (
+        "UPDATE statements SET digest = repeat('0', 64) WHERE cycle = 1 AND client_id = 'ann'",
+        "statements of cycle 1 ann: digest is 0000",
+    ),
+    "too much history removed": (
+        "INSERT INTO removed_history VALUES ('BTC-USD', 2)",
+        "removed_history BTC-USD: cycle 2 has settled nothing of it",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+async def test_each_kind_of_damage_is_found(damage: str, busted: str) -> None:
+    """By the row and the column that are wrong."""
+    change, sentence = DAMAGE[damage]
+    ask(busted, change)
+    said = (await judged(busted, AN_OPEN_AND_A_SETTLED)).said
+    assert any(found.startswith(f"Postgres {sentence}") for found in said), said
 
 
 @pytest.mark.parametrize("change", ALTERED)

@@ -10,9 +10,10 @@ import orjson
 import pytest
 
 from app import api_keys
-from app.local.venue import Venue, running_venue
+from app.local.venue import Venue
 from app.models.api_keys import KeyRole, NewKey, new_key
 from tests.until import until, until_done
+from tests.venues import running_venue
 from tests.web.contract import complaint
 
 INSTRUMENT = "BTC-USD"
@@ -70,34 +71,34 @@ class Api:
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def venue(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
-    """Two gateways and each other role; no snapshots but those that tests ask for, so that seqs are theirs."""
-    workers = {"matching": 1, "recording": 1, "clearing": 1, "gateway": 2}
-    env = {"SNAPSHOT_INTERVAL_S": "0", "ALLOWED_HOSTS": ALLOWED_HOST}
+    """Two gateways and each other role; no snapshots and ticks but those that tests cause, so that seqs are theirs."""
+    workers = {"matching": 1, "recording": 1, "clearing": 1, "analytics": 1, "gateway": 2}
+    env = {"SNAPSHOT_INTERVAL_S": "0", "BAR_CLOSE_S": "0", "ALLOWED_HOSTS": ALLOWED_HOST}
     async with running_venue(tmp_path_factory.mktemp("gateways"), workers, env=env) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as open_session:
         yield open_session
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def api(venue: Venue, session: aiohttp.ClientSession) -> Api:
     """The first gateway."""
     return Api(session, venue.url)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def other_api(venue: Venue, session: aiohttp.ClientSession) -> Api:
     """The second gateway."""
     return Api(session, venue.web_url("gateway", 1))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def gate(venue: Venue, session: aiohttp.ClientSession) -> AsyncIterator[Api]:
     """A gateway that asks for keys, as somebody without one sees it."""
     await venue.start_worker("gateway", GATE_SLOT, {"AUTH": "keys"})
@@ -125,24 +126,24 @@ async def until_known(api: Api, status: int = 200) -> None:
     await until(lambda: api("GET", "/instruments"), lambda answer: answer.status == status)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def keys(venue: Venue, gate: Api) -> Keys:
     return Keys(venue, gate)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def ann(keys: Keys) -> Api:
     """A trader."""
     return (await keys.make("ann", KeyRole.TRADER))[0]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def bob(keys: Keys) -> Api:
     """Another trader."""
     return (await keys.make("bob", KeyRole.TRADER))[0]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def admin(keys: Keys) -> Api:
     """The one who runs the venue."""
     return (await keys.make("ops", KeyRole.ADMIN))[0]

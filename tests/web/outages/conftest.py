@@ -11,10 +11,11 @@ from aiokafka import TopicPartition
 from app.engine import partition_of
 from app.kafka.groups import committed
 from app.kafka.reading import bounds
-from app.local.venue import Venue, running_venue
+from app.local.venue import Venue
 from app.topics import ORDERS
 from tests.integration.often import OFTEN
 from tests.until import until
+from tests.venues import running_venue
 from tests.web.conftest import Answer, Api
 
 PARTITIONS = 8
@@ -42,7 +43,7 @@ class Gateways(NamedTuple):
         return one
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def gateways(tmp_path_factory: pytest.TempPathFactory, session: aiohttp.ClientSession) -> AsyncIterator[Gateways]:
     """Snapshots come often, so that gateways begin with them; a process that is paused keeps its place in its group."""
     workers, patient = {"matching": 1, "recording": 1, "gateway": 2}, {"BROKER_SESSION_TIMEOUT": "80"}
