@@ -147,7 +147,18 @@ async def _bare_handler(venue: Venue) -> AsyncIterator[str]:
 
 async def _loop(url: str, seconds: int, connections: int, batch: int = 1) -> Loop:
     """Run wrk against this URL; raises RuntimeError with its output if it fails."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(SCRIPT), url]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds}s",
+        "--timeout",
+        "10s",
+        "--latency",
+        "-s",
+        str(SCRIPT),
+        url,
+    ]
     process = await asyncio.create_subprocess_exec(
         *command,
         stdout=asyncio.subprocess.PIPE,
