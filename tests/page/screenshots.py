@@ -18,7 +18,7 @@ from tests.page.pictures import reduce, take
 from tests.until import until
 
 FOLDER, DOCS = ROOT / "screenshots", ROOT / "docs"
-FLOWS_S, MEASURED_S = 130.0, 10.0  # long enough for a few bars
+FLOWS_S, MEASURED_S = 75.0, 10.0  # long enough for a cycle and two bars
 RISE_S = 4.0
 CALM, BUSY = 40, 500  # steps a second, over ten markets
 EMPTY, HALTED = "EMPTY-USD", "SOL-USD"
