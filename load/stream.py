@@ -56,7 +56,9 @@ class StreamClient:
 
     def cut(self) -> bool:
         """Lose the connection, with what is on its way; False if there is none."""
-        raw = None if self._socket is None else self._socket.get_extra_info("socket")
+        if self._socket is None or self._socket.closed:
+            return False
+        raw = self._socket.get_extra_info("socket")
         if raw is None:
             return False
         with suppress(OSError):
