@@ -51,7 +51,7 @@ bench: $(VENV)/dev.stamp ## Run each benchmark briefly and compare with the targ
 
 .PHONY: bench-full
 bench-full: $(VENV)/dev.stamp ## The same with long runs, written to benchmarks/RESULTS.md (40 minutes; needs wrk)
-	@$(PYTHON) -m benchmarks.report --full $(ARGS)
+	@$(PYTHON) -m benchmarks.report --full --write $(ARGS)
 
 # `make faults` skips these: they would only repeat what `make test` does.
 CALM := assignment_cases cli one_trade poison verified_fields verify
