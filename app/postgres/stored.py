@@ -42,9 +42,6 @@ CASTS = {
     "timestamp with time zone": "trim_scale(extract(epoch FROM t.{}) * 1000)",
 }
 
-READ_COLUMNS = """
-SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = 'public' AND table_name = %s
-"""
 READ_REMOVED = "SELECT instrument, cycle, to_seq FROM removed_history LEFT JOIN cycle_ranges USING (cycle, instrument)"
 
 Row = dict[str, Any]
@@ -147,7 +144,9 @@ class Stored:
     async def _columns_of(self, table: str) -> dict[str, str]:
         """Each column, and the SQL that reads it."""
         if table not in self._columns:
-            found = await (await execute(self._connection, READ_COLUMNS, [table])).fetchall()
+            query = "SELECT column_name, data_type FROM information_schema.columns "
+            query += "WHERE table_schema = current_schema() AND table_name = %s"
+            found = await (await execute(self._connection, query, [table])).fetchall()
             self._columns[table] = {name: CASTS.get(type_, "t.{}").format(name) for name, type_ in found}
         return self._columns[table]
 

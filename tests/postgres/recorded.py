@@ -15,7 +15,7 @@ from app.matching.events import split
 from app.models.conversion import scale_of
 from app.models.reports import decode_report, encode, report_message
 from app.postgres import Recorder, Sink
-from app.postgres.stored import CASTS, READ_COLUMNS
+from app.postgres.stored import CASTS
 from app.verification.rows import KEYS, ExpectedRows, compare, compare_counts
 from tests.matching.streams import commands
 
@@ -76,7 +76,12 @@ def differences(database_url: str, reports: Iterable[bytes], next_offsets: dict[
 
 def table_rows(database_url: str, table: str) -> list[dict[str, Any]]:
     """A table as dicts: decimals and ids as text, times in ms."""
-    types = ask(database_url, READ_COLUMNS, table)
+    types = ask(
+        database_url,
+        "SELECT column_name, data_type FROM information_schema.columns "
+        "WHERE table_schema = 'public' AND table_name = %s",
+        table,
+    )
     columns = ", ".join(CASTS.get(type_, "t.{}").format(name) for name, type_ in types)
     return [
         dict(zip([name for name, _ in types], row, strict=True))
