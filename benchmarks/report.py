@@ -1,7 +1,8 @@
 """`python -m benchmarks.report`: run all benchmarks and print every target beside the measured figure.
 
-A run is short by default; `--full` takes about 40 minutes. `--write` writes benchmarks/RESULTS.md. `--only` picks runs. A run that fails, or needs a program that is missing (wrk), leaves its
-targets unmeasured, and the exit code is 1. The machine must have nothing else to do.
+A run is short by default; `--full` takes about 40 minutes. `--write` writes benchmarks/RESULTS.md, `--only` picks runs.
+A run that fails, or needs a program that is missing (wrk), leaves its targets unmeasured, and the exit code is 1. The
+machine must have nothing else to do.
 """
 
 import argparse
@@ -93,7 +94,7 @@ def _document(table: str, found: dict[str, Any], where: dict[str, Any], took: st
 
 `python -m benchmarks.report --write` wrote this page: {datetime.now(UTC):%Y-%m-%d}, commit {commit}, {length} runs, {took}.
 {cpu}, Python {where["python"]}; a bare loop of 10 M iterations took {where["loop_s"]} s.
-Servers and load generators run on the same machine. Compare ratios: another machine, or another day, has other figures.
+Servers and load generators run on the same machine. Compare ratios: another machine, or another day, has others.
 
 {table}
 
