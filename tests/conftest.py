@@ -22,7 +22,7 @@ from tests import warm
 
 OWN_FOLDER = pytest.StashKey[Path]()
 ROOT = Path(__file__).parent
-USE_VENUE = "changed_port clearing cli large_records one_trade poison lobster assignment_cases"
+USE_VENUE = "changed_port clearing cli large_records one_trade poison lobster_in_a_venue assignment_cases"
 USE_SERVERS = (
     "app/test_export app/test_genesis clearing kafka local/test_servers postgres streaming verification/test_clearing"
 )
