@@ -46,14 +46,12 @@ mutants: $(VENV)/dev.stamp ## Put mistakes into the matching core, one at a time
 	@$(PYTHON) -m tests.matching.mutants $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp ## Run each benchmark briefly: core, matching, recovery, clearing, stages, pipeline (about 8 minutes)
-	@$(PYTHON) -m benchmarks.core --runs 3
-	@$(PYTHON) -m benchmarks.matching --orders 200000
-	@$(PYTHON) -m benchmarks.recovery --small
-	@$(PYTHON) -m benchmarks.sizes --rate 200 --seconds 30
-	@$(PYTHON) -m benchmarks.clearing --trades 200000
-	@$(PYTHON) -m benchmarks.stages --rates 500 1000 2000 --seconds 15
-	@$(PYTHON) -m benchmarks.pipeline --seconds 15
+bench: $(VENV)/dev.stamp ## Run each benchmark briefly and compare with the targets (quarter of an hour; needs wrk)
+	@$(PYTHON) -m benchmarks.report $(ARGS)
+
+.PHONY: bench-full
+bench-full: $(VENV)/dev.stamp ## The same with long runs, written to benchmarks/RESULTS.md (40 minutes; needs wrk)
+	@$(PYTHON) -m benchmarks.report --full $(ARGS)
 
 # `make faults` skips these: they would only repeat what `make test` does.
 CALM := assignment_cases cli one_trade poison verified_fields verify

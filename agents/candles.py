@@ -1,6 +1,7 @@
 """The analytics agent: reads `executions` and is the only writer of `candles` and the candles table."""
 
 import gc
+import os
 import time
 from typing import Any
 
@@ -24,7 +25,8 @@ from tables.candles.owned import OwnedCandles
 from tables.candles.subjects import AROUND
 from tables.recovery.ports import KafkaLogs
 
-PACE_S = 0.1  # wait before each fetch, so that more reports share a fetch and a request
+PACE_S = 0.2  # wait before each fetch, so that more reports share a fetch and a request
+NICENESS = 5  # bars may be late, matching may not: on a busy machine it goes first
 WRITTEN = (CANDLES.name, CANDLES_CHANGELOG.name, ORDERS.name)
 
 executions = app.topic(EXECUTIONS.name, key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes)
@@ -34,6 +36,7 @@ outboxes: list[Outbox] = []
 
 async def load_candles(assigned: frozenset[int]) -> dict[int, int]:
     """Load the partitions that this worker now owns; return the offset from which to read each of them."""
+    os.nice(NICENESS)
     broker, count = broker_address(app.conf.broker), app.conf.topic_partitions
     try:
         genesis = await require_topics(broker, count)

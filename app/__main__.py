@@ -10,7 +10,7 @@ COMMANDS = {
     "clean": ("app.local.up", "clean", "remove the data of a stopped venue"),
     "demo": ("app.local.demo", "main", "start a venue, send 5,000 orders, show a summary, remove everything"),
     "setup": ("app.setup", "main", "create topics, schema and instruments on the configured servers"),
-    "export": ("app.export", "main", "write recorded trades or orders to a Parquet or CSV file"),
+    "export": ("app.export", "main", "write recorded trades, orders or bars to a Parquet or CSV file"),
     "replay": ("app.replay", "main", "run a file of commands through the engine without Kafka, print the reports"),
 }
 """Name -> module, function (arguments -> exit code), help."""

@@ -1,9 +1,10 @@
-"""`python -m app export trades|orders FILE`: recorded rows as Parquet or CSV, with their range and digest.
+"""`python -m app export trades|orders|candles FILE`: recorded rows as Parquet or CSV, with their range and digest.
 
-The export is as of one moment. `--from-seq` and `--to-seq` choose the rows of one instrument by the seq of their
-report (of an order: the report that accepted it), both ends included. The digest is the SHA-256 of the rows as the CSV
-file has them, so it is that of the CSV file itself, and of a Parquet file with the same rows. Range and digest are in
-the key-value metadata of a Parquet file under the key `matchstream`, and beside a CSV file in FILE.json.
+The export is as of one moment. `--from-seq` and `--to-seq` choose the rows of one instrument by the seq of their report
+(of an order the report that accepted it, of a bar the one that last changed it), both ends included. The digest is the
+SHA-256 of the rows as the CSV file has them, so it is that of the CSV file itself, and of a Parquet file with the same
+rows. Range and digest are in the key-value metadata of a Parquet file under the key `matchstream`, and beside a CSV
+file in FILE.json.
 """
 
 import argparse
@@ -24,8 +25,8 @@ from app.postgres.exports import EXPORTS, BeyondRecorded, Exported, Kind, Span, 
 
 ROWS_PER_GROUP = 65_536
 """Of a Parquet file; no more than these are in memory."""
-DIGITS, DECIMALS = 38, 8
-"""Of decimals in a Parquet file: those of money everywhere, in the widest type that every reader has."""
+DIGITS, DECIMALS, AMOUNT_DECIMALS = 38, 8, 16
+"""Of numbers in a Parquet file: those of money everywhere, in the widest type that every reader has."""
 MISSING = "Parquet needs the package pyarrow: pip install 'matchstream[export]', or choose --format csv"
 METADATA = "matchstream"
 
@@ -77,6 +78,7 @@ class ParquetTarget:
             "text": pyarrow.string(),
             "integer": pyarrow.int64(),
             "decimal": pyarrow.decimal128(DIGITS, DECIMALS),
+            "amount": pyarrow.decimal128(DIGITS, AMOUNT_DECIMALS),
             "boolean": pyarrow.bool_(),
             "time": pyarrow.timestamp("ms", tz="UTC"),
         }

@@ -1,9 +1,11 @@
--- wrk's script: single orders of the reference load (ten instruments, uniform prices and quantities), each with a new
--- key. At the end it prints one line of JSON, `RESULT {...}`.
+-- wrk's script: orders of the reference load (ten instruments, uniform prices and quantities), each with a new key. They
+-- are single, or in batches of as many as the environment's ORDERS_IN_BATCH says. At the end it prints one line of JSON,
+-- `RESULT {...}`, which counts orders.
 local instruments = {
   "BTC-USD", "ETH-USD", "SOL-USD", "BNB-USD", "XRP-USD", "ADA-USD", "DOGE-USD", "DOT-USD", "MATIC-USD", "LTC-USD",
 }
 local count, prefix = 0, ""
+local in_batch = tonumber(os.getenv("ORDERS_IN_BATCH") or "1")
 created, others = 0, 0 -- globals: `thread:get` reads no others
 local threads = {}
 
@@ -16,18 +18,34 @@ function init(args)
   prefix = string.format("wrk-%d-%d-", os.time(), math.random(1000000000))
 end
 
-function request()
-  count = count + 1
+local function order(key)
   local side = math.random(2) == 1 and "buy" or "sell"
-  local body = string.format(
-    '{"client_id":"client-%d","instrument":"%s","side":"%s","type":"limit","price":"%d","quantity":"%.1f"}',
-    math.random(100), instruments[math.random(#instruments)], side, math.random(69000, 72000), math.random(1, 21) / 10)
-  local headers = { ["Content-Type"] = "application/json", ["Idempotency-Key"] = prefix .. count }
-  return wrk.format("POST", nil, headers, body)
+  return string.format(
+    '{"client_id":"client-%d","instrument":"%s","side":"%s","type":"limit","price":"%d","quantity":"%.1f"%s}',
+    math.random(100), instruments[math.random(#instruments)], side, math.random(69000, 72000), math.random(1, 21) / 10,
+    key)
 end
 
-function response(status)
-  if status == 201 then created = created + 1 else others = others + 1 end
+function request()
+  local headers = { ["Content-Type"] = "application/json" }
+  if in_batch == 1 then
+    count = count + 1
+    headers["Idempotency-Key"] = prefix .. count
+    return wrk.format("POST", nil, headers, order(""))
+  end
+  local orders = {}
+  for number = 1, in_batch do
+    count = count + 1
+    orders[number] = order(string.format(',"client_order_id":"%s%d"', prefix, count))
+  end
+  return wrk.format("POST", nil, headers, '{"orders":[' .. table.concat(orders, ",") .. "]}")
+end
+
+function response(status, _, body)
+  local accepted = status == 201 and 1 or 0
+  if in_batch > 1 then accepted = select(2, body:gsub('"status":201', "")) end
+  created = created + accepted
+  others = others + in_batch - accepted
 end
 
 function done(summary, latency)

@@ -2,7 +2,8 @@
 
 wrk keeps a number of connections busy with single orders over HTTP: first on a bare handler (aiohttp, msgspec,
 aiokafka: decode, produce, 201 once Kafka has it), then on a venue, in turns on the same machine. At the end, everything
-that the venue accepted must be matched and recorded. Prints conditions and a table, writes JSON with `--json`.
+that the venue accepted must be matched and recorded. With `--batch` the orders come in batches, and there is nothing to
+compare with. Prints conditions and a table, writes JSON with `--json`.
 """
 
 import argparse
@@ -33,7 +34,7 @@ READY_TIMEOUT_S = 30.0
 
 
 class Loop(NamedTuple):
-    """Results of one wrk run. Latencies are in ms; `answers` counts those with status 201."""
+    """Results of one wrk run. Latencies are in ms; `answers` counts orders with status 201, `others` the rest."""
 
     answers: int
     others: int
@@ -52,20 +53,23 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=20, help="seconds of each loop")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--runs", type=int, default=1, help="runs of both loops, in turns")
+    parser.add_argument("--batch", type=int, default=1, help="orders in a request; 1: single orders")
     parser.add_argument("--gateway-only", action="store_true", help="run no matching and recording workers")
     parser.add_argument("--json", type=Path, help="also write the result to this file")
     options = parser.parse_args()
     if shutil.which("wrk") is None:
         print("wrk is not installed: install it (Debian: apt-get install wrk)", file=sys.stderr)
         return 2
-    found = asyncio.run(measure(options.seconds, options.connections, options.runs, options.gateway_only))
+    found = asyncio.run(
+        measure(options.seconds, options.connections, options.runs, options.gateway_only, options.batch)
+    )
     _print(found)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
     return 0 if found["right"] else 1
 
 
-async def measure(seconds: int, connections: int, runs: int, gateway_only: bool) -> dict[str, Any]:
+async def measure(seconds: int, connections: int, runs: int, gateway_only: bool, batch: int) -> dict[str, Any]:
     """Run both loops `runs` times in turns, each time in a new venue."""
     workers = {"gateway": 1} if gateway_only else {"gateway": 1, "matching": 1, "recording": 1}
     bare, ours, right = [], [], True
@@ -74,16 +78,17 @@ async def measure(seconds: int, connections: int, runs: int, gateway_only: bool)
             venue = Venue(Path(folder) / "data", {"matching": 1, "recording": 1, "gateway": 1}, supervised=False)
             try:
                 await venue.start()
-                async with _bare_handler(venue) as url:
-                    bare.append(await _loop(f"{url}/api/v1/orders", seconds, connections))
+                if batch == 1:
+                    async with _bare_handler(venue) as url:
+                        bare.append(await _loop(f"{url}/api/v1/orders", seconds, connections))
                 for role in {"matching", "recording"} - workers.keys():
                     await venue.stop_worker(role)
-                found, is_right = await _venue(venue, seconds, connections, judged=not gateway_only)
+                found, is_right = await _venue(venue, seconds, connections, batch, judged=not gateway_only)
                 ours.append(found)
                 right = right and is_right
             finally:
                 await venue.stop()
-    per_s, bare_per_s = median(o["per_s"] for o in ours), median(loop.per_s for loop in bare)
+    per_s, bare_per_s = median(o["per_s"] for o in ours), median(loop.per_s for loop in bare) if bare else None
     return {
         "conditions": conditions(),
         "connections": connections,
@@ -91,15 +96,17 @@ async def measure(seconds: int, connections: int, runs: int, gateway_only: bool)
         "gateway_only": gateway_only,
         "bare": [loop._asdict() | {"per_s": round(loop.per_s)} for loop in bare],
         "ours": ours,
-        "ratio": round(per_s / bare_per_s, 3),
+        "batch": batch,
+        "ratio": round(per_s / bare_per_s, 3) if bare_per_s else None,
         "right": right,
     }
 
 
-async def _venue(venue: Venue, seconds: int, connections: int, judged: bool) -> tuple[dict[str, Any], bool]:
+async def _venue(venue: Venue, seconds: int, connections: int, batch: int, judged: bool) -> tuple[dict[str, Any], bool]:
     """Run wrk against the venue: its results, seconds until quiet, CPU per order; and whether the venue is right."""
     before = usage_by_name(venue)
-    loop = await _loop(f"{venue.url}/api/v1/orders", seconds, connections)
+    path = "/api/v1/orders" if batch == 1 else "/api/v1/orders/batch"
+    loop = await _loop(f"{venue.url}{path}", seconds, connections, batch)
     found: dict[str, Any] = loop._asdict() | {"per_s": round(loop.per_s)}
     is_right = loop.others == 0
     if judged:
@@ -138,11 +145,25 @@ async def _bare_handler(venue: Venue) -> AsyncIterator[str]:
         await process.stop()
 
 
-async def _loop(url: str, seconds: int, connections: int) -> Loop:
+async def _loop(url: str, seconds: int, connections: int, batch: int = 1) -> Loop:
     """Run wrk against this URL; raises RuntimeError with its output if it fails."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(SCRIPT), url]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds}s",
+        "--timeout",
+        "10s",
+        "--latency",
+        "-s",
+        str(SCRIPT),
+        url,
+    ]
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        *command,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=os.environ | {"ORDERS_IN_BATCH": str(batch)},
     )
     output = (await process.communicate())[0].decode()
     line = re.search(r"^RESULT (.*)$", output, re.MULTILINE)
@@ -164,7 +185,8 @@ def _print(found: dict[str, Any]) -> None:
         print("  CPU µs an order: " + ", ".join(f"{name} {cpu:.0f}" for name, cpu in loop["cpu_us"].items()))
         if "verdict" in loop:
             print(f"  quiet after {loop['quiet_after_s']} s, {loop['verdict']}")
-    print(f"  ratio {found['ratio']}")
+    if found["ratio"] is not None:
+        print(f"  ratio {found['ratio']}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""The benchmarks' streams are what they claim to be, and a difference between engines is seen."""
+"""The benchmarks measure what they claim to, a difference between engines is seen, and no target is left out."""
+
+import re
+from pathlib import Path
+from typing import Any
 
 from app.engine import Partition, partition_of
 from app.instruments import default_listings
@@ -7,6 +11,8 @@ from app.models.commands import encode_command
 from benchmarks.engines import Ours, Traded, differences
 from benchmarks.flow import Mix, draw, ids
 from benchmarks.orders_log import prepared
+from benchmarks.report import RUNS
+from benchmarks.targets import COUNTER, NOT_MEASURED, TARGETS, Measured, as_markdown, as_text, compared
 
 
 def test_one_seed_is_one_stream() -> None:
@@ -44,3 +50,71 @@ def test_the_first_differing_trade_is_named() -> None:
     assert differences("peer", [one, one], [one, one]) is None
     assert differences("peer", [one, one], [one, other]) == f"peer: trade 1 is {other}, not {one}"
     assert differences("peer", [one, one], [one]) == "peer: 1 trades, not 2"
+
+
+def results(speed: float = 1.0) -> dict[str, Any]:
+    """A result of each run as the benchmarks write it, which meets every target; `speed` below 1 is a slower venue."""
+    latency = {"p50_ms": 3 / speed, "p99_ms": 12 / speed}
+    load = {"right": True, "post_to_201": latency, "post_to_trade": latency}
+    loop = {"per_s": 25_000 * speed, "quiet_after_s": 0.5 / speed}
+    cpu_us = {"gateway-0": 400 / speed, "analytics-0": 40 / speed}
+    closed = {"right": True, "ratio": 0.6 * speed, "ours": [loop]}
+    return {
+        "core": {
+            "depth_us": {"small": [7 / speed], "large": [10 / speed / speed]},
+            "operations_per_s": {"ours": [30 * speed], "peer": [90], "slow peer": [10]},
+        },
+        "matching": {
+            "paces": {"exact": [{"per_s": 600 * speed, "cpu_us": 30 / speed}], COUNTER: [{"per_s": 100, "cpu_us": 400}]}
+        },
+        "recovery": {"first_s": [5 / speed, 1, 9], "equal": True},
+        "stages": {"rates": [{"rate": rate, "load": load, "cpu_us": cpu_us} for rate in (500, 1_000, 2_000)]},
+        **dict.fromkeys(("gateway", "gateway_batches", "pipeline", "batches"), closed),
+        "order_entry": {"socket": {"orders_a_second": round(12_000 * speed)}},
+        "clearing": {"trades": 1_000_000, "settled_s": 10 / speed, "slowest_insert_s": 0.1},
+    }
+
+
+def met(found: dict[str, Any]) -> list[bool]:
+    return [line.measured is not None and line.measured.is_met for line in compared(found)]
+
+
+def test_the_table_names_every_target_and_measures_it() -> None:
+    """A target that nobody measures is forgotten."""
+    names = {target.name for target in TARGETS}
+    assert names >= {*(f"P{number}" for number in range(1, 9)), "P13", "P14"}
+    assert {target.run for target in TARGETS} <= {run.name for run in RUNS}
+    assert all(isinstance(line.measured, Measured) for line in compared(results()))
+    for table in (list(as_text(compared({}))), list(as_markdown(compared({})))):
+        assert all(any(name in line.split() for line in table) for name in names)
+        assert sum(NOT_MEASURED in line for line in table) == len(TARGETS)
+
+
+def test_a_target_is_met_missed_or_not_measured() -> None:
+    """A table that says "met" whatever was measured would prove nothing."""
+    assert all(met(results()))
+    assert not any(met(results(speed=0.01)))
+    without = {name: found for name, found in results().items() if name != "stages"}
+    unmeasured = {line.target.name for line in compared(without) if line.measured is None}
+    assert unmeasured == {target.name for target in TARGETS if target.run == "stages"}
+
+
+def test_a_fast_run_that_is_wrong_meets_no_target() -> None:
+    """A run is worth nothing if an order was lost."""
+    found = results(speed=100.0)
+    for name in ("gateway", "gateway_batches", "pipeline", "batches"):
+        found[name] = found[name] | {"right": False}
+    found["recovery"]["equal"] = False
+    for at in found["stages"]["rates"]:
+        at["load"]["right"] = False
+    missed = {line.target.name for line in compared(found) if line.measured is not None and not line.measured.is_met}
+    assert missed == {"P3", "P4", "P5", "P6", "P7", "P10"}
+
+
+def test_every_run_is_a_benchmark_that_knows_its_options() -> None:
+    """`make bench` and `make bench-full` call these."""
+    for run in RUNS:
+        source = (Path(__file__).parents[1] / f"{run.module.replace('.', '/')}.py").read_text()
+        assert run.writes_file == ('"--json"' in source), run.name
+        options = {text for text in (*run.short, *run.full) if text.startswith("--")}
+        assert options <= set(re.findall(r'"(--[a-z-]+)"', source)), run.name

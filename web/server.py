@@ -13,6 +13,7 @@ from web.rest import (
     asyncapi,
     busts,
     calls,
+    candles,
     changing,
     clearing,
     docs,
@@ -57,6 +58,8 @@ ROUTES = (
     Route(
         "GET", f"{API}/orderbook", VIEWER, market_data.get_orderbook, "The order book of an instrument", calls.GET_BOOK
     ),
+    Route("GET", f"{API}/candles", VIEWER, candles.list_candles, "Bars, newest first", calls.LIST_CANDLES),
+    Route("GET", f"{API}/ticker", VIEWER, candles.get_ticker, "The last 24 hours", calls.GET_TICKER),
     Route("GET", f"{API}/vwap", VIEWER, vwap.get_vwap, "The average price of the trades of a span", calls.GET_VWAP),
     Route("GET", QUALITY, VIEWER, quality.get_quality, "The quality of a market", calls.GET_QUALITY),
     Route("GET", INSTRUMENTS, VIEWER, market_data.list_instruments, "Listed instruments", calls.LIST_INSTRUMENTS),
@@ -99,6 +102,7 @@ ROUTES = (
     Route("GET", "/udf/config", VIEWER, udf.get_config, "What chart clients may ask for", calls.UDF_CONFIG),
     Route("GET", "/udf/symbols", VIEWER, udf.get_symbol, "A market, for chart clients", calls.UDF_RESOLVE),
     Route("GET", "/udf/search", VIEWER, udf.search_symbols, "Markets by name, for chart clients", calls.UDF_SEARCH),
+    Route("GET", "/udf/history", VIEWER, udf.get_history, "Bars, for chart clients", calls.UDF_HISTORY),
     Route("GET", "/udf/time", VIEWER, udf.get_time, "This server's time, for chart clients", calls.UDF_TIME),
     Route("GET", "/healthz", None, health.healthz, "Whether this process lives", calls.HEALTH),
     Route("GET", "/readyz", None, health.readyz, "Whether this process takes orders", calls.READINESS),

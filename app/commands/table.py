@@ -15,24 +15,27 @@ from app.matching.states import BookState
 from app.models.sealed import DamagedSnapshot
 from app.models.snapshots import State
 from tables.books import inspection
-from tables.books.inspection import Records, View
+from tables.books.inspection import View
+from tables.books.subjects import AROUND as BOOKS
+from tables.candles import inspection as bars
+from tables.candles.subjects import AROUND as CANDLES
 from tables.recovery.changelog import Damaged
+from tables.recovery.inspection import Records, from_changelog, from_disk
 
 
 @app.command(
-    cli.argument("name", type=click.Choice(["books", "order-ids"])),
+    cli.argument("name", type=click.Choice(["books", "order-ids", "candles"])),
     cli.argument("key", required=False),
     cli.option("--local", is_flag=True, help="Read a local worker's RocksDB, even while it runs (SLOT, APP_DATADIR)."),
     cli.option("--changelog", is_flag=True, help="Read the changelog in Kafka (the default)."),
     cli.option("--json", "as_json", is_flag=True, help="Print JSON."),
 )
 async def table(self: Any, name: str, key: str | None, local: bool, changelog: bool, as_json: bool) -> None:
-    """Show the table `books` or `order-ids`: a summary of all, or one KEY (an instrument or an order id)."""
+    """Show `books`, `order-ids` or `candles`: a summary of all, or one KEY (an instrument or an order id)."""
     if local and changelog:
         fail("give either --local or --changelog, not both")
     try:
-        partitions = await _partitions(local)
-        views = _books(partitions, key) if name == "books" else _order_ids(partitions, key)
+        views = VIEWS[name](await _partitions(local, name), key)
     except (Damaged, DamagedSnapshot, KafkaError) as error:
         fail(str(error) or type(error).__name__)
     if key is not None and not views:
@@ -41,11 +44,20 @@ async def table(self: Any, name: str, key: str | None, local: bool, changelog: b
     click.echo(json.dumps(views[0] if key is not None else views, indent=2) if as_json else _text(views))
 
 
-async def _partitions(local: bool) -> list[Records]:
+async def _partitions(local: bool, name: str) -> list[Records]:
+    is_candles = name == "candles"
     if local:
         click.echo(f"RocksDB {app.conf.tabledir}", err=True)
-        return list(inspection.from_disk(Path(app.conf.tabledir), "books"))
-    return await inspection.from_changelog(acting_on("BROKER_URL").broker, app.conf.topic_partitions)
+        return list(from_disk(Path(app.conf.tabledir), "candles" if is_candles else "books"))
+    around = CANDLES if is_candles else BOOKS
+    return await from_changelog(acting_on("BROKER_URL").broker, around, app.conf.topic_partitions)
+
+
+def _candles(partitions: list[Records], instrument: str | None) -> list[View]:
+    every = [state for records in partitions for state in bars.markets(records).values()]
+    if instrument is None:
+        return sorted(map(bars.summary, every), key=lambda view: str(view["instrument"]))
+    return [bars.market(state) for state in every if state.instrument == instrument]
 
 
 def _books(partitions: list[Records], instrument: str | None) -> list[View]:
@@ -71,6 +83,9 @@ def _order_ids(partitions: list[Records], key: str | None) -> list[View]:
         return [found for records, state in books if (found := inspection.find_id(records, state, wanted))]
     views = [inspection.ids_summary(state) for _, state in books if key in (None, state.instrument)]
     return sorted(views, key=lambda view: str(view["instrument"]))
+
+
+VIEWS = {"books": _books, "order-ids": _order_ids, "candles": _candles}
 
 
 def _uuid(text: str | None) -> UUID | None:

@@ -21,6 +21,7 @@ from app.verification import running
 from app.verification.ledger import read_entries
 from app.verification.waiting import NotQuiet
 from tables.books.verification import changelog_states
+from tables.candles.verification import candles_states
 from tables.recovery.changelog import Damaged
 
 
@@ -66,6 +67,7 @@ async def verify(
         verdict = await running.verify(
             where,
             states=changelog_states(broker),
+            bar_states=candles_states(broker),
             entries=read_entries(ledger) if ledger else (),
             naive=naive,
             timeout_s=timeout_s,

@@ -1,19 +1,13 @@
 """Encode Kafka's fetch request and decode its answer with struct: aiokafka is slower, field by field in Python.
 
 This is version 11 without a fetch session; every broker since Kafka 2.3 understands it, and since version 10 answers
-may be compressed with zstd. An aiokafka connection sends a `Fetch` like one of its own requests.
+may be compressed with zstd. app/kafka/brokers.py sends it.
 """
 
 import struct
 from collections.abc import Mapping
-from io import BytesIO
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from aiokafka.errors import IncompatibleBrokerVersion
-
-from app.kafka.produce_request import Header
-
-API_KEY, API_VERSION = 1, 11
 CONSUMER = NO_EPOCH = NO_OFFSET = -1
 READ_UNCOMMITTED = 0
 MIN_BYTES = 1
@@ -43,45 +37,14 @@ class Answer:
     def __init__(self, error_code: int, found: dict[tuple[str, int], Found]) -> None:
         self.error_code, self.found = error_code, found
 
-    @classmethod
-    def decode(cls, stream: BytesIO) -> "Answer":
-        """Decode the body after the header; raises struct.error when it ends too early."""
-        data, at = stream.getbuffer(), stream.tell()
-        found: dict[tuple[str, int], Found] = {}
-        (_, error_code, _, topics), at = _BEGINNING.unpack_from(data, at), at + _BEGINNING.size
-        for _ in range(topics):
-            (length,), at = _SHORT.unpack_from(data, at), at + _SHORT.size
-            topic, at = str(data[at : at + length], "utf-8"), at + length
-            (partitions,), at = _INT.unpack_from(data, at), at + _INT.size
-            for _ in range(partitions):
-                partition, code, end, _, _, aborted = _FOUND.unpack_from(data, at)
-                at += _FOUND.size + max(0, aborted) * _ABORTED_BYTES
-                (_, size), at = _RECORDS.unpack_from(data, at), at + _RECORDS.size
-                size = max(0, size)
-                found[topic, partition] = Found(code, end, bytes(data[at : at + size]))
-                at += size
-        return cls(error_code, found)
-
 
 class Fetch:
     """A request for records from these offsets on, all on one broker, which answers when a partition has some."""
 
-    RESPONSE_TYPE = Answer
+    api_key, api_version = 1, 11
 
     def __init__(self, offsets: Mapping[str, Mapping[int, int]], max_wait_ms: int, max_partition_bytes: int) -> None:
         self._offsets, self._max_wait_ms, self._max_partition_bytes = offsets, max_wait_ms, max_partition_bytes
-
-    def prepare(self, versions: Mapping[int, tuple[int, int]]) -> "Fetch":
-        """Return self if the broker understands this version; raises IncompatibleBrokerVersion."""
-        least, most = versions.get(API_KEY, (0, -1))
-        if not least <= API_VERSION <= most:
-            raise IncompatibleBrokerVersion(
-                f"this broker takes fetch requests of version {least} to {most}, Matchstream sends {API_VERSION}"
-            )
-        return self
-
-    def build_request_header(self, correlation_id: int, client_id: str) -> Any:
-        return Header(correlation_id, client_id.encode(), API_KEY, API_VERSION)
 
     def encode(self) -> bytes:
         """The body."""
@@ -98,5 +61,19 @@ class Fetch:
             ]
         return b"".join((*parts, _END))
 
-    def parse_response_header(self, stream: BytesIO) -> Any:
-        return Header(*_INT.unpack(stream.read(_INT.size)))
+    def decode(self, data: memoryview) -> Answer:
+        """The answer's body after the header; raises struct.error when it ends too early."""
+        found: dict[tuple[str, int], Found] = {}
+        (_, error_code, _, topics), at = _BEGINNING.unpack_from(data), _BEGINNING.size
+        for _ in range(topics):
+            (length,), at = _SHORT.unpack_from(data, at), at + _SHORT.size
+            topic, at = str(data[at : at + length], "utf-8"), at + length
+            (partitions,), at = _INT.unpack_from(data, at), at + _INT.size
+            for _ in range(partitions):
+                partition, code, end, _, _, aborted = _FOUND.unpack_from(data, at)
+                at += _FOUND.size + max(0, aborted) * _ABORTED_BYTES
+                (_, size), at = _RECORDS.unpack_from(data, at), at + _RECORDS.size
+                size = max(0, size)
+                found[topic, partition] = Found(code, end, bytes(data[at : at + size]))
+                at += size
+        return Answer(error_code, found)

@@ -27,7 +27,8 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.structs import TopicPartition
 
 from app import metrics
-from app.kafka.produce_request import MAX_SEQUENCE, Answer, Produce, Result, batch_of
+from app.kafka.brokers import Brokers
+from app.kafka.produce_request import MAX_SEQUENCE, Produce, Result, batch_of
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024  # the batch that reaches this size is the last in its request
 REQUEST_TIMEOUT_MS = 30_000
@@ -68,6 +69,11 @@ class Line(Generic[R]):
         self._delivered, self._is_wanted = delivered, is_wanted
         self._batch = b""
         self._sequence = 0
+
+    @property
+    def held(self) -> int:
+        """How many records wait or are in flight."""
+        return len(self.waiting) + len(self.in_flight)
 
     def batch(self, producer: tuple[int, int], most_bytes: int) -> bytes:
         """The batch to send now: the one in flight again, else a new one; empty if no records wait."""
@@ -111,6 +117,7 @@ class Sender(Generic[R]):
         self._pace_s, self._next_at = pace_s, 0.0
         self._sent, self._acknowledged = sent, acknowledged
         self.client: Any = AIOKafkaClient(bootstrap_servers=broker, request_timeout_ms=REQUEST_TIMEOUT_MS)
+        self.brokers = Brokers(self.client, REQUEST_TIMEOUT_MS / 1000)
         self._loop = asyncio.get_running_loop()
         self._producer = NO_PRODUCER
         self._ready: dict[Line[R], None] = {}
@@ -119,6 +126,8 @@ class Sender(Generic[R]):
         """The brokers with a request of ours in flight."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_due = self._is_looking = self._is_closed = False
+        self.unacknowledged = 0
+        """How many records wait or are in flight, over all lines."""
 
     async def start(self) -> None:
         """Connect and get a producer id; raises KafkaError."""
@@ -133,11 +142,13 @@ class Sender(Generic[R]):
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.brokers.close()
         await self.client.close()
 
     def append(self, line: Line[R], record: R) -> None:
         """Send a record in one request with all others that are appended in this turn of the event loop."""
         line.waiting.append(record)
+        self.unacknowledged += 1
         if not line.in_flight:
             self._ready[line] = None
             self._send_soon()
@@ -174,7 +185,10 @@ class Sender(Generic[R]):
             if size >= MAX_REQUEST_BYTES:
                 break
             del self._ready[line]
-            if batch := line.batch(self._producer, self._max_batch_bytes):
+            held = line.held
+            batch = line.batch(self._producer, self._max_batch_bytes)
+            self.unacknowledged -= held - line.held  # records that nobody wants any more
+            if batch:
                 batches.setdefault(line.topic, {})[line.partition] = batch
                 included.append(line)
                 size += len(batch)
@@ -185,12 +199,11 @@ class Sender(Generic[R]):
 
     async def _exchange(self, broker: int, lines: list[Line[R]], batches: dict[str, dict[int, bytes]]) -> None:
         """Send a request, handle its answer, and schedule the next one if records have gathered meanwhile."""
-        began, results = monotonic(), {}
+        began, results = monotonic(), dict[tuple[str, int], Result]()
         for topic in batches:
             self._sent(topic)
         try:
-            answer: Answer = await self.client.send(broker, Produce(batches, REQUEST_TIMEOUT_MS))
-            results = answer.results
+            results = await self.brokers.ask(broker, Produce(batches, REQUEST_TIMEOUT_MS))
         except KafkaError as error:
             # Kafka may have stored some of the batches; their sequence numbers identify them when we send them again.
             if not error.retriable:
@@ -217,6 +230,7 @@ class Sender(Generic[R]):
             if error.invalid_metadata:
                 self.client.force_metadata_update()
             return False
+        self.unacknowledged -= len(line.in_flight)
         line.deliver(result.base_offset)
         if line.waiting:
             self._ready[line] = None

@@ -48,8 +48,8 @@ class Trade(NamedTuple):
     maker_client_id: str
     taker_client_id: str
     taker_side: Side
-    buyer_fee: int = 0
-    seller_fee: int = 0
+    buyer_fee: int
+    seller_fee: int
 
 
 class BustedTrade(NamedTuple):

@@ -6,6 +6,7 @@ from app.analytics.intervals import Interval
 from app.models.answers import AveragePrice, Count, Price, Quantity, Seq, Time
 from app.models.candles import Candle, Ticker
 from app.models.commands import Identifier
+from app.models.decimals import Scale
 from app.models.http import rfc3339
 from app.models.vwap import ExactAmount
 
@@ -43,8 +44,8 @@ class TickerData(Struct, forbid_unknown_fields=True):
     are null, and the prices; `last` is that of the last trade that is not busted, however old.
     """
 
-    open_time: Time
-    close_time: Time
+    open_time: Time | None
+    close_time: Time | None
     open: Price | None
     high: Price | None
     low: Price | None
@@ -61,13 +62,48 @@ class TickerData(Struct, forbid_unknown_fields=True):
 
 
 class TickerAnswer(TickerData, forbid_unknown_fields=True):
-    """A ticker after the report `seq`, and the best prices of the book after the report `book_seq`."""
+    """A ticker after the report `seq`, and the best prices of the book after the report `book_seq`.
+
+    Of a market that never traded `seq` and the times are null.
+    """
 
     instrument: Identifier
-    seq: Seq
+    seq: Seq | None
     best_bid: Price | None
     best_ask: Price | None
     book_seq: Seq
+
+
+class CandlePage(Struct, forbid_unknown_fields=True):
+    """Bars, newest first, the cursor of the next page, null on the last page, and the seq up to which they are right.
+
+    `seq` is 0 while the market has never traded.
+    """
+
+    candles: list[CandleAnswer]
+    next_cursor: str | None
+    seq: Count
+
+
+def no_ticker(scale: Scale) -> TickerData:
+    """The ticker of a market that never traded."""
+    return TickerData(
+        open_time=None,
+        close_time=None,
+        open=None,
+        high=None,
+        low=None,
+        last=None,
+        last_quantity=None,
+        last_time=None,
+        price_change=None,
+        vwap=None,
+        volume=scale.volume(0),
+        quote_volume=scale.amount(0),
+        trades=0,
+        first_trade_seq=None,
+        last_trade_seq=None,
+    )
 
 
 def candle_answer(candle: Candle) -> CandleAnswer:

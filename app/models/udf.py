@@ -1,11 +1,12 @@
-"""TradingView's UDF protocol: markets as stock chart clients read them (docs/ANALYTICS.md)."""
+"""TradingView's UDF protocol: markets and bars as stock chart clients read them (docs/ANALYTICS.md)."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from app.analytics.intervals import Interval
+from app.models.candles import Candle
 from app.models.commands import Identifier, ListInstrument
 from app.models.decimals import UNIT_DIGITS, decimals_of, units
 
@@ -21,8 +22,12 @@ RESOLUTIONS = {
     "1W": Interval.W1,
 }
 """The protocol's name of each interval."""
+ALIASES = {"D": "1D", "W": "1W"}
 VENUE = "Matchstream"
 SYMBOL_TYPE = "spot"
+_NUMBER: dict[str, Any] = {"type": "number"}
+PlainNumber = Annotated[Raw, Meta(extra_json_schema=_NUMBER)]
+"""A JSON number with exactly the digits of a decimal: no float is made on the way."""
 
 
 class Exchange(Struct):
@@ -95,6 +100,25 @@ class UdfError(Struct):
     s: Literal["error"] = "error"
 
 
+class Bars(Struct):
+    """Bars as columns, oldest first: opening times in seconds, open, high, low, close, volume."""
+
+    t: list[int]
+    o: list[PlainNumber]
+    h: list[PlainNumber]
+    l: list[PlainNumber]  # noqa: E741 - the protocol's name
+    c: list[PlainNumber]
+    v: list[PlainNumber]
+    s: Literal["ok"] = "ok"
+
+
+class NoBars(Struct):
+    """There are none in this time; `nextTime` is when the newest bar before it opens, if there is one."""
+
+    nextTime: int | UnsetType = UNSET
+    s: Literal["no_data"] = "no_data"
+
+
 def configuration() -> UdfConfiguration:
     """What this venue supports."""
     everything = Exchange("", VENUE, "all markets of this venue")
@@ -124,9 +148,31 @@ def found_symbol(listing: ListInstrument) -> FoundSymbol:
     return FoundSymbol(name, f"{VENUE}:{name}", _description(listing), VENUE, name, SYMBOL_TYPE)
 
 
+def bars(candles: list[Candle]) -> Bars:
+    """These bars, which have trades, oldest first."""
+    return Bars(
+        t=[bar.open_time // 1000 for bar in candles],
+        o=[_number(bar.open) for bar in candles],
+        h=[_number(bar.high) for bar in candles],
+        l=[_number(bar.low) for bar in candles],
+        c=[_number(bar.close) for bar in candles],
+        v=[_number(bar.volume) for bar in candles],
+    )
+
+
+def interval_of(resolution: str) -> Interval | None:
+    """The interval that a client means."""
+    return RESOLUTIONS.get(ALIASES.get(resolution, resolution))
+
+
 def symbol_of(name: str) -> str:
     """The instrument that a client means: it may put the exchange before it."""
     return name.removeprefix(f"{VENUE}:")
+
+
+def _number(decimal: str | None) -> Raw:
+    assert decimal is not None, "a bar with trades has prices"
+    return Raw(decimal.encode())
 
 
 def _description(listing: ListInstrument) -> str:

@@ -9,7 +9,7 @@ import aiopg
 from app.postgres.connection import execute
 from app.postgres.netting import RANGE_ENTRIES, RANGES
 
-AT_ONCE = 5_000
+AT_ONCE = 1_000  # what the socket holds: Postgres can finish it while the worker digests the rows before
 FETCH = f"FETCH {AT_ONCE} FROM entries"
 
 Line = tuple[str, str]
@@ -17,7 +17,7 @@ Line = tuple[str, str]
 
 
 async def entry_lines(connection: aiopg.Connection, cycle: int, timeout_s: float) -> AsyncIterator[Iterator[Line]]:
-    """The lines of all entries of a cycle, some thousands at a time; call it in a transaction."""
+    """The lines of all entries of a cycle, some at a time; call it in a transaction."""
     ranges = await (await execute(connection, RANGES, {"cycle": cycle}, timeout_s)).fetchall()
     for instrument, after, to in ranges:
         where = {"instrument": instrument, "after": after, "to": to}

@@ -10,16 +10,21 @@ from app.postgres.errors import translated
 from app.postgres.shapes import rfc3339_text
 
 CONNECT_TIMEOUT_S = 10
-Kind = Literal["text", "integer", "decimal", "boolean", "time"]
+Kind = Literal["text", "integer", "decimal", "amount", "boolean", "time"]
+"""A decimal is a price, a quantity or a fee; an amount is a price times a quantity, and may have more decimals."""
+REPORTS = "SELECT instrument, last_seq FROM instrument_progress ORDER BY instrument"
+BARS = "SELECT instrument, seq FROM tickers ORDER BY instrument"
 
 
 class Exported(NamedTuple):
-    """A kind of rows: its columns with their kinds, where they are, and the seq by which a range is chosen."""
+    """A kind of rows: its columns with their kinds, its view, and the seq by which a range is chosen."""
 
     columns: dict[str, Kind]
     source: str
     seq: str
     order: str
+    recorded: str = REPORTS
+    """The query for the seq up to which each instrument is recorded."""
 
 
 class Span(NamedTuple):
@@ -40,7 +45,7 @@ class UnknownInstrument(ValueError):
 
 def _columns(text: str) -> dict[str, Kind]:
     """`name:kind` words as columns; the kind is text if it is left out."""
-    kinds: dict[str, Kind] = {"": "text", "i": "integer", "d": "decimal", "b": "boolean", "t": "time"}
+    kinds: dict[str, Kind] = {"": "text", "i": "integer", "d": "decimal", "a": "amount", "b": "boolean", "t": "time"}
     return {name: kinds[kind] for name, _, kind in (word.partition(":") for word in text.split())}
 
 
@@ -50,8 +55,7 @@ EXPORTS = {
             "instrument seq:i trade_id report_seq:i price:d quantity:d buy_order_id sell_order_id buy_client_id "
             "sell_client_id aggressor_side executed_at:t buyer_fee:d seller_fee:d bust_seq:i busted_at:t bust_reason"
         ),
-        "(SELECT trades.*, busts.seq AS bust_seq, busted_at, reason AS bust_reason FROM trades LEFT JOIN trade_busts "
-        "AS busts ON busts.instrument = trades.instrument AND busts.trade_seq = trades.seq) AS rows",
+        "market.trades",
         "report_seq",
         "instrument, seq",
     ),
@@ -61,9 +65,19 @@ EXPORTS = {
             "stop_price:d quantity:d filled_quantity:d remaining_quantity:d avg_price:d display_quantity:d status "
             "reason triggered:b post_only:b self_trade_prevention expire_time:t created_at:t updated_at:t fees:d"
         ),
-        "orders",
+        "market.orders",
         "accepting_seq",
         "instrument, accepting_seq",
+    ),
+    "candles": Exported(
+        _columns(
+            "instrument interval open_time:t close_time:t open:d high:d low:d close:d volume:d quote_volume:a trades:i "
+            "taker_buy_volume:d taker_buy_quote_volume:a first_trade_seq:i last_trade_seq:i seq:i closed:b revision:i"
+        ),
+        "market.candles",
+        "seq",
+        "instrument, interval, open_time",
+        BARS,
     ),
 }
 """What can be exported, by name."""
@@ -93,7 +107,7 @@ class Export:
 
     def _ranges(self) -> dict[str, tuple[int, int]]:
         instrument, from_seq, to_seq = self._span
-        recorded = dict(self._rows("SELECT instrument, last_seq FROM instrument_progress ORDER BY instrument", []))
+        recorded = dict(self._rows(self._what.recorded, []))
         if instrument is None:
             return {name: (1, last) for name, last in recorded.items() if not name.startswith("_")}
         if instrument not in recorded:

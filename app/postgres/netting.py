@@ -19,13 +19,11 @@ _COUNTED = f"""counted AS (
 """
 # Sums of each client, instrument and direction first, so that a million trades become assets only once summed.
 _SUMS = f"""{_COUNTED}, sides AS (
-    SELECT instrument, buy_client_id AS client_id, kind = 'trade' AS takes_base, sum(quantity) AS base,
-        sum(price * quantity) AS quote, sum(CASE kind WHEN 'trade' THEN buyer_fee ELSE -buyer_fee END) AS fees
-    FROM counted GROUP BY instrument, buy_client_id, kind
-    UNION ALL
-    SELECT instrument, sell_client_id, kind <> 'trade', sum(quantity),
-        sum(price * quantity), sum(CASE kind WHEN 'trade' THEN seller_fee ELSE -seller_fee END)
-    FROM counted GROUP BY instrument, sell_client_id, kind
+    SELECT instrument, client_id, buys = (kind = 'trade') AS takes_base, sum(quantity) AS base,
+        sum(price * quantity) AS quote, sum(CASE kind WHEN 'trade' THEN fee ELSE -fee END) AS fees
+    FROM counted, LATERAL (VALUES (buy_client_id, true, buyer_fee), (sell_client_id, false, seller_fee))
+        AS side(client_id, buys, fee)
+    GROUP BY instrument, client_id, kind, buys
 ), flows AS (
     SELECT client_id, base_asset AS asset, CASE WHEN takes_base THEN base ELSE 0 END AS gross_in,
         CASE WHEN takes_base THEN 0 ELSE base END AS gross_out, 0 AS fees, 0 AS carried

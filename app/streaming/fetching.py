@@ -16,11 +16,13 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAuthorizatio
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
-from app.kafka.fetch_request import Answer, Fetch
+from app.kafka.brokers import Brokers
+from app.kafka.fetch_request import Fetch
 from app.streaming.intact import Batches, DamagedLog
 
 MAX_WAIT_MS = 500  # how long Kafka waits for records before it answers without any
 MAX_PARTITION_BYTES = 1024 * 1024  # in an answer; Kafka sends a larger first batch whole
+REQUEST_TIMEOUT_S = 40.0
 RETRY_S = 0.1  # pause before a failed request is repeated
 
 _log = logging.getLogger(__name__)
@@ -54,6 +56,7 @@ class Fetching:
     def __init__(self, broker: str, topics: Iterable[str], pace_s: float = 0.0) -> None:
         self._topics, self._pace_s = tuple(topics), pace_s
         self._client: Any = AIOKafkaClient(bootstrap_servers=broker)
+        self._brokers = Brokers(self._client, REQUEST_TIMEOUT_S)
         self._in_flight: dict[int, asyncio.Task[list[tuple[TopicPartition, int, bytes]]]] = {}
         """Broker -> its pending answer: each partition with the requested offset and the bytes."""
         self._look_at = 0.0
@@ -73,6 +76,7 @@ class Fetching:
         for task in self._in_flight.values():
             task.cancel()
         await asyncio.gather(*self._in_flight.values(), return_exceptions=True)
+        self._brokers.close()
         await self._client.close()
 
     def seek(self, where: TopicPartition, offset: int) -> None:
@@ -113,7 +117,7 @@ class Fetching:
         for where in led:
             offsets.setdefault(where.topic, {})[where.partition] = self.positions[where]
         try:
-            answer: Answer = await self._client.send(leader, Fetch(offsets, MAX_WAIT_MS, MAX_PARTITION_BYTES))
+            answer = await self._brokers.ask(leader, Fetch(offsets, MAX_WAIT_MS, MAX_PARTITION_BYTES))
         except KafkaError as error:
             if not error.retriable:
                 raise

@@ -41,6 +41,7 @@ class Findings:
     conservation: Finding = field(default_factory=lambda: Finding("O6", "conservation"))
 
     clearing: Finding = field(default_factory=lambda: Finding("O7", "clearing"))
+    bars: Finding = field(default_factory=lambda: Finding("O8", "bars"))
 
     def all(self) -> tuple[Finding, ...]:
         """All findings, in the order of the checks."""
@@ -55,6 +56,7 @@ class Findings:
             self.requests,
             self.conservation,
             self.clearing,
+            self.bars,
         )
 
 

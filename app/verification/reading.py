@@ -6,7 +6,7 @@ from typing import Self
 from aiokafka import TopicPartition
 
 from app.kafka.reading import LogRecord, Stretch, end_of, new_reader
-from app.topics import EXECUTIONS, ORDERS, TRADES
+from app.topics import CANDLES, EXECUTIONS, ORDERS, TRADES
 
 
 class VenueLogs:
@@ -14,7 +14,7 @@ class VenueLogs:
 
     def __init__(self, broker: str) -> None:
         self.partitions = 0
-        self._readers = {topic.name: new_reader(broker, topic.name) for topic in (ORDERS, EXECUTIONS, TRADES)}
+        self._readers = {topic.name: new_reader(broker, topic.name) for topic in (ORDERS, EXECUTIONS, TRADES, CANDLES)}
 
     async def __aenter__(self) -> Self:
         for reader in self._readers.values():

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
+from typing import TypeVar
 
 import aiohttp
 from aiokafka import TopicPartition
@@ -15,8 +16,10 @@ from app.kafka.reading import LogRecord, Stretch, connected_reader
 from app.models.answers import Book
 from app.postgres import AWAY, Stored, recorded_positions, shown_address
 from app.topics import CLEARING, EXECUTIONS, ORDERS
+from app.verification.bar_pass import judge_bars
+from app.verification.bars import BarStates
 from app.verification.effective import head_of
-from app.verification.findings import Findings, Verdict
+from app.verification.findings import Findings, Verdict, verdict
 from app.verification.gateway import gateway_books
 from app.verification.judge import States
 from app.verification.ledger import Entry
@@ -28,8 +31,10 @@ FEED_TIMEOUT_S = 15.0  # time for a gateway to apply all reports
 POLL_S = 0.1
 PATIENCE_S = 15.0  # time for the last commands' reports, and for what a killed worker writes after its restart
 
+S = TypeVar("S")
 # (partition, its log id, findings) -> the partition's durable states as they are now.
 StatesOf = Callable[[int, str, Findings], Awaitable[States]]
+BarStatesOf = Callable[[int, str, Findings], Awaitable[BarStates]]
 Progress = Callable[[int, int], None]
 
 
@@ -54,6 +59,7 @@ async def verify(
     where: Addresses,
     *,
     states: StatesOf | None = None,
+    bar_states: BarStatesOf | None = None,
     entries: Sequence[Entry] = (),
     naive: bool = False,
     timeout_s: float = 60.0,
@@ -89,7 +95,12 @@ async def verify(
             progress(done, max(done, total))
 
         try:
-            return (await judge(logs, evidence, naive, count))._replace(addresses=where.shown)
+            findings = Findings()
+            seen = await judge(logs, evidence, naive, count, findings)
+            read = _of_log(bar_states, ids) if bar_states else None
+            late = await judge_bars(logs, findings, tables, read, ids, evidence.patience_s)
+            whole = verdict(findings, naive, (*seen.in_flight, *late), ids)
+            return whole._replace(addresses=where.shown)
         finally:
             if tables is not None:
                 await tables.close()
@@ -155,8 +166,10 @@ async def _log_ids(broker: str, partitions: int) -> Mapping[int, str]:
         return {}  # the judge reports which partition does not begin with its genesis record
 
 
-def _of_log(states: StatesOf, ids: Mapping[int, str]) -> Callable[[int, Findings], Awaitable[States]]:
-    async def of_partition(partition_id: int, findings: Findings) -> States:
+def _of_log(
+    states: Callable[[int, str, Findings], Awaitable[S]], ids: Mapping[int, str]
+) -> Callable[[int, Findings], Awaitable[S]]:
+    async def of_partition(partition_id: int, findings: Findings) -> S:
         return await states(partition_id, ids.get(partition_id, ""), findings)
 
     return of_partition

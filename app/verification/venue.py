@@ -107,10 +107,17 @@ class Streams(NamedTuple):
 
 
 async def judge(
-    logs: Logs, evidence: Evidence, naive: bool = False, progress: Callable[[int], None] = lambda commands: None
+    logs: Logs,
+    evidence: Evidence,
+    naive: bool = False,
+    progress: Callable[[int], None] = lambda commands: None,
+    findings: Findings | None = None,
 ) -> Verdict:
-    """Compare everything with what the log gives; calls `progress` with the size of every batch of commands."""
-    whole = _Pass(evidence, naive, progress)
+    """Compare everything with what the log gives; calls `progress` with the size of every batch of commands.
+
+    It adds to the `findings`, if any are given.
+    """
+    whole = _Pass(evidence, naive, progress, findings or Findings())
     for partition_id in range(logs.partitions):
         await whole.partition(logs, partition_id)
     return await whole.end()
@@ -119,9 +126,9 @@ async def judge(
 class _Pass:
     """The findings so far, partition by partition."""
 
-    def __init__(self, evidence: Evidence, naive: bool, progress: Callable[[int], None]) -> None:
+    def __init__(self, evidence: Evidence, naive: bool, progress: Callable[[int], None], findings: Findings) -> None:
         self._evidence, self._naive, self._progress = evidence, naive, progress
-        self._findings, self._promises = Findings(), Promises(evidence.entries)
+        self._findings, self._promises = findings, Promises(evidence.entries)
         self._clearing = ClearingJudge(evidence.facts)
         self._books = None if evidence.books is None else Books(evidence.books)
         self._counts: dict[str, dict[str, int]] = {table: {} for table in KEYS}

@@ -1,58 +1,25 @@
 """Show the books table to people: its newest snapshots and id records, from a worker's RocksDB or the changelog."""
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import rocksdict
-
-from app.kafka.reading import connected_reader
 from app.matching.identities import BLOCK, Block
 from app.matching.rejections import RejectionsState
 from app.matching.states import BookState, OpenOrder
 from app.models.conversion import scale_of
 from app.models.decimals import Scale
 from app.models.identity import id_text
-from app.models.sealed import DamagedSnapshot, log_id_of
 from app.models.snapshots import State, decode_block
-from tables.books.subjects import AROUND, codec
-from tables.recovery.changelog import MANIFEST, block_key, newest_states, parse
-from tables.recovery.loader import read_to_moving_end
-from tables.recovery.ports import KafkaLogs
+from tables.books.subjects import codec
+from tables.recovery.changelog import block_key
+from tables.recovery.inspection import Records, newest
 
-Records = Mapping[bytes, bytes]  # the latest value of each key of one partition
 View = dict[str, Any]
-
-
-def from_disk(folder: Path, table: str) -> Iterator[Records]:
-    """Read each partition that a worker on this machine has written to RocksDB, whether the worker runs or not."""
-    for file in sorted(folder.glob(f"{table}-*.db")):
-        access = rocksdict.AccessType.read_only()
-        database = rocksdict.Rdict(str(file), rocksdict.Options(raw_mode=True), access_type=access)
-        try:
-            yield {key: value for key, value in database.items() if isinstance(key, bytes)}
-        finally:
-            database.close()
-
-
-async def from_changelog(broker: str, partitions: int) -> list[Records]:
-    """Read every partition from Kafka, on whichever machine its worker runs; raises changelog.Damaged."""
-    async with connected_reader(broker) as reader:
-        return [await read_to_moving_end(KafkaLogs(reader, AROUND, number)) for number in range(partitions)]
 
 
 def states(records: Records) -> dict[str, State]:
     """The newest valid snapshots of a partition."""
-    for text, value in records.items():
-        key = parse(text)
-        if key is None or key.name == MANIFEST or key.offset is None or key.chunk is not None:
-            continue
-        try:
-            return newest_states(records, codec(log_id_of(value)))
-        except DamagedSnapshot:
-            continue
-    return {}
+    return newest(records, codec)
 
 
 def summary(state: State) -> View:

@@ -15,10 +15,11 @@ from app.verification.judge import PartitionJudge
 from app.verification.promises import Promises
 from app.verification.reading import VenueLogs
 from app.verification.venue import Streams
-from tables.books.subjects import Subjects
-from tables.books.verification import ChangelogStates, read_states
+from tables.books.subjects import AROUND, Subjects
+from tables.books.verification import books_states
 from tables.recovery.changelog import Named, block_key, manifest_key, manifest_value
 from tables.recovery.checkpoint import Record
+from tables.recovery.verification import ChangelogStates, read_states
 
 
 class CannotRebuild(RuntimeError):
@@ -48,7 +49,7 @@ class Rebuilt(NamedTuple):
 async def rebuild(broker: str, logs: VenueLogs, number: int, log_id: str, progress: Callable[[int], None]) -> Rebuilt:
     """Check one partition and rewrite its states if they are wrong; raises CannotRebuild."""
     findings = Findings()
-    states = await read_states(broker, number, log_id, findings, live_only=True)
+    states = await read_states(broker, AROUND, books_states(number, log_id, findings, live_only=True))
     fence, judge = await _compare(logs, number, findings, states, progress)
     for finding in (findings.log, findings.executions, findings.trades):
         if finding.first is not None:

@@ -1,45 +1,43 @@
-"""Compare every record of a changelog partition with a replay of the log at the same offset (O3, O9)."""
+"""Verify the books table: its changelog against the books of a replay."""
 
-from collections import deque
-from collections.abc import Iterable
-from functools import partial
-from hashlib import blake2b
-from typing import Any
+from collections.abc import Mapping
 
-import msgspec
 from aiokafka import TopicPartition
 
 from app.engine import Partition
 from app.kafka.groups import committed
-from app.kafka.reading import connected_reader
 from app.matching.identities import BLOCK
-from app.models.sealed import DamagedSnapshot
-from app.models.snapshots import State, block_payload, decode_state, encode_block
-from app.models.undecodable import UNDECODABLE
+from app.models.snapshots import encode_block
 from app.topics import ORDERS
-from app.verification.effective import difference
 from app.verification.findings import Findings
 from app.verification.running import StatesOf
-from tables.books.subjects import AROUND, Subjects, codec
-from tables.recovery.changelog import (
-    MANIFEST,
-    Damaged,
-    Fence,
-    Key,
-    Manifest,
-    OtherLog,
-    block_key,
-    decode_manifest,
-    fold,
-    interpret,
-    parse,
-    snapshot_key,
-)
-from tables.recovery.checkpoint import Record
-from tables.recovery.loader import to_moving_end
-from tables.recovery.ports import KafkaLogs
+from tables.books.subjects import AROUND, FrozenState, Subjects, codec
+from tables.recovery.verification import ChangelogStates, read_states
 
-DIGEST_BYTES = 8
+
+class ReplayedBooks:
+    """The books of a partition as verification.Replayed."""
+
+    def __init__(self, partition: Partition, log_id: str) -> None:
+        self._partition, self._subjects = partition, Subjects(partition, log_id)
+
+    def reached(self) -> Mapping[str, int]:
+        reached = {name: book.offset for name, book in self._partition.books.items()}
+        return reached | {self._partition.rejections.instrument: self._partition.rejections.offset}
+
+    def seq(self, name: str) -> int:
+        book = self._partition.books.get(name)
+        return self._partition.rejections.seq if book is None else book.seq
+
+    def end_block(self, name: str) -> int:
+        book = self._partition.books.get(name)
+        return 0 if book is None else book.identities.total // BLOCK
+
+    def block_value(self, name: str, number: int) -> bytes:
+        return encode_block(self._partition.books[name].id_block(number))
+
+    def freeze(self, name: str) -> FrozenState:
+        return self._subjects[name].freeze()
 
 
 def changelog_states(broker: str) -> StatesOf:
@@ -47,248 +45,15 @@ def changelog_states(broker: str) -> StatesOf:
 
     async def of_partition(number: int, log_id: str, findings: Findings) -> ChangelogStates:
         position = (await committed(broker, "matching")).get(TopicPartition(ORDERS.name, number), 0)
-        states = await read_states(broker, number, log_id, findings)
+        states = await read_states(broker, AROUND, books_states(number, log_id, findings))
         states.committed(position)
         return states
 
     return of_partition
 
 
-async def read_states(
-    broker: str, number: int, log_id: str, findings: Findings, live_only: bool = False
-) -> "ChangelogStates":
-    """Read one partition as the loader reads it."""
-    states = ChangelogStates(number, log_id, findings, live_only)
-    async with connected_reader(broker) as reader:
-        async for records in to_moving_end(KafkaLogs(reader, AROUND, number)):
-            states.read(records)
-    states.all_read()
-    return states
-
-
-class ChangelogStates:
-    """All records of one partition, including those of former owners; superseded records are kept as digests only.
-
-    With `live_only`, only the latest value of each key, which is all that a worker uses.
-    """
-
-    def __init__(self, number: int, log_id: str, findings: Findings, live_only: bool = False) -> None:
-        self._live_only = live_only
-        self._name, self._log_id = f"changelog[{number}]", log_id
-        self._finding, self._origin = findings.states, findings.origin
-        self._latest: dict[bytes, bytes] = {}
-        self._digests: dict[bytes, bytes] = {}
-        self._snapshots: dict[str, set[int]] = {}
-        self._manifests: deque[tuple[int, bytes]] = deque()
-        self._named_seqs: dict[tuple[str, int], int] = {}
-        self._fences: dict[tuple[str, int], int] = {}
-        self._beginnings: list[tuple[int, frozenset[str]]] = []
-        self._last_fence = 0
-        self._covered: dict[str, int] = {}
-        self._floor = 0
-        self._blocks: dict[str, int] = {}
-        self._next_offset = 0
-
-    # Reading
-
-    def read(self, records: Iterable[Record]) -> None:
-        """Take the next records of the changelog."""
-        records = list(records)
-        fold(records, self._latest)
-        if not self._live_only:
-            self._take_all(records)
-
-    def all_read(self) -> None:
-        """After the last record: check with the worker's own code that a worker could start from this changelog."""
-        if self._live_only:
-            self._take_all(self._latest.items())
-        self._manifests = deque(sorted(self._manifests))
-        try:
-            interpret(self._latest, codec(self._log_id), self._log_id, Fence(0, 0))
-        except Damaged as damage:
-            self._complain(str(damage))
-        except OtherLog as other:
-            self._origin.complain(f"{self._name}: {other}")
-
-    def committed(self, position: int) -> None:
-        """Check that snapshots cover the group's position (I4). The caller queries it before reading the changelog."""
-        if position > self._floor:
-            self._complain(f"the group has committed {position}, the manifests continue at {self._floor}")
-
-    def _take_all(self, records: Iterable[Record]) -> None:
-        for text, value in records:
-            key = parse(text)
-            if key is None:
-                self._complain(f"has the key {text!r}, which is none of ours")
-            elif value is not None:
-                self._take(text, key, value)
-
-    def _take(self, text: bytes, key: Key, value: bytes) -> None:
-        self._finding.compared += 1
-        if key.name == MANIFEST:
-            self._take_manifest(text, key.offset or 0, value)
-            return
-        digest = _digest(value)
-        if self._digests.setdefault(text, digest) != digest:
-            self._complain(f"{text.decode()} was written twice, with different content")
-        if key.offset is not None:
-            self._snapshots.setdefault(key.name, set()).add(key.offset)
-            if key.chunk is None:
-                self._covered[key.name] = max(key.offset, self._covered.get(key.name, 0))
-
-    def _take_manifest(self, text: bytes, floor: int, value: bytes) -> None:
-        manifest = self._manifest(text, value)
-        if manifest is None:
-            return
-        self._manifests.append((floor, value))
-        self._floor = max(self._floor, floor)
-        self._origin.compared += 1
-        if manifest.log_id != self._log_id:
-            said = f"{self._name}: {text.decode()} is of the log {manifest.log_id}"
-            self._origin.complain(f"{said}, orders of {self._log_id}: these are two installations")
-        if manifest.floor != floor:
-            self._complain(f"{text.decode()} says floor {manifest.floor}")
-        self._beginnings.append((manifest.outputs, frozenset(manifest.named)))
-        self._last_fence = max(self._last_fence, manifest.outputs)
-        for name, (offset, seq, executions) in manifest.named.items():
-            self._last_fence = max(self._last_fence, executions)
-            if executions < manifest.outputs:
-                said = f"sends readers of {name} to executions {executions}, of what it does not name to"
-                self._complain(f"{text.decode()} {said} {manifest.outputs}, which cannot be above")
-            if self._named_seqs.setdefault((name, offset), seq) != seq:
-                self._complain(f"{text.decode()} names {name}@{offset} with seq {seq}, another manifest did not")
-            self._fences[name, seq] = max(executions, self._fences.get((name, seq), 0))
-
-    def _manifest(self, text: bytes, value: bytes) -> Manifest | None:
-        try:
-            return decode_manifest(value)
-        except UNDECODABLE as error:
-            self._complain(f"{text.decode()} cannot be read: {error}")
-            return None
-
-    @property
-    def keys(self) -> set[bytes]:
-        """All live keys."""
-        return set(self._latest)
-
-    @property
-    def has_manifest(self) -> bool:
-        """Whether the changelog has a manifest: the record that names the newest snapshots."""
-        return any(text.startswith(MANIFEST.encode()) for text in self._latest)
-
-    # Comparing
-
-    def before(self, offset: int, partition: Partition) -> None:
-        """Check manifests whose floor is reached: the snapshots that they name must include every command below it."""
-        while self._manifests and self._manifests[0][0] <= offset:
-            floor, value = self._manifests.popleft()
-            self._covers(decode_manifest(value), floor, partition)
-        self._next_offset = offset + 1
-
-    def after(self, instrument: str, offset: int, partition: Partition) -> None:
-        """Check the instrument's snapshots at this offset, and the id blocks that the command has completed."""
-        if offset in self._snapshots.get(instrument, ()):
-            self._snapshots[instrument].discard(offset)
-            self._compare_snapshot(instrument, offset, partition)
-        seq = self._named_seqs.pop((instrument, offset), None)
-        book = partition.books.get(instrument)
-        right = book.seq if book is not None else partition.rejections.seq
-        if seq not in (None, right):
-            self._complain(f"a manifest names {instrument}@{offset} with seq {seq}, by the log it is {right}")
-        if book is not None:
-            end = book.identities.total // BLOCK
-            for number in range(self._blocks.get(instrument, 0), end):
-                key = block_key(instrument, number)
-                block = encode_block(book.id_block(number))
-                if not self._is_equal(key, block):
-                    self._complain(f"the id block {key.decode()}: {self._block_differs(key, block)}")
-            self._blocks[instrument] = end
-
-    def heard(self, instrument: str, seq: int, offset: int) -> None:
-        """Check that no manifest makes readers skip a report that their snapshot lacks (docs/EXACTNESS.md, I11)."""
-        if seq == 1:
-            fence = max((begin for begin, named in self._beginnings if instrument not in named), default=0)
-        else:
-            fence = self._fences.pop((instrument, seq - 1), 0)
-        if fence > offset:
-            said = f"sends readers of {instrument} that have seq {seq - 1} to executions {fence}"
-            self._complain(f"a manifest {said}, the next report is at {offset}")
-
-    def cover(self, instrument: str, offset: int) -> bool:
-        """Whether a snapshot or a manifest's floor lies above this command."""
-        return offset < self._floor or offset <= self._covered.get(instrument, -1)
-
-    def end(self, partition: Partition, executions: int) -> None:
-        """After the last command: report records that match no command, and readers sent beyond `executions`."""
-        end = self._next_offset
-        if self._last_fence > executions:
-            self._complain(f"a manifest sends readers to executions {self._last_fence}, which end at {executions}")
-        self.before(end, partition)
-        for floor, _ in self._manifests:
-            said = f"a manifest continues at {floor}, the commands end at {end}"
-            self._origin.complain(f"{self._name}: {said}: orders lost its end")
-        for text in sorted(self._digests):
-            self._complain(f"{text.decode()} is there, and by the log nothing is")
-        for name, offset in sorted(self._named_seqs):
-            self._complain(f"a manifest names {name}@{offset}, where the log has no command of it")
-
-    def _covers(self, manifest: Manifest, floor: int, partition: Partition) -> None:
-        reached = {name: book.offset for name, book in partition.books.items()}
-        reached[partition.rejections.instrument] = partition.rejections.offset
-        for name, offset in reached.items():
-            covered = manifest.named[name][0] if name in manifest.named else -1
-            if offset > covered:
-                self._complain(f"the manifest at {floor} covers {name} up to {covered}, its command {offset} is below")
-
-    def _compare_snapshot(self, instrument: str, offset: int, partition: Partition) -> None:
-        frozen = Subjects(partition, self._log_id)[instrument].freeze()
-        is_live = snapshot_key(instrument, offset) in self._latest
-        for text, value in frozen.snapshot_records(instrument):
-            assert value is not None, "a snapshot is no tombstone"
-            if not self._is_equal(text, value):
-                self._complain(f"{text.decode()}: {self._what_differs(frozen.state)}")
-            elif is_live and text not in self._latest:
-                self._complain(f"{instrument}@{offset} has lost its chunk {text.decode()}")
-
-    def _is_equal(self, text: bytes, right: bytes) -> bool:
-        """Whether the record is absent or correct. Drops its digest: each record is compared once."""
-        return self._digests.pop(text, None) in (None, _digest(right))
-
-    def _what_differs(self, right: State) -> str:
-        head = self._latest.get(snapshot_key(right.instrument, right.offset))
-        if head is None:
-            return "was not what the log gives"
-        try:
-            found = decode_state(head, partial(self._chunk, right), self._log_id)
-        except DamagedSnapshot as damage:
-            return str(damage)
-        return f"{difference(_readable(found), _readable(right))} by the log"
-
-    def _block_differs(self, key: bytes, right: bytes) -> str:
-        found = self._latest.get(key)
-        if found is None:
-            return "was not what the log gives"
-        return f"{difference(*map(block_payload, (found, right)))} by the log"
-
-    def _chunk(self, state: State, number: int) -> bytes | None:
-        return self._latest.get(snapshot_key(state.instrument, state.offset, number))
-
-    def _complain(self, sentence: str) -> None:
-        self._finding.complain(f"{self._name}: {sentence}")
-
-
-def _digest(value: bytes) -> bytes:
-    return blake2b(value, digest_size=DIGEST_BYTES).digest()
-
-
-def _readable(state: State) -> bytes:
-    """The state as JSON with field names."""
-    return msgspec.json.encode(_with_names(state))
-
-
-def _with_names(value: Any) -> Any:
-    if not isinstance(value, tuple):
-        return value
-    names: tuple[str, ...] | None = getattr(value, "_fields", None)
-    parts = [_with_names(part) for part in value]
-    return dict(zip(names, parts, strict=True)) if names else parts
+def books_states(number: int, log_id: str, findings: Findings, live_only: bool = False) -> ChangelogStates:
+    """The states of the books table's partition, of which nothing is read yet."""
+    return ChangelogStates(
+        number, log_id, findings, codec(log_id), lambda partition: ReplayedBooks(partition, log_id), live_only
+    )

@@ -40,7 +40,7 @@ class OwnedCandles:
             loaded = await load(logs, codec(log_id), log_id)
             await require_complete(logs, number, partitions, loaded)
         except Damaged as damage:
-            end_process(f"state damaged, run `faust -A app rebuild`: {damage}")
+            end_process(f"state damaged, run `faust -A app rebuild --candles`: {damage}")
         except CannotGoOn as reason:
             end_process(str(reason))
         logs.pass_over(loaded.unusable)

@@ -16,8 +16,12 @@ import pyarrow.parquet
 import pytest
 
 from app.export import METADATA, main
+from app.models.candles import update_message
+from app.models.decimals import Scale
+from app.postgres.candles import BarRows
 from app.postgres.exports import EXPORTS
 from app.postgres.schema import migrate
+from tests.analytics.markets import carry, history_of
 from tests.long import LONG
 from tests.postgres.recorded import ask, market, recording, records
 
@@ -46,6 +50,12 @@ async def recorded(database_url: str) -> str:
     await asyncio.to_thread(migrate, database_url)
     async with recording(database_url) as at_work:
         await at_work.take(records(market(seed=7, count=600)))
+    bars = BarRows()
+    for update in carry(history_of(seed=7, length=200)).updates:
+        if update:
+            bars.add(update_message("BTC-USD", update, Scale(1_000_000, 10_000)))
+    for statement, parameters in bars.statements():
+        await asyncio.to_thread(ask, database_url, statement, *parameters)
     # What a bust's reason may contain, and CSV must quote.
     bust = "INSERT INTO trade_busts VALUES ('BTC-USD', 1, 900, '2026-01-01', E'wrong, \"price\"\\nof a line')"
     await asyncio.to_thread(ask, database_url, f"{bust} ON CONFLICT DO NOTHING")
@@ -106,7 +116,7 @@ def test_a_csv_file_has_the_digest_of_the_parquet_file(export: Callable[..., Any
     with (tmp_path / "rows.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == of_csv["rows"] and list(rows[0]) == list(EXPORTS[what].columns)
-    price = next(row["price"] for row in rows if row["price"])
+    price = next(row[name] for row in rows for name in ("price", "open") if row.get(name))
     assert len(price.partition(".")[2]) == 2
 
 

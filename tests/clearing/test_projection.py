@@ -1,6 +1,7 @@
 """Postgres nets as the ledgers do, each fact once, whatever stops the worker, and locks nothing that others need."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from fractions import Fraction
 from itertools import count
@@ -12,11 +13,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from app.clearing.amounts import text
 from app.clearing.cycles import Cycles
-from app.clearing.entries import Trade
+from app.clearing.entries import Bust, Entry, Trade, legs
 from app.local import postgres
 from app.local.servers import Servers
 from app.models.clearing import CycleClosed, Settle, encode_fact, read_fact
-from app.postgres import PositionMoved, Projection
+from app.postgres import Journal, PositionMoved, Projection
 from app.postgres.schema import migrate
 from app.settling import NOTHING, Proposal, Settling
 from tests.clearing.histories import CLIENTS, Cleared, History, histories
@@ -84,12 +85,38 @@ async def test_postgres_agrees_with_the_ledger(history: History, database: str) 
                 found = await projected.settlements.positions(client, to_seq=to_seq)
                 assert {name: p.average_cost for name, p in found.items()} == average_costs(history, client, to_seq)
                 assert {name: p.realised_cash for name, p in found.items()} == cash(history, client, to_seq)
+            balances = {row["asset"]: row["balance"] for row in await projected.settlements.balances(client)}
+            sums = {asset: n for (account, asset), n in sums_of_legs(history).items() if n and account == client}
+            assert balances == {asset: text(sums.get(asset, 0)) for asset in balances.keys() | sums.keys()}
+        for market in ("BTC-USD", "ETH-BTC", "ETH-USD"):
+            page = await Journal(projected.reader).page(market, (0, 0), 1_000)
+            assert [found.entry for found in page] == sorted(
+                (entry for entry in history.entries() if entry.instrument == market), key=place_of
+            )
         preview = await projected.settlements.preview()
         assert preview.ranges == {
             name: (cleared.cycles.cutoffs.get(name, 0), 1000) for name in ("BTC-USD", "ETH-BTC", "ETH-USD")
         }
-    # The books of every account from the view: each asset adds up to nothing.
+    # The books of every account from the view: as the legs say, and each asset adds up to nothing.
+    view = "SELECT account, asset, trim_scale(sum(amount))::text FROM ledger_legs GROUP BY account, asset"
+    found = {(account, asset): sum_ for account, asset, sum_ in ask(database, view)}
+    assert found == {key: text(sum_) for key, sum_ in sums_of_legs(history).items() if key in found}
+    assert not any(sum_ for key, sum_ in sums_of_legs(history).items() if key not in found)
     assert ask(database, "SELECT asset, sum(amount) FROM ledger_legs GROUP BY asset HAVING sum(amount) <> 0") == []
+
+
+def place_of(entry: Entry) -> tuple[int, int]:
+    """How the entries of a market are ordered."""
+    return entry.seq, entry.trade.number if isinstance(entry, Bust) else entry.number
+
+
+def sums_of_legs(history: History) -> Counter[tuple[str, str]]:
+    """Account and asset -> what all entries leave there."""
+    sums: Counter[tuple[str, str]] = Counter()
+    for entry in history.entries():
+        for leg in legs(entry):
+            sums[leg.account, leg.asset] += leg.amount
+    return sums
 
 
 def held(history: History, client: str, to_seq: int) -> dict[str, list[Trade]]:

@@ -27,6 +27,7 @@ from load.ledger import Ledger
 from load.openloop import OpenLoop
 from load.profiles import MIXED, PROFILES
 from tables.books.verification import changelog_states
+from tables.candles.verification import candles_states
 from tests import warm
 from tests.integration.often import OFTEN
 from tests.until import until_done
@@ -72,7 +73,9 @@ async def traded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Trad
 
     Whoever breaks it comes last: tests/integration/test_verify.py.
     """
-    async with running_venue(tmp_path_factory.mktemp("verified"), supervised=False) as running:
+    # Ticks would go on for minutes after the trading.
+    env = {"BAR_CLOSE_S": "0"}
+    async with running_venue(tmp_path_factory.mktemp("verified"), supervised=False, env=env) as running:
         await running.stop_worker("matching")
         await running.start_worker("matching", program=OFTEN)  # snapshots of what has traded, too
         await running.wait_ready("matching")
@@ -176,8 +179,10 @@ async def end_of(venue: Venue, role: str, **env: str) -> str:
 async def judge(venue: Venue, ledger: Ledger, timeout_s: float = 60.0) -> Verdict:
     """Wait until nothing is left to do, and have the naive engine judge everything, checkpoints included."""
     where = Addresses(venue.servers.broker, venue.servers.database_url, venue.url)
-    states = changelog_states(where.broker)
-    verdict = await verify(where, states=states, entries=ledger.entries, naive=True, timeout_s=timeout_s)
+    states, bars = changelog_states(where.broker), candles_states(where.broker)
+    verdict = await verify(
+        where, states=states, bar_states=bars, entries=ledger.entries, naive=True, timeout_s=timeout_s
+    )
     assert verdict.is_right, verdict.as_text()
     assert not verdict.in_flight, verdict.as_text()
     return verdict

@@ -14,14 +14,25 @@ from msgspec import Struct
 
 from app.matching.identities import Block
 from app.models.answers import Book
+from app.models.candles import CandlesUpdate
 from app.models.reports import ExecutionReport, PublicTrade
 from app.models.sealed import _Head
-from app.topics import API_KEYS, BOOKS_CHANGELOG, CLEARING, EXECUTIONS, ORDERS, TOPICS, TRADES
+from app.topics import (
+    API_KEYS,
+    BOOKS_CHANGELOG,
+    CANDLES,
+    CANDLES_CHANGELOG,
+    CLEARING,
+    EXECUTIONS,
+    ORDERS,
+    TOPICS,
+    TRADES,
+)
 from app.verification.ledger import Entry, Request
 from tables.recovery.changelog import Manifest
 
 # Each place in which something is stored or said; a topic or table that is none of these fails the test.
-COMPARED_TOPICS = {EXECUTIONS.name, TRADES.name, BOOKS_CHANGELOG.name}
+COMPARED_TOPICS = {EXECUTIONS.name, TRADES.name, BOOKS_CHANGELOG.name, CANDLES.name, CANDLES_CHANGELOG.name}
 EXCUSED_TOPICS = {
     ORDERS.name: "it is the log that everything else is compared with; a gap or another first record is seen",
     API_KEYS.name: "operators make and revoke keys: no log says which there must be",
@@ -31,6 +42,7 @@ PROJECTED = "nothing is settled in this recording: tests/verification/test_clear
 EXCUSED_TABLES = {
     "alembic_version": "the number of the schema, which nothing in the log implies",
     **dict.fromkeys(("cycles", "cycle_ranges", "obligations", "instructions", "statements"), PROJECTED),
+    "removed_history": "nothing is removed in this recording",
 }
 
 # How a column of this type is altered in SQL, given its name; NULL becomes a value.
@@ -91,6 +103,7 @@ def _structs(type_: Any) -> Iterator[type[Struct]]:
 
 REPORT_PATHS = list(paths(ExecutionReport))
 TRADE_PATHS = list(paths(PublicTrade))
+UPDATE_PATHS = list(paths(CandlesUpdate))
 BOOK_PATHS = list(paths(Book))
 
 

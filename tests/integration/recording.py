@@ -19,16 +19,21 @@ from app.local.venue import Venue
 from app.models.answers import Book
 from app.postgres import Stored, recorded_positions
 from app.postgres.schema import migrate
-from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
-from app.verification.findings import Findings, Verdict
+from app.topics import BOOKS_CHANGELOG, CANDLES, CANDLES_CHANGELOG, EXECUTIONS, ORDERS, TRADES
+from app.verification.bar_pass import judge_bars
+from app.verification.bars import KEYS as BAR_KEYS
+from app.verification.findings import Findings, Verdict, verdict
 from app.verification.gateway import gateway_books
 from app.verification.judge import States
 from app.verification.ledger import Entry
 from app.verification.reading import VenueLogs
 from app.verification.rows import KEYS
+from app.verification.running import Addresses, verify
 from app.verification.venue import Evidence, judge
 from app.verification.waiting import caught_up
-from tables.books.verification import ChangelogStates
+from tables.books.verification import books_states
+from tables.candles.verification import candles_of, candles_states
+from tables.recovery.verification import ChangelogStates
 from tests.clearing.projected import refuse_nothing
 from tests.integration.conftest import records, reserved_instrument
 from tests.verification.honest import MemoryStream
@@ -79,7 +84,10 @@ class Recorded:
         tables = await Stored.open(self.database_url) if self.database_url else None
         try:
             evidence = Evidence(self.required, self.log_ids, tables, self.books, self.entries, states=self._states)
-            return await judge(self, evidence)
+            findings = Findings()
+            seen = await judge(self, evidence, findings=findings)
+            late = await judge_bars(self, findings, tables, self._bar_states, self.log_ids, 0.0)
+            return verdict(findings, False, (*seen.in_flight, *late), self.log_ids)
         finally:
             if tables is not None:
                 await tables.close()
@@ -95,7 +103,7 @@ class Recorded:
         with psycopg2.connect(database_url) as connection, connection.cursor() as cursor:
             cursor.execute(TABLES)
             for (table,) in cursor.fetchall():
-                if table in KEYS:
+                if table in KEYS | BAR_KEYS:
                     names = [*listed, reserved_instrument(number)]
                     cursor.execute(f"DELETE FROM {table} WHERE instrument <> ALL(%s)", [names])
             cursor.execute("DELETE FROM sink_progress WHERE partition <> %s", [number])
@@ -116,10 +124,16 @@ class Recorded:
         return any(key in (record.value or b"") for record in orders)
 
     async def _states(self, number: int, findings: Findings) -> States:
-        states = ChangelogStates(number, self.log_ids[number], findings)
+        states = books_states(number, self.log_ids[number], findings)
         states.read((record.key or b"", record.value) for record in self.topics[BOOKS_CHANGELOG.name][number])
         states.all_read()
         states.committed(self.committed[number])
+        return states
+
+    async def _bar_states(self, number: int, findings: Findings) -> ChangelogStates:
+        states = candles_of(number, self.log_ids[number], findings)
+        states.read((record.key or b"", record.value) for record in self.topics[CANDLES_CHANGELOG.name][number])
+        states.all_read()
         return states
 
 
@@ -133,9 +147,11 @@ async def record(venue: Venue, entries: list[Entry]) -> Recorded:
     async with VenueLogs(broker) as logs:
         required, _ = await caught_up(broker, logs, recorded, QUIET_TIMEOUT_S)
         partitions = logs.partitions
+        while not await _bars_are_recorded(logs, Addresses(broker, source)):
+            pass
     books = await gateway_books(venue.url)
     positions = await committed(broker, "matching")
-    order = (BOOKS_CHANGELOG, EXECUTIONS, TRADES, ORDERS)
+    order = (CANDLES_CHANGELOG, CANDLES, BOOKS_CHANGELOG, EXECUTIONS, TRADES, ORDERS)
     return Recorded(
         topics={topic.name: await records(broker, topic.name) for topic in order},
         database_url=None,
@@ -145,6 +161,15 @@ async def record(venue: Venue, entries: list[Entry]) -> Recorded:
         required=required,
         committed={n: positions.get(TopicPartition(ORDERS.name, n), 0) for n in range(partitions)},
     )
+
+
+async def _bars_are_recorded(logs: VenueLogs, where: Addresses) -> bool:
+    """Whether every report is folded, and every update recorded."""
+    assert where.database_url is not None
+    seen = await verify(where, bar_states=candles_states(where.broker))
+    found = await recorded_positions(where.database_url, CANDLES.name) or {}
+    ends = {number: await logs.end(CANDLES.name, number) for number in range(logs.partitions)}
+    return not seen.in_flight and found == ends
 
 
 def copied(venue: Venue) -> str:

@@ -24,7 +24,13 @@ from tests.venues import running_venue
 RATE = 40
 DEATH_TIMEOUT_S = 240.0  # one role waits for what the others do between their deaths
 # What is with the producer needs a moment to be on its way.
-LATER = {"sent-executions": ":2", "sent-matchstream-books-changelog": ":2", "sent-not-acked": ":2"}
+LATER = {
+    "sent-executions": ":2",
+    "sent-matchstream-books-changelog": ":2",
+    "sent-candles": ":2",
+    "sent-matchstream-candles-changelog": ":2",
+    "sent-not-acked": ":2",
+}
 
 
 class Death(NamedTuple):
@@ -42,6 +48,12 @@ SHORT_RUN = [
     Death("matching", "after-manifest", "2", is_wiped=True),
     Death("gateway", "acked-before-response", "2"),
     Death("recording", "rows-after-commit", "2"),
+    Death("recording", "bars-before-commit", "2"),
+    Death("recording", "bars-after-commit", "2"),
+    Death("analytics", "sent-candles", "2", is_wiped=True),
+    Death("analytics", "after-outputs"),
+    Death("analytics", "after-snapshots", is_wiped=True),
+    Death("analytics", "after-manifest", "2"),
 ]
 # What is reached only so often in a life.
 AT_MOST = {"in-revoke": 1, "graceful-stop": 1, "loading": 4, "loaded": 8}
@@ -56,7 +68,12 @@ def _deaths(role: str, name: str) -> list[Death]:
     return first + later
 
 
-NAMES = {"matching": failpoints.MATCHING, "gateway": failpoints.GATEWAY, "recording": failpoints.RECORDING}
+NAMES = {
+    "matching": failpoints.MATCHING,
+    "gateway": failpoints.GATEWAY,
+    "recording": failpoints.RECORDING | failpoints.RECORDING_BARS,
+    "analytics": failpoints.ANALYTICS,
+}
 LONG_RUN = [death for role, names in NAMES.items() for name in names for death in _deaths(role, name)]
 
 
@@ -103,23 +120,23 @@ async def _die_in_turn(venue: Venue, role: str, deaths: Iterator[Death]) -> None
 async def _die(venue: Venue, death: Death) -> None:
     """Start the worker, and wait until it has killed itself where it was told to."""
     failpoint = f"{death.name}:{death.nth}{LATER.get(death.name, '')}"
-    program = OFTEN if death.role == "matching" else FAUST
+    program = OFTEN if death.role in ("matching", "analytics") else FAUST
     process = await venue.start_worker(death.role, env={"FAILPOINT": failpoint}, program=program)
     async with asyncio.timeout(DEATH_TIMEOUT_S):
         if death.name == "graceful-stop":
             await venue.wait_ready(death.role)
             process.send(signal.SIGTERM)
-        other = await _rival(venue) if death.name == "in-revoke" else None
+        other = await _rival(venue, death.role) if death.name == "in-revoke" else None
         code = await process.wait()
     if other is not None:
         await other.kill()
-        await until(lambda: members(venue.servers.broker, "matching"), lambda found: not found)
+        await until(lambda: members(venue.servers.broker, death.role), lambda found: not found)
     assert code == -signal.SIGKILL, f"{failpoint} was never reached: exit code {code}, see {process.log}"
     if death.is_wiped:
         shutil.rmtree(venue.folder / "workers" / f"{death.role}-0")
 
 
-async def _rival(venue: Venue) -> Process:
-    """A second matching worker, for which the first has to give up partitions."""
-    await venue.wait_ready("matching")
-    return await venue.start_worker("matching", slot=1)
+async def _rival(venue: Venue, role: str) -> Process:
+    """A second worker of the role, for which the first has to give up partitions."""
+    await venue.wait_ready(role)
+    return await venue.start_worker(role, slot=1)

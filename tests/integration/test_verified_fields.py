@@ -30,7 +30,8 @@ from app.models.commands import (
 )
 from app.models.sealed import seal
 from app.models.snapshots import State, decode_block, decode_state, encode_block, encode_state
-from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
+from app.topics import BOOKS_CHANGELOG, CANDLES, EXECUTIONS, ORDERS, TRADES
+from app.verification.bars import KEYS as BAR_KEYS
 from app.verification.ledger import Entry, Outcome
 from app.verification.rows import KEYS
 from app.verification.running import Addresses, verify
@@ -50,7 +51,7 @@ CHANGELOG = BOOKS_CHANGELOG.name
 MARKET, LARGE = "ETH-USD", "XRP-USD"
 NUMBER, LARGE_NUMBER = (partition_of(name, app.conf.topic_partitions) for name in (MARKET, LARGE))
 FOREIGN = str(UUID(int=99))
-PARTS = 9  # of a verdict: everything but nothing is looked at
+PARTS = 10  # of a verdict: everything but nothing is looked at
 RESERVED = reserved_instrument(NUMBER)
 assert NUMBER != LARGE_NUMBER
 
@@ -149,21 +150,32 @@ def test_every_topic_and_table_is_compared_or_excused(recorded: Recorded) -> Non
     """A new one has to be named here, with the reason if nothing in the log says what must be in it."""
     assert fields.unknown_topics() == set()
     tables = {table for (table,) in _ask(recorded, TABLES)}
-    assert tables == KEYS.keys() | {"sink_progress"} | fields.EXCUSED_TABLES.keys()
+    assert tables == KEYS.keys() | BAR_KEYS.keys() | {"sink_progress"} | fields.EXCUSED_TABLES.keys()
 
 
 @pytest.mark.parametrize(
-    ("topic", "paths"), [(EXECUTIONS.name, fields.REPORT_PATHS), (TRADES.name, fields.TRADE_PATHS)]
+    ("check", "topic", "paths"),
+    [
+        ("O2", EXECUTIONS.name, fields.REPORT_PATHS),
+        ("O2", TRADES.name, fields.TRADE_PATHS),
+        ("O8", CANDLES.name, fields.UPDATE_PATHS),
+    ],
 )
-async def test_every_field_of_a_topic_is_compared(topic: str, paths: list[Path], recorded: Recorded) -> None:
+async def test_every_field_of_a_topic_is_compared(
+    check: str, topic: str, paths: list[Path], recorded: Recorded
+) -> None:
     """Named by topic, partition, offset and field, with what is found and what is right."""
     missed = []
     for path in paths:
         number, index, value = _record_with(recorded, topic, path)
         said = recorded.with_record(topic, number, index, value=value)
         # Of what an instrument and a seq are wrong in, the place says more than the field.
-        words = () if path.names in (("instrument",), ("seq",)) else (path.names[-1], ", but ", " by the log")
-        missed.append(await unseen(said, f"O2: {topic}[{number}]@{index}: ", *words))
+        words = (
+            ()
+            if path.names in (("instrument",), ("seq",), ("prev_seq",))
+            else (path.names[-1], ", but ", " by the log")
+        )
+        missed.append(await unseen(said, f"{check}: {topic}[{number}]@{index}: ", *words))
     missed.append(await unseen(recorded.with_record(topic, number, index, key=b"OTHER"), f"@{index}: has the key"))
     assert not any(missed), "\n".join(filter(None, missed))
 
@@ -206,9 +218,10 @@ async def test_every_column_is_compared(recorded: Recorded) -> None:
 
 
 def _words(table: str, column: str) -> tuple[str, ...]:
-    if table not in KEYS:
+    keys = KEYS | BAR_KEYS
+    if table not in keys:
         return (table,)  # a sink's position decides which rows there must be
-    return (f"{table}: no row for ",) if column in KEYS[table] else (f"{table} ", f": {column} is ", " by the log ")
+    return (f"{table}: no row for ",) if column in keys[table] else (f"{table} ", f": {column} is ", " by the log ")
 
 
 async def test_every_field_of_a_gateways_book_is_compared(recorded: Recorded) -> None:
@@ -217,7 +230,7 @@ async def test_every_field_of_a_gateways_book_is_compared(recorded: Recorded) ->
     missed = []
     for path in fields.BOOK_PATHS:
         said = _altered_struct(book, path.names)
-        words = ("is at seq",) if path.names == ("seq",) else (path.names[-1], ", but ", " by the log")
+        words = ("is at seq",) if path.names == ("seq",) else (path.names[-1], ", but ", " as the log has it")
         wrong = replace(recorded, books=recorded.books | {book.instrument: said})
         missed.append(await unseen(wrong, f"O3: book of {book.instrument}", *words))
     assert not any(missed), "\n".join(filter(None, missed))
@@ -321,7 +334,7 @@ def _altered_manifests(manifest: Manifest) -> Iterator[tuple[str, Manifest]]:
         "floor": (f"{key} says floor {manifest.floor + 1}", manifest.floor + 1),
         "log_id": (f"{key} is of the log", altered(manifest.log_id)),
         "named": (MARKET, left),
-        "executions": (f"to executions {executions}, of what it does not name to {beyond}", beyond),
+        "outputs": (f"to executions {executions}, of what it does not name to {beyond}", beyond),
     }
     assert others.keys() == set(fields.MANIFEST_FIELDS)
     for name, (words, value) in others.items():

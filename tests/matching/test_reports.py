@@ -18,7 +18,7 @@ LONGEST = "x" * 64
 # The smallest tick and lot of all, so that numbers have as many digits as they can have.
 LISTING = Listing(LONGEST, LONGEST, LONGEST, 1, 1, max_price=10**19, max_quantity=10**19)
 ORDER = OrderState(b"o" * 16, "c", Status.NEW, None, 1, 1, 0, 1, 0)
-TRADE = Trade(1, 1, 1, b"m" * 16, b"t" * 16, "c", "d", Side.BUY)
+TRADE = Trade(1, 1, 1, b"m" * 16, b"t" * 16, "c", "d", Side.BUY, 0, 0)
 LEVEL = Level(Side.BUY, 1, 1, 1)
 
 

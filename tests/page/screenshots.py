@@ -18,7 +18,8 @@ from tests.page.pictures import reduce, take
 from tests.until import until
 
 FOLDER, DOCS = ROOT / "screenshots", ROOT / "docs"
-FLOWS_S, MEASURED_S = 45.0, 10.0
+FLOWS_S, MEASURED_S = 75.0, 10.0  # long enough for a cycle and two bars
+RISE_S = 4.0
 CALM, BUSY = 40, 500  # steps a second, over ten markets
 EMPTY, HALTED = "EMPTY-USD", "SOL-USD"
 FRAMES = """
@@ -69,7 +70,7 @@ async def _pictures(for_docs: bool) -> None:
                     await _states(page, venue)
                     await _measure(page, venue)
                 async with _flow(venue, BUSY):
-                    await asyncio.sleep(FLOWS_S / 10)
+                    await asyncio.sleep(RISE_S)
                     await _measure(page, venue)
                     await _lost(page, venue)
         if for_docs:

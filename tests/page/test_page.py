@@ -22,6 +22,7 @@ from tests.web.conftest import Api, list_market
 GATE_SLOT = 1
 LADDER = "[...document.querySelectorAll('#ladder .levels button:not(:disabled)')].map((row) => row.innerText)"
 TAPE = "[...document.querySelectorAll('#tape li[data-trade]')].map((row) => [row.dataset.trade, row.innerText])"
+CANDLE = "document.querySelector('#candles .chart').dataset.last"
 STATE = "document.body.dataset.link"
 PLACES = (
     "[...document.querySelectorAll('.panel, .heading, .columns, .levels li, .spread, .trades li, .strip, dt')]"
@@ -99,8 +100,8 @@ async def test_an_order_of_the_ticket_is_in_the_ladder_and_in_postgres(page: Pag
     assert row == ("me", "buy", "new")
 
 
-async def test_a_trade_is_on_the_tape_in_the_fills_and_in_the_position(page: Page, api: Api) -> None:
-    """As the venue tells it: with its fee, and average cost from the ledger."""
+async def test_a_trade_is_on_the_tape_in_a_candle_in_the_fills_and_in_the_position(page: Page, api: Api) -> None:
+    """As the venue tells it: with its fee, and average cost from the ledger; the ticker has it, too."""
     market = await opened(page, api, client="pia")
     await api("PUT", f"/instruments/{market}/fees", {"maker": "0", "taker": "10"})
     await placed(api, market, side="sell", price="100.00", quantity="2")
@@ -109,6 +110,8 @@ async def test_a_trade_is_on_the_tape_in_the_fills_and_in_the_position(page: Pag
     await page.sees("#ticket .outcome", "filled, 0.5000 at 100")
     rows = await page.until(TAPE)
     assert "100.00" in rows[0][1] and "0.5000" in rows[0][1]
+    await page.until(CANDLE, lambda candle: candle == "100.00 100.00 100.00 100.00 0.5000")
+    await page.sees(".headline", "0.5000")
     await page.click("#tab-1")
     fill = await page.sees("#tabpanel-1 tbody", "taker")
     assert "50.00" in fill and "0.05" in fill
@@ -128,6 +131,8 @@ async def test_a_busted_trade_stays_struck_through(page: Page, api: Api) -> None
     busted = "[...document.querySelectorAll('[data-busted=true]')].map((row) => row.dataset.trade ?? row.innerText)"
     found = await page.until(busted, lambda rows: len(rows) == 2)
     assert found[0] == f"{market}-1" or f"{market}-1" in found[1]
+    await page.until(CANDLE, lambda candle: candle == "100.00 100.00 100.00 100.00 0.5000")
+    assert await page.js("return document.querySelector('#candles .chart').dataset.revision") == "1"
     style = await page.js("return getComputedStyle(document.querySelector('#tape [data-busted]')).textDecorationLine")
     assert style == "line-through"
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
-from psycopg2.extensions import make_dsn
+from psycopg2.extensions import make_dsn, parse_dsn
 
 from app.postgres import Refused
 from app.postgres.roles import grant
@@ -77,6 +77,14 @@ async def test_the_workers_role_records_and_clears_and_no_more(database_url: str
             with pytest.raises(psycopg2.Error, match="of a cycle that is netted, and does not change"):
                 ask(url, statement)
     assert ask(database_url, "SELECT * FROM obligations ORDER BY cycle, client_id, asset") == before
+
+
+async def test_the_workers_role_may_add_rows_to_every_table(database_url: str, role_url: str) -> None:
+    """Also to the tables of later releases, but for what only the owner writes."""
+    role = parse_dsn(role_url)["user"]
+    query = """SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+        AND NOT has_table_privilege(%s, oid, 'INSERT') ORDER BY relname"""
+    assert ask(database_url, query, role) == [("alembic_version",), ("removed_history",)]
 
 
 def test_a_role_that_does_not_exist_is_named(database_url: str) -> None:

@@ -6,7 +6,8 @@ from app.engine import Partition
 from tables.books.subjects import Subjects
 from tables.recovery.changelog import Fence, Loaded, Named, fold, interpret, manifest_key, manifest_value, obsolete
 from tables.recovery.checkpoint import Checkpoint
-from tests.tables.world.log import CODEC, LOG_ID
+from tests.tables.world.bars import Bars
+from tests.tables.world.log import LOG_ID
 from tests.tables.world.processes import Reader, Worker
 from tests.tables.world.schedule import World
 
@@ -145,7 +146,7 @@ class EndAskedOnce(World):
         while position < end:
             records, position = await reader.read(position, end)
             fold(records, latest)
-        return interpret(latest, CODEC, LOG_ID, fence)
+        return interpret(latest, self.table.codec, LOG_ID, fence)
 
 
 class StaleDiskTrusted(World):
@@ -241,6 +242,14 @@ CHECKPOINT_BUGS: tuple[type[Checkpoint], ...] = (
     ForgetsTheUnnamed,
 )
 WORKER_BUGS: tuple[type[Worker], ...] = (NoFailStop, AcknowledgesOutOfOrder, TimeOfThePartition, EvictsByCadence)
+
+
+class BarsWorld(World):
+    """The schedules over the candles table."""
+
+    table = Bars()
+
+
 WORLD_BUGS: tuple[type[World], ...] = (EndAskedOnce, StaleDiskTrusted, SnapshotsOverwritten)
 
 

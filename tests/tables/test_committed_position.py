@@ -1,14 +1,14 @@
 """A position that the group commits is covered by a manifest (docs/EXACTNESS.md, I4)."""
 
 from app.verification.findings import Finding, Findings
-from tables.books.verification import ChangelogStates
+from tables.books.verification import books_states
 from tables.recovery.changelog import manifest_key, manifest_value
 
 
 def _found(position: int) -> Finding:
     """What is found when the group is at a position and the only manifest's floor is 7."""
     findings = Findings()
-    states = ChangelogStates(0, "this-log", findings)
+    states = books_states(0, "this-log", findings)
     states.read([(manifest_key(7), manifest_value(7, "this-log", {}, 0))])
     states.committed(position)
     return findings.states

@@ -12,7 +12,7 @@ from app.matching.words import OrderType, Side
 from app.models.commands import Genesis, ListInstrument, PlaceOrder, encode_command
 from app.verification.findings import Findings, Verdict, verdict
 from tables.books.subjects import Subjects
-from tables.books.verification import ChangelogStates
+from tables.books.verification import books_states
 from tables.recovery.changelog import Named, block_key, manifest_key, manifest_value, snapshot_key
 from tables.recovery.checkpoint import Record
 
@@ -61,7 +61,7 @@ def honest(log: list[LogRecord]) -> dict[bytes, bytes]:
 def _found(log: list[LogRecord], records: list[Record]) -> Verdict:
     """What is said of a changelog with these records."""
     findings = Findings()
-    states, partition = ChangelogStates(0, LOG, findings), Partition(0, 1)
+    states, partition = books_states(0, LOG, findings), Partition(0, 1)
     states.read(records)
     states.all_read()
     for record in log:

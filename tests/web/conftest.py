@@ -73,9 +73,9 @@ class Api:
 
 @pytest.fixture(scope="package")
 async def venue(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
-    """Two gateways and each other role; no snapshots but those that tests ask for, so that seqs are theirs."""
-    workers = {"matching": 1, "recording": 1, "clearing": 1, "gateway": 2}
-    env = {"SNAPSHOT_INTERVAL_S": "0", "ALLOWED_HOSTS": ALLOWED_HOST}
+    """Two gateways and each other role; no snapshots and ticks but those that tests cause, so that seqs are theirs."""
+    workers = {"matching": 1, "recording": 1, "clearing": 1, "analytics": 1, "gateway": 2}
+    env = {"SNAPSHOT_INTERVAL_S": "0", "BAR_CLOSE_S": "0", "ALLOWED_HOSTS": ALLOWED_HOST}
     async with running_venue(tmp_path_factory.mktemp("gateways"), workers, env=env) as running:
         yield running
 

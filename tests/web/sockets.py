@@ -45,13 +45,17 @@ class Socket:
         return answer["result"]
 
     async def until(self, followed: Followed, seq: int) -> list[dict[str, Any]]:
-        """What one subscription gets until it has this seq; raises Gap."""
+        """What one subscription gets until it has this seq; what others get stays. Raises Gap."""
+        waiting, self.messages = self.messages, []
         taken = []
         while followed.last_seq is None or followed.last_seq < seq:
-            frame = self.messages.pop(0) if self.messages else await self.receive()
+            frame = waiting.pop(0) if waiting else await self.receive()
             if frame.get("channel") == followed.channel:
                 followed.take(frame)
                 taken.append(frame)
+            else:
+                self.messages.append(frame)
+        self.messages += waiting
         return taken
 
 
@@ -66,19 +70,3 @@ async def trade(api: Api, market: str, price: str = "100.00") -> int:
     """Two orders that trade; the seq of the report with the trade."""
     await api.place(instrument=market, side="sell", price=price, client_id="maker")
     return (await api.place(instrument=market, price=price, client_id="taker")).body["seq"]
-
-
-async def all_until(socket: Socket, followed: Followed, seq: int) -> list[dict[str, Any]]:
-    """What one subscription gets until then; what others get stays."""
-    mine = [frame for frame in socket.messages if frame.get("channel") == followed.channel]
-    socket.messages = [frame for frame in socket.messages if frame.get("channel") != followed.channel]
-    for frame in mine:
-        followed.take(frame)
-    while followed.last_seq < seq:
-        frame = await socket.receive()
-        if frame.get("channel") == followed.channel:
-            followed.take(frame)
-            mine.append(frame)
-        else:
-            socket.messages.append(frame)
-    return mine

@@ -57,13 +57,14 @@ async def test_each_role_shows_how_far_it_is(
     """Lag by role and partition, batches, acknowledgements, the age of checkpoints."""
     placed: Any = await api.place(instrument=market)
     assert placed.status == 201
-    gateway, matching, recording = [
-        await figures(venue.web_url(role), session) for role in ("gateway", "matching", "recording")
+    gateway, matching, recording, analytics = [
+        await figures(venue.web_url(role), session) for role in ("gateway", "matching", "recording", "analytics")
     ]
 
-    for role, shown in (("gateway", gateway), ("matching", matching), ("recording", recording)):
-        lags = {name: value for name, value in shown.items() if name.startswith("lag_records{")}
-        assert len(lags) == 8 and all(f'role="{role}"' in name for name in lags)
+    of_role = {"gateway": gateway, "matching": matching, "recording": recording, "analytics": analytics}
+    for role, shown in {**of_role, "recording bars": recording}.items():
+        lags = {name: value for name, value in shown.items() if name.startswith("lag_records{") and f'"{role}"' in name}
+        assert len(lags) == 8, role
         assert max(lags.values()) < 1_000
     assert gateway['order_latency_seconds_count{stage="accepted"}'] >= 1
     assert gateway["kafka_acknowledgement_seconds_count"] >= 1

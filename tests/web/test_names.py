@@ -28,6 +28,8 @@ CALLS = [
     ("GET", "/stream"),
     ("GET", "/healthz"),
     ("GET", "/metrics"),
+    ("GET", "/api/v1/journal?instrument={market}"),
+    ("GET", "/api/v1/clients/ann/balances"),
     ("GET", "/no/such/path"),
 ]
 STRANGERS = [
@@ -86,7 +88,7 @@ async def test_local_names_and_those_of_the_setting_are_answered(
 ) -> None:
     """With any port, in any letter case."""
     answers = [await exchange(api.url, request(api.url, call, host, origin, market)) for call in CALLS]
-    assert [answer.status for answer in answers] == [200, 200, 201, 200, 200, 101, 101, 200, 200, 404]
+    assert [answer.status for answer in answers] == [200, 200, 201, 200, 200, 101, 101, 200, 200, 200, 200, 404]
 
 
 @pytest.mark.parametrize("role", ["matching", "recording"])

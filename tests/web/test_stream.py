@@ -14,7 +14,7 @@ from load.followed import Followed
 from load.stream import StreamClient
 from tests.web.conftest import Api, public, until
 from tests.web.contract import STREAMS as DOCUMENT
-from tests.web.sockets import all_until, connected, trade
+from tests.web.sockets import connected, trade
 from web.streams.client import GOING_AWAY
 
 SLOT = 5
@@ -78,13 +78,13 @@ async def test_a_stream_is_resumed_at_the_other_gateway(api: Api, other_api: Api
             await socket.follow(one)
         seq = await trade(api, market)
         for one in followed:
-            socket.messages += await all_until(socket, one, seq)
+            await socket.until(one, seq)
     seq = await trade(api, market, "101.00")
     async with connected(other_api) as socket:
         for one in followed:
             assert (await socket.follow(one))["recovered"]
         for one in followed:
-            messages = await all_until(socket, one, seq)
+            messages = await socket.until(one, seq)
             assert [message["seq"] for message in messages if message["type"] == "update"][-1] == seq
     book = (await other_api("GET", f"/orderbook?instrument={market}")).body
     assert book["checksum"] == followed[0].book.checksum()
@@ -98,12 +98,12 @@ async def test_a_bust_is_told_with_fees_on_every_stream(api: Api, market: str) -
         for one in followed:
             await socket.follow(one)
         seq = await trade(api, market)
-        trades, orders = [await all_until(socket, one, seq) for one in followed]
+        trades, orders = [await socket.until(one, seq) for one in followed]
         (fill,) = orders[-1]["fills"]
         assert (fill["fee"], orders[-1]["data"][0]["fees"]) == ("0.10000000", "0.10000000")
         assert not any("fee" in name for name in trades[-1]["data"][0])
         busted = (await api("POST", f"/trades/{fill['trade_id']}/bust", {"reason": "an error"})).body
-        told = [(await all_until(socket, one, busted["seq"]))[-1] for one in followed]
+        told = [(await socket.until(one, busted["seq"]))[-1] for one in followed]
         bust = {"trade_id": fill["trade_id"], "instrument": market, "seq": 1, "busted_at": busted["busted_at"]}
         assert [(message["seq"], message["data"], message["busts"]) for message in told] == [
             (busted["seq"], [], [bust])

@@ -1,9 +1,11 @@
 """TradingView's UDF protocol as it is documented for the public: what a stock chart client asks, and can read."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from tests.until import until
 from tests.web.conftest import Api, list_market
 from tests.web.contract import complaint
 
@@ -61,3 +63,33 @@ async def test_a_search_finds_markets_by_parts_of_their_names(api: Api, market: 
 async def test_the_time_is_plain_seconds(api: Api) -> None:
     """A number as text, which clients parse as an int."""
     assert 1_700_000_000 < int(await udf(api, "time")) < 10_000_000_000
+
+
+async def test_history_has_the_bars_of_get_candles(api: Api, market: str) -> None:
+    """In columns, oldest first, `from` included and `to` not; with countback whatever `from` says."""
+    for side in ("sell", "buy"):
+        await api.place(instrument=market, client_id=side, side=side, price="100.25", quantity="0.5")
+    path = f"/candles?instrument={market}&interval=1h"
+    (bar,) = (await until(lambda: api("GET", path), lambda answer: bool(answer.body) and answer.status == 200)).body
+    opens = int(datetime.fromisoformat(bar["open_time"]).timestamp())
+    of_market = {"symbol": market, "resolution": "60"}
+    wanted = {"s": "ok", "t": [opens], "o": [100.25], "h": [100.25], "l": [100.25], "c": [100.25], "v": [0.5]}
+
+    assert await udf(api, "history", **of_market, **{"from": opens, "to": opens + 1}) == wanted
+    assert await udf(api, "history", **of_market, **{"from": opens + 1, "to": opens + 2, "countback": 2}) == wanted
+    before = await udf(api, "history", **of_market, **{"from": 0, "to": opens})
+    after = await udf(api, "history", **of_market, **{"from": opens + 3600, "to": opens + 7200})
+    assert before == {"s": "no_data"}
+    assert after == {"s": "no_data", "nextTime": opens}
+    for resolution in (await udf(api, "config"))["supported_resolutions"] + ["D", "W"]:
+        found = await udf(api, "history", symbol=market, resolution=resolution, countback=5)
+        assert (found["s"], found["c"], len(found["t"])) == ("ok", [100.25], 1), resolution
+
+
+async def test_a_history_that_cannot_be_answered_is_an_error_of_the_protocol(api: Api, market: str) -> None:
+    """One sentence in errmsg."""
+    unknown = await udf(api, "history", symbol="NO-SUCH", resolution="60")
+    wrong = await udf(api, "history", symbol=market, resolution="7")
+
+    assert unknown == {"s": "error", "errmsg": "unknown_symbol"}
+    assert wrong["s"] == "error" and "/udf/config" in wrong["errmsg"]

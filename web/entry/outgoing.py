@@ -56,7 +56,7 @@ class Outgoing:
     @property
     def unacknowledged(self) -> int:
         """How many commands Kafka has not acknowledged."""
-        return sum(len(line.waiting) + len(line.in_flight) for line in (*self._lines, self._facts))
+        return self._sender.unacknowledged
 
     async def start(self) -> None:
         """Connect; raises KafkaError."""

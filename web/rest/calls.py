@@ -5,8 +5,10 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from app.analytics.intervals import Interval
 from app.matching.words import Side, Status
 from app.models import answers, http, udf
+from app.models.bars import CandleAnswer, CandlePage, TickerAnswer
 from app.models.commands import DecimalText, FeeRates, Identifier, OrderIdText
 from app.models.quality import MarketQuality
 from app.models.vwap import Vwap
@@ -14,11 +16,12 @@ from app.postgres.cursors import MAX_CURSOR_CHARACTERS
 from web.edge.reading import MAX_AFTER_SEQ, MAX_LIMIT, MAX_PAGE
 from web.edge.routes import Call, Parameter
 from web.rest.busts import MAX_TRADE_ID
+from web.rest.candles import DEFAULT_CANDLES, PREVIOUS
 from web.rest.clearing import DEFAULT_CYCLES, LARGEST_NUMBER
 from web.rest.journal import DEFAULT_ENTRIES
 from web.rest.market_data import DEFAULT_LEVELS, DEFAULT_TRADES, MAX_LEVELS
 from web.rest.snapshots import DEFAULT_SNAPSHOTS, MAX_SNAPSHOTS
-from web.rest.udf import DEFAULT_FOUND, MAX_FOUND, MAX_UDF_TEXT
+from web.rest.udf import DEFAULT_FOUND, LARGEST_S, MAX_BARS, MAX_FOUND, MAX_UDF_TEXT
 
 EXAMPLE_CLIENT, EXAMPLE_INSTRUMENT, EXAMPLE_KEY = "alice", "BTC-USD", "docs-1"
 """The names in the examples: a new venue accepts the examples unchanged, any number of times."""
@@ -55,6 +58,7 @@ PATH_PARAMETERS: dict[str, tuple[Any, str, str | int | None]] = {
 Page = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 Cursor = Annotated[str, Meta(max_length=MAX_CURSOR_CHARACTERS)]
 Flag = Annotated[str, Meta(pattern=r"^(true|false)$")]
+Fill = Annotated[str, Meta(pattern=rf"^{PREVIOUS}$")]
 Wait = Annotated[str, Meta(pattern=r"^matched$")]
 Prefer = Annotated[str, Meta(examples=["wait=5"])]
 
@@ -179,6 +183,22 @@ GET_QUALITY = Call(
     (404, 422, 503),
     (Parameter("size", DecimalText, "the quantity of which the cost is answered", example="0.5"),),
 )
+LIST_CANDLES = Call(
+    "market data",
+    {200: list[CandleAnswer] | CandlePage},
+    (404, 422, 503),
+    (
+        THE_INSTRUMENT,
+        Parameter("interval", Interval, "how much time a bar covers", required=True, example=Interval.M1.value),
+        SINCE,
+        UNTIL,
+        _limit(DEFAULT_CANDLES, MAX_LIMIT),
+        CURSOR,
+        Parameter("fill", Fill, f"`{PREVIOUS}`: a flat bar for each time without trades"),
+    ),
+    headers=SEQ,
+)
+GET_TICKER = Call("market data", {200: (TickerAnswer, list[TickerAnswer])}, (404, 503), (OF_INSTRUMENT,))
 GET_VWAP = Call(
     "market data",
     {200: Vwap},
@@ -299,6 +319,20 @@ UDF_SEARCH = Call(
         Parameter("type", UdfText, f"`{udf.SYMBOL_TYPE}`, or empty for all"),
         Parameter("exchange", UdfText, f"`{udf.VENUE}`, or empty for all"),
         _limit(DEFAULT_FOUND, MAX_FOUND),
+    ),
+)
+UdfSeconds = Annotated[int, Meta(ge=0, le=LARGEST_S)]
+UDF_HISTORY = Call(
+    "charts",
+    {200: (udf.Bars, udf.NoBars, udf.UdfError)},
+    (503,),
+    (
+        UDF_SYMBOL,
+        Parameter("resolution", UdfText, "one of those that `/udf/config` names", example="60"),
+        Parameter("from", UdfSeconds, "seconds since the epoch, included"),
+        Parameter("to", UdfSeconds, "seconds since the epoch, not included"),
+        Parameter("countback", Annotated[int, Meta(ge=1, le=MAX_BARS)], "so many bars before `to`, whatever `from` is"),
+        *UDF_IGNORED,
     ),
 )
 UDF_TIME = Call("charts", {200: str}, content_type="text/plain")

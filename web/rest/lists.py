@@ -34,11 +34,15 @@ def wanted(given: dict[str, str], default_limit: int) -> Wanted:
     page = page_number(given, limit)
     if "cursor" not in given:
         return Wanted(limit, (page - 1) * limit, None, False)
+    return Wanted(limit, 0, row_of_cursor(given["cursor"]) if given["cursor"] else None, True)
+
+
+def row_of_cursor(cursor: str) -> RowKey:
+    """The row that a cursor names; raises 400."""
     try:
-        cursor = row_key_of(given["cursor"]) if given["cursor"] else None
+        return row_key_of(cursor)
     except InvalidCursor as error:
         raise malformed("cursor", f"is {error}") from error
-    return Wanted(limit, 0, cursor, True)
 
 
 async def answer_list(

@@ -9,14 +9,28 @@ from typing import Any
 
 from aiohttp import web
 
-from app.models.udf import UdfError, configuration, encode, found_symbol, symbol_info, symbol_of
+from app.models.http import LARGEST_TIME_MS
+from app.models.udf import (
+    NoBars,
+    UdfError,
+    bars,
+    configuration,
+    encode,
+    found_symbol,
+    interval_of,
+    symbol_info,
+    symbol_of,
+)
 from web.edge.answers import JSON
 from web.edge.reading import malformed, number, parameters
 from web.hosting import GATEWAY
+from web.trading.bars import newest_candles
 
 DEFAULT_FOUND = 30
 MAX_FOUND = 1_000
 MAX_UDF_TEXT = 128
+MAX_BARS = 5_000
+LARGEST_S = LARGEST_TIME_MS // 1000
 
 
 async def get_config(request: web.Request) -> web.StreamResponse:
@@ -42,6 +56,31 @@ async def search_symbols(request: web.Request) -> web.StreamResponse:
     for member in ("type", "exchange"):
         found = [symbol for symbol in found if given.get(member, "") in ("", getattr(symbol, member))]
     return _answer(found[:most])
+
+
+async def get_history(request: web.Request) -> web.StreamResponse:
+    """Bars of a market from `from` to before `to`, in seconds, oldest first; with `countback` so many before `to`.
+
+    Without any: `no_data`, and when the newest bar before that time opens.
+    """
+    given = _texts(request, "symbol", "resolution", "from", "to", "countback", "currencyCode", "unitId")
+    gateway = request.app[GATEWAY]
+    name, interval = symbol_of(given.get("symbol", "")), interval_of(given.get("resolution", ""))
+    if name not in gateway.feed.markets:
+        return _answer(UdfError("unknown_symbol"))
+    if interval is None:
+        return _answer(UdfError("unknown resolution: /udf/config has those that there are"))
+    to_s = number(given, "to", LARGEST_S, LARGEST_S, least=0)
+    from_s = 0 if "countback" in given else number(given, "from", 0, LARGEST_S, least=0)
+    most = number(given, "countback", MAX_BARS, MAX_BARS)
+    found = await newest_candles(gateway, name, interval, from_s * 1000, to_s * 1000, most + 1)
+    if len(found.candles) > most and "countback" not in given:
+        return _answer(UdfError(f"more than {MAX_BARS} bars: ask for a shorter time, or send countback"))
+    traded = [candle for candle in reversed(found.candles[:most]) if candle.trades]
+    if traded:
+        return _answer(bars(traded))
+    earlier = (await newest_candles(gateway, name, interval, 0, from_s * 1000, 1)).candles
+    return _answer(NoBars(earlier[0].open_time // 1000) if earlier else NoBars())
 
 
 async def get_time(request: web.Request) -> web.StreamResponse:

@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 
 INDEXES = (
     # The entries of a range in the order of statements, and the pages of the journal.

@@ -3,20 +3,19 @@
 import json
 import random
 from collections import Counter
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol
 
-from app.engine import Output, Partition
+from app.engine import Partition
 from app.matching.versions import NEWEST_VERSION
 from app.matching.words import Outcome, Status
 from app.models import identity
 from app.models.commands import decode_command, encode_command
 from app.models.reports import encode
 from tables.books.subjects import Subjects, codec
+from tables.recovery.changelog import Codec
 
 LOG_ID = "3d7f2b0e-0000-8000-8000-000000000000"
-
-
-CODEC = codec(LOG_ID)
 
 
 INSTRUMENTS = ("A-X", "B-X", "C-X")
@@ -103,39 +102,64 @@ def _order(rng: random.Random, x: str, n: int, clock: int) -> dict[str, Any]:
     return order
 
 
-class Reference:
-    """The undisturbed run: every report, and of every subject the snapshot after each of its events, as bytes."""
+class Applied(NamedTuple):
+    """What an event did: the subject, its outputs as (seq, bytes), and what the table's own code returned."""
 
-    def __init__(self, log: list[LogRecord]) -> None:
-        self.partition = Partition(0, 1)
-        self.outputs: dict[str, list[bytes]] = {x: [] for x in (*INSTRUMENTS, RESERVED)}
+    name: str
+    outputs: list[tuple[int, bytes]]
+    raw: Any
+
+
+class Table(Protocol):
+    """A table as the schedules need it: its log, and the code that a worker of it runs."""
+
+    names: tuple[str, ...]
+    codec: Codec
+
+    def make_log(self, rng: random.Random) -> list[LogRecord]:
+        """The events."""
+
+    def new(self) -> Any:
+        """A partition with no state."""
+
+    def subjects(self, partition: Any) -> Any:
+        """Its subjects, as the table's `Subjects`."""
+
+    def apply(self, partition: Any, offset: int, record: LogRecord) -> Applied | None:
+        """Apply an event."""
+
+    def shown(self, partition: Any, records: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """These records are in the worker's RocksDB."""
+
+    def meet(self, reference: "Reference", applied: Applied, log: list[LogRecord]) -> None:
+        """Count in `reference.met` what the protocol finds hard."""
+
+
+class Reference:
+    """The undisturbed run: every output, and of every subject the snapshot after each of its events, as bytes."""
+
+    def __init__(self, log: list[LogRecord], table: Table) -> None:
+        self.partition = table.new()
+        self.outputs: dict[str, list[bytes]] = {x: [] for x in table.names}
+        self.places: dict[tuple[str, int], int] = {(x, 0): 0 for x in table.names}
+        """Subject and seq of an output -> how manyth of the subject it is."""
         self.changelog: dict[bytes, bytes] = {}
         self.seqs: dict[tuple[str, int], int] = {}
         self.met: Counter[str] = Counter()
         self.placed: set[str | None] = set()
         self.owners: list[str | None] = []
-        subjects = Subjects(self.partition, LOG_ID)
+        subjects = table.subjects(self.partition)
         for offset, record in enumerate(log):
-            output = apply(self.partition, offset, record)
-            self.owners.append(output.instrument if output else None)
-            if output:
-                self.outputs[output.instrument] += [encode(report) for report in output.reports]
-                self._meet(output, log)
-                self._freeze(subjects, output.instrument, offset)
+            applied = table.apply(self.partition, offset, record)
+            self.owners.append(applied.name if applied else None)
+            if applied:
+                for seq, value in applied.outputs:
+                    self.outputs[applied.name].append(value)
+                    self.places[applied.name, seq] = len(self.outputs[applied.name])
+                table.meet(self, applied, log)
+                self._freeze(subjects, applied.name, offset)
 
-    def _meet(self, output: Output, log: list[LogRecord]) -> None:
-        """What the engine did of what the protocol finds hard."""
-        report = output.reports[0]
-        if report.command == "tick" and any(order.status is Status.EXPIRED for order in report.orders):
-            self.met["expired by a tick"] += 1
-            self.met["expired in a quiet market"] += all(b'"tick"' in record.value for record in log[report.offset :])
-        if report.original_seq is not None:
-            self.met["a repeat"] += 1
-        elif report.outcome is Outcome.ACCEPTED and report.command == "place":
-            self.met["a key used again after its window"] += report.order_id in self.placed
-            self.placed.add(report.order_id)
-
-    def _freeze(self, subjects: Subjects, name: str, offset: int) -> None:
+    def _freeze(self, subjects: Any, name: str, offset: int) -> None:
         frozen = subjects[name].freeze()
         self.seqs[name, offset] = frozen.seq
         self.changelog.update((k, v) for k, v in frozen.snapshot_records(name) if v is not None)
@@ -143,5 +167,37 @@ class Reference:
             self.changelog[f"{name}#{number}".encode()] = frozen.block_value(number)
 
 
-def apply(partition: Partition, offset: int, record: LogRecord) -> Output | None:
-    return partition.apply(offset, record.timestamp, record.key, record.value)
+class Books:
+    """The books table."""
+
+    names = (*INSTRUMENTS, RESERVED)
+    codec = codec(LOG_ID)
+
+    def make_log(self, rng: random.Random) -> list[LogRecord]:
+        return make_log(rng)
+
+    def new(self) -> Partition:
+        return Partition(0, 1)
+
+    def subjects(self, partition: Partition) -> Subjects:
+        return Subjects(partition, LOG_ID)
+
+    def apply(self, partition: Partition, offset: int, record: LogRecord) -> Applied | None:
+        output = partition.apply(offset, record.timestamp, record.key, record.value)
+        if output is None:
+            return None
+        return Applied(output.instrument, [(report.seq, encode(report)) for report in output.reports], output)
+
+    def shown(self, partition: Partition, records: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """It never reads them."""
+
+    def meet(self, reference: Reference, applied: Applied, log: list[LogRecord]) -> None:
+        report = applied.raw.reports[0]
+        if report.command == "tick" and any(order.status is Status.EXPIRED for order in report.orders):
+            reference.met["expired by a tick"] += 1
+            reference.met["expired in a quiet market"] += all(b'"tick"' in each.value for each in log[report.offset :])
+        if report.original_seq is not None:
+            reference.met["a repeat"] += 1
+        elif report.outcome is Outcome.ACCEPTED and report.command == "place":
+            reference.met["a key used again after its window"] += report.order_id in reference.placed
+            reference.placed.add(report.order_id)

@@ -7,14 +7,11 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
-from app.engine import Partition
-from app.models.reports import encode
-from tables.books.subjects import Subjects
 from tables.recovery.changelog import Damaged
 from tables.recovery.checkpoint import Abandoned, Checkpoint
 from tables.recovery.ports import PartitionPorts
 from tests.tables.world.broker import Broker, Channel, Request, Violation
-from tests.tables.world.log import INSTRUMENTS, LOG_ID, RESERVED, apply
+from tests.tables.world.log import LOG_ID
 
 if TYPE_CHECKING:
     from tests.tables.world.schedule import World
@@ -93,7 +90,8 @@ class Worker:
         self.ports = PartitionPorts(0, None, None, None)  # type: ignore[arg-type]  # for what it holds only
         self.failed, self.begun_in = False, 0  # in which ownership the running checkpoint began
         self.notices = self.rng.random() < 0.5
-        self.partition = Partition(0, 1)
+        self.table = world.table
+        self.partition: Any = self.table.new()
         self.checkpoint: Checkpoint | None = None
         self.task: Coroutine[Any, Any, Any] | None = self._load()
 
@@ -116,7 +114,7 @@ class Worker:
         return Until(lambda: all(request.done for request in requests))
 
     def inspect(self, records: list[Any]) -> None:
-        pass
+        self.table.shown(self.partition, records)
 
     def acknowledge_below(self, offset: int) -> None:
         self.ports.acknowledge_below(offset)
@@ -156,7 +154,8 @@ class Worker:
 
     async def _load(self) -> None:
         loaded = await self.world.load(Reader(self.broker, self.rng))
-        subjects = Subjects(self.partition, LOG_ID)
+        self.table.shown(self.partition, loaded.records.items())
+        subjects = self.table.subjects(self.partition)
         subjects.restore(loaded)
         self.world.met["loaded a snapshot above the floor"] += any(
             s.offset >= loaded.floor for s in loaded.states.values()
@@ -167,13 +166,14 @@ class Worker:
         assert self.checkpoint
         offset = self.checkpoint.position
         self.checkpoint.position += 1
-        output = apply(self.partition, offset, self.broker.orders[offset])
-        self.ports.hold(HeldBatch(self.broker, output.instrument if output else None, offset))
-        if output is None:
+        applied = self.table.apply(self.partition, offset, self.broker.orders[offset])
+        self.ports.hold(HeldBatch(self.broker, applied.name if applied else None, offset))
+        if applied is None:
             return
-        for report in output.reports:
-            self.sent.append(self.executions.send((report.instrument, report.seq, encode(report))))
-        self.checkpoint.note(output.instrument, offset, 0)
+        for seq, value in applied.outputs:
+            place = self.broker.reference.places.get((applied.name, seq), 0)
+            self.sent.append(self.executions.send((applied.name, place, value)))
+        self.checkpoint.note(applied.name, offset, 0)
 
     def _begin_checkpoint(self) -> None:
         assert self.checkpoint
@@ -195,8 +195,8 @@ class Gateway:
 
     async def _load(self) -> None:
         self.loaded = await self.world.load(Reader(self.world.broker, self.world.rng))
-        names, named, others = (*INSTRUMENTS, RESERVED), self.loaded.named, self.loaded.outputs
-        self.last = {x: named[x].seq if x in named else 0 for x in names}
+        names, named, others = self.world.table.names, self.loaded.named, self.loaded.outputs
+        self.last = {x: self.world.reference.places[x, named[x].seq] if x in named else 0 for x in names}
         self.start = {x: named[x].outputs if x in named else others for x in names}
         self.position = self.loaded.first_output
 

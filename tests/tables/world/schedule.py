@@ -13,14 +13,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from app.engine import Partition
+from app.analytics import history
 from app.matching import identities, states
-from tables.books.subjects import Subjects
+from app.models import candle_snapshots
 from tables.recovery.changelog import Damaged, Fence, fold, interpret, parse
 from tables.recovery.checkpoint import Checkpoint
 from tables.recovery.loader import load
 from tests.tables.world.broker import Broker, Channel, Request, Stopped, Violation
-from tests.tables.world.log import CODEC, INSTRUMENTS, LOG_ID, RESERVED, Reference, make_log
+from tests.tables.world.log import LOG_ID, Books, Reference, Table
 from tests.tables.world.processes import Gateway, Reader, Worker
 
 
@@ -43,11 +43,12 @@ class World:
 
     checkpoint_class: type[Checkpoint] = Checkpoint
     worker_class: type[Worker] = Worker
+    table: Table = Books()
 
     def __init__(self, seed: int) -> None:
         self.rng, self.met = random.Random(seed), Counter[str]()
-        log = make_log(self.rng)
-        self.reference = Reference(log)
+        log = self.table.make_log(self.rng)
+        self.reference = Reference(log, self.table)
         self.broker = Broker(log, self.reference)
         self.owner: Worker | None = None
         self.zombies: list[Worker] = []
@@ -56,7 +57,7 @@ class World:
         self.damaged, self.failures = False, 0.015
 
     async def load(self, reader: Reader) -> Any:
-        return await load(reader, CODEC, LOG_ID)
+        return await load(reader, self.table.codec, LOG_ID)
 
     def run(self) -> Counter[str]:
         """Disturb, then restart cleanly and compare everything; what was met on the way."""
@@ -170,13 +171,13 @@ class World:
         latest: dict[bytes, bytes] = {}
         fold(self._durable(), latest)
         try:
-            loaded = interpret(latest, CODEC, LOG_ID, Fence(0, 0))
+            loaded = interpret(latest, self.table.codec, LOG_ID, Fence(0, 0))
         except Damaged as damage:
             raise Violation("promised state is missing", str(damage)) from damage
         if self.broker.committed > loaded.floor and not self.damaged:
             raise Violation("committed above the floor", self.broker.committed, loaded.floor)
         for name, state in loaded.states.items():
-            if self.reference.seqs[name, state.offset] > self.broker.last_seq[name]:
+            if self.reference.places[name, self.reference.seqs[name, state.offset]] > self.broker.last_seq[name]:
                 raise Violation("snapshot ahead of outputs", name, state.offset)
         for offset in range(1, loaded.floor):
             name = self.reference.owners[offset]
@@ -207,8 +208,8 @@ class World:
                 return
         raise Violation("never drained")
 
-    def _compare(self, partition: Partition) -> None:
-        found, expected = Subjects(partition, LOG_ID), Subjects(self.reference.partition, LOG_ID)
+    def _compare(self, partition: Any) -> None:
+        found, expected = (self.table.subjects(each) for each in (partition, self.reference.partition))
         for name in expected:
             if name not in found or not _same(found[name].freeze(), expected[name].freeze(), name):
                 raise Violation("book differs", name)
@@ -256,9 +257,10 @@ class World:
                 raise Violation("manifest differs", name, offset, seq)
             if executions < manifest["executions"]:
                 raise Violation("what is not named begins above what is", name, executions, manifest["executions"])
-            if executions > self.broker.effective_at.get((name, seq + 1), executions):
+            place = self.reference.places[name, seq]
+            if executions > self.broker.effective_at.get((name, place + 1), executions):
                 raise Violation("reading would begin above the next effective report", name, offset, executions)
-        for name in {*INSTRUMENTS, RESERVED} - manifest["named"].keys():
+        for name in {*self.table.names} - manifest["named"].keys():
             if manifest["executions"] > self.broker.effective_at.get((name, 1), manifest["executions"]):
                 raise Violation("reading would begin above a first report", name, manifest)
 
@@ -282,10 +284,12 @@ def run_schedules(first: int, count: int, world: type[World] = World) -> tuple[C
 
 @contextmanager
 def small_blocks(size: int = 4) -> Iterator[None]:
-    """Id blocks of a few records, so that short logs complete many of them."""
-    usual = identities.BLOCK
+    """Blocks of a few records, so that short logs complete many of them."""
+    usual = identities.BLOCK, history.BLOCK
     identities.BLOCK = states.BLOCK = size
+    history.BLOCK = candle_snapshots.BLOCK = size
     try:
         yield
     finally:
-        identities.BLOCK = states.BLOCK = usual
+        identities.BLOCK = states.BLOCK = usual[0]
+        history.BLOCK = candle_snapshots.BLOCK = usual[1]

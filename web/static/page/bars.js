@@ -55,9 +55,8 @@ export class Bars {
       const path = withQuery("/candles", { instrument, interval: this.interval, limit: KEPT });
       const { body, seq } = await this.api.get(path);
       if (number !== this.#number) return;
-      const bars = Array.isArray(body) ? body : body.candles;
-      for (const bar of bars) this.#put(bar);
-      this.seq = Math.max(this.seq ?? 0, seq ?? body.seq ?? 0) || null;
+      for (const bar of body) this.#put(bar);
+      this.seq = Math.max(this.seq ?? 0, seq ?? 0) || null;
       this.problem = null;
     } catch (error) {
       if (number !== this.#number) return;

@@ -85,6 +85,7 @@ export class Stream {
     clearTimeout(this.#timer);
     for (const subscription of this.#subscriptions.values()) subscription.forget();
     this.#drop();
+    this.state.set("connecting");
     this.#open();
   }
 
@@ -119,7 +120,9 @@ export class Stream {
     this.state.set("lost");
     const delayMs = this.#retryMs * (0.75 + Math.random() / 2);
     this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
-    if ((await this.probe()) === "unauthorized") {
+    const found = await this.probe();
+    if (this.#socket !== null) return; // somebody has connected meanwhile, under another key
+    if (found === "unauthorized") {
       this.state.set("locked");
       return;
     }

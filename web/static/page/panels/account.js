@@ -22,7 +22,7 @@ export function account(parts) {
       "div",
       { class: "tabpanel", role: "tabpanel", id: `tabpanel-${at}`, "aria-labelledby": `tab-${at}`, tabindex: "-1" },
       content.head.element,
-      content.element,
+      el("div", { class: "live body" }, content.element),
     );
     list.append(button);
     return { content, button, body, count };

@@ -30,7 +30,7 @@ export function candles({ bars, markets, theme }) {
     autoSize: true,
     layout: { attributionLogo: false, fontFamily: "system-ui, sans-serif", fontSize: 11 },
     rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.08, bottom: 0.24 } },
-    timeScale: { borderVisible: false, timeVisible: true, secondsVisible: false, rightOffset: 4 },
+    timeScale: { borderVisible: false, timeVisible: true, secondsVisible: false, rightOffset: 4, barSpacing: 9 },
     crosshair: { mode: 0 },
     handleScale: { axisPressedMouseMove: true },
   });
@@ -63,31 +63,35 @@ export function candles({ bars, markets, theme }) {
     ];
   }
 
+  /** Draw the bars that changed; one that has lost all its trades needs all drawn again. */
+  function update(newest) {
+    for (const at of due.sort((a, b) => a - b)) {
+      const bar = bars.known.get(at);
+      if (!bar || bar.open === null) {
+        isWhole = true;
+        return;
+      }
+      const [candle, volume] = drawn(at, bar);
+      series.update(candle, at < newest);
+      volumes.update(volume, at < newest);
+    }
+  }
+
   function paint() {
     const rules = markets.chosen.value;
     if (!rules || !colours) return;
     const inOrder = bars.inOrder;
     const last = inOrder.at(-1)?.[1] ?? null;
-    if (isWhole) {
+    const drawsAll = isWhole;
+    isWhole = false;
+    if (drawsAll) {
       const all = inOrder.map(([at, bar]) => drawn(at, bar));
       series.applyOptions({ priceFormat: { type: "price", precision: rules.priceDecimals, minMove: Number(rules.tick_size) } });
       series.setData(all.map(([candle]) => candle));
       volumes.setData(all.map(([, volume]) => volume));
-    } else if (due.length) {
-      const newest = inOrder.at(-1)?.[0];
-      for (const at of due.sort((a, b) => a - b)) {
-        const bar = bars.known.get(at);
-        if (!bar || bar.open === null) isWhole = true;
-        else {
-          const [candle, volume] = drawn(at, bar);
-          series.update(candle, at < newest);
-          volumes.update(volume, at < newest);
-        }
-      }
-      if (isWhole) paintSoon(paint);
-    }
-    if (!(isWhole && due.length)) isWhole = false;
+    } else update(inOrder.at(-1)?.[0]);
     due = [];
+    if (isWhole) paintSoon(paint);
     say(legend, last ? `O ${grouped(last.open)}  H ${grouped(last.high)}  L ${grouped(last.low)}  C ${grouped(last.close)}  V ${grouped(last.volume)}${last.revision ? `  revision ${last.revision}` : ""}` : "");
     mark(box, "data-bars", inOrder.length);
     mark(box, "data-revision", last?.revision ?? null);

@@ -34,7 +34,7 @@ export function headline({ markets, prices }) {
     say(name, rules.name);
     say(last, show(price.last));
     say(status, rules.market_status === "open" ? "open" : rules.market_status.replace("_", " "));
-    mark(status, "class", `status ${rules.market_status === "open" ? "open" : "halted"}`);
+    mark(status, "class", `status live ${rules.market_status === "open" ? "open" : "halted"}`);
     const values = [change?.text ?? "–", show(price.high), show(price.low), show(price.volume), show(price.trades)];
     facts.forEach((fact, at) => say(fact.value, values[at]));
     mark(facts[0].value, "class", `num ${change?.direction ?? ""}`);

@@ -21,7 +21,7 @@ export function instruments({ markets, prices }) {
       if (event.key === "Enter") [...rows.values()].find((row) => !row.element.hidden)?.button.click();
     },
   });
-  const list = el("ul", { class: "instruments" });
+  const list = el("ul", { class: "instruments live" });
   const rows = new Map();
   panel.append(head.element, filter, el("div", { class: "scroll" }, list));
   select.addEventListener("change", () => markets.choose(select.value));

@@ -48,7 +48,7 @@ export function ladder({ market, markets, orders, choosePrice }) {
   const asks = el("ol", { class: "levels asks", "aria-label": "Sell orders, the best last" });
   const bids = el("ol", { class: "levels bids", "aria-label": "Buy orders, the best first" });
   const lastPrice = el("span", { class: "num last" });
-  const spread = el("span", { class: "num muted" });
+  const spread = el("span", { class: "num muted", title: "The spread, and in basis points of the middle" });
   const middle = el("div", { class: "spread" }, lastPrice, spread);
   const empty = el("p", { class: "empty", hidden: true }, "No orders in this book. The ticket places the first.");
   const levels = el("div", { class: "ladder" }, asks, middle, bids, empty);
@@ -126,7 +126,7 @@ export function ladder({ market, markets, orders, choosePrice }) {
       const size = ask.units - bid.units;
       const points = ((size * 20_000n * 100n) / (ask.units + bid.units || 1n)).toString().padStart(3, "0");
       const basis = `${points.slice(0, -2)}.${points.slice(-2)}`;
-      say(spread, `spread ${grouped(plain(size, rules.priceDecimals))} · ${basis} bp`);
+      say(spread, `${grouped(plain(size, rules.priceDecimals))} · ${basis} bp`);
     } else say(spread, market.isKnown ? "no spread" : "");
     const { last } = market;
     say(lastPrice, last ? `${grouped(last.price)} ${last.aggressor_side === "buy" ? "↑" : "↓"}` : "–");

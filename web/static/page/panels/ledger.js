@@ -5,8 +5,6 @@ import { grouped } from "../decimals.js";
 import { heading } from "../sources.js";
 import { clock } from "./tape.js";
 
-const SHOWN_ASSETS = 24;
-
 export function ledger({ cycles }) {
   const strip = byId("ledger");
   const head = heading("Ledger", "GET /api/v1/settlements, GET /api/v1/settlements/{cycle}");
@@ -20,7 +18,7 @@ export function ledger({ cycles }) {
 
   function show(cycle) {
     if (!cycle) {
-      say(facts.Cycle, "none yet");
+      say(facts.Cycle, "none");
       return;
     }
     say(facts.Cycle, `#${cycle.cycle}`);
@@ -30,11 +28,13 @@ export function ledger({ cycles }) {
     mark(facts.Closed, "title", cycle.closed_at);
     say(facts.Seal, cycle.seal ? `${cycle.seal.slice(0, 8)}…` : "–");
     mark(facts.Seal, "title", cycle.seal);
-    const shown = cycle.conservation.slice(0, SHOWN_ASSETS).map((flow) => {
-      const isKept = flow.sum === "0";
+    const broken = cycle.conservation.filter((flow) => flow.sum !== "0");
+    const verdict = broken.length ? `${broken.length} assets do not add up to 0 ✗` : `all ${cycle.conservation.length} assets add up to 0 ✓`;
+    const shown = [...broken, ...cycle.conservation.filter((flow) => flow.sum === "0")].map((flow) => {
       const title = `${flow.asset}: in ${grouped(flow.gross_in)}, out ${grouped(flow.gross_out)}, fees ${grouped(flow.fees)}; all accounts add up to ${flow.sum}`;
-      return el("span", { class: `asset num ${isKept ? "" : "down"}`, title }, `${flow.asset} Σ ${flow.sum} ${isKept ? "✓" : "✗"}`);
+      return el("span", { class: `asset num ${flow.sum === "0" ? "" : "down"}`, title }, `${flow.asset} Σ ${flow.sum}`);
     });
+    if (cycle.conservation.length) shown.unshift(el("strong", { class: broken.length ? "down" : "up" }, verdict));
     assets.replaceChildren(...shown);
   }
 

@@ -75,7 +75,6 @@ export function openOrders({ api, markets, orders, session }) {
     const amend = () => {
       amending?.replaceWith(amending.before);
       const form = amendForm(order);
-      form.before_ = buttons;
       buttons.replaceWith(form);
       amending = { replaceWith: (other) => form.replaceWith(other), before: buttons };
       form.querySelector("input").focus();

@@ -10,7 +10,7 @@ import { colour } from "../theme.js";
 const EVERY_MS = 1_000;
 const KEPT = 120;
 const LATE = 1_000; // records
-const SPARK = { width: 180, height: 34 };
+const SPARK = { width: 96, height: 34 };
 
 export function pipeline({ api, theme }) {
   const strip = byId("pipeline");
@@ -23,12 +23,11 @@ export function pipeline({ api, theme }) {
   };
   cell("orders", "orders/s", "commands that the engine has answered, a second: orders, cancels, amends");
   cell("matched", "matched/s", "orders that took part in a trade, a second");
-  cell("matching", "matching lag", "commands in Kafka that the engine has not reported");
-  cell("gateway", "gateway lag", "reports in Kafka that this gateway has not applied");
-  cell("recording", "recording lag", "reports in Kafka that Postgres does not have");
-  cell("clearing", "clearing lag", "facts of the ledger that Postgres does not have");
-  cell("analytics", "candles lag", "reports in Kafka that are not in the bars");
-  cell("checkpoint", "checkpoint age", "age of the oldest command that no snapshot covers");
+  cell("matching", "lag: matching", "commands in Kafka that the engine has not reported");
+  cell("gateway", "gateway", "reports in Kafka that this gateway has not applied");
+  cell("recording", "recording", "reports in Kafka that Postgres does not have");
+  cell("clearing", "clearing", "facts of the ledger that Postgres does not have");
+  cell("checkpoint", "checkpoint", "age of the oldest command that no snapshot covers");
   cell("verified", "audit", "no worker audits this venue: `faust -A app verify` compares all that is stored with the log");
   const spark = el("div", { class: "spark", role: "img", "aria-label": "Orders a second in the last two minutes" });
   strip.append(head.element, spark, list);
@@ -81,8 +80,7 @@ export function pipeline({ api, theme }) {
     cells[name].parentElement.hidden = false;
   }
 
-  const known = new Set(["matching", "gateway", "recording", "clearing", "analytics"]);
-  cells.analytics.parentElement.hidden = true;
+  const known = new Set(["matching", "gateway", "recording", "clearing"]);
 
   const asked = polling(async () => {
     let answer;
