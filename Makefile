@@ -34,7 +34,7 @@ demo-ui: $(VENV)/local.stamp ## Start a venue with makers and takers for whoever
 screenshots: $(VENV)/dev.stamp ## Write pictures of the page into screenshots/ (needs chromium and chromedriver)
 	@$(PYTHON) -m tests.page.screenshots $(ARGS)
 
-# Two processes of tests; each file stays in one of them (tests/conftest.py).
+# Two processes of tests; the files that use one venue stay in one of them (tests/conftest.py).
 TOGETHER := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
