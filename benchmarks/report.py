@@ -92,7 +92,8 @@ def _document(table: str, found: dict[str, Any], where: dict[str, Any], took: st
     commit, cpu = asked.stdout.strip()[:12] or "unknown", f"{where['cpus']} cores, {where['cpu']}"
     return f"""# Results
 
-`python -m benchmarks.report --write` wrote this page: {datetime.now(UTC):%Y-%m-%d}, commit {commit}, {length} runs, {took}.
+`python -m benchmarks.report --write` wrote this page: {datetime.now(UTC):%Y-%m-%d}, commit {commit}, {length} runs,
+{took}.
 {cpu}, Python {where["python"]}; a bare loop of 10 M iterations took {where["loop_s"]} s.
 Servers and load generators run on the same machine. Compare ratios: another machine, or another day, has others.
 
