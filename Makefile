@@ -34,7 +34,7 @@ demo-ui: $(VENV)/local.stamp ## Start a venue with makers and takers for whoever
 screenshots: $(VENV)/dev.stamp ## Write pictures of the page into screenshots/ (needs chromium and chromedriver)
 	@$(PYTHON) -m tests.page.screenshots $(ARGS)
 
-# Two processes of tests; each file stays in one of them (tests/conftest.py).
+# Two processes of tests; the files that use one venue stay in one of them (tests/conftest.py).
 TOGETHER := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
@@ -51,7 +51,7 @@ bench: $(VENV)/dev.stamp ## Run each benchmark briefly and compare with the targ
 
 .PHONY: bench-full
 bench-full: $(VENV)/dev.stamp ## The same with long runs, written to benchmarks/RESULTS.md (40 minutes; needs wrk)
-	@$(PYTHON) -m benchmarks.report --full $(ARGS)
+	@$(PYTHON) -m benchmarks.report --full --write $(ARGS)
 
 # `make faults` skips these: they would only repeat what `make test` does.
 CALM := assignment_cases cli one_trade poison verified_fields verify

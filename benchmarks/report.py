@@ -1,8 +1,8 @@
 """`python -m benchmarks.report`: run all benchmarks and print every target beside the measured figure.
 
-A run is short by default (all together at most a quarter of an hour); `--full` takes about 40 minutes and writes
-benchmarks/RESULTS.md. `--only` picks runs. A run that fails, or needs a program that is missing (wrk), leaves its
-targets unmeasured, and the exit code is 1. The machine must have nothing else to do.
+A run is short by default; `--full` takes about 40 minutes. `--write` writes benchmarks/RESULTS.md, `--only` picks runs.
+A run that fails, or needs a program that is missing (wrk), leaves its targets unmeasured, and the exit code is 1. The
+machine must have nothing else to do.
 """
 
 import argparse
@@ -56,7 +56,8 @@ RUNS = (
 def main() -> int:
     names = [run.name for run in RUNS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__.splitlines()[0])
-    parser.add_argument("--full", action="store_true", help="long runs; write benchmarks/RESULTS.md")
+    parser.add_argument("--full", action="store_true", help="long runs")
+    parser.add_argument("--write", action="store_true", help="write benchmarks/RESULTS.md")
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="only these runs")
     options = parser.parse_args()
     began = time.monotonic()
@@ -65,8 +66,10 @@ def main() -> int:
     lines, where = compared(found), conditions()
     print(f"\n{where['cpus']} cores, {where['cpu']}, a bare loop of 10 M {where['loop_s']} s, {_minutes(began)}\n")
     print("\n".join(as_text(lines)))
-    if options.full:
-        RESULTS.write_text(_document("\n".join(as_markdown(lines)), found, where, _minutes(began)))
+    if options.write:
+        RESULTS.write_text(
+            _document("\n".join(as_markdown(lines)), found, where, _minutes(began), "long" if options.full else "short")
+        )
     return 0 if len(found) == len(results) else 1
 
 
@@ -84,14 +87,15 @@ def result(run: Run, is_full: bool) -> Any:
         return json.loads(done.stdout) if done.returncode == 0 else None
 
 
-def _document(table: str, found: dict[str, Any], where: dict[str, Any], took: str) -> str:
+def _document(table: str, found: dict[str, Any], where: dict[str, Any], took: str, length: str) -> str:
     asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=False, capture_output=True, text=True)
     commit, cpu = asked.stdout.strip()[:12] or "unknown", f"{where['cpus']} cores, {where['cpu']}"
     return f"""# Results
 
-`make bench-full` writes this page: {datetime.now(UTC):%Y-%m-%d}, commit {commit}, {took}.
+`python -m benchmarks.report --write` wrote this page: {datetime.now(UTC):%Y-%m-%d}, commit {commit}, {length} runs,
+{took}.
 {cpu}, Python {where["python"]}; a bare loop of 10 M iterations took {where["loop_s"]} s.
-Servers and load generators run on the same machine. Compare ratios: another machine, or another day, has other figures.
+Servers and load generators run on the same machine. Compare ratios: another machine, or another day, has others.
 
 {table}
 

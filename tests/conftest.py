@@ -1,7 +1,8 @@
 """The real servers for every test that needs them, and how the tests are shared out between processes.
 
-`make test` runs two processes of pytest (`-n 2 --dist loadfile`). A file's tests stay together; `servers` (Kafka,
-Postgres and Valkey, on free ports) and the venues that files share are started once in each process that needs them.
+`make test` runs two processes of pytest (`-n 2 --dist loadfile`). The files that use one venue, or `servers` (Kafka,
+Postgres and Valkey, on free ports), stay together in one process, so that it is started once. It is stopped when the
+last of them is done: a venue costs a tenth of a core when nobody uses it.
 """
 
 import shutil
@@ -12,6 +13,8 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from app.local import postgres
 from app.local.servers import Servers, running_servers
@@ -19,8 +22,21 @@ from tests import warm
 
 OWN_FOLDER = pytest.StashKey[Path]()
 ROOT = Path(__file__).parent
-# What takes longest begins first, so that no process is left alone with it at the end.
-LONGEST = ("integration/test_f", "web", "page", "integration", "local", "tables")
+USE_VENUE = "changed_port clearing cli large_records one_trade poison lobster_in_a_venue assignment_cases"
+USE_SERVERS = (
+    "app/test_export app/test_genesis clearing kafka local/test_servers postgres streaming verification/test_clearing"
+)
+TOGETHER: dict[str, tuple[str, ...]] = {
+    "venue": tuple(f"integration/test_{name}.py" for name in USE_VENUE.split()),
+    "traded": ("integration/test_verified_fields.py", "integration/test_verify.py"),
+    "web": ("web/test_", "web/test_schemathesis.py"),
+    "outages": ("web/outages/",),
+    "servers": tuple(USE_SERVERS.split()),
+}
+"""The files that stay in one process, by what they share, in their order: last come those that make long logs."""
+ALONE = "tables/test_schedules.py"
+"""Its tests take seconds each and share nothing, so they fill both processes up to the end."""
+ORDER = (*TOGETHER, "integration/", "local/", "page/", "")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -35,13 +51,40 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest; the order within a file stays."""
+    """Begin with what takes longest; the order within a file stays."""
     items.sort(key=lambda item: place_of(str(item.path.relative_to(ROOT))))
+    for item in items:
+        file, fixtures = str(item.path.relative_to(ROOT)), getattr(item, "fixturenames", ())
+        for shared in ("servers", "traded"):
+            if shared in fixtures and group_of(file) != shared:
+                raise pytest.UsageError(f"tests/{file} uses {shared}: add it to those in tests/conftest.py that do.")
 
 
-def place_of(file: str) -> int:
-    """When the file's turn is: 0 is first."""
-    return next((place for place, name in enumerate(LONGEST) if file.startswith(name)), len(LONGEST))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Have pytest-xdist keep groups together, not only files."""
+    return Groups(config, log)
+
+
+class Groups(LoadScopeScheduling):
+    """A group's tests go to one process; the next group goes to the process that is ready for one first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0].removeprefix(f"{ROOT.name}/")
+        return nodeid if file == ALONE else group_of(file)
+
+
+def group_of(file: str) -> str:
+    """What stays in one process with this file."""
+    return next((group for group, begins in TOGETHER.items() if file.startswith(begins)), file)
+
+
+def place_of(file: str) -> tuple[int, int]:
+    """When the file's turn is, among all groups and in its own."""
+    group = group_of(file)
+    in_group = max((n for n, begin in enumerate(TOGETHER.get(group, ())) if file.startswith(begin)), default=0)
+    in_all = next(place for place, begin in enumerate(ORDER) if group.startswith(begin))
+    return len(ORDER) if file == ALONE else in_all, in_group
 
 
 @pytest.hookimpl(wrapper=True)

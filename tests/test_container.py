@@ -205,4 +205,4 @@ def test_the_images_files_alone_start_a_worker(name: str, image: Path) -> None:
 def test_the_images_files_alone_can_set_up(image: Path) -> None:
     """`setup` is loaded and says how it is used; the servers that it needs are not here."""
     asked = run(image, SERVICES["setup"], "-m", "app", "setup", "--help")
-    assert (asked.returncode, asked.stdout.splitlines()[0]) == (0, "usage: python -m app setup [-h]")
+    assert (asked.returncode, asked.stdout.splitlines()[0]) == (0, "usage: python -m app setup [-h] [--grant ROLE]")

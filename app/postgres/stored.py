@@ -144,7 +144,8 @@ class Stored:
     async def _columns_of(self, table: str) -> dict[str, str]:
         """Each column, and the SQL that reads it."""
         if table not in self._columns:
-            query = "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = %s"
+            query = "SELECT column_name, data_type FROM information_schema.columns "
+            query += "WHERE table_schema = current_schema() AND table_name = %s"
             found = await (await execute(self._connection, query, [table])).fetchall()
             self._columns[table] = {name: CASTS.get(type_, "t.{}").format(name) for name, type_ in found}
         return self._columns[table]

@@ -10,7 +10,7 @@ import pytest
 from app import app
 from app.engine import partition_of
 from app.kafka.reading import LogRecord
-from app.local.venue import Venue, running_venue
+from app.local.venue import Venue
 from app.models.candles import CandlesUpdate, decode_update
 from app.topics import CANDLES
 from load.client import Client
@@ -18,6 +18,7 @@ from load.ledger import Ledger
 from load.request import Terms
 from tests.integration.conftest import cli, judge, list_market, records
 from tests.until import LONG_PAUSE_S, until
+from tests.venues import running_venue
 
 ROWS = """
 SELECT interval, open::text, high::text, low::text, close::text, volume::text, quote_volume::text, trades,

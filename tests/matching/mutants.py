@@ -42,7 +42,7 @@ MIN_KILLED = 0.95
 TESTS = (
     "tests/matching/test_book.py",
     "tests/matching/test_words.py",
-    "tests/matching/test_commands.py",
+    "tests/matching/test_core_commands.py",
     "tests/matching/test_rejections.py",
     "tests/matching/test_orders.py",
     "tests/matching/test_fees.py",
@@ -52,7 +52,7 @@ TESTS = (
     "tests/matching/test_sanity.py",
     "tests/matching/test_reports.py",
     "tests/matching/test_order_of_checks.py",
-    "tests/matching/test_identity.py",
+    "tests/matching/test_identities.py",
     "tests/matching/test_properties.py",
     "tests/models/test_snapshots.py",
     "tests/test_recorded_logs.py",

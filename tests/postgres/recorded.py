@@ -77,7 +77,10 @@ def differences(database_url: str, reports: Iterable[bytes], next_offsets: dict[
 def table_rows(database_url: str, table: str) -> list[dict[str, Any]]:
     """A table as dicts: decimals and ids as text, times in ms."""
     types = ask(
-        database_url, "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = %s", table
+        database_url,
+        "SELECT column_name, data_type FROM information_schema.columns "
+        "WHERE table_schema = 'public' AND table_name = %s",
+        table,
     )
     columns = ", ".join(CASTS.get(type_, "t.{}").format(name) for name, type_ in types)
     return [
