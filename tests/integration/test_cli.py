@@ -27,7 +27,7 @@ from tests.until import LONG_PAUSE_S, until
 BOOK_TIMEOUT_S = 60.0
 FAUST = Path(sys.executable).with_name("faust")
 IN_README = re.findall(r"^\$ (\.venv/bin/.*?)(?:\s+#.*)?$", (ROOT / "README.md").read_text(), re.MULTILINE)
-NEEDS_A_STOP = "stop the matching workers first: .*"
+NEEDS_A_STOP = "stop the (matching|analytics) workers first: .*"
 """What `rebuild` says beside a worker; tests/integration/test_verify.py lets it work."""
 WHERE = re.compile(r"[^\n]+ \((as given|the venue in [^\n]+)\)\n")
 END_TIMEOUT_S = 120.0
@@ -307,9 +307,7 @@ async def test_the_readmes_commands_work_as_written(venue: Venue, here: Path) ->
     await until_shown(here, known["BTC-USD"])
     assert len(IN_README) > 12
     for line in IN_README:
-        if (
-            "load chaos" in line or " watch " in line
-        ):  # tests/load/test_chaos.py; tests/web/test_stream_programs.py, as it never ends
+        if "load chaos" in line or " watch " in line:  # tests/load/test_chaos.py; tests/web/test_stream_programs.py
             continue
         command = re.sub(r"--seconds \d+", "--seconds 1", line)
         for name, value in known.items():
@@ -317,6 +315,9 @@ async def test_the_readmes_commands_work_as_written(venue: Venue, here: Path) ->
         done = await run(["sh", "-c", command], here, {"PYTHONPATH": str(ROOT)})
         if " rebuild" in line:
             assert_one_sentence(done, NEEDS_A_STOP)
+            continue
+        if " retention " in line:
+            assert_one_sentence(done, r"cycle \d+ was closed in the last 48 hours: .*")
             continue
         assert done.code == 0 and "Error" not in done.err, (line, done)
         if placed := PLACED.fullmatch(done.out):

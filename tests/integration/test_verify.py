@@ -66,7 +66,7 @@ async def test_an_honest_venue_is_right_while_it_works(venue: Venue) -> None:
     assert told.code == 0 and verdict["right"], told
     assert verdict["addresses"]["Kafka"] == venue.servers.broker and verdict["addresses"]["gateway"] == venue.url
     assert verdict["addresses"]["Postgres"] == venue.servers.database_url and len(verdict["log_ids"]) == PARTITIONS
-    assert {finding["check"] for finding in verdict["findings"]} == {"O1", "O2", "O3", "O4", "O5", "O6"}
+    assert {finding["check"] for finding in verdict["findings"]} == {"O1", "O2", "O3", "O4", "O5", "O6", "O8"}
     assert "snapshots, id blocks and manifests" in {finding["about"] for finding in verdict["findings"]}
 
 

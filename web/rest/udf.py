@@ -66,13 +66,14 @@ async def get_history(request: web.Request) -> web.StreamResponse:
     given = _texts(request, "symbol", "resolution", "from", "to", "countback", "currencyCode", "unitId")
     gateway = request.app[GATEWAY]
     name, interval = symbol_of(given.get("symbol", "")), interval_of(given.get("resolution", ""))
+    to_s, from_s = number(given, "to", LARGEST_S, LARGEST_S, least=0), number(given, "from", 0, LARGEST_S, least=0)
+    most = number(given, "countback", MAX_BARS, MAX_BARS)
+    if "countback" in given:
+        from_s = 0
     if name not in gateway.feed.markets:
         return _answer(UdfError("unknown_symbol"))
     if interval is None:
         return _answer(UdfError("unknown resolution: /udf/config has those that there are"))
-    to_s = number(given, "to", LARGEST_S, LARGEST_S, least=0)
-    from_s = 0 if "countback" in given else number(given, "from", 0, LARGEST_S, least=0)
-    most = number(given, "countback", MAX_BARS, MAX_BARS)
     found = await newest_candles(gateway, name, interval, from_s * 1000, to_s * 1000, most + 1)
     if len(found.candles) > most and "countback" not in given:
         return _answer(UdfError(f"more than {MAX_BARS} bars: ask for a shorter time, or send countback"))
