@@ -1,6 +1,6 @@
 """`python -m benchmarks.report`: run all benchmarks and print every target beside the measured figure.
 
-A run is short by default; `--full` takes about 40 minutes. `--write` writes benchmarks/RESULTS.md, `--only` picks runs.
+A run is short by default; `--full` takes about 40 minutes. `--write` writes them to a page here, `--only` picks runs.
 A run that fails, or needs a program that is missing (wrk), leaves its targets unmeasured, and the exit code is 1. The
 machine must have nothing else to do.
 """
@@ -57,7 +57,7 @@ def main() -> int:
     names = [run.name for run in RUNS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="long runs")
-    parser.add_argument("--write", action="store_true", help="write benchmarks/RESULTS.md")
+    parser.add_argument("--write", action="store_true", help="write the page of results")
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="only these runs")
     options = parser.parse_args()
     began = time.monotonic()
