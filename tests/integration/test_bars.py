@@ -16,6 +16,7 @@ from app.topics import CANDLES
 from load.client import Client
 from load.ledger import Ledger
 from load.request import Terms
+from tests.integration.bars_by_sql import differing_bars
 from tests.integration.conftest import cli, judge, list_market, records
 from tests.until import LONG_PAUSE_S, until
 from tests.venues import running_venue
@@ -67,6 +68,15 @@ def rows(venue: Venue, market: str) -> dict[str, dict[str, Any]]:
         connection.close()
 
 
+def change_a_bar(database_url: str, market: str, back: bool = False) -> None:
+    """Make the week's volume a hundredth more, or less again."""
+    connection = psycopg2.connect(database_url)
+    with connection, connection.cursor() as cursor:
+        change = "UPDATE candles SET volume = volume + %s WHERE instrument = %s AND interval = '1w'"
+        cursor.execute(change, ["-0.01" if back else "0.01", market])
+    connection.close()
+
+
 async def test_a_bust_restates_topic_postgres_and_table(quoted: Venue) -> None:
     """The week's bar is of all three trades, then of two, with the revision 1; every part says so."""
     market = await list_market(quoted)
@@ -89,6 +99,10 @@ async def test_a_bust_restates_topic_postgres_and_table(quoted: Venue) -> None:
     shown = await until(lambda: _shown(quoted, market), lambda found: found["busted"] == 1, pause_s=LONG_PAUSE_S)
     assert [bar["revision"] for bar in shown["bars"] if bar["interval"] == "1w"] == [1]
     assert shown["ticker"][0]["trades"] == 2
+    assert differing_bars(quoted.servers.database_url) == []
+    change_a_bar(quoted.servers.database_url, market)
+    assert len(differing_bars(quoted.servers.database_url)) == 1
+    change_a_bar(quoted.servers.database_url, market, back=True)
 
 
 async def test_a_lag_and_a_rebuild_give_the_same_updates(quoted: Venue) -> None:

@@ -15,6 +15,7 @@ from app.local.process import Process
 from app.local.venue import FAUST, Venue
 from app.streaming import failpoints
 from load.ledger import Ledger
+from tests.integration.bars_by_sql import differing_bars
 from tests.integration.conftest import PATIENT, judge, under_load
 from tests.integration.often import OFTEN
 from tests.long import LONG
@@ -106,6 +107,7 @@ async def _die_under_load(venue: Venue, deaths: Mapping[str, Iterator[Death]]) -
             roles.create_task(_die_in_turn(venue, role, deaths[role]))
     verdict = await judge(venue, ledger)
     print(f"{len(ledger):,} requests\n{verdict.as_text()}")
+    await until(lambda: differing_bars(venue.servers.database_url), lambda found: not found)
 
 
 async def _die_in_turn(venue: Venue, role: str, deaths: Iterator[Death]) -> None:
