@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import DeleteGroupsRequest
 
+from app.configuration import Role
 from app.engine import partition_of
 from app.kafka.groups import group_of
 from app.kafka.one_shot import ToSend, send
@@ -31,8 +32,6 @@ SESSION_TIMEOUT_S = 10.0  # after this time Kafka removes a silent member from i
 NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND = 68, 69
 PARTITIONS = 8
 RETRY_S = 0.2
-
-MATCHING_GROUP = group_of("matching")
 
 
 async def kill(target: Target, *names: str) -> None:
@@ -100,7 +99,7 @@ async def corrupt_tables(target: Target, name: str, random: Random) -> None:
 
 async def delete_group(target: Target, *names: str) -> None:
     """Pause all members of matching's group until Kafka has removed them, then delete the group."""
-    deleting = asyncio.create_task(delete_matching_group(target.venue.broker))
+    deleting = asyncio.create_task(delete_group_of("matching", target.venue.broker))
     await pause(target, SESSION_TIMEOUT_S + 2.0, *names)
     await deleting
 
@@ -147,19 +146,20 @@ def _producer(broker: str, transactional_id: str | None = None) -> AIOKafkaProdu
     return AIOKafkaProducer(bootstrap_servers=broker, acks="all", transactional_id=transactional_id)
 
 
-async def delete_matching_group(broker: str) -> None:
-    """Delete matching's group as soon as it has no members; raises TimeoutError."""
+async def delete_group_of(role: Role, broker: str) -> None:
+    """Delete a role's consumer group as soon as it has no members; raises TimeoutError."""
+    group = group_of(role)
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     await admin.start()
     try:
-        coordinator, give_up = await admin.find_coordinator(MATCHING_GROUP), time.monotonic() + 2 * SESSION_TIMEOUT_S
+        coordinator, give_up = await admin.find_coordinator(group), time.monotonic() + 2 * SESSION_TIMEOUT_S
         while True:
-            answer = await admin._send_request(DeleteGroupsRequest([MATCHING_GROUP]), coordinator)
-            code = dict(answer.results)[MATCHING_GROUP]
+            answer = await admin._send_request(DeleteGroupsRequest([group]), coordinator)
+            code = dict(answer.results)[group]
             if code in (0, GROUP_ID_NOT_FOUND):
                 return
             if code != NON_EMPTY_GROUP or time.monotonic() > give_up:
-                raise TimeoutError(f"Kafka did not delete the group {MATCHING_GROUP}: error {code}")
+                raise TimeoutError(f"Kafka did not delete the group {group}: error {code}")
             await asyncio.sleep(RETRY_S)
     finally:
         await admin.close()

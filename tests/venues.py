@@ -12,13 +12,13 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
 from app.local import kafka, postgres, venue
-from app.local.process import Child, Process
+from app.local.process import Child, Command, Process
 from app.local.venue import ONE_OF_EACH
 from tests.warm import warm
 
@@ -51,7 +51,11 @@ class Fork:
 
 
 class WarmProcess(Process):
-    """Starts `python …` in a fork of a warm process."""
+    """Starts `python …` in a fork of a warm process, and adds it to `forks`."""
+
+    def __init__(self, forks: list[Fork], command: Command, log: Path) -> None:
+        super().__init__(command, log)
+        self._forks = forks
 
     async def spawn(self, output: IO[bytes]) -> Child:
         """As a real one, but on no leash: the kernel ends it with the warm process, which ends with us."""
@@ -61,7 +65,8 @@ class WarmProcess(Process):
         asked = warm(next(_starts) % WARM).ask(argv, command.env, command.cwd, streams)
         os.close(nothing)
         answer, connection = await asyncio.open_unix_connection(sock=asked)
-        return Fork(int(await answer.readline()), answer, connection)
+        self._forks.append(Fork(int(await answer.readline()), answer, connection))
+        return self._forks[-1]
 
 
 @cache
@@ -87,5 +92,9 @@ async def running_venue(
 ) -> AsyncIterator[venue.Venue]:
     """As app.local.venue.running_venue, for less CPU."""
     await asyncio.to_thread(_copy_new_servers, folder)
-    async with venue.running_venue(folder, workers, **options, process=WarmProcess) as running:
-        yield running
+    forks: list[Fork] = []
+    try:
+        async with venue.running_venue(folder, workers, **options, process=partial(WarmProcess, forks)) as running:
+            yield running
+    finally:  # they have ended, but we may not have been told yet
+        await asyncio.gather(*(fork.wait() for fork in forks))

@@ -48,7 +48,7 @@ class Worker:
 class Venue:
     """Servers and workers of one data folder. `supervised` restarts every process that dies, servers included.
 
-    `process` is the class that starts the workers: most tests fork them from a process that has done its imports.
+    `process` makes the workers' processes: most tests fork them from a process that has done its imports.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Venue:
         supervised: bool = True,
         env: Mapping[str, str] | None = None,
         say: Callable[[str], None] = lambda line: None,
-        process: type[Process] = Process,
+        process: Callable[[Command, Path], Process] = Process,
     ) -> None:
         self.folder = folder.resolve()
         self.ports = ports or Ports(self.folder, usual=False)
@@ -244,7 +244,7 @@ async def running_venue(
     supervised: bool = True,
     say: Callable[[str], None] = lambda line: None,
     env: Mapping[str, str] | None = None,
-    process: type[Process] = Process,
+    process: Callable[[Command, Path], Process] = Process,
 ) -> AsyncIterator[Venue]:
     """Run a venue on free ports with its data in `folder`, ready for orders, for a test or a tool."""
     venue = Venue(folder, workers, supervised=supervised, say=say, env=env, process=process)

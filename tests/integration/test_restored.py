@@ -23,7 +23,7 @@ from app.kafka.reading import bounds
 from app.local.postgres import DATABASE
 from app.local.venue import Venue
 from app.setup import prepare
-from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
+from app.topics import BOOKS_CHANGELOG, CANDLES, CANDLES_CHANGELOG, EXECUTIONS, ORDERS, TRADES
 from load import strikes
 from load.client import Client
 from load.ledger import Ledger
@@ -230,7 +230,7 @@ async def test_reports_that_are_lost_are_sent_again_after_a_rebuild(copies: Copi
     assert rebuilt.code == 0, rebuilt
     await venue.start_worker("matching")
     await until(lambda: bounds(broker, EXECUTIONS.name, range(PARTITIONS)), lambda found: found == before, UNTIL_S)
-    for role in ("recording", "gateway"):
+    for role in ("recording", "analytics", "gateway"):
         await venue.start_worker(role)
     await venue.wait_all_ready()
     await copies.trade()
@@ -248,12 +248,12 @@ async def test_commands_that_are_lost_are_noticed_and_can_be_given_up(copies: Co
     broker, database = venue.servers.broker, venue.servers.database_url
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     await admin.start()
-    outputs = {EXECUTIONS.name, TRADES.name, BOOKS_CHANGELOG.name}
+    outputs = {topic.name for topic in (EXECUTIONS, TRADES, CANDLES, BOOKS_CHANGELOG, CANDLES_CHANGELOG)}
     await admin.delete_topics([*outputs])
     await until(admin.list_topics, lambda found: not outputs & {*found}, UNTIL_S)
-    await until(lambda: members(broker, "matching"), lambda found: not found, UNTIL_S)
     await admin.close()
-    await strikes.delete_matching_group(broker)
+    for role in ("matching", "analytics"):
+        await strikes.delete_group_of(role, broker)
     ask(database.replace(f"/{DATABASE}", "/postgres"), f"DROP DATABASE {DATABASE} WITH (FORCE)")
     copies.ledger = Ledger()
     await venue.start()
