@@ -55,8 +55,12 @@ class Told(NamedTuple):
 
 @pytest.fixture(scope="package")
 async def venue(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Venue]:
-    """One process of each role, for tests that break nothing; snapshots come often, so that everything meets them."""
-    async with running_venue(tmp_path_factory.mktemp("venue"), env={"SNAPSHOT_INTERVAL_S": "2"}) as running:
+    """One process of each role, for tests that break nothing; snapshots come often, so that everything meets them.
+
+    No ticks close bars: a test may compare a copy of the database with the log as it was.
+    """
+    env = {"SNAPSHOT_INTERVAL_S": "2", "BAR_CLOSE_S": "0"}
+    async with running_venue(tmp_path_factory.mktemp("venue"), env=env) as running:
         yield running
 
 

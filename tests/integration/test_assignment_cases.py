@@ -15,7 +15,7 @@ from load.ledger import Ledger, Outcome
 from load.profiles import PLAIN
 from load.request import Kind, Terms
 from load.run import Plan, check, run
-from tests.integration.conftest import addresses
+from tests.integration.conftest import addresses, list_market
 
 CLIENTS = 1_000
 STEADY_RATE = 2_000
@@ -47,7 +47,7 @@ def _id(answer: Answer) -> str:
 
 async def test_a_thousand_clients_at_one_price_are_filled_to_the_last_lot(venue: Venue, ledger: Ledger) -> None:
     """1,000 sell 1.00 each at once, one buys 600.50: 600 filled, one half filled, 399 untouched."""
-    instrument = "ETH-USD"
+    instrument = await list_market(venue)
     async with Client(venue.url, ledger) as client:
         placed = await asyncio.gather(
             *(client.place(_limit(f"seller-{n}", instrument, "sell", "1.00", "2500.00")) for n in range(CLIENTS))
@@ -70,7 +70,7 @@ async def test_a_thousand_clients_at_one_price_are_filled_to_the_last_lot(venue:
 
 async def test_a_market_order_takes_the_whole_book_and_says_what_it_did_not_get(venue: Venue, ledger: Ledger) -> None:
     """Ten sells of 1.00 on ten levels, a market buy of 25.00: ten trades, 15.00 remaining, nothing left to buy."""
-    instrument = "SOL-USD"
+    instrument = await list_market(venue)
     async with Client(venue.url, ledger) as client:
         for level in range(10):
             answer = await client.place(_limit(f"maker-{level}", instrument, "sell", "1.00", f"{150 + level}.00"))
@@ -94,7 +94,7 @@ async def test_a_market_order_takes_the_whole_book_and_says_what_it_did_not_get(
 
 async def test_one_key_a_hundred_times_at_once_makes_one_order(venue: Venue, ledger: Ledger) -> None:
     """Every answer is a 201 with the same id, and the book holds the quantity once."""
-    instrument, key = "BNB-USD", str(uuid4())
+    instrument, key = await list_market(venue), str(uuid4())
     asked = request.place(Kind.LIMIT, _limit("ann", instrument, "buy", "3.00", "600.00"), key)
     async with Client(venue.url, ledger) as client:
         answers = await asyncio.gather(*(client.send(asked) for _ in range(100)))
