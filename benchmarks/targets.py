@@ -153,7 +153,7 @@ def _reader(found: Any) -> Measured:
 
 def _clearing(found: Any) -> Measured:
     seconds = found["settled_s"]
-    slowest = f"slowest insert meanwhile {found['slowest_insert_s']} s"
+    slowest = f"slowest insert meanwhile {found['slowest_insert_ms']} ms"
     return Measured(f"{seconds:.1f} s, {slowest}", seconds <= 10 and found["trades"] >= 1_000_000)
 
 
