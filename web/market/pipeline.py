@@ -1,5 +1,6 @@
 """How far each stage of the pipeline is, asked of Kafka and Postgres: what no single process can say of itself."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -29,6 +30,7 @@ class Pipeline:
         self._executions = [TopicPartition(EXECUTIONS.name, partition_id) for partition_id in range(partitions)]
         self._answer: dict[str, Any] | None = None
         self._asked_at = 0.0
+        self._asking = asyncio.Lock()
 
     async def close(self) -> None:
         """Disconnect."""
@@ -36,10 +38,11 @@ class Pipeline:
 
     async def answer(self) -> dict[str, Any]:
         """The stages with their lag in records (None: not known now), and totals from which rates follow."""
-        now = time.monotonic()
-        if self._answer is None or now - self._asked_at >= ASKED_EVERY_S:
-            self._answer, self._asked_at = await self._ask(), now
-        return self._answer
+        async with self._asking:  # who comes meanwhile gets the same answer
+            now = time.monotonic()
+            if self._answer is None or now - self._asked_at >= ASKED_EVERY_S:
+                self._answer, self._asked_at = await self._ask(), now
+            return self._answer
 
     async def _ask(self) -> dict[str, Any]:
         feed = self._feed
