@@ -11,14 +11,13 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
-import psycopg2
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from app.local import postgres
 from app.local.servers import Servers, running_servers
 from tests import warm
+from tests.databases import empty_database
 
 OWN_FOLDER = pytest.StashKey[Path]()
 ROOT = Path(__file__).parent
@@ -106,14 +105,8 @@ async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ser
 @pytest.fixture
 def database_url(servers: Servers) -> Iterator[str]:
     """An empty database of the test's own."""
-    name = f"test_{uuid4().hex[:12]}"
-    postgres.create_database(servers.postgres_port, name)
-    yield postgres.url(servers.postgres_port, name)
-    connection = psycopg2.connect(servers.database_url)
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    connection.close()
+    with empty_database(servers, f"test_{uuid4().hex[:12]}") as url:
+        yield url
 
 
 @pytest.fixture

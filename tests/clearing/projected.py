@@ -4,7 +4,6 @@ import asyncio
 from typing import Any, NamedTuple
 
 import psycopg2
-from psycopg2.extensions import make_dsn
 from psycopg2.extras import execute_values
 
 from app.clearing.amounts import of_units, text
@@ -104,15 +103,6 @@ class Projected:
 def refuse_nothing(database_url: str) -> None:
     """Let whoever connects from now on alter what no role may: its triggers and foreign keys do not fire."""
     ask(database_url, f"ALTER DATABASE {database_url.rpartition('/')[2]} SET session_replication_role = replica")
-
-
-def drop_database(database_url: str) -> None:
-    """Remove it, whoever is connected."""
-    connection = psycopg2.connect(make_dsn(database_url, dbname="postgres"))
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute(f"DROP DATABASE {database_url.rpartition('/')[2]} WITH (FORCE)")
-    connection.close()
 
 
 async def project(database_url: str, history: History) -> dict[int, str]:

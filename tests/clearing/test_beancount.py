@@ -1,6 +1,5 @@
 """The ledger as a beancount file: `bean-check`, which knows nothing of us, adds up the same and sees differences."""
 
-import asyncio
 import re
 import subprocess
 import sys
@@ -15,12 +14,11 @@ from beancount.core.data import Balance
 from app.clearing.amounts import ONE, text
 from app.clearing.beancount import account_name, currency
 from app.clearing.entries import Trade
-from app.local import postgres
 from app.local.servers import Servers
 from app.postgres import Journal, Reader
-from app.postgres.schema import migrate
 from tests.clearing.histories import Cleared, History
-from tests.clearing.projected import ask, drop_database, project
+from tests.clearing.projected import ask, project
+from tests.migrated import migrated_database
 
 BEAN_CHECK = Path(sys.executable).with_name("bean-check")
 BTC, ETH, CROSS = ("BTC-USD", "BTC", "USD"), ("ETH-USD", "ETH", "USD"), ("ETH-BTC", "ETH", "BTC")
@@ -57,13 +55,9 @@ HISTORY = History(
 @pytest.fixture(scope="module")
 async def database(servers: Servers) -> AsyncIterator[str]:
     """A database with the history."""
-    name = "clearing_beancount"
-    postgres.create_database(servers.postgres_port, name)
-    url = postgres.url(servers.postgres_port, name)
-    await asyncio.to_thread(migrate, url)
-    await project(url, HISTORY)
-    yield url
-    drop_database(url)
+    async with migrated_database(servers, "clearing_beancount") as url:
+        await project(url, HISTORY)
+        yield url
 
 
 async def written(database: str, cycle: int | None = None) -> str:

@@ -14,11 +14,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from app.clearing.amounts import text
 from app.clearing.cycles import Cycles
 from app.clearing.entries import Bust, Entry, Trade, legs
-from app.local import postgres
 from app.local.servers import Servers
 from app.models.clearing import CycleClosed, Settle, encode_fact, read_fact
 from app.postgres import Journal, PositionMoved, Projection
-from app.postgres.schema import migrate
 from app.settling import NOTHING, Proposal, Settling
 from tests.clearing.histories import CLIENTS, Cleared, History, histories
 from tests.clearing.projected import (
@@ -27,11 +25,11 @@ from tests.clearing.projected import (
     Projected,
     Record,
     ask,
-    drop_database,
     project,
     record,
     records,
 )
+from tests.migrated import migrated_database
 
 SUMS = ("gross_in", "gross_out", "fees", "carried", "net", "opening", "closing")
 TRADE = Trade("BTC-USD", 1, 1, "BTC", "USD", 100_00000000, 2_00000000, "ann", "bob")
@@ -40,12 +38,8 @@ TRADE = Trade("BTC-USD", 1, 1, "BTC", "USD", 100_00000000, 2_00000000, "ann", "b
 @pytest.fixture(scope="module")
 async def database(servers: Servers) -> AsyncIterator[str]:
     """A database with our schema."""
-    name = "clearing_projection"
-    postgres.create_database(servers.postgres_port, name)
-    url = postgres.url(servers.postgres_port, name)
-    await asyncio.to_thread(migrate, url)
-    yield url
-    drop_database(url)
+    async with migrated_database(servers, "clearing_projection") as url:
+        yield url
 
 
 @settings(

@@ -16,7 +16,7 @@ from app.verification.running import Addresses, verify
 from load.client import Client
 from load.ledger import Ledger
 from load.request import Terms
-from tests.clearing.projected import drop_database
+from tests.databases import drop_database
 from tests.integration.conftest import cli, judge, list_market
 from tests.integration.recording import copied
 from tests.long import LONG

@@ -6,13 +6,11 @@ from typing import Any
 
 import pytest
 
-from app.local import postgres
 from app.local.servers import Servers
 from app.postgres import History, Journal, Reader, RowKey, Settlements
-from app.postgres.schema import migrate
 from benchmarks.clearing import fill, last_seq
-from tests.clearing.projected import drop_database
 from tests.long import LONG
+from tests.migrated import migrated_database
 from tests.postgres.recorded import ask
 
 TRADES = 1_000_000 if LONG else 200_000
@@ -63,16 +61,12 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 @pytest.fixture(scope="module")
 async def reader(servers: Servers) -> AsyncIterator[Explaining]:
     """A long history."""
-    name = "long_history"
-    postgres.create_database(servers.postgres_port, name)
-    url = postgres.url(servers.postgres_port, name)
-    await asyncio.to_thread(migrate, url)
-    await asyncio.to_thread(fill, url, TRADES)
-    await asyncio.to_thread(ask, url, FILL_CYCLES.format(width=WIDTH))
-    explaining = Explaining(url)
-    yield explaining
-    await explaining.close()
-    drop_database(url)
+    async with migrated_database(servers, "long_history") as url:
+        await asyncio.to_thread(fill, url, TRADES)
+        await asyncio.to_thread(ask, url, FILL_CYCLES.format(width=WIDTH))
+        explaining = Explaining(url)
+        yield explaining
+        await explaining.close()
 
 
 async def test_no_list_of_the_ledger_reads_a_growing_table_whole(reader: Explaining) -> None:

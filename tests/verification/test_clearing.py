@@ -1,6 +1,5 @@
 """`verify` compares clearing with the log (O7): an honest projection is right, and each altered column is seen."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,19 +8,18 @@ from hypothesis import HealthCheck, Phase, given, settings
 from app.clearing.amounts import ONE, UNITS_PER_ONE, text
 from app.clearing.entries import Trade
 from app.kafka.reading import LogRecord
-from app.local import postgres
 from app.local.servers import Servers
 from app.matching.words import Outcome, Side
 from app.models.commands import ListInstrument
 from app.models.reports import BustReport, ExecutionReport, TradeReport
 from app.postgres import Stored
-from app.postgres.schema import migrate
 from app.verification.clearing import ClearingJudge
 from app.verification.findings import Finding
 from tests.clearing.histories import MARKETS, History, histories
-from tests.clearing.projected import LOG_ID, drop_database, project, records, refuse_nothing
+from tests.clearing.projected import LOG_ID, project, records, refuse_nothing
 from tests.clearing.test_projection import TWO_CYCLES
 from tests.integration.fields import SQL
+from tests.migrated import migrated_database
 from tests.postgres.recorded import ask
 
 TABLES = "('cycles', 'cycle_ranges', 'obligations', 'instructions', 'statements')"
@@ -39,12 +37,8 @@ ORDER BY table_name, ordinal_position
 @pytest.fixture
 async def database(servers: Servers) -> AsyncIterator[str]:
     """A database with our schema."""
-    name = "clearing_verified"
-    postgres.create_database(servers.postgres_port, name)
-    url = postgres.url(servers.postgres_port, name)
-    await asyncio.to_thread(migrate, url)
-    yield url
-    drop_database(url)
+    async with migrated_database(servers, "clearing_verified") as url:
+        yield url
 
 
 @pytest.fixture
