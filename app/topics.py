@@ -4,6 +4,20 @@ from dataclasses import dataclass, field
 
 UNLIMITED = "-1"
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+KEPT = {
+    "cleanup.policy": "delete",
+    "retention.ms": UNLIMITED,
+    "retention.bytes": UNLIMITED,
+    "max.message.bytes": str(MAX_MESSAGE_BYTES),
+}
+TIMED_BY_KAFKA = {"message.timestamp.type": "LogAppendTime"}
+OF_A_CHANGELOG = {
+    "cleanup.policy": "compact",
+    "segment.ms": str(10 * 60 * 1000),
+    "segment.bytes": str(64 * 1024 * 1024),
+    "min.compaction.lag.ms": str(60 * 60 * 1000),
+    "max.message.bytes": str(MAX_MESSAGE_BYTES),
+}
 
 
 @dataclass(frozen=True)
@@ -26,50 +40,28 @@ ORDERS = TopicSpec(
     message="app.models.commands: a command; the first record of each partition is `genesis`",
     written_by="gateways and any other producer",
     read_by="matching",
-    config={
-        "cleanup.policy": "delete",
-        "retention.ms": UNLIMITED,
-        "retention.bytes": UNLIMITED,
-        "message.timestamp.type": "LogAppendTime",
-        "max.message.bytes": str(1024 * 1024),
-    },
+    config={**KEPT, **TIMED_BY_KAFKA, "max.message.bytes": str(1024 * 1024)},
 )
 EXECUTIONS = TopicSpec(
     name="executions",
     message="app.models.reports.ExecutionReport, seq dense per instrument",
     written_by="matching",
     read_by="recording, gateway, analytics, audit, anyone",
-    config={
-        "cleanup.policy": "delete",
-        "retention.ms": UNLIMITED,
-        "retention.bytes": UNLIMITED,
-        "max.message.bytes": str(MAX_MESSAGE_BYTES),
-    },
+    config=KEPT,
 )
 TRADES = TopicSpec(
     name="trades",
     message="app.models.reports.PublicTrade, seq dense per instrument",
     written_by="matching",
     read_by="anyone",
-    config={
-        "cleanup.policy": "delete",
-        "retention.ms": UNLIMITED,
-        "retention.bytes": UNLIMITED,
-        "max.message.bytes": str(MAX_MESSAGE_BYTES),
-    },
+    config=KEPT,
 )
 BOOKS_CHANGELOG = TopicSpec(
     name="matchstream-books-changelog",
     message="tables/recovery/changelog.py: snapshots, id blocks, manifests of the books; the key is no instrument",
     written_by="matching",
     read_by="matching, gateway",
-    config={
-        "cleanup.policy": "compact",
-        "segment.ms": str(10 * 60 * 1000),
-        "segment.bytes": str(64 * 1024 * 1024),
-        "min.compaction.lag.ms": str(60 * 60 * 1000),
-        "max.message.bytes": str(MAX_MESSAGE_BYTES),
-    },
+    config=OF_A_CHANGELOG,
 )
 API_KEYS = TopicSpec(
     name="matchstream-api-keys",
@@ -88,13 +80,7 @@ CLEARING = TopicSpec(
     message="app.models.clearing: a fact that the order log does not imply; the key is the cycle, or what asks for it",
     written_by="gateways, faust -A app settle | outcome, clearing",
     read_by="clearing, verify",
-    config={
-        "cleanup.policy": "delete",
-        "retention.ms": UNLIMITED,
-        "retention.bytes": UNLIMITED,
-        "message.timestamp.type": "LogAppendTime",
-        "max.message.bytes": str(MAX_MESSAGE_BYTES),
-    },
+    config={**KEPT, **TIMED_BY_KAFKA},
     partitions=1,
 )
 CANDLES = TopicSpec(
@@ -102,19 +88,14 @@ CANDLES = TopicSpec(
     message="app.models.candles.CandlesUpdate, each with the seq of the one before it",
     written_by="analytics",
     read_by="recording, gateway, verify, anyone",
-    config={
-        "cleanup.policy": "delete",
-        "retention.ms": UNLIMITED,
-        "retention.bytes": UNLIMITED,
-        "max.message.bytes": str(MAX_MESSAGE_BYTES),
-    },
+    config=KEPT,
 )
 CANDLES_CHANGELOG = TopicSpec(
     name="matchstream-candles-changelog",
     message="tables/recovery/changelog.py: snapshots, trade blocks, manifests of the bars; the key is no instrument",
     written_by="analytics",
     read_by="analytics",
-    config=dict(BOOKS_CHANGELOG.config),
+    config=OF_A_CHANGELOG,
 )
 TOPICS = (ORDERS, EXECUTIONS, TRADES, BOOKS_CHANGELOG, API_KEYS, CLEARING, CANDLES, CANDLES_CHANGELOG)
 DENSE = frozenset(spec.name for spec in TOPICS if spec.config["cleanup.policy"] == "delete")
