@@ -18,6 +18,7 @@ from app.streaming.batches import Batch, batches
 from app.streaming.consumer import start_reading_at
 from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
+from app.streaming.lag import show_lag
 from app.streaming.outbox import Outbox
 from app.streaming.watchdog import watch_progress
 from app.topics import CANDLES, CANDLES_CHANGELOG, EXECUTIONS, ORDERS
@@ -56,8 +57,8 @@ async def load_candles(assigned: frozenset[int]) -> dict[int, int]:
 
 def show(number: int) -> None:
     """Register this partition's metrics, which are computed on each scrape."""
-    progress, tp = owned[number].progress, TP(EXECUTIONS.name, number)
-    metrics.lag.labels("analytics", number).set_function(lambda: max(0, app.consumer.end(tp) - progress.position))
+    progress = owned[number].progress
+    show_lag(app, "analytics", EXECUTIONS.name, number, lambda: progress.position)
     metrics.checkpoint_age.labels(number).set_function(lambda: progress.checkpoint_age_s)
 
 

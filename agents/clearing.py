@@ -4,22 +4,19 @@ import asyncio
 import time
 from typing import Any
 
-from faust.types import TP
-
-from app import app, metrics, settings
+from app import app, settings
 from app.configuration import broker_address
 from app.engine import partition_of
-from app.kafka.administration import require_topics
-from app.kafka.genesis import WrongTopic
-from app.kafka.reading import bounds
 from app.models.clearing import encode_fact, key_of
-from app.models.commands import PassTime, encode_command
-from app.postgres import AnotherInstallation, AnotherTime, PositionMoved, Projection, Recorded, Refused, require_bounds
+from app.models.commands import Genesis, PassTime, encode_command
+from app.postgres import Projection
+from app.recording import ending_when_refused, positions_in_postgres
 from app.settling import Settling
 from app.streaming.batches import batches
 from app.streaming.consumer import start_reading_at
 from app.streaming.failpoints import reach
-from app.streaming.failstop import end_process, fail_stop
+from app.streaming.failstop import fail_stop
+from app.streaming.lag import show_lag
 from app.streaming.outbox import Outbox
 from app.streaming.waiting import may_wait
 from app.streaming.watchdog import watch_progress
@@ -34,23 +31,21 @@ facts = app.topic(CLEARING.name, key_serializer="raw", value_serializer="raw", k
 
 
 async def where_projected(assigned: frozenset[int]) -> dict[int, int]:
-    """The position stored in Postgres; end the process if this log does not have it (docs/EXACTNESS.md, I9 and I14)."""
+    """The position stored in Postgres."""
     if PARTITION not in assigned:
         return {}
     broker, count = broker_address(app.conf.broker), app.conf.topic_partitions
-    try:
-        log_id = (await require_topics(broker, count))[PARTITION].log_id
-        recorded = {PARTITION: Recorded(await settling.start(log_id), log_id)}
-        require_bounds(CLEARING.name, recorded, await bounds(broker, CLEARING.name, recorded))
-    except (AnotherInstallation, AnotherTime, Refused, WrongTopic) as error:
-        end_process(str(error))
+    positions = await positions_in_postgres(broker, count, CLEARING.name, started)
     outbox = Outbox(broker, (CLEARING.name, ORDERS.name))
     await outbox.start()
     outboxes.append(outbox)
-    metrics.lag.labels("clearing", PARTITION).set_function(
-        lambda: max(0, app.consumer.end(TP(CLEARING.name, PARTITION)) - settling.position)
-    )
-    return {PARTITION: settling.position}
+    show_lag(app, "clearing", CLEARING.name, PARTITION, lambda: settling.position)
+    return positions
+
+
+async def started(genesis: dict[int, Genesis]) -> dict[int, int]:
+    """Start the projection of this log; its position."""
+    return {PARTITION: await settling.start(genesis[PARTITION].log_id)}
 
 
 start_reading_at(CLEARING.name, where_projected)
@@ -63,10 +58,8 @@ may_wait(lambda: settling.waits_for and f"{settling.waits_for}; clearing waits u
 async def project_facts(stream: Any) -> None:
     """Carry facts to Postgres, with what follows from them."""
     async for batch in batches(stream):
-        try:
+        with ending_when_refused():
             await settling.take(batch.records)
-        except (PositionMoved, Refused) as error:
-            end_process(str(error))
         batch.acknowledge()
 
 
@@ -78,10 +71,8 @@ async def propose_cutoffs() -> None:
         await asyncio.sleep(PROPOSE_S)
         if not outboxes:
             continue
-        try:
+        with ending_when_refused():
             closed, quiet = await settling.proposal()
-        except (PositionMoved, Refused) as error:
-            end_process(str(error))
         if closed is not None:
             outboxes[0].append(CLEARING.name, PARTITION, key_of(closed), encode_fact(closed))
         if settings.settle_at_ms is not None:

@@ -6,8 +6,6 @@ import time
 from typing import Any
 from uuid import uuid4
 
-from faust.types import TP
-
 from app import app, metrics, settings
 from app.configuration import broker_address
 from app.kafka.administration import require_topics
@@ -19,6 +17,7 @@ from app.streaming.batches import Batch, batches
 from app.streaming.consumer import start_reading_at
 from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
+from app.streaming.lag import show_lag
 from app.streaming.outbox import Outbox
 from app.streaming.watchdog import watch_progress
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS, TRADES
@@ -61,8 +60,8 @@ async def load_books(assigned: frozenset[int]) -> dict[int, int]:
 
 def show(number: int) -> None:
     """Register this partition's metrics, which are computed on each scrape."""
-    partition, tp = owned[number], TP(ORDERS.name, number)
-    metrics.lag.labels("matching", number).set_function(lambda: max(0, app.consumer.end(tp) - partition.position))
+    partition = owned[number]
+    show_lag(app, "matching", ORDERS.name, number, lambda: partition.position)
     metrics.checkpoint_age.labels(number).set_function(lambda: partition.progress.checkpoint_age_s)
 
 
