@@ -35,6 +35,7 @@ from app.naive.candles import MINUTES, NaiveTrade, figures, opened
 from app.verification.effective import difference
 from app.verification.findings import Findings
 from app.verification.rows import Key, Row
+from app.verification.states import States
 
 KEYS: dict[str, tuple[str, ...]] = {
     "candles": ("instrument", "interval", "open_time"),
@@ -44,27 +45,12 @@ BarKey = tuple[str, str, int]
 MINUTE_MS = 60_000
 
 
-class BarStates(Protocol):
-    """Durable states of the candles table, compared as the replay passes them."""
+class BarStates(States[Candles], Protocol):
+    """Durable states of the candles table."""
 
     @property
     def has_manifest(self) -> bool:
         """Whether a worker has written any."""
-
-    def before(self, offset: int, partition: Candles) -> None:
-        """Called before the report at this offset is applied."""
-
-    def after(self, instrument: str, offset: int, partition: Candles) -> None:
-        """Called after the report at this offset has changed this market."""
-
-    def end(self, partition: Candles, executions: int) -> None:
-        """Called after the last report; `executions` is the end of the outputs, as seen after the states were read."""
-
-    def heard(self, instrument: str, seq: int, offset: int) -> None:
-        """Called when the update that follows seq - 1 is effective at this offset of the outputs."""
-
-    def cover(self, instrument: str, offset: int) -> bool:
-        """Whether a snapshot covers this report, so that its update must be in the topic."""
 
 
 class _Expected:
@@ -310,16 +296,15 @@ class _Definition:
         history, price, quantity = listed.market.history, listed.scale.price, listed.scale.quantity
         every = [trade for number in range(len(history.sums) + 1) for trade in history.block(number)]
         revisions = Counter(key for number in busts for key in _begins(every[number - 1].time_ms // MINUTE_MS))
-        found: dict[BarKey, dict[str, Any]] = {}
-        for (interval, begin), revision in revisions.items():
-            left = [
-                NaiveTrade(t.seq, t.time_ms, Fraction(price(t.price)), Fraction(quantity(t.quantity)), side, 0)
-                for t in every
-                if begin <= t.time_ms < begin + MINUTES[interval] * MINUTE_MS and t.seq not in busts
-                for side in ("buy" if t.taker_buys else "sell",)
-            ]
-            found[name, interval, begin] = figures(left) | {"revision": revision}
-        return found
+        left: dict[tuple[str, int], list[NaiveTrade]] = {key: [] for key in revisions}
+        for t in every:
+            keys = left.keys() & _begins(t.time_ms // MINUTE_MS) if t.seq not in busts else ()
+            if keys:
+                side = "buy" if t.taker_buys else "sell"
+                trade = NaiveTrade(t.seq, t.time_ms, Fraction(price(t.price)), Fraction(quantity(t.quantity)), side, 0)
+                for key in keys:
+                    left[key].append(trade)
+        return {(name, *key): figures(trades) | {"revision": revisions[key]} for key, trades in left.items()}
 
 
 @lru_cache(maxsize=4_096)

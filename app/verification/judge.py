@@ -4,7 +4,6 @@ Feed it `orders` in offset order, and records of `executions` and `trades` whene
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
 
 from app.engine import Output, Partition
 from app.kafka.reading import LogRecord
@@ -19,25 +18,7 @@ from app.verification.engines import NaivePartition
 from app.verification.findings import Findings
 from app.verification.promises import Promises
 from app.verification.rows import ExpectedRows
-
-
-class States(Protocol):
-    """Durable states of a partition, compared with the engine's as the replay passes them (O3)."""
-
-    def before(self, offset: int, partition: Partition) -> None:
-        """Called before the command at this offset is applied."""
-
-    def after(self, instrument: str, offset: int, partition: Partition) -> None:
-        """Called after the command at this offset has changed this instrument."""
-
-    def end(self, partition: Partition, executions: int) -> None:
-        """Called after the last command; `executions` is that topic's end, as seen after these states were read."""
-
-    def heard(self, instrument: str, seq: int, offset: int) -> None:
-        """Called when the report with this seq is effective at this offset of `executions`."""
-
-    def cover(self, instrument: str, offset: int) -> bool:
-        """Whether a snapshot covers this command, so its reports must be in the topic (docs/EXACTNESS.md, I3)."""
+from app.verification.states import States
 
 
 class PartitionJudge:
@@ -59,7 +40,7 @@ class PartitionJudge:
         books: Books | None,
         promises: Promises,
         clearing: ClearingJudge | None = None,
-        states: States | None = None,
+        states: States[Partition] | None = None,
         naive: bool = False,
         removed: Mapping[str, int] | None = None,
     ) -> None:

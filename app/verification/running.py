@@ -11,6 +11,7 @@ from typing import TypeVar
 import aiohttp
 from aiokafka import TopicPartition
 
+from app.engine import Partition
 from app.kafka.genesis import WrongTopic, log_ids
 from app.kafka.reading import LogRecord, Stretch, connected_reader
 from app.models.answers import Book
@@ -21,9 +22,9 @@ from app.verification.bars import BarStates
 from app.verification.effective import head_of
 from app.verification.findings import Findings, Verdict, verdict
 from app.verification.gateway import gateway_books
-from app.verification.judge import States
 from app.verification.ledger import Entry
 from app.verification.reading import VenueLogs
+from app.verification.states import States
 from app.verification.venue import Evidence, judge
 from app.verification.waiting import Recorded, caught_up
 
@@ -33,7 +34,7 @@ PATIENCE_S = 15.0  # time for the last commands' reports, and for what a killed 
 
 S = TypeVar("S")
 # (partition, its log id, findings) -> the partition's durable states as they are now.
-StatesOf = Callable[[int, str, Findings], Awaitable[States]]
+StatesOf = Callable[[int, str, Findings], Awaitable[States[Partition]]]
 BarStatesOf = Callable[[int, str, Findings], Awaitable[BarStates]]
 Progress = Callable[[int, int], None]
 

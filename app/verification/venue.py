@@ -9,16 +9,18 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from app.engine import Partition
 from app.kafka.reading import LogRecord
 from app.models.answers import Book
 from app.topics import EXECUTIONS, ORDERS, TRADES
 from app.verification.books import Books
 from app.verification.clearing import ClearingJudge, removed_to
 from app.verification.findings import Finding, Findings, Verdict, verdict
-from app.verification.judge import PartitionJudge, States
+from app.verification.judge import PartitionJudge
 from app.verification.ledger import Entry
 from app.verification.promises import Promises
 from app.verification.rows import KEYS, Rows, Tables, compare, compare_counts
+from app.verification.states import States
 
 ROWS_AT_ONCE = 5_000
 POLL_S = 0.05
@@ -61,7 +63,7 @@ class Evidence(NamedTuple):
     books: Mapping[str, Book] | None = None
     entries: Sequence[Entry] = ()
     facts: Sequence[LogRecord] = ()
-    states: Callable[[int, Findings], Awaitable[States]] | None = None
+    states: Callable[[int, Findings], Awaitable[States[Partition]]] | None = None
     patience_s: float = 0.0
 
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 import psycopg2
 from aiokafka import TopicPartition
 
-from app.engine import partition_of
+from app.engine import Partition, partition_of
 from app.kafka.genesis import log_ids
 from app.kafka.groups import committed
 from app.kafka.reading import LogRecord
@@ -24,11 +24,11 @@ from app.verification.bar_pass import judge_bars
 from app.verification.bars import KEYS as BAR_KEYS
 from app.verification.findings import Findings, Verdict, verdict
 from app.verification.gateway import gateway_books
-from app.verification.judge import States
 from app.verification.ledger import Entry
 from app.verification.reading import VenueLogs
 from app.verification.rows import KEYS
 from app.verification.running import Addresses, verify
+from app.verification.states import States
 from app.verification.venue import Evidence, judge
 from app.verification.waiting import caught_up
 from tables.books.verification import books_states
@@ -123,7 +123,7 @@ class Recorded:
         key = f'"{entry.request.key}"'.encode()
         return any(key in (record.value or b"") for record in orders)
 
-    async def _states(self, number: int, findings: Findings) -> States:
+    async def _states(self, number: int, findings: Findings) -> States[Partition]:
         states = books_states(number, self.log_ids[number], findings)
         states.read((record.key or b"", record.value) for record in self.topics[BOOKS_CHANGELOG.name][number])
         states.all_read()
