@@ -1,26 +1,18 @@
 """A partition of `orders` that this worker owns: load its books, apply commands to them, and checkpoint them."""
 
-import logging
 from collections.abc import Iterator
 
 from app.engine import Output, Partition
 from app.models.commands import Genesis
 from app.streaming.batches import Batch
-from app.streaming.failpoints import reach
-from app.streaming.failstop import end_process
 from app.streaming.outbox import Outbox
 from tables.books.refusals import require_engine
 from tables.books.store import books
 from tables.books.subjects import Subjects, codec
-from tables.recovery.changelog import Damaged
-from tables.recovery.checkpoint import Checkpoint
 from tables.recovery.completeness import require_complete
 from tables.recovery.loader import load
-from tables.recovery.owned import Progress, SoleOwner, monotonic_ms
+from tables.recovery.owned import Progress, ending_what_cannot_begin, monotonic_ms
 from tables.recovery.ports import KafkaLogs, PartitionPorts
-from tables.recovery.refusals import CannotGoOn
-
-_log = logging.getLogger(__name__)
 
 
 class OwnedPartition:
@@ -35,26 +27,17 @@ class OwnedPartition:
     ) -> "OwnedPartition":
         """Load books and position from the changelog; end the process if durable state is damaged or foreign."""
         log_id = genesis.log_id
-        try:
+        with ending_what_cannot_begin("rebuild"):
             partition = Partition(number, partitions, genesis)
             loaded = await load(logs, codec(log_id), log_id)
             await require_complete(logs, number, partitions, loaded)
             require_engine(loaded.states.values())
-        except Damaged as damage:
-            end_process(f"state damaged, run `faust -A app rebuild`: {damage}")
-        except CannotGoOn as reason:
-            end_process(str(reason))
         logs.pass_over(loaded.unusable)
         subjects = Subjects(partition, log_id)
         subjects.restore(loaded)
         ports = PartitionPorts(number, outbox, logs, books.show)
         books.show(number, list(loaded.records.items()))
-        loaded = loaded._replace(states={}, blocks={}, records={})  # the books hold them now
-        checkpoint = Checkpoint(subjects, loaded, ports, SoleOwner(), log_id, loaded.floor, reach)
-        logs.close()
-        reach("loaded")
-        _log.info("orders/%d: %d snapshots loaded, reading on at %d", number, len(loaded.named), loaded.floor)
-        return cls(partition, Progress(checkpoint, ports))
+        return cls(partition, Progress.after(subjects, loaded, ports, logs, log_id))
 
     @property
     def position(self) -> int:

@@ -15,7 +15,7 @@ from app.matching.states import freeze
 from app.models.snapshots import State, decode_block, decode_state, encode_block, encode_state
 from app.topics import BOOKS_CHANGELOG, EXECUTIONS, ORDERS
 from tables.recovery.around import Around
-from tables.recovery.changelog import Codec, Loaded, snapshot_key
+from tables.recovery.changelog import Codec, Loaded, records_of_snapshot
 from tables.recovery.checkpoint import Record
 
 AROUND = Around(ORDERS.name, EXECUTIONS.name, BOOKS_CHANGELOG.name)
@@ -50,8 +50,8 @@ class FrozenState(NamedTuple):
         return self.state.end_block
 
     def snapshot_records(self, name: str) -> list[Record]:
-        """The changelog records of the snapshot: its chunks, then the head, which makes it valid."""
-        return _snapshot_records(name, self.state, self.log_id)
+        """The changelog records of the snapshot."""
+        return records_of_snapshot(name, self.offset, *encode_state(self.state, self.log_id))
 
     def block_value(self, number: int) -> bytes:
         return encode_block(self.id_block(number))
@@ -112,9 +112,3 @@ def _no_blocks(number: int) -> Block:
 
 def _state(log_id: str, head: bytes, chunk: Callable[[int], bytes | None]) -> State:
     return decode_state(head, chunk, log_id)
-
-
-def _snapshot_records(name: str, state: State, log_id: str) -> list[Record]:
-    head, chunks = encode_state(state, log_id)
-    records: list[Record] = [(snapshot_key(name, state.offset, i), chunk) for i, chunk in enumerate(chunks)]
-    return [*records, (snapshot_key(name, state.offset), head)]

@@ -2,17 +2,13 @@
 
 from collections.abc import Mapping
 
-from aiokafka import TopicPartition
-
 from app.engine import Partition
-from app.kafka.groups import committed
 from app.matching.identities import BLOCK
 from app.models.snapshots import encode_block
-from app.topics import ORDERS
 from app.verification.findings import Findings
 from app.verification.running import StatesOf
 from tables.books.subjects import AROUND, FrozenState, Subjects, codec
-from tables.recovery.verification import ChangelogStates, read_states
+from tables.recovery.verification import ChangelogStates, states_in_kafka
 
 
 class ReplayedBooks:
@@ -42,14 +38,7 @@ class ReplayedBooks:
 
 def changelog_states(broker: str) -> StatesOf:
     """The function with which app.verification reads the books table to verify it."""
-
-    async def of_partition(number: int, log_id: str, findings: Findings) -> ChangelogStates:
-        position = (await committed(broker, "matching")).get(TopicPartition(ORDERS.name, number), 0)
-        states = await read_states(broker, AROUND, books_states(number, log_id, findings))
-        states.committed(position)
-        return states
-
-    return of_partition
+    return states_in_kafka(broker, "matching", AROUND, books_states)
 
 
 def books_states(number: int, log_id: str, findings: Findings, live_only: bool = False) -> ChangelogStates:

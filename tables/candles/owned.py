@@ -1,27 +1,21 @@
 """A partition of `executions` that this worker owns: load its bars, apply reports to them, and checkpoint them."""
 
-import logging
 from collections.abc import Iterator
 
 from app.analytics.history import Block
 from app.candles import Candles, Output
 from app.models.candle_snapshots import decode_trades
 from app.streaming.batches import Batch
-from app.streaming.failpoints import reach
-from app.streaming.failstop import end_process
 from app.streaming.outbox import Outbox
 from app.unusable import NO_REPORT, pass_over
 from tables.candles.store import candles
 from tables.candles.subjects import AROUND, Subjects, codec
 from tables.recovery.changelog import Damaged, block_key, parse
-from tables.recovery.checkpoint import Checkpoint, Record
+from tables.recovery.checkpoint import Record
 from tables.recovery.completeness import require_complete
 from tables.recovery.loader import load
-from tables.recovery.owned import Progress, SoleOwner, monotonic_ms
+from tables.recovery.owned import Progress, ending_what_cannot_begin, monotonic_ms
 from tables.recovery.ports import KafkaLogs, PartitionPorts
-from tables.recovery.refusals import CannotGoOn
-
-_log = logging.getLogger(__name__)
 
 
 class OwnedCandles:
@@ -36,24 +30,15 @@ class OwnedCandles:
     async def load(cls, number: int, partitions: int, logs: KafkaLogs, outbox: Outbox, log_id: str) -> "OwnedCandles":
         """Load bars and position from the changelog; end the process if durable state is damaged or foreign."""
         owned = cls(number)
-        try:
+        with ending_what_cannot_begin("rebuild --candles"):
             loaded = await load(logs, codec(log_id), log_id)
             await require_complete(logs, number, partitions, loaded)
-        except Damaged as damage:
-            end_process(f"state damaged, run `faust -A app rebuild --candles`: {damage}")
-        except CannotGoOn as reason:
-            end_process(str(reason))
         logs.pass_over(loaded.unusable)
         owned._show(number, list(loaded.records.items()))
         subjects = Subjects(owned.candles, log_id)
         subjects.restore(loaded)
         ports = PartitionPorts(number, outbox, logs, owned._show)
-        loaded = loaded._replace(states={}, blocks={}, records={})  # the markets and RocksDB hold them now
-        checkpoint = Checkpoint(subjects, loaded, ports, SoleOwner(), log_id, loaded.floor, reach)
-        logs.close()
-        reach("loaded")
-        _log.info("%s/%d: %d markets loaded, reading on at %d", AROUND.source, number, len(loaded.named), loaded.floor)
-        owned.progress = Progress(checkpoint, ports)
+        owned.progress = Progress.after(subjects, loaded, ports, logs, log_id)
         return owned
 
     def apply(self, batch: Batch) -> Iterator[Output]:

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from app.analytics.history import Block
 from app.candles import Candles, Listed
 from app.models.candle_snapshots import MarketSnapshot, decode_market, decode_sum, encode_market, encode_trades
 from app.topics import CANDLES, CANDLES_CHANGELOG, EXECUTIONS
 from tables.recovery.around import Around
-from tables.recovery.changelog import Codec, Loaded, snapshot_key
+from tables.recovery.changelog import Codec, Loaded, records_of_snapshot
 from tables.recovery.checkpoint import Record
 
 AROUND = Around(EXECUTIONS.name, CANDLES.name, CANDLES_CHANGELOG.name)
@@ -47,17 +46,11 @@ class FrozenMarket(NamedTuple):
         return self.state.end_block
 
     def snapshot_records(self, name: str) -> list[Record]:
-        """The chunks, then the head."""
-        head, chunks = encode_market(self.state, self.log_id)
-        records: list[Record] = [(snapshot_key(name, self.offset, i), chunk) for i, chunk in enumerate(chunks)]
-        return [*records, (snapshot_key(name, self.offset), head)]
+        """The changelog records of the snapshot."""
+        return records_of_snapshot(name, self.offset, *encode_market(self.state, self.log_id))
 
     def block_value(self, number: int) -> bytes:
-        return encode_trades(self.block(number))
-
-    def block(self, number: int) -> Block:
-        """The trades of a complete block."""
-        return self.listed.market.history.block(number)
+        return encode_trades(self.listed.market.history.block(number))
 
 
 class MarketSubject(NamedTuple):

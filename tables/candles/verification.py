@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 
-from aiokafka import TopicPartition
-
 from app.candles import Candles
-from app.kafka.groups import committed
-from app.topics import CANDLES, EXECUTIONS
+from app.models.candle_snapshots import encode_trades
+from app.topics import CANDLES
 from app.verification.findings import Findings
 from app.verification.running import BarStatesOf
 from tables.candles.subjects import AROUND, FrozenMarket, Subjects, codec
-from tables.recovery.verification import ChangelogStates, read_states
+from tables.recovery.verification import ChangelogStates, states_in_kafka
 
 
 class ReplayedCandles:
@@ -29,7 +27,7 @@ class ReplayedCandles:
         return len(self._markets[name].market.history.sums)
 
     def block_value(self, name: str, number: int) -> bytes:
-        return self.freeze(name).block_value(number)
+        return encode_trades(self._markets[name].market.history.block(number))
 
     def freeze(self, name: str) -> FrozenMarket:
         return self._subjects[name].freeze()
@@ -37,14 +35,7 @@ class ReplayedCandles:
 
 def candles_states(broker: str) -> BarStatesOf:
     """The function with which app.verification reads the candles table to verify it."""
-
-    async def of_partition(number: int, log_id: str, findings: Findings) -> ChangelogStates:
-        position = (await committed(broker, "analytics")).get(TopicPartition(EXECUTIONS.name, number), 0)
-        states = await read_states(broker, AROUND, candles_of(number, log_id, findings))
-        states.committed(position)
-        return states
-
-    return of_partition
+    return states_in_kafka(broker, "analytics", AROUND, candles_of)
 
 
 def candles_of(number: int, log_id: str, findings: Findings) -> ChangelogStates:

@@ -111,6 +111,16 @@ def snapshot_key(name: str, offset: int, chunk: int | None = None) -> bytes:
     return f"{name}@{offset}".encode() if chunk is None else f"{name}@{offset}/{chunk}".encode()
 
 
+def records_of_snapshot(
+    name: str, offset: int, head: bytes, chunks: Iterable[bytes]
+) -> list[tuple[bytes, bytes | None]]:
+    """The records of a snapshot: its chunks, then the head, which makes it valid."""
+    records: list[tuple[bytes, bytes | None]] = [
+        (snapshot_key(name, offset, i), chunk) for i, chunk in enumerate(chunks)
+    ]
+    return [*records, (snapshot_key(name, offset), head)]
+
+
 def block_key(name: str, number: int) -> bytes:
     return f"{name}#{number}".encode()
 

@@ -1,15 +1,34 @@
 """What a worker owns of a partition of any table: its checkpoints, in a task of their own, and its position."""
 
 import asyncio
+import logging
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from app.kafka.genesis import WrongTopic
 from app.streaming.failpoints import reach
-from app.streaming.failstop import fail_stop
-from tables.recovery.checkpoint import Checkpoint
-from tables.recovery.ports import PartitionPorts
+from app.streaming.failstop import end_process, fail_stop
+from tables.recovery.changelog import Damaged, Loaded
+from tables.recovery.checkpoint import Checkpoint, Subject
+from tables.recovery.ports import KafkaLogs, PartitionPorts
+from tables.recovery.refusals import CannotGoOn
+
+_log = logging.getLogger(__name__)
 
 DUE_CHECK_S = 0.1
+
+
+@contextmanager
+def ending_what_cannot_begin(rebuild: str) -> Iterator[None]:
+    """End the process if durable state is damaged (`rebuild` is the command that repairs it), foreign or incomplete."""
+    try:
+        yield
+    except Damaged as damage:
+        end_process(f"state damaged, run `faust -A app {rebuild}`: {damage}")
+    except (WrongTopic, *CannotGoOn) as reason:
+        end_process(str(reason))
 
 
 class SoleOwner:
@@ -21,6 +40,19 @@ class SoleOwner:
 
 class Progress:
     """Notes which events the next checkpoint must cover, and writes the checkpoints that are due."""
+
+    @classmethod
+    def after(
+        cls, subjects: Mapping[str, Subject], loaded: Loaded, ports: PartitionPorts, logs: KafkaLogs, log_id: str
+    ) -> "Progress":
+        """The progress of subjects that were restored from this state."""
+        loaded = loaded._replace(states={}, blocks={}, records={})  # the subjects and RocksDB hold them now
+        checkpoint = Checkpoint(subjects, loaded, ports, SoleOwner(), log_id, loaded.floor, reach)
+        logs.close()
+        reach("loaded")
+        where = logs.around.source, logs.partition
+        _log.info("%s/%d: %d snapshots loaded, reading on at %d", *where, len(loaded.named), loaded.floor)
+        return cls(checkpoint, ports)
 
     def __init__(self, checkpoint: Checkpoint, ports: PartitionPorts) -> None:
         self._checkpoint, self._ports = checkpoint, ports

@@ -20,7 +20,7 @@ class KafkaLogs:
     """Implements loader.LogReader with a Kafka consumer, which may serve several partitions in turn."""
 
     def __init__(self, consumer: AIOKafkaConsumer, around: Around, partition: int) -> None:
-        self._consumer, self.around, self._partition = consumer, around, partition
+        self._consumer, self.around, self.partition = consumer, around, partition
         self._changelog: Stretch | None = None
 
     def close(self) -> None:
@@ -53,7 +53,7 @@ class KafkaLogs:
     def pass_over(self, keys: Iterable[bytes]) -> None:
         """Count and log changelog records that no worker wrote."""
         for key in keys:
-            pass_over(self.around.changelog, self._partition, key, "no worker wrote it, and nothing refers to it")
+            pass_over(self.around.changelog, self.partition, key, "no worker wrote it, and nothing refers to it")
 
     async def reported(self, first: int, end: int) -> Reported:
         """Summarise the outputs between these offsets; raises Damaged."""
@@ -68,7 +68,7 @@ class KafkaLogs:
         return await end_of(self._consumer, self._where(topic))
 
     def _where(self, topic: str) -> TopicPartition:
-        return TopicPartition(topic, self._partition)
+        return TopicPartition(topic, self.partition)
 
 
 async def _read(stretch: Stretch) -> list[LogRecord]:

@@ -1,13 +1,16 @@
 """Compare every record of a changelog partition with a replay of the log at the same offset (O3, O9), for any table."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from hashlib import blake2b
 from typing import Any, Protocol
 
 import msgspec
+from aiokafka import TopicPartition
 
+from app.configuration import Role
+from app.kafka.groups import committed
 from app.kafka.reading import connected_reader
 from app.models.sealed import DIGEST_BYTES as SEAL_BYTES
 from app.models.sealed import DamagedSnapshot
@@ -63,6 +66,20 @@ async def read_states(broker: str, around: Around, states: "ChangelogStates") ->
             states.read(records)
     states.all_read()
     return states
+
+
+def states_in_kafka(
+    broker: str, role: Role, around: Around, states_of: Callable[[int, str, Findings], "ChangelogStates"]
+) -> Callable[[int, str, Findings], Awaitable["ChangelogStates"]]:
+    """The function with which app.verification reads a table to verify it: its changelog, and its group's position."""
+
+    async def of_partition(number: int, log_id: str, findings: Findings) -> ChangelogStates:
+        position = (await committed(broker, role)).get(TopicPartition(around.source, number), 0)
+        states = await read_states(broker, around, states_of(number, log_id, findings))
+        states.committed(position)
+        return states
+
+    return of_partition
 
 
 class ChangelogStates:
@@ -226,11 +243,11 @@ class ChangelogStates:
         """Whether a snapshot or a manifest's floor lies above this command."""
         return offset < self._floor or offset <= self._covered.get(instrument, -1)
 
-    def end(self, partition: Any, executions: int) -> None:
-        """After the last command: report records that match no command, and readers sent beyond `executions`."""
+    def end(self, partition: Any, outputs: int) -> None:
+        """After the last command: report records that match no command, and readers sent beyond `outputs`."""
         end = self._next_offset
-        if self._last_fence > executions:
-            self._complain(f"a manifest sends readers to {self._outputs} {self._last_fence}, which end at {executions}")
+        if self._last_fence > outputs:
+            self._complain(f"a manifest sends readers to {self._outputs} {self._last_fence}, which end at {outputs}")
         self.before(end, partition)
         for floor, _ in self._manifests:
             said = f"a manifest continues at {floor}, the commands end at {end}"

@@ -71,7 +71,7 @@ def _found(log: list[LogRecord], records: list[Record]) -> Verdict:
             states.after(outcome.instrument, record.offset, partition)
             for report in outcome.reports:
                 states.heard(report.instrument, report.seq, report.seq - 1)
-    states.end(partition, executions=ORDERS + 1)
+    states.end(partition, outputs=ORDERS + 1)
     return verdict(findings, naive=False)
 
 

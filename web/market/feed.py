@@ -13,7 +13,6 @@ from aiokafka import TopicPartition
 
 from app.engine import partition_of
 from app.kafka.administration import require_topics
-from app.kafka.genesis import WrongTopic
 from app.kafka.reading import bounds
 from app.matching.states import BookState
 from app.matching.words import Outcome, Side
@@ -23,13 +22,11 @@ from app.models.reports import ExecutionReport, LevelChange, read_report
 from app.models.snapshots import State
 from app.postgres import History, HistoryUnavailable, Recorded
 from app.progress import Sequencer, Step
-from app.streaming.failstop import end_process
 from app.streaming.fetching import Fetching
 from app.topics import EXECUTIONS, ORDERS
 from app.unusable import NO_REPORT, pass_over
 from tables.books.readers import Start, starts
-from tables.recovery.changelog import Damaged
-from tables.recovery.refusals import CannotGoOn
+from tables.recovery.owned import ending_what_cannot_begin
 from web import metrics
 from web.entry.expected import Expectations
 from web.entry.order_log import OrderLog
@@ -150,7 +147,7 @@ class Feed:
     async def _begin(self) -> None:
         """Load the newest snapshots; end the process if they are damaged or of another installation."""
         recorded, left = await self._ask_recorded(), MAX_READ_AGAIN
-        try:
+        with ending_what_cannot_begin("rebuild"):
             genesis = await require_topics(self._broker, len(self._topic_partitions))
             self.secret = genesis[0].secret
             self.log_ids = {partition_id: each.log_id for partition_id, each in genesis.items()}
@@ -165,10 +162,6 @@ class Feed:
                 if start.states:
                     found = len(start.states), position
                     _log.info("executions/%d: %d snapshots loaded, reading on at %d", partition_id, *found)
-        except Damaged as damage:
-            end_process(f"state damaged, run `faust -A app rebuild`: {damage}")
-        except (WrongTopic, *CannotGoOn) as reason:
-            end_process(str(reason))
 
     async def _ask_recorded(self) -> dict[int, Recorded]:
         """How far Postgres has recorded each partition; empty while Postgres is away (history then answers 503)."""
