@@ -5,7 +5,9 @@ Postgres and Valkey, on free ports), stay together in one process, so that it is
 last of them is done: a venue costs a tenth of a core when nobody uses it.
 """
 
+import faulthandler
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -35,6 +37,8 @@ TOGETHER: dict[str, tuple[str, ...]] = {
 """The files that stay in one process, by what they share, in their order: last come those that make long logs."""
 ALONE = "tables/test_schedules.py"
 """Its tests take seconds each and share nothing, so they fill both processes up to the end."""
+LONGEST_END_S = 600.0
+"""A run whose end takes longer shows where it hangs, and ends: nobody would learn it from a run that is cut off."""
 ORDER = (*TOGETHER, "integration/", "local/", "page/", "")
 
 
@@ -89,8 +93,10 @@ def place_of(file: str) -> tuple[int, int]:
 @pytest.hookimpl(wrapper=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[None]:
     """Remove the folder once the servers are down; after a failure it stays, with their logs."""
+    faulthandler.dump_traceback_later(LONGEST_END_S, exit=True, file=sys.__stderr__)
     yield
     warm.stop()
+    faulthandler.cancel_dump_traceback_later()
     if exitstatus == pytest.ExitCode.OK and (folder := session.config.stash.get(OWN_FOLDER, None)):
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -8,6 +8,8 @@ import asyncio
 import atexit
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -64,6 +66,16 @@ class WarmProcess(Process):
         streams, argv = [nothing, output.fileno(), output.fileno()], ["python", *command.argv[1:]]
         asked = warm(next(_starts) % WARM).ask(argv, command.env, command.cwd, streams)
         os.close(nothing)
+        begun = asyncio.create_task(self._begun(asked))
+        try:
+            return await asyncio.shield(begun)
+        except asyncio.CancelledError:  # a supervisor was released: it must not leave a process that nobody knows
+            fork = await begun
+            fork.send_signal(signal.SIGKILL)
+            await fork.wait()
+            raise
+
+    async def _begun(self, asked: socket.socket) -> Fork:
         answer, connection = await asyncio.open_unix_connection(sock=asked)
         self._forks.append(Fork(int(await answer.readline()), answer, connection))
         return self._forks[-1]

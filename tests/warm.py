@@ -139,7 +139,7 @@ def serve(listener: socket.socket, folder: str) -> None:
     while True:
         ready, _, _ = select.select([listener, sys.stdin], [], [])
         if sys.stdin in ready:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)  # forks may be writing there
             os.killpg(0, signal.SIGKILL)
         connection, _ = listener.accept()
         if os.fork() == 0:
@@ -153,7 +153,10 @@ def _become(connection: socket.socket) -> None:
     """Become what is asked for, in a child whose pid and exit code this process passes on."""
     raw, streams, _, _ = socket.recv_fds(connection, LARGEST_REQUEST, 3)
     while not raw.endswith(b"\n"):
-        raw += connection.recv(LARGEST_REQUEST)
+        more = connection.recv(LARGEST_REQUEST)
+        if not more:  # whoever asked has died
+            os._exit(1)
+        raw += more
     parent = os.getpid()
     if child := os.fork():
         connection.send(b"%d\n" % child)
