@@ -17,7 +17,7 @@ from web.entry.expected import ANYWHERE
 from web.refused import RETRY_SOON_S, Refused
 
 MAX_BATCH_BYTES = 256 * 1024
-PACE_S = 0.002  # pause between requests to Kafka, so that several commands share one
+PACE_S = 0.004  # between requests to Kafka under load, so that several commands share one
 MAX_UNACKNOWLEDGED = 20_000  # commands waiting for Kafka; beyond, the gateway refuses new ones
 ACKNOWLEDGE_TIMEOUT_S = 5.0
 STALLED_S = 2.0  # once a command has waited this long, the gateway refuses new ones, which would wait as well
