@@ -14,6 +14,7 @@ from app.kafka.genesis import WrongTopic
 from app.kafka.reading import new_reader
 from app.models.candles import encode_update
 from app.models.commands import PassTime, encode_command
+from app.pace import LATE_RATE
 from app.streaming.batches import Batch, batches
 from app.streaming.consumer import start_reading_at
 from app.streaming.failpoints import reach
@@ -62,7 +63,7 @@ def show(number: int) -> None:
     metrics.checkpoint_age.labels(number).set_function(lambda: progress.checkpoint_age_s)
 
 
-start_reading_at(EXECUTIONS.name, load_candles, PACE_S)
+start_reading_at(EXECUTIONS.name, load_candles, PACE_S, LATE_RATE)
 watch_progress(EXECUTIONS.name, lambda: {number: partition.progress.position for number, partition in owned.items()})
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from app import app, settings
 from app.configuration import broker_address
+from app.pace import LATE_RATE
 from app.postgres import Recorder, Sink
 from app.recording import ending_when_refused, log_ids_of, positions_in_postgres
 from app.streaming.batches import batches
@@ -41,7 +42,7 @@ async def where_recorded(assigned: frozenset[int]) -> dict[int, int]:
     return positions
 
 
-start_reading_at(EXECUTIONS.name, where_recorded, pace_s=PACE_S)
+start_reading_at(EXECUTIONS.name, where_recorded, PACE_S, LATE_RATE)
 watch_progress(EXECUTIONS.name, lambda: recorder.recorded)
 may_wait(lambda: sink.waits_for and f"{sink.waits_for}; recording waits until it can")
 

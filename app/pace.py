@@ -5,15 +5,16 @@ A request costs Kafka and its client as much CPU as dozens of records. In a quie
 
 from math import inf
 
-FULL_RATE = 500.0  # records a second; from here on the pause is `most_s`
+FULL_RATE = 500.0  # records a second from which on the pause is `most_s`, where an order waits for it
+LATE_RATE = 50.0  # … and where nobody waits: a few records a second cost many small requests otherwise
 WINDOW_S = 0.1  # the rate is measured over at least this time
 
 
 class Pace:
-    """The pause between requests: `pause_s` is proportional to the rate of records, and at most `most_s`."""
+    """The pause between requests: `pause_s` is proportional to the rate of records, `most_s` from `full_rate` on."""
 
-    def __init__(self, most_s: float) -> None:
-        self._most_s = most_s
+    def __init__(self, most_s: float, full_rate: float = FULL_RATE) -> None:
+        self._most_s, self._full_rate = most_s, full_rate
         self._records, self._since = 0, -inf
         self.pause_s = 0.0
 
@@ -22,5 +23,5 @@ class Pace:
         self._records += records
         took_s = now - self._since
         if took_s >= WINDOW_S:
-            self.pause_s = self._most_s * min(1.0, self._records / took_s / FULL_RATE)
+            self.pause_s = self._most_s * min(1.0, self._records / took_s / self._full_rate)
             self._records, self._since = 0, now

@@ -16,6 +16,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from app.configuration import broker_address
+from app.pace import FULL_RATE
 from app.streaming.failpoints import reach
 from app.streaming.failstop import REVOKED_CODE, end_damaged, end_process
 from app.streaming.fetching import Fetched, Fetching
@@ -28,15 +29,16 @@ NOTHING_TO_READ_S = 0.1  # pause before checking again for assigned partitions
 # Given the partitions that were just assigned, the offset at which to begin each of them.
 StartPositions = Callable[[frozenset[int]], Awaitable[dict[int, int]]]
 _start_positions: dict[str, StartPositions] = {}
-_pace_s: dict[str, float] = {}
+_paces: dict[str, tuple[float, float]] = {}
 
 
-def start_reading_at(topic: str, positions: StartPositions, pace_s: float = 0.0) -> None:
+def start_reading_at(topic: str, positions: StartPositions, pace_s: float = 0.0, full_rate: float = FULL_RATE) -> None:
     """Set where to start the partitions of a topic whenever they are assigned.
 
-    Under load the consumer waits `pace_s` before each fetch (app/pace.py): fewer, larger batches cost less.
+    The consumer waits before each fetch, `pace_s` from `full_rate` records a second on (app/pace.py): fewer, larger
+    batches cost less.
     """
-    _start_positions[topic], _pace_s[topic] = positions, pace_s
+    _start_positions[topic], _paces[topic] = positions, (pace_s, full_rate)
 
 
 class BatchMessage(ConsumerMessage):
@@ -120,8 +122,8 @@ class BatchConsumer(kafka_driver.Consumer):
 
     async def _reader(self) -> Fetching:
         if self._fetching is None:
-            pace_s = max(_pace_s.values(), default=0.0)
-            fetching = Fetching(broker_address(self.app.conf.broker), _start_positions, pace_s)
+            pace_s, full_rate = max(_paces.values(), default=(0.0, FULL_RATE))
+            fetching = Fetching(broker_address(self.app.conf.broker), _start_positions, pace_s, full_rate)
             await fetching.start()
             self._fetching = fetching
         return self._fetching

@@ -19,7 +19,7 @@ from aiokafka.structs import TopicPartition
 
 from app.kafka.brokers import Brokers
 from app.kafka.fetch_request import Fetch
-from app.pace import Pace
+from app.pace import FULL_RATE, Pace
 from app.streaming.intact import Batches, DamagedLog
 
 MAX_WAIT_MS = 500  # how long Kafka waits for records before it answers without any
@@ -59,8 +59,8 @@ class Fetching:
     a backlog need not be waited for.
     """
 
-    def __init__(self, broker: str, topics: Iterable[str], pace_s: float = 0.0) -> None:
-        self._topics, self._pace = tuple(topics), Pace(pace_s)
+    def __init__(self, broker: str, topics: Iterable[str], pace_s: float = 0.0, full_rate: float = FULL_RATE) -> None:
+        self._topics, self._pace = tuple(topics), Pace(pace_s, full_rate)
         self._client: Any = AIOKafkaClient(bootstrap_servers=broker)
         self._brokers = Brokers(self._client, REQUEST_TIMEOUT_S)
         self._in_flight: dict[int, asyncio.Task[list[tuple[TopicPartition, int, bytes]]]] = {}

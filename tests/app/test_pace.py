@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.pace import FULL_RATE, WINDOW_S, Pace
+from app.pace import FULL_RATE, LATE_RATE, WINDOW_S, Pace
 
 MOST_S = 0.006
 
@@ -18,6 +18,13 @@ def paced(rate: float, seconds: float = 2.0, requests: int = 100) -> Pace:
 def test_the_pause_grows_with_the_rate_up_to_its_limit() -> None:
     pauses = [paced(rate).pause_s for rate in (0, FULL_RATE / 10, FULL_RATE / 2, FULL_RATE, 20 * FULL_RATE)]
     assert pauses == pytest.approx([0, MOST_S / 10, MOST_S / 2, MOST_S, MOST_S], rel=0.2)
+
+
+def test_where_nobody_waits_a_low_rate_makes_the_whole_pause() -> None:
+    pace = Pace(MOST_S, LATE_RATE)
+    pace.note(0, 1_000.0)
+    pace.note(round(LATE_RATE), 1_001.0)
+    assert pace.pause_s == MOST_S
 
 
 def test_the_first_records_after_a_quiet_time_do_not_wait() -> None:
