@@ -37,7 +37,7 @@ FROM bounds, LATERAL (
         for side, buys, fee in (("buy", "true", "buyer_fee"), ("sell", "false", "seller_fee"))
     )
 )
-# A position whose trades are all busted is none.
+# Without the markets in which all trades of the client are busted.
 POSITIONS = f"""
 WITH {_BOUNDS}, {_SINCE}, sums AS (
     SELECT instrument, bought, sold, paid, received, fees FROM cycle_positions JOIN bounds USING (instrument)
