@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from app import metrics
 from app.models.candles import Candle, CandlesUpdate, Ticker, read_update
 from app.postgres.arrays import NULL, Columns
 from app.postgres.rows import Row, time_text
@@ -144,10 +145,12 @@ class BarRecorder:
                 await self._changed.wait_for(lambda: bool(self._moves))
             await asyncio.sleep(LINGER_S)
             async with self._changed:
+                bars = len(self._rows.bars)
                 run, acknowledgements = Run(self._moves, self._rows.statements(), {}), self._acknowledgements
                 self._begin()
                 self._changed.notify_all()
             await self._sink.write(run)
+            metrics.bars_recorded.inc(bars)
             self.recorded |= {number: to_offset for number, (_, to_offset) in run.moves.items()}
             for acknowledge in acknowledgements:
                 acknowledge()
