@@ -13,7 +13,7 @@ from app.postgres.arrays import NULL, Columns
 from app.postgres.rows import Row, time_text
 from app.postgres.sink import Run, Sink
 from app.postgres.statements import Statement
-from app.unusable import pass_over
+from app.unusable import NO_UPDATE, pass_over
 
 LINGER_S = 0.25
 MAX_ROWS = 10_000  # in one transaction; it takes no further batch once it has this many
@@ -162,7 +162,7 @@ class BarRecorder:
     def _take(self, number: int, record: Any) -> None:
         update = read_update(record.value)
         if update is None:
-            pass_over(self._sink.topic, number, record.offset, "it is no update of bars")
+            pass_over(self._sink.topic, number, record.offset, NO_UPDATE)
             return
         # After a gap the missing updates come again, and this one too: the worker that fills it sends them once more.
         if update.prev_seq <= self._last_seqs.get(update.instrument, 0) < update.seq:
