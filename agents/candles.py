@@ -82,7 +82,7 @@ watch_progress(EXECUTIONS.name, lambda: {number: partition.progress.position for
 @app.agent(executions)
 @fail_stop
 async def fold_bars(stream: Any) -> None:
-    """Carry reports to the bars and what they change to the topic; checkpoints follow by themselves."""
+    """Carry reports to the bars and what they change to the topic; a task of its own writes the checkpoints."""
     async for batch in batches(stream):
         reach("fetched")
         publish(batch, outboxes[0])
