@@ -27,7 +27,7 @@ from tables.candles.owned import OwnedCandles
 from tables.candles.subjects import AROUND
 from tables.recovery.ports import KafkaLogs
 
-PACE_S = 0.2  # wait before each fetch, so that more reports share a fetch and a request
+PACE_S = 0.2  # wait before a fetch under load, so that more reports share a fetch and a request
 NICENESS = 5  # bars may be late, matching may not: on a busy machine it goes first
 WRITTEN = (CANDLES.name, CANDLES_CHANGELOG.name, ORDERS.name)
 

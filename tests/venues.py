@@ -26,6 +26,7 @@ from tests.warm import warm
 
 WARM = 2
 """Two workers that follow each other have different hashes of texts, so that no order of a set is relied upon."""
+LONGEST_END_S = 120.0
 _starts = count()
 
 
@@ -109,4 +110,4 @@ async def running_venue(
         async with venue.running_venue(folder, workers, **options, process=partial(WarmProcess, forks)) as running:
             yield running
     finally:  # they have ended, but we may not have been told yet
-        await asyncio.gather(*(fork.wait() for fork in forks))
+        await asyncio.wait_for(asyncio.gather(*(fork.wait() for fork in forks)), LONGEST_END_S)

@@ -46,7 +46,7 @@ class Gateway:
         self.reader = Reader(settings.database_url)
         self.settlements, self.journal = Settlements(self.reader), Journal(self.reader)
         self.feed = Feed(broker, partitions, self.history, self.pending, self.order_log, self.hub.publish)
-        self.outgoing = Outgoing(broker, partitions)
+        self.outgoing = Outgoing(broker, partitions, self.feed.answered)
         self.commands = Commands(broker, partitions)
         self.log, self._past = LogReader(broker, partitions), LogReader(broker, partitions)
         self.bars = BarsFeed(broker, partitions, self.reader, self.hub.bars.publish)

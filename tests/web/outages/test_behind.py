@@ -8,9 +8,11 @@ from aiokafka import AIOKafkaProducer
 
 from app.models import identity
 from app.topics import ORDERS
+from app.verification.running import Addresses, until_quiet, verify
 from tests.until import until
 from tests.web.conftest import INSTRUMENT, list_market
 from tests.web.outages.conftest import Gateways, until_covered
+from web.entry.outgoing import MAX_UNMATCHED
 
 
 async def test_what_is_not_recorded_is_not_absent(gateways: Gateways) -> None:
@@ -190,3 +192,41 @@ async def test_without_postgres_orders_books_and_recent_trades_go_on(gateways: G
         )
         assert [event["status"] for event in events.body] == ["new", "canceled"]
         assert (await api("GET", "/orders?client_id=seller&limit=50")).status == 200
+
+
+async def test_new_orders_are_refused_while_too_many_wait_for_the_engine(gateways: Gateways) -> None:
+    """A flood while the engine stands still: 503 beyond the limit, cancels pass, and what is accepted is matched."""
+    venue, first, second = gateways
+    market = await list_market(first)
+    rests = (await first.place(instrument=market, client_id="rests")).body["order_id"]
+    venue.process("matching").send(signal.SIGSTOP)
+    try:
+        accepted = 0
+        refused: list[str] = []
+        while not refused:
+            answers = (await first("POST", "/orders/batch", {"orders": orders(market, accepted)})).body["results"]
+            accepted += sum(answer["status"] == 201 for answer in answers)
+            refused += [answer["problem"]["code"] for answer in answers if answer["status"] == 503]
+            assert accepted <= MAX_UNMATCHED + len(answers)
+        assert set(refused) == {"overloaded"} and accepted > MAX_UNMATCHED - len(answers)
+
+        again = await first.place("again", path="/orders", instrument=market)
+        assert (again.status, again.body["code"], again.headers["Retry-After"]) == (503, "overloaded", "1")
+        cancel = await first("POST", f"/orders/{rests}/cancel", headers={"Idempotency-Key": str(uuid4())})
+        assert cancel.status == 202
+        # The other gateway has sent nothing to this market yet; its own order shows it how much is waiting.
+        assert (await second.place(path="/orders", instrument=market)).status == 201
+        assert (await second.place(path="/orders", instrument=market)).status == 503
+    finally:
+        venue.process("matching").send(signal.SIGCONT)
+    await until(lambda: first.place("again", path="/orders", instrument=market), lambda found: found.status == 201)
+    where = Addresses(venue.servers.broker)
+    await until_quiet(where, 120.0)
+    verdict = await verify(where)
+    assert verdict.is_right, verdict.as_text()
+
+
+def orders(market: str, number: int) -> list[dict[str, str]]:
+    """A batch of as many as there may be in one, that only rest."""
+    terms = {"client_id": f"c{number // 5_000}", "instrument": market, "side": "buy", "type": "limit", "price": "1.00"}
+    return [terms | {"quantity": "1", "client_order_id": f"flood-{number + each}"} for each in range(1_000)]
