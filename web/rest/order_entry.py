@@ -54,8 +54,8 @@ class OrderEntry:
         step, orders = self._step(request), _orders_of(request)
         await self._room.acquire()
         try:
-            self._gateway.room.take(orders)
-        except Refused:
+            await self._gateway.room.take(orders)
+        except BaseException:
             self._room.release()
             raise
         self._taken += orders

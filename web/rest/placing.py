@@ -40,7 +40,7 @@ async def place_order(request: web.Request) -> web.StreamResponse:
     With `?wait=matched` the order as the engine left it: 201, or 422 when it was rejected.
     """
     gateway, wait_s, started = request.app[GATEWAY], seconds_to_wait(request), monotonic()
-    gateway.room.take(1)
+    await gateway.room.take(1)
     try:
         return await _place(request, gateway, wait_s, started)
     finally:
@@ -66,7 +66,7 @@ async def place_batch(request: web.Request) -> web.StreamResponse:
         raise malformed("Idempotency-Key", "does not fit a batch: give each order its client_order_id")
     entries = decoded(decode_batch, await body_of(request, MAX_BATCH_BYTES), is_flat=False).orders
     charge_orders(request, len(entries))
-    gateway.room.take(len(entries))
+    await gateway.room.take(len(entries))
     try:
         status, body = await (await place_all(gateway, entries, caller_of(request), started))
     finally:

@@ -231,7 +231,7 @@ async def test_new_orders_are_refused_while_too_many_wait_for_the_engine(gateway
 
 
 async def test_more_orders_at_once_than_there_is_room_for_are_refused(gateways: Gateways) -> None:
-    """While Kafka is silent, orders wait for it: on a socket, until it closes, and over HTTP; others are refused."""
+    """While Kafka is silent, orders wait for it: on a socket, until it closes, and over HTTP; others wait, then 503."""
     venue, first, _ = gateways
     market = await list_market(first)
     batches = [{"orders": orders(market, number)} for number in range(0, MAX_ORDERS_AT_ONCE + 1, 1_000)]
