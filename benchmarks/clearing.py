@@ -1,21 +1,26 @@
 """`python -m benchmarks.clearing`: seconds to close, net and settle a cycle of a million trades in Postgres.
 
 We write the trades straight into Postgres, with fees and some busts, and let the clearing worker's code project the
-facts. Another connection inserts trades as recording does, before and meanwhile: the medians show what clearing costs
-it, the slowest insert whether a lock was in its way (docs/CLEARING.md, C10).
+facts. Another process inserts trades as recording does, before and meanwhile: the medians show what clearing costs it,
+the slowest insert whether a lock was in its way (docs/CLEARING.md, C10).
 """
 
 import argparse
 import asyncio
 import json
+import multiprocessing
 import sys
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
+import psutil
 import psycopg2
 from aiokafka import ConsumerRecord
 
@@ -99,28 +104,49 @@ async def settle(database_url: str, trades: int) -> dict[str, float]:
     return ends | {"settled_s": round(time.perf_counter() - began, 2)}
 
 
-class Inserting:
-    """Inserts late trades one by one, in a thread."""
+class Took(NamedTuple):
+    """One insert: when it began, on the clock that all processes share, and how long it took."""
 
-    def __init__(self, database_url: str) -> None:
-        self._database_url = database_url
-        self._is_done = False
-        self.took_ms: list[float] = []
-        """How long each insert took."""
+    began: float
+    ms: float
 
-    def run(self) -> None:
-        """Insert until `stop`."""
-        with closing(psycopg2.connect(self._database_url)) as connection, connection.cursor() as cursor:
-            connection.autocommit = True
-            while not self._is_done:
-                began = time.perf_counter()
-                cursor.execute(INSERT_LATE, {"n": len(self.took_ms) + 1})
-                self.took_ms.append((time.perf_counter() - began) * 1000)
-                time.sleep(PAUSE_S)
 
-    def stop(self) -> None:
-        """Let `run` return."""
-        self._is_done = True
+def insert(database_url: str, is_done: Event, results: Connection) -> None:
+    """Insert late trades one by one until it is done, in a process of its own, as recording is."""
+    took: list[Took] = []
+    with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        while not is_done.is_set():
+            began = time.monotonic()
+            cursor.execute(INSERT_LATE, {"n": len(took) + 1})
+            took.append(Took(began, (time.monotonic() - began) * 1000))
+            time.sleep(PAUSE_S)
+    results.send(took)
+
+
+@contextmanager
+def inserting(database_url: str) -> Iterator[Callable[[], list[Took]]]:
+    """Insert beside what the caller does; the function stops it and gives what each insert took."""
+    spawn = multiprocessing.get_context("spawn")
+    is_done, (mine, its) = spawn.Event(), spawn.Pipe(duplex=False)
+    process = spawn.Process(target=insert, args=(database_url, is_done, its), daemon=True)
+    process.start()
+
+    def stop() -> list[Took]:
+        is_done.set()
+        return list(mine.recv())
+
+    try:
+        yield stop
+    finally:
+        is_done.set()
+        process.join()
+
+
+def cpu_s(postgres_pid: int) -> float:
+    """CPU seconds so far, user and system, of this process and of the processes of Postgres that live."""
+    processes = [psutil.Process(), *psutil.Process(postgres_pid).children(recursive=True)]
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
 async def measure(trades: int) -> dict[str, Any]:
@@ -132,18 +158,17 @@ async def measure(trades: int) -> dict[str, Any]:
             await asyncio.to_thread(postgres.create_database, servers.postgres_port)
             await asyncio.to_thread(migrate, servers.database_url)
             await asyncio.to_thread(fill, servers.database_url, trades)
-            recording = Inserting(servers.database_url)
-            running = asyncio.create_task(asyncio.to_thread(recording.run))
-            try:
+            with inserting(servers.database_url) as stop:
                 await asyncio.sleep(BEFORE_S)
-                before = len(recording.took_ms)
+                identity = servers.processes["postgres"].identity
+                assert identity is not None
+                began, cpu_before = time.monotonic(), cpu_s(identity.pid)
                 found = await settle(servers.database_url, trades)
-            finally:
-                recording.stop()
-                await running
-            found["insert_before_ms"] = round(median(recording.took_ms[:before]), 2)
-            found["insert_meanwhile_ms"] = round(median(recording.took_ms[before:]), 2)
-            found["slowest_insert_ms"] = round(max(recording.took_ms), 1)
+                found["cpu_s"] = round(cpu_s(identity.pid) - cpu_before, 2)
+                took = await asyncio.to_thread(stop)
+            found["insert_before_ms"] = round(median(ms for at, ms in took if at < began), 2)
+            found["insert_meanwhile_ms"] = round(median(ms for at, ms in took if at >= began), 2)
+            found["slowest_insert_ms"] = round(max(ms for _, ms in took), 1)
             return {"trades": trades, **found, **conditions()}
         finally:
             await servers.stop()
@@ -155,7 +180,15 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="also write the result to this file")
     options = parser.parse_args()
     found = asyncio.run(measure(options.trades))
-    names = ("netted_s", "sealed_s", "settled_s", "insert_before_ms", "insert_meanwhile_ms", "slowest_insert_ms")
+    names = (
+        "netted_s",
+        "sealed_s",
+        "settled_s",
+        "cpu_s",
+        "insert_before_ms",
+        "insert_meanwhile_ms",
+        "slowest_insert_ms",
+    )
     for name in ("trades", *names):
         print(f"{name:<20}{found[name]:>12,}")
     if options.json:

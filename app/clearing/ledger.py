@@ -6,13 +6,15 @@ from typing import NamedTuple
 from app.clearing.chain import NO_SEAL
 from app.clearing.cycles import Closed, Decided, Decision
 from app.clearing.netting import Holding, Instruction, Netting, Obligation, instructions
+from app.clearing.positions import Position
 from app.clearing.seals import seal
 
 
 class Netted(NamedTuple):
-    """A cycle with its obligations and instructions, and what it seals."""
+    """A cycle with its obligations and instructions, what it adds to positions, and the outcomes that it seals."""
 
     obligations: dict[Holding, Obligation]
+    positions: dict[tuple[str, str], Position]
     instructions: dict[int, Instruction]
     outcomes: list[Decided]
 
@@ -32,7 +34,7 @@ class Ledger:
     def net(self, netting: Netting) -> Netted:
         """The next cycle, whose entries are all in the netting."""
         obligations = netting.obligations(self._carried, self._closings)
-        netted = Netted(obligations, instructions(obligations), self._outcomes)
+        netted = Netted(obligations, netting.positions(), instructions(obligations), self._outcomes)
         self._carried, self._outcomes = {}, []
         self._closings |= {holding: found.closing for holding, found in obligations.items()}
         return netted

@@ -1,10 +1,12 @@
-"""Netting: the entries of one cycle to one obligation for each client and asset."""
+"""Netting: the entries of one cycle to one obligation for each client and asset, and to what positions change by."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from app.clearing.amounts import of_units
 from app.clearing.cycles import Ranges
 from app.clearing.entries import CCP, FEES, Bust, Entry, Trade, legs
+from app.clearing.positions import Position
 
 Holding = tuple[str, str]
 """A client and an asset; sorting these gives the order of obligations."""
@@ -48,6 +50,8 @@ class Netting:
         self._ranges = ranges
         self._sums: dict[Holding, list[int]] = {}
         """Gross in, gross out, fees, and the number of legs: without legs there is no obligation."""
+        self._positions: dict[tuple[str, str], list[int]] = {}
+        """Client and instrument -> the five sums of a position, and the number of entries they are made of."""
 
     def add(self, entry: Entry, counter_seq: int | None = None) -> None:
         """Take in an entry of this cycle. `counter_seq`: of a trade the seq of its bust, of a bust that of its trade.
@@ -76,6 +80,10 @@ class Netting:
             found[holding] = Obligation(gross_in, gross_out, fees, carried.get(holding, 0), opening)
         return found
 
+    def positions(self) -> dict[tuple[str, str], Position]:
+        """Client and instrument -> what the cycle adds to the position; a reversal takes its trade out again."""
+        return {key: Position(*sums) for key, (*sums, _) in self._positions.items()}
+
     def _count(self, entry: Entry, times: int) -> None:
         for account, asset, amount, is_fee in legs(entry):
             if account in (CCP, FEES):
@@ -88,6 +96,15 @@ class Netting:
             sums[3] += times
             if not sums[3]:
                 del self._sums[account, asset]
+        trade, sign = (entry.trade, -times) if isinstance(entry, Bust) else (entry, times)
+        for side, client, fee in ((0, trade.buyer, trade.buyer_fee), (1, trade.seller, trade.seller_fee)):
+            position = self._positions.setdefault((client, trade.instrument), [0, 0, 0, 0, 0, 0])
+            position[side] += sign * of_units(trade.quantity)
+            position[2 + side] += sign * trade.notional
+            position[4] += sign * fee
+            position[5] += times
+            if not position[5]:
+                del self._positions[client, trade.instrument]
 
 
 def instructions(obligations: Mapping[Holding, Obligation]) -> dict[int, Instruction]:

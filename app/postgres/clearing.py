@@ -72,7 +72,9 @@ UPDATE instructions SET state = %(state)s, reason = %(reason)s, decided_at = %(t
 WHERE cycle = %(cycle)s AND state = 'pending' AND (%(instruction)s::bigint IS NULL OR instruction = %(instruction)s)
 """
 BEGIN_NETTING = """
-WITH moved AS (UPDATE cycles SET state = 'netted' WHERE cycle = %(cycle)s AND state = 'closed' RETURNING 1)
+WITH moved AS (
+    UPDATE cycles SET state = 'netted', has_positions = true WHERE cycle = %(cycle)s AND state = 'closed' RETURNING 1
+)
 SELECT require_moved(count(*), 1) FROM moved
 """
 BEGIN_SEALING = """

@@ -7,7 +7,7 @@ from typing import Any
 import aiopg
 
 from app.postgres.connection import execute
-from app.postgres.netting import RANGE_ENTRIES, RANGES
+from app.postgres.netting import AS_USUAL, BY_INDEX, RANGE_ENTRIES, RANGES
 
 AT_ONCE = 1_000  # what the socket holds: Postgres can finish it while the worker digests the rows before
 FETCH = f"FETCH {AT_ONCE} FROM entries"
@@ -19,6 +19,7 @@ Line = tuple[str, str]
 async def entry_lines(connection: aiopg.Connection, cycle: int, timeout_s: float) -> AsyncIterator[Iterator[Line]]:
     """The lines of all entries of a cycle, some at a time; call it in a transaction."""
     ranges = await (await execute(connection, RANGES, {"cycle": cycle}, timeout_s)).fetchall()
+    await execute(connection, BY_INDEX)
     for instrument, after, to in ranges:
         where = {"instrument": instrument, "after": after, "to": to}
         await execute(connection, f"DECLARE entries CURSOR FOR {RANGE_ENTRIES}", where, timeout_s)
@@ -32,6 +33,7 @@ async def entry_lines(connection: aiopg.Connection, cycle: int, timeout_s: float
         finally:
             fetching.cancel()
         await execute(connection, "CLOSE entries", None, timeout_s)
+    await execute(connection, AS_USUAL)
 
 
 async def _fetch(connection: aiopg.Connection, timeout_s: float) -> list[tuple[Any, ...]]:

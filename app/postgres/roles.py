@@ -11,9 +11,10 @@ RIGHTS = """
 GRANT USAGE ON SCHEMA public TO {role};
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role};
 GRANT INSERT ON orders, order_events, trades, trade_busts, book_snapshots, rejections, instruments, instrument_progress,
-    sink_progress, candles, tickers, cycles, cycle_ranges, obligations, instructions, statements TO {role};
+    sink_progress, candles, tickers, cycles, cycle_ranges, cycle_positions, obligations, instructions, statements
+    TO {role};
 GRANT UPDATE ON orders, book_snapshots, instruments, instrument_progress, sink_progress, candles, tickers TO {role};
-GRANT UPDATE (state, closed_at, seal) ON cycles TO {role};
+GRANT UPDATE (state, closed_at, seal, has_positions) ON cycles TO {role};
 GRANT UPDATE (state, reason, decided_at, sealed_in) ON instructions TO {role};
 """
 

@@ -7,6 +7,7 @@ from app.clearing.netting import Holding, Obligation
 from app.clearing.positions import Position
 from app.clearing.statements import EntryLine, Statement
 from app.postgres.clearing import READ_CUTOFFS, READ_PROGRESS
+from app.postgres.holdings import BALANCES, LARGEST_SEQ, POSITIONS, UP_TO_CYCLE, UP_TO_SEQ
 from app.postgres.netting import CLIENT_ENTRIES, PREVIEW, TIME
 from app.postgres.reading import Reader
 from app.postgres.shapes import Fields, answer, rfc3339_text, select
@@ -41,68 +42,6 @@ STATEMENT_ENTRIES = f"""
 SELECT kind, seq, trade_id, instrument, side, price::text, quantity::text, trim_scale(fee)::text, {TIME}
 FROM ({CLIENT_ENTRIES}) AS lines ORDER BY instrument, seq, number, side
 """
-UP_TO_SEQ = """
-SELECT instrument, %(to)s::bigint AS last_seq FROM instruments
-WHERE %(instrument)s IS NULL OR instrument = %(instrument)s
-"""
-UP_TO_CYCLE = """
-SELECT instrument, (
-    SELECT to_seq FROM cycle_ranges AS ranges WHERE ranges.instrument = instruments.instrument AND cycle <= %(cycle)s
-    ORDER BY to_seq DESC LIMIT 1
-) AS last_seq FROM instruments WHERE %(instrument)s IS NULL OR instrument = %(instrument)s
-"""
-# A bust takes its trade out, from the bust's seq on.
-POSITIONS = """
-WITH bounds AS ({}), sides AS (
-    SELECT instrument, report_seq, trades.seq, price, quantity, true AS buys, buyer_fee AS fee
-    FROM trades WHERE buy_client_id = %(client)s
-    UNION ALL
-    SELECT instrument, report_seq, trades.seq, price, quantity, false, seller_fee
-    FROM trades WHERE sell_client_id = %(client)s
-)
-SELECT sides.instrument, coalesce(sum(quantity) FILTER (WHERE buys), 0)::text,
-    coalesce(sum(quantity) FILTER (WHERE NOT buys), 0)::text,
-    coalesce(sum(price * quantity) FILTER (WHERE buys), 0)::text,
-    coalesce(sum(price * quantity) FILTER (WHERE NOT buys), 0)::text, sum(fee)::text
-FROM sides JOIN bounds USING (instrument)
-    LEFT JOIN trade_busts AS busts ON busts.instrument = sides.instrument AND busts.trade_seq = sides.seq
-WHERE report_seq <= last_seq AND (busts.seq IS NULL OR busts.seq > last_seq)
-GROUP BY sides.instrument ORDER BY sides.instrument
-"""
-# The client's legs in each market since the last cycle that is netted, by side.
-_OPEN_SIDES = " UNION ALL ".join(
-    f"""SELECT entries.instrument, CASE kind WHEN 'trade' THEN {sign} ELSE -({sign}) END AS sign, quantity,
-    price * quantity AS cost, CASE kind WHEN 'trade' THEN {fee} ELSE -{fee} END AS fee
-FROM cutoffs, LATERAL (
-    SELECT * FROM ledger_entries WHERE instrument = cutoffs.instrument AND seq > cutoffs.last_seq
-        AND {side}_client_id = %(client)s OFFSET 0
-) AS entries"""
-    for side, fee, sign in (("buy", "buyer_fee", 1), ("sell", "seller_fee", -1))
-)
-BALANCES = f"""
-WITH cutoffs AS (
-    SELECT instrument, coalesce((
-        SELECT to_seq FROM cycle_ranges AS ranges JOIN cycles USING (cycle)
-        WHERE ranges.instrument = instruments.instrument AND state IN ('netted', 'settled') ORDER BY to_seq DESC LIMIT 1
-    ), 0) AS last_seq FROM instruments
-), sides AS ({_OPEN_SIDES}), opened AS (
-    SELECT base_asset AS asset, sign * quantity AS amount FROM sides JOIN instruments USING (instrument)
-    UNION ALL
-    SELECT quote_asset, -sign * cost - fee FROM sides JOIN instruments USING (instrument)
-), sums AS (SELECT asset, sum(amount) AS amount FROM opened GROUP BY asset),
-closings AS (
-    SELECT DISTINCT ON (asset) asset, closing, cycle FROM obligations WHERE client_id = %(client)s
-    ORDER BY asset, cycle DESC
-), due AS (
-    SELECT asset, sum(amount) AS amount FROM instructions WHERE client_id = %(client)s
-        AND (state = 'pending' OR state = 'failed' AND sealed_in IS NULL) GROUP BY asset
-)
-SELECT asset, trim_scale(coalesce(closing, 0) + coalesce(sums.amount, 0))::text, coalesce(closing, 0)::text, cycle,
-    trim_scale(coalesce(due.amount, 0))::text
-FROM closings FULL JOIN sums USING (asset) LEFT JOIN due USING (asset) ORDER BY asset
-"""
-LARGEST_SEQ = 2**62
-
 Row = dict[str, Any]
 
 
@@ -122,7 +61,7 @@ class Settlements:
     async def cycles(self, *, below: int | None = None, limit: int = 50) -> list[Row]:
         """The newest cycles, below a number if one is given."""
         query = f"SELECT {select(CYCLE)} FROM cycles WHERE cycle < %s ORDER BY cycle DESC LIMIT %s"
-        rows = await self._rows(query, [2**62 if below is None else below, limit])
+        rows = await self._rows(query, [LARGEST_SEQ if below is None else below, limit])
         return [answer(CYCLE, row) for row in rows]
 
     async def cycle(self, number: int) -> Row | None:
@@ -163,7 +102,7 @@ class Settlements:
     async def positions(
         self, client: str, instrument: str | None = None, to_seq: int = LARGEST_SEQ, cycle: int | None = None
     ) -> dict[str, Position]:
-        """By instrument, from the client's recorded trades: up to a seq or the end of a cycle, if one is given."""
+        """The client's, by instrument: now, or up to a seq or the end of a cycle, if one is given."""
         query = POSITIONS.format(UP_TO_SEQ if cycle is None else UP_TO_CYCLE)
         given = {"client": client, "instrument": instrument, "to": to_seq, "cycle": cycle}
         rows = await self._rows(query, given)

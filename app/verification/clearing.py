@@ -22,6 +22,7 @@ from app.verification.findings import Finding
 PARTITION = 0
 KEYS: dict[str, tuple[str, ...]] = {
     "cycle_ranges": ("instrument",),
+    "cycle_positions": ("client_id", "instrument"),
     "obligations": ("client_id", "asset"),
     "statements": ("client_id",),
     "instructions": ("instruction",),
@@ -163,12 +164,14 @@ class _Projected:
             "cycle_ranges": _ranges(closed),
             "obligations": _obligations(cycle, netted),
             "statements": {(c,): {"cycle": cycle, "client_id": c, "digest": digest} for c, digest in digests.items()},
+            "cycle_positions": _positions(cycle, netted),
         }
         for table, rows in expected.items():
             await _compare_cycle(self._tables, self._finding, table, cycle, rows)
 
     def _show_state(self, cycle: int) -> None:
-        self._cycles[cycle]["state"] = "settled" if self._ledger.is_settled(cycle) else "netted"
+        state = "settled" if self._ledger.is_settled(cycle) else "netted"
+        self._cycles[cycle] |= {"state": state, "has_positions": True}
 
 
 def _is_unsealed(found: Mapping[int, Row], cycle: int) -> bool:
@@ -193,6 +196,7 @@ def _cycle(opened: Opened, fact: Settle, record: LogRecord) -> Row:
         "requested_at": record.timestamp_ms,
         "closed_at": None,
         "seal": None,
+        "has_positions": False,
     }
 
 
@@ -206,6 +210,14 @@ def _ranges(closed: Closed) -> Rows:
             "previous_seq": after or None,
         }
         for name, (after, to) in closed.ranges.items()
+    }
+
+
+def _positions(cycle: int, netted: Netted) -> Rows:
+    return {
+        (client, instrument): {"cycle": cycle, "client_id": client, "instrument": instrument}
+        | {name: text(amount) for name, amount in found._asdict().items()}
+        for (client, instrument), found in netted.positions.items()
     }
 
 

@@ -17,7 +17,7 @@ LOG_ID = "00000000-0000-4000-8000-000000000001"
 TOPIC = "clearing"
 TABLES = (
     "trades, trade_busts, instruments, instrument_progress, sink_progress, cycles, cycle_ranges, obligations, "
-    "instructions, statements, removed_history"
+    "instructions, statements, cycle_positions, removed_history"
 )
 
 

@@ -8,28 +8,32 @@ import pytest
 
 from app.local.servers import Servers
 from app.postgres import History, Journal, Reader, RowKey, Settlements
+from app.postgres.holdings import BALANCES, LARGEST_SEQ, POSITIONS, UP_TO_SEQ
 from benchmarks.clearing import fill, last_seq
 from tests.long import LONG
 from tests.migrated import migrated_database
 from tests.postgres.recorded import ask
 
 TRADES = 1_000_000 if LONG else 200_000
-GROWING = {"trades", "obligations", "instructions", "statements", "cycle_ranges"}
+GROWING = {"trades", "obligations", "instructions", "statements", "cycle_ranges", "cycle_positions"}
 CYCLES = 100
 # Each of the cycles owns a hundredth of every market, but for the last fifth, which is open.
 FILL_CYCLES = f"""
-INSERT INTO cycles SELECT n, 'day-' || n, 'settled', NULL, now(), now(), repeat('0', 64)
+INSERT INTO cycles SELECT n, 'day-' || n, 'settled', NULL, now(), now(), repeat('0', 64), true
 FROM generate_series(1, {CYCLES}) AS n;
 INSERT INTO cycle_ranges (cycle, instrument, after_seq, to_seq)
 SELECT n, 'M' || m || '-USD', (n - 1) * {{width}}, n * {{width}}
 FROM generate_series(1, {CYCLES}) AS n, generate_series(0, 9) AS m;
 INSERT INTO obligations SELECT n, 'client-' || c, 'M' || m, 1, 0, 0, 0, 1, n - 1, n
 FROM generate_series(1, {CYCLES}) AS n, generate_series(0, 210) AS c, generate_series(0, 9) AS m;
+INSERT INTO cycle_positions SELECT n, 'M' || m || '-USD', 'client-' || c, 1, 1, 1, 1, 0
+FROM generate_series(1, {CYCLES}) AS n, generate_series(0, 210) AS c, generate_series(0, 9) AS m;
 INSERT INTO instructions SELECT cycle, row_number() OVER (PARTITION BY cycle), client_id, asset, net, 'settled', NULL,
     now(), least(cycle + 1, {CYCLES}) FROM obligations;
 INSERT INTO statements SELECT DISTINCT cycle, client_id, repeat('0', 64) FROM obligations;
 ANALYZE;
 """
+ROUNDED = 10  # rows at most: Postgres gives the average of all loops, with two decimals
 WIDTH = last_seq(TRADES) * 4 // 5 // CYCLES
 
 
@@ -49,6 +53,13 @@ class Explaining(Reader):
             if node["Node Type"].endswith("Seq Scan") and node["Relation Name"] in GROWING:
                 self.scanned.append(f"{node['Relation Name']} is read whole for {query}")
         return await super().rows(query, parameters)
+
+    async def trades_read(self, query: str, parameters: Any) -> float:
+        """How many rows of trades Postgres fetches to answer the query, those included that it then drops."""
+        (((plan,),),) = await super().rows(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", parameters)
+        scans = [node for node in nodes(plan["Plan"]) if node.get("Relation Name") == "trades"]
+        fetched = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck")
+        return sum(sum(node.get(name, 0) for name in fetched) * node["Actual Loops"] for node in scans)
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -99,6 +110,23 @@ async def test_no_list_of_the_ledger_reads_a_growing_table_whole(reader: Explain
     assert await history.trades(instrument=market, skip=100, limit=10)
     assert not reader.scanned, "\n".join(reader.scanned)
     assert len(reader.asked) > 25
+
+
+async def test_holdings_read_only_what_no_cycle_has_netted(reader: Explaining) -> None:
+    """The client's trades in the last fifth of the history, and the trade of each bust there, once for each side."""
+    client = "client-7"
+    open_trades = f"""SELECT count(*) FILTER (WHERE buy_client_id = %s) + count(*) FILTER (WHERE sell_client_id = %s)
+        FROM trades WHERE report_seq > {WIDTH * CYCLES}"""
+    ((since,),) = await reader.rows(open_trades, [client, client])
+    ((busts,),) = await reader.rows(f"SELECT count(*) FROM trade_busts WHERE seq > {WIDTH * CYCLES}", None)
+    ((ever,),) = await reader.rows("SELECT count(*) FROM trades WHERE %s IN (buy_client_id, sell_client_id)", [client])
+    given = {"client": client, "instrument": None, "to": LARGEST_SEQ}
+    for query in (POSITIONS.format(UP_TO_SEQ), BALANCES):
+        read = await reader.trades_read(query, given)
+        assert since - ROUNDED < read < since + 2 * busts + ROUNDED
+    assert 0 < since + 2 * busts < ever / 3
+    in_the_middle = given | {"to": WIDTH * CYCLES // 2}
+    assert await reader.trades_read(POSITIONS.format(UP_TO_SEQ), in_the_middle) == 0
 
 
 async def test_what_closing_now_would_give_reads_only_what_is_open(reader: Explaining) -> None:

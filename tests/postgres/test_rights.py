@@ -20,6 +20,7 @@ DENIED = [
     *(f"UPDATE {table} SET instrument = instrument" for table in ("trades", "order_events", "cycle_ranges")),
     "UPDATE trade_busts SET seq = 1",
     "UPDATE obligations SET net = net",
+    "UPDATE cycle_positions SET bought = bought",
     "UPDATE instructions SET amount = amount",
     "UPDATE statements SET digest = ''",
     "UPDATE cycles SET key = key",
@@ -40,9 +41,13 @@ OF_NOBODY = [
     "UPDATE obligations SET opening = opening + 1, closing = closing + 1",
     "UPDATE instructions SET amount = amount + 1",
     "UPDATE statements SET digest = repeat('0', 64)",
+    "UPDATE cycle_positions SET bought = bought + 1",
     "UPDATE cycle_ranges SET to_seq = to_seq + 1",
     "UPDATE cycles SET key = 'other'",
-    *(f"DELETE FROM {table}" for table in ("statements", "instructions", "obligations", "cycle_ranges", "cycles")),
+    *(
+        f"DELETE FROM {table}"
+        for table in ("statements", "instructions", "obligations", "cycle_positions", "cycle_ranges", "cycles")
+    ),
 ]
 
 

@@ -22,7 +22,7 @@ from tests.integration.fields import SQL
 from tests.migrated import migrated_database
 from tests.postgres.recorded import ask
 
-TABLES = "('cycles', 'cycle_ranges', 'obligations', 'instructions', 'statements')"
+TABLES = "('cycles', 'cycle_ranges', 'obligations', 'instructions', 'statements', 'cycle_positions')"
 CONSTRAINTS = f"""
 SELECT conrelid::regclass::text, conname FROM pg_constraint
 WHERE conrelid::regclass::text IN {TABLES} AND contype IN ('c', 'f') ORDER BY contype DESC
@@ -109,7 +109,7 @@ async def test_an_honest_projection_is_right_and_every_column_is_compared(two_cy
     """Named by table, key and column, with what is found and what is right."""
     honest = await judged(two_cycles)
     assert (honest.first, honest.note) == (None, None)
-    assert honest.compared == 2 + 2 + 8 + 4 + len(ask(two_cycles, "SELECT 1 FROM instructions"))
+    assert honest.compared == 2 + 2 + 8 + 4 + 4 + len(ask(two_cycles, "SELECT 1 FROM instructions"))
     missed = []
     for table, column, type_ in ask(two_cycles, COLUMNS):
         pick = f"SELECT ctid, {column}::text FROM {table} ORDER BY {column} IS NULL, {column}, ctid LIMIT 1"
@@ -133,10 +133,10 @@ async def test_a_trade_that_another_price_was_netted_for_is_found(two_cycles: st
 
 async def test_a_cycle_that_is_being_netted_is_noted_and_not_wrong(two_cycles: str) -> None:
     """A venue that works: its last cycle is closed and has no seal yet."""
-    for table in ("obligations", "instructions", "statements"):
+    for table in ("obligations", "instructions", "statements", "cycle_positions"):
         ask(two_cycles, f"DELETE FROM {table} WHERE cycle = 2")
     ask(two_cycles, "UPDATE instructions SET sealed_in = NULL")
-    ask(two_cycles, "UPDATE cycles SET state = 'closed', seal = NULL WHERE cycle = 2")
+    ask(two_cycles, "UPDATE cycles SET state = 'closed', has_positions = false, seal = NULL WHERE cycle = 2")
     found = await judged(two_cycles)
     assert (found.first, found.note) == (None, "cycle 2 is not sealed yet and is not compared")
 
@@ -187,6 +187,14 @@ DAMAGE = {
     "position changed": (
         "UPDATE trades SET price = 101 WHERE seq = 1",
         "obligations of cycle 2 ann USD: closing is 0, by the log 2",
+    ),
+    "netted position changed": (
+        "UPDATE cycle_positions SET paid = 1 WHERE cycle = 2 AND client_id = 'ann'",
+        "cycle_positions of cycle 2 ann BTC-USD: paid is 1, by the log ",
+    ),
+    "netted position missing": (
+        "DELETE FROM cycle_positions WHERE cycle = 1 AND client_id = 'bob'",
+        "cycle_positions of cycle 1: no row for bob BTC-USD",
     ),
     "statement altered": (
         "UPDATE statements SET digest = repeat('0', 64) WHERE cycle = 1 AND client_id = 'ann'",
