@@ -28,7 +28,9 @@ from tables.recovery.ports import KafkaLogs
 TICK_INTERVAL_S = 1.0
 # Books are large and have no reference cycles: with its usual thresholds Python would scan them again and again.
 GC_THRESHOLDS = (200_000, 50, 1_000)
-PACE_S = 0.002  # wait before each fetch, so that more commands share a fetch, an engine turn and a request
+# Wait before a fetch under load: each fetch costs also a turn of the engine, a request with reports, and each reader's
+# fetch of them.
+PACE_S = 0.006
 WRITTEN = (EXECUTIONS.name, TRADES.name, BOOKS_CHANGELOG.name, ORDERS.name)
 
 _log = logging.getLogger(__name__)

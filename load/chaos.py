@@ -1,7 +1,8 @@
 """The soak (T3): starts a venue, sends it orders, settles it every minute, causes random faults, verifies everything.
 
-The seed decides which fault strikes when. A freeze-frame (O9), sometimes and at the end, kills everything at once and
-verifies the logs before any worker runs again.
+At the end it also compares bars, tickers and average prices with plain SQL over all trades (figures.py). The seed
+decides which fault strikes when. A freeze-frame (O9), sometimes and at the end, kills everything at once and verifies
+the logs before any worker runs again.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from app.verification.findings import Verdict
 from app.verification.waiting import NotQuiet
 from load import strikes
 from load.client import Client
+from load.figures import Compared, compare_figures
 from load.generator import requests
 from load.ledger import Ledger
 from load.openloop import OpenLoop
@@ -66,6 +68,7 @@ class Soak:
     cycles: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
     verdict: Verdict | None = None
+    figures: Compared | None = None
 
     @property
     def is_right(self) -> bool:
@@ -79,7 +82,9 @@ class Soak:
         lines += [
             f"{self.orders:,} requests: {self.outcomes}; {self.cycles} cycles settled; {self.frames} freeze-frames"
         ]
-        lines += [self.verdict.as_text() if self.verdict else "never judged", *self.violations[:20]]
+        lines += [self.verdict.as_text() if self.verdict else "never judged"]
+        lines += [self.figures.as_text() if self.figures else "bars and average prices were not compared with SQL"]
+        lines += self.violations[:20]
         wrong = sum(f.differences for f in self.verdict.findings) if self.verdict else 0
         return "\n".join([*lines, f"{len(self.violations) + wrong} violations"])
 
@@ -137,6 +142,8 @@ async def _strike_under_load(seen: Soak, planned: list[Planned], seconds: float,
     seen.orders, seen.outcomes = len(ledger), ledger.outcomes()
     verdict = seen.verdict = await check(seen.venue.venue, ledger, naive=True, timeout_s=LAG_TIMEOUT_S)
     seen.violations += verdict.in_flight  # all workers run and no requests come, so nothing may be in flight
+    figures = seen.figures = await compare_figures(seen.venue.venue, LAG_TIMEOUT_S, seed)
+    seen.violations += figures.differing
 
 
 async def _strike(seen: Soak, strike: Planned, began: float) -> None:
@@ -225,6 +232,7 @@ KINDS: dict[str, tuple[int, Strike]] = {
     "kill -9 matching": (6, _one("matching")),
     "kill -9 recording": (3, _one("recording")),
     "kill -9 clearing": (3, _one("clearing")),
+    "kill -9 analytics": (3, _one("analytics")),
     "kill -9 gateway": (3, _one("gateway")),
     "kill -9 Kafka": (2, _one("kafka")),
     "kill -9 Postgres": (2, _one("postgres")),
@@ -237,6 +245,7 @@ KINDS: dict[str, tuple[int, Strike]] = {
     "matching paused past its session": (2, _paused("matching", PAST_SESSION_S, PAST_SESSION_S + 3.0)),
     "recording paused": (2, _paused("recording", 0.5, PAST_SESSION_S)),
     "clearing paused": (2, _paused("clearing", 0.5, PAST_SESSION_S)),
+    "analytics paused": (2, _paused("analytics", 0.5, PAST_SESSION_S)),
     "gateway paused": (2, _paused("gateway", 0.5, 5.0)),
     "Kafka paused": (1, _paused("kafka", 0.5, 6.0)),
     "Postgres' tables locked": (2, lambda seen, random: strikes.lock_tables(seen.venue, random.uniform(1.0, 10.0))),

@@ -1,7 +1,8 @@
 """The bars and the ticker of one market: each report in, what it changed out.
 
-A bar closes when a report has a time at or after its end, never by a clock. Readers are told of trades at once, but no
-sooner than SLICE_MS of the log's time after the time before; of closed and restated bars always at once.
+A bar closes when a report has a time at or after its end, never by a clock. An update tells readers of a trade at once
+if SLICE_MS of the log's time have passed since the update before, else with the first report after that time. It tells
+them of closed and restated bars at once.
 """
 
 from collections import deque
@@ -89,6 +90,8 @@ class Market:
         self.shown_seq, self._shown_ms, self._changed_seq = state.shown_seq, state.shown_ms, state.changed_seq
         self.history = History(read, sums, state.tail, dict(state.busted))
         self._open = {found.interval: found for found in state.open_bars}
+        self._unfolded: list[Trade] = []
+        """The latest trades, all of the running minute, which `_open` lacks: folding many at once costs less."""
         self._minutes = deque(state.minutes)
         """The closed minutes of the ticker that have trades."""
         self._last = state.last
@@ -96,6 +99,7 @@ class Market:
 
     def freeze(self) -> MarketState:
         """The state now."""
+        self._fold()
         history = self.history
         return MarketState(
             self.seq,
@@ -124,16 +128,18 @@ class Market:
     @property
     def next_close_ms(self) -> int | None:
         """When the next open bar ends; None without one."""
-        return min((found.open_ms + LENGTH_MS[found.interval] for found in self._open.values()), default=None)
+        return min((found.open_ms + LENGTH_MS[found.interval] for found in self.bars()), default=None)
 
     def apply(self, report: Report) -> Update | None:
         """Take in the next report; returns what readers are told, None if that is nothing yet."""
         seq, time_ms = report.seq, max(self.time_ms, report.time_ms)
         is_new_minute = minute_of(time_ms) != minute_of(self.time_ms)
-        self.seq, self.time_ms = seq, time_ms
         told = self._close(seq, time_ms) if is_new_minute else {}
-        if report.trades:
-            self._trade(report.trades, seq, time_ms)
+        self.seq, self.time_ms = seq, time_ms
+        for trade in report.trades:
+            self.history.append(trade)
+            self._unfolded.append(trade)
+            self._last, self._changed_seq = trade, seq
         if report.bust is not None:
             told |= self._bust(report.bust, seq)
         is_due = self.waits and time_ms - self._shown_ms >= SLICE_MS
@@ -143,12 +149,14 @@ class Market:
 
     def ticker(self) -> TickerState:
         """The rolling 24 hours now."""
+        self._fold()
         open_minute = self._open.get(_MINUTE)
         bar = joined(self._past, open_minute.bar if open_minute else None)
         return TickerState(_window(self.time_ms), self.time_ms, bar, self._last)
 
     def bars(self) -> tuple[BarState, ...]:
         """The open bars now, from the finest to the coarsest."""
+        self._fold()
         return tuple(self._open[interval] for interval in INTERVALS if interval in self._open)
 
     def _update(self, told: _Bars) -> Update:
@@ -172,19 +180,22 @@ class Market:
         self._past = self._past_minutes()
         return closed
 
-    def _trade(self, trades: tuple[Trade, ...], seq: int, time_ms: int) -> None:
-        for trade in trades:
-            self.history.append(trade)
-        bar, self._last, self._changed_seq = bar_of(trades), trades[-1], seq
+    def _fold(self) -> None:
+        """Let the open bars include every trade."""
+        bar, self._unfolded = bar_of(self._unfolded), []
+        if bar is None:
+            return
         for interval in INTERVALS:
             found = self._open.get(interval)
             if found is None:
-                self._open[interval] = BarState(interval, open_time(interval, time_ms), bar, seq, 0)
+                open_ms = open_time(interval, self.time_ms)
+                self._open[interval] = BarState(interval, open_ms, bar, self._changed_seq, 0)
             else:
-                self._open[interval] = found._replace(bar=joined(found.bar, bar), seq=seq)
+                self._open[interval] = found._replace(bar=joined(found.bar, bar), seq=self._changed_seq)
 
     def _bust(self, number: int, seq: int) -> _Bars:
         """Take a trade out; returns the closed bars that it was in."""
+        self._fold()
         trade = self.history.bust(number)
         restated: _Bars = {}
         for interval in INTERVALS:

@@ -1,10 +1,10 @@
 """Send records to Kafka in bulk: in order per partition, each exactly once, one request at a time to each broker.
 
 A request carries one batch for every partition with waiting records, over all topics. Further records wait while it is
-in flight and until `pace_s` allows the next one: in an idle venue a record leaves at once, and under load requests
-grow. Each partition has at most one batch in flight. The sender repeats a failed batch as the same bytes, with the same
-sequence number, until Kafka accepts it. So retries preserve order, and Kafka recognises a batch that it already has
-(docs/EXACTNESS.md, I6).
+in flight and until the pace allows the next one (app/pace.py): in an idle venue a record leaves at once, and
+under load requests grow. Each partition has at most one batch in flight. The sender repeats a failed batch as the same
+bytes, with the same sequence number, until Kafka accepts it. So retries preserve order, and Kafka recognises a batch
+that it already has (docs/EXACTNESS.md, I6).
 """
 
 import asyncio
@@ -29,6 +29,7 @@ from aiokafka.structs import TopicPartition
 from app import metrics
 from app.kafka.brokers import Brokers
 from app.kafka.produce_request import MAX_SEQUENCE, Produce, Result, batch_of
+from app.pace import Pace
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024  # the batch that reaches this size is the last in its request
 REQUEST_TIMEOUT_MS = 30_000
@@ -97,7 +98,7 @@ class Line(Generic[R]):
 class Sender(Generic[R]):
     """An idempotent producer. Give a line to one sender only.
 
-    A request begins no sooner than `pace_s` after the one before it.
+    Under load a request begins no sooner than `pace_s` after the one before it.
 
     The sender calls `failed` with an error after which it cannot keep the order; `failed` should end the process.
     It calls `sent` and `acknowledged` with each topic of a request, before sending it and after Kafka's answer.
@@ -114,7 +115,7 @@ class Sender(Generic[R]):
         acknowledged: Callable[[str], None] = lambda topic: None,
     ) -> None:
         self._topics, self._failed, self._max_batch_bytes = tuple(topics), failed, max_batch_bytes
-        self._pace_s, self._next_at = pace_s, 0.0
+        self._pace, self._next_at = Pace(pace_s), 0.0
         self._sent, self._acknowledged = sent, acknowledged
         self.client: Any = AIOKafkaClient(bootstrap_servers=broker, request_timeout_ms=REQUEST_TIMEOUT_MS)
         self.brokers = Brokers(self.client, REQUEST_TIMEOUT_MS / 1000)
@@ -194,7 +195,9 @@ class Sender(Generic[R]):
                 size += len(batch)
         if included:
             self._busy.add(broker)
-            self._next_at = self._loop.time() + self._pace_s
+            now = self._loop.time()
+            self._pace.note(sum(len(line.in_flight) for line in included), now)
+            self._next_at = now + self._pace.pause_s
             self._spawn(self._exchange(broker, included, batches))
 
     async def _exchange(self, broker: int, lines: list[Line[R]], batches: dict[str, dict[int, bytes]]) -> None:

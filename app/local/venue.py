@@ -91,10 +91,14 @@ class Venue:
         return f"http://{HOST}:{self.ports.get(f'{role}-{slot}')}"
 
     async def start(self) -> None:
-        """Start the servers, create topics, schema and instruments, start the workers; return when all are ready."""
+        """Start the servers, create topics, schema and instruments, start the workers; return when all are ready.
+
+        What runs already goes on running.
+        """
         await self.start_servers()
         await prepare(self.servers.broker, self.servers.database_url)
-        await asyncio.gather(*(self.start_worker(worker.role, worker.slot) for worker in self.workers))
+        missing = [worker for worker in self.workers if not self._runs(worker)]
+        await asyncio.gather(*(self.start_worker(worker.role, worker.slot) for worker in missing))
         await self.wait_all_ready()
         self._ready = True
         self._remember()
@@ -113,9 +117,12 @@ class Venue:
     ) -> Process:
         """Start one worker without waiting until it is ready; `env` adds variables (`FAILPOINT`).
 
-        `program` are Python's arguments for a program that takes Faust's arguments (benchmarks/worker.py).
+        `program` are Python's arguments for a program that takes Faust's arguments (benchmarks/worker.py). Raises
+        ValueError if this worker runs: we would forget the process that we have, and never stop it.
         """
         name = Worker(role, slot).name
+        if self._runs(Worker(role, slot)):
+            raise ValueError(f"{name} runs: stop it first")
         process = self.processes[name] = self._process(self._command(role, slot, env or {}, program), self.log(name))
         await process.start()
         self._watch(process)
@@ -183,6 +190,9 @@ class Venue:
         await self._let_go()
         every = [*self.processes.values(), *self.servers.processes.values()]
         await asyncio.gather(*(process.kill() for process in every))
+
+    def _runs(self, worker: Worker) -> bool:
+        return worker.name in self.processes and self.processes[worker.name].running
 
     async def _until_ready(self, workers: Sequence[Worker]) -> None:
         give_up = time.monotonic() + READY_TIMEOUT_S

@@ -1,7 +1,8 @@
 """Encodes the state of a market's bars and its blocks of trades as canonical bytes (app/models/sealed.py)."""
 
-from collections.abc import Callable, Iterator
-from itertools import accumulate, pairwise
+from collections.abc import Callable
+from itertools import accumulate
+from operator import sub
 from typing import NamedTuple
 
 import msgspec
@@ -70,11 +71,11 @@ def decode_market(head: bytes, chunk: Callable[[int], bytes | None], log_id: str
 def encode_trades(block: Block) -> bytes:
     """The value of a complete block of trades; its sum comes first, so that a start need not read the rest."""
     columns = _Columns(
-        list(_differences(trade.time_ms for trade in block)),
-        list(_differences(trade.price for trade in block)),
+        _differences([trade.time_ms for trade in block]),
+        _differences([trade.price for trade in block]),
         [trade.quantity for trade in block],
-        "".join("b" if trade.taker_buys else "s" for trade in block),
-        list(_differences(trade.report_seq for trade in block)),
+        "".join(["b" if trade.taker_buys else "s" for trade in block]),
+        _differences([trade.report_seq for trade in block]),
     )
     return seal(_encode((FORMAT_VERSION, sum_of(block), columns)))
 
@@ -105,5 +106,5 @@ def _require_version(version: int) -> None:
         raise DamagedSnapshot(f"block of trades has format {version}, expected {FORMAT_VERSION}")
 
 
-def _differences(numbers: Iterator[int]) -> Iterator[int]:
-    return (later - earlier for earlier, later in pairwise((0, *numbers)))
+def _differences(numbers: list[int]) -> list[int]:
+    return list(map(sub, numbers, [0, *numbers]))

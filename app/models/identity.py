@@ -18,11 +18,8 @@ NO_SECRET = b""
 
 def order_id(client_id: str, instrument: str, client_order_id: str, secret: bytes = NO_SECRET) -> bytes:
     """The order id for this client's key on this instrument, in a venue with this secret."""
-    digest = bytearray(_hash16(b"order", client_id, instrument, client_order_id, secret=secret))
-    digest[:4] = instrument_tag(instrument)
-    digest[6] = digest[6] & 0x0F | 0x80
-    digest[8] = digest[8] & 0x3F | 0x80
-    return bytes(digest)
+    number = int.from_bytes(_hash16(b"order", client_id, instrument, client_order_id, secret=secret), "big")
+    return (number & _HASHED_BITS | _fixed_bits(instrument)).to_bytes(ID_BYTES, "big")
 
 
 def command_id(client_id: str | None, instrument: str, key: str) -> bytes:
@@ -34,6 +31,15 @@ def command_id(client_id: str | None, instrument: str, key: str) -> bytes:
 def instrument_tag(instrument: str) -> bytes:
     """The first 4 bytes of every order id of the instrument; two listed instruments may not share one."""
     return blake2b(instrument.encode(), digest_size=4, person=b"instrument").digest()
+
+
+@lru_cache(maxsize=4_096)
+def _fixed_bits(instrument: str) -> int:
+    """The bits of an order id that are not hashed: the tag, and those that make it a UUIDv8."""
+    return int.from_bytes(instrument_tag(instrument), "big") << 96 | 0x8 << 76 | 0b10 << 62
+
+
+_HASHED_BITS = 2**96 - 1 & ~(0xF << 76) & ~(0b11 << 62)
 
 
 def fingerprint(*facts: object) -> int:
@@ -54,5 +60,13 @@ def id_bytes(text: str) -> bytes:
 
 
 def _hash16(kind: bytes, *parts: str, secret: bytes = NO_SECRET) -> bytes:
+    hashed = _begun(kind, secret).copy()
     # Identifiers have no "\0", so the joined text is unambiguous.
-    return blake2b("\0".join(parts).encode(), digest_size=ID_BYTES, person=kind, key=secret).digest()
+    hashed.update("\0".join(parts).encode())
+    return hashed.digest()
+
+
+@lru_cache(maxsize=16)
+def _begun(kind: bytes, secret: bytes) -> blake2b:
+    """A hash to copy: the secret alone is as much work as all that follows."""
+    return blake2b(digest_size=ID_BYTES, person=kind, key=secret)

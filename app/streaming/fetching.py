@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
+from math import inf
 from typing import Any, NamedTuple
 
 from aiokafka.client import AIOKafkaClient
@@ -18,6 +19,7 @@ from aiokafka.structs import TopicPartition
 
 from app.kafka.brokers import Brokers
 from app.kafka.fetch_request import Fetch
+from app.pace import Pace
 from app.streaming.intact import Batches, DamagedLog
 
 MAX_WAIT_MS = 500  # how long Kafka waits for records before it answers without any
@@ -51,10 +53,14 @@ class Fetched(NamedTuple):
 
 
 class Fetching:
-    """Holds a reader's positions and sends its requests, each no sooner than `pace_s` after the last answer."""
+    """Holds a reader's positions and sends its requests.
+
+    Under load it sends each no sooner than `pace_s` after the last answer, unless the reader is behind: the records of
+    a backlog need not be waited for.
+    """
 
     def __init__(self, broker: str, topics: Iterable[str], pace_s: float = 0.0) -> None:
-        self._topics, self._pace_s = tuple(topics), pace_s
+        self._topics, self._pace = tuple(topics), Pace(pace_s)
         self._client: Any = AIOKafkaClient(bootstrap_servers=broker)
         self._brokers = Brokers(self._client, REQUEST_TIMEOUT_S)
         self._in_flight: dict[int, asyncio.Task[list[tuple[TopicPartition, int, bytes]]]] = {}
@@ -95,6 +101,8 @@ class Fetching:
         done, _ = await asyncio.wait(self._in_flight.values(), return_when=asyncio.FIRST_COMPLETED)
         self._in_flight = {broker: task for broker, task in self._in_flight.items() if task not in done}
         found = [fetched for task in done for answer in task.result() if (fetched := self._taken(*answer))]
+        count = sum(self.positions[fetched.where] - fetched.offset for fetched in found)
+        self._pace.note(count, asyncio.get_running_loop().time())
         self._ask(wanted)
         return found
 
@@ -112,7 +120,8 @@ class Fetching:
                 self._in_flight[leader] = asyncio.create_task(self._exchange(leader, led))
 
     async def _exchange(self, leader: int, led: list[TopicPartition]) -> list[tuple[TopicPartition, int, bytes]]:
-        await asyncio.sleep(self._pace_s)
+        if not self._is_behind(led):
+            await asyncio.sleep(self._pace.pause_s)
         offsets: dict[str, dict[int, int]] = {}
         for where in led:
             offsets.setdefault(where.topic, {})[where.partition] = self.positions[where]
@@ -136,6 +145,10 @@ class Fetching:
         if failed:
             await asyncio.sleep(RETRY_S)
         return given
+
+    def _is_behind(self, led: list[TopicPartition]) -> bool:
+        """Whether Kafka had more records of these partitions than its last answer contained."""
+        return any(self.positions[where] < self.ends.get(where, inf) for where in led)
 
     def _refused(self, where: TopicPartition, offset: int, error: type[KafkaError]) -> None:
         """Raise errors that a retry cannot cure; for others, log a warning and look for new leaders."""

@@ -10,7 +10,7 @@ from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process
 
 MAX_BATCH_BYTES = 1024 * 1024
-PACE_S = 0.002  # between requests, so that more records share one: a request costs Kafka more than ten records do
+PACE_S = 0.002  # between requests under load, so that more records share one
 MAX_OUTSTANDING = 20_000  # records appended and not yet acknowledged, over all partitions
 
 

@@ -14,17 +14,19 @@ from app.local.venue import Venue
 from app.models.candles import CandlesUpdate, decode_update
 from app.topics import CANDLES
 from load.client import Client
+from load.figures import compare_figures
 from load.ledger import Ledger
 from load.request import Terms
-from tests.integration.bars_by_sql import differing_bars
-from tests.integration.conftest import cli, judge, list_market, records
-from tests.until import LONG_PAUSE_S, until
+from tests.integration.conftest import addresses, cli, judge, list_market, records
+from tests.until import LONG_PAUSE_S, UNTIL_S, until
 from tests.venues import running_venue
 
 ROWS = """
 SELECT interval, open::text, high::text, low::text, close::text, volume::text, quote_volume::text, trades,
     first_trade_seq, last_trade_seq, seq, revision FROM candles WHERE instrument = %s ORDER BY seq, interval
 """
+PLANTED = (("candles", "volume", "0.01"), ("tickers", "vwap", "0.00000001"), ("trade_busts", "seq", "1000000"))
+"""Small changes; the last is a bust after the seq of an answer, in which its trade must still count."""
 FIGURES = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "first_trade_seq", "last_trade_seq")
 
 
@@ -68,12 +70,11 @@ def rows(venue: Venue, market: str) -> dict[str, dict[str, Any]]:
         connection.close()
 
 
-def change_a_bar(database_url: str, market: str, back: bool = False) -> None:
-    """Make the week's volume a hundredth more, or less again."""
-    connection = psycopg2.connect(database_url)
+def change(venue: Venue, market: str, table: str, to: str) -> None:
+    """Change all rows of the market in a table."""
+    connection = psycopg2.connect(venue.servers.database_url)
     with connection, connection.cursor() as cursor:
-        change = "UPDATE candles SET volume = volume + %s WHERE instrument = %s AND interval = '1w'"
-        cursor.execute(change, ["-0.01" if back else "0.01", market])
+        cursor.execute(f"UPDATE {table} SET {to} WHERE instrument = %s", [market])
     connection.close()
 
 
@@ -99,10 +100,22 @@ async def test_a_bust_restates_topic_postgres_and_table(quoted: Venue) -> None:
     shown = await until(lambda: _shown(quoted, market), lambda found: found["busted"] == 1, pause_s=LONG_PAUSE_S)
     assert [bar["revision"] for bar in shown["bars"] if bar["interval"] == "1w"] == [1]
     assert shown["ticker"][0]["trades"] == 2
-    assert differing_bars(quoted.servers.database_url) == []
-    change_a_bar(quoted.servers.database_url, market)
-    assert len(differing_bars(quoted.servers.database_url)) == 1
-    change_a_bar(quoted.servers.database_url, market, back=True)
+
+
+async def test_bars_tickers_and_average_prices_are_those_of_plain_sql(quoted: Venue) -> None:
+    """To the last digit, after a bust; and the comparison sees a planted difference in each of the three."""
+    market = await list_market(quoted)
+    await trade(quoted, market, ["10.00", "12.00", "9.99", "11.00"])
+    assert (await cli(quoted, "bust", f"{market}-2", "wrong price")).code == 0
+    await until(lambda: rows(quoted, market), lambda found: found.get("1w", {}).get("revision") == 1)
+    found = await compare_figures(addresses(quoted), UNTIL_S)
+    assert found.differing == [] and min(found.bars, found.averages) > 0
+    for table, column, amount in PLANTED:
+        change(quoted, market, table, f"{column} = {column} + {amount}")
+        differing = (await compare_figures(addresses(quoted), timeout_s=0)).differing
+        change(quoted, market, table, f"{column} = {column} - {amount}")
+        assert differing and all(market in sentence for sentence in differing), table
+    assert (await compare_figures(addresses(quoted), timeout_s=0)).differing == []
 
 
 async def test_a_lag_and_a_rebuild_give_the_same_updates(quoted: Venue) -> None:

@@ -14,12 +14,12 @@ from app.kafka.groups import members
 from app.local.process import Process
 from app.local.venue import FAUST, Venue
 from app.streaming import failpoints
+from load.figures import compare_figures
 from load.ledger import Ledger
-from tests.integration.bars_by_sql import differing_bars
-from tests.integration.conftest import PATIENT, judge, under_load
+from tests.integration.conftest import PATIENT, addresses, judge, under_load
 from tests.integration.often import OFTEN
 from tests.long import LONG
-from tests.until import until
+from tests.until import UNTIL_S, until
 from tests.venues import running_venue
 
 RATE = 40
@@ -107,7 +107,8 @@ async def _die_under_load(venue: Venue, deaths: Mapping[str, Iterator[Death]]) -
             roles.create_task(_die_in_turn(venue, role, deaths[role]))
     verdict = await judge(venue, ledger)
     print(f"{len(ledger):,} requests\n{verdict.as_text()}")
-    await until(lambda: differing_bars(venue.servers.database_url), lambda found: not found)
+    found = await compare_figures(addresses(venue), UNTIL_S)
+    assert found.differing == [] and min(found.bars, found.averages) > 0
 
 
 async def _die_in_turn(venue: Venue, role: str, deaths: Iterator[Death]) -> None:

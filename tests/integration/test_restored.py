@@ -230,9 +230,7 @@ async def test_reports_that_are_lost_are_sent_again_after_a_rebuild(copies: Copi
     assert rebuilt.code == 0, rebuilt
     await venue.start_worker("matching")
     await until(lambda: bounds(broker, EXECUTIONS.name, range(PARTITIONS)), lambda found: found == before, UNTIL_S)
-    for role in ("recording", "analytics", "gateway"):
-        await venue.start_worker(role)
-    await venue.wait_all_ready()
+    await venue.start()
     await copies.trade()
     await copies.judge()
 

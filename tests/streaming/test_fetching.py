@@ -1,6 +1,7 @@
 """Reading by requests of our own, on a real Kafka: from any offset, all partitions at once, through every failure."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
@@ -250,3 +251,22 @@ def test_requests_and_answers_are_those_of_aiokafka() -> None:
         ("a", 3): Found(1, -1, b""),
         ("topic-b", 1): Found(0, 3, b""),
     }
+
+
+async def test_under_load_a_reader_waits_unless_it_is_behind(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here the pause is longer than the test: a backlog of many answers is read without it, and then no more."""
+    monkeypatch.setattr(module, "MAX_PARTITION_BYTES", 10_000)
+    await log.fetching.close()
+    log.fetching = Fetching(log.broker, [log.topic], pace_s=100 * TIMEOUT_S)
+    await log.fetching.start()
+    for where in log.partitions:
+        log.fetching.seek(where, 0)
+    await log.write(2_000, size=100)
+    await log.take_all()
+    log.require_each_once_and_in_order()
+    log.fetching._pace.pause_s = 100 * TIMEOUT_S  # it may all have been read before the rate was known
+    for _ in range(3):  # a request from before may be on its way
+        await log.write(3)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(log.take(), 0.3)
+    assert sum(map(len, log.read.values())) < sum(map(len, log.written.values()))

@@ -1,6 +1,7 @@
 """Sends commands and clearing facts to Kafka in the order of arrival; each caller waits for its own acknowledgement."""
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 from time import monotonic
@@ -13,12 +14,18 @@ from app.kafka.sender import Line, Sender
 from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
 from app.topics import CLEARING, ORDERS
+from web import metrics
 from web.entry.expected import ANYWHERE
 from web.refused import RETRY_SOON_S, Refused
 
 MAX_BATCH_BYTES = 256 * 1024
-PACE_S = 0.002  # pause between requests to Kafka, so that several commands share one
+PACE_S = 0.004  # between requests to Kafka under load, so that several commands share one
 MAX_UNACKNOWLEDGED = 20_000  # commands waiting for Kafka; beyond, the gateway refuses new ones
+MAX_UNMATCHED = 20_000
+"""Commands of a partition without a report; beyond, the gateway refuses new orders for its markets.
+
+More would make an outage of matching longer, and the gateway keeps each accepted order until its report.
+"""
 ACKNOWLEDGE_TIMEOUT_S = 5.0
 STALLED_S = 2.0  # once a command has waited this long, the gateway refuses new ones, which would wait as well
 SWEEP_INTERVAL_S = 0.25
@@ -37,7 +44,9 @@ class _Waiting(NamedTuple):
 class Outgoing:
     """The gateway's own idempotent producer."""
 
-    def __init__(self, broker: str, partitions: int) -> None:
+    def __init__(self, broker: str, partitions: int, answered: Sequence[int]) -> None:
+        """`answered`: for each partition, the `orders` offset below which every command has its report."""
+        self._answered, self._ends = answered, [0] * partitions
         self._sender: Sender[_Waiting] = Sender(
             broker,
             (ORDERS.name, CLEARING.name),
@@ -46,7 +55,9 @@ class Outgoing:
             PACE_S,
             lambda _: reach("sent-not-acked"),
         )
-        self._lines = [Line(ORDERS.name, number, _delivered, _is_wanted) for number in range(partitions)]
+        self._lines = [
+            Line(ORDERS.name, number, partial(self._delivered, number), _is_wanted) for number in range(partitions)
+        ]
         self._facts = Line(CLEARING.name, 0, _delivered, _is_wanted)
         self._line_of: dict[str, Line[_Waiting]] = {}
         self._sweeper: asyncio.Task[None] | None = None
@@ -93,6 +104,16 @@ class Outgoing:
         if self.unacknowledged >= MAX_UNACKNOWLEDGED:
             raise Refused("overloaded", "too many requests wait for Kafka", RETRY_SOON_S)
 
+    def check_matching(self, instrument: str) -> None:
+        """Raise Refused if too many commands wait for the engine to take a new order; cancels may still be sent.
+
+        Commands of other gateways count too, up to the offset of the last one that this gateway has sent.
+        """
+        line = self._line_of.get(instrument) or self._new_line(instrument)
+        if self._ends[line.partition] + line.held >= self._answered[line.partition] + MAX_UNMATCHED:
+            metrics.orders_shed.labels("behind").inc()
+            raise Refused("overloaded", "too many orders wait for the engine", RETRY_SOON_S)
+
     async def send(self, instrument: str, command: bytes) -> int:
         """Send a command and return its offset once Kafka has it.
 
@@ -127,6 +148,10 @@ class Outgoing:
         # Callers pass only listed instruments, so the dictionary stays bounded.
         line = self._line_of[instrument] = self._lines[partition_of(instrument, len(self._lines))]
         return line
+
+    def _delivered(self, number: int, commands: list[_Waiting], first: int) -> None:
+        self._ends[number] = max(self._ends[number], first + len(commands))
+        _delivered(commands, first)
 
     async def _sweep(self) -> None:
         while True:

@@ -35,7 +35,7 @@ from web.market.books import Market
 from web.market.recent_orders import RecentOrders
 from web.market.recent_reports import RecentReports
 
-PACE_S = 0.002  # pause before each fetch, so that one fetch returns several reports
+PACE_S = 0.002  # wait before a fetch under load, so that one fetch returns several reports
 MAX_APPLIED_AT_ONCE = 200  # reports; then the event loop serves requests
 MAX_READ_AGAIN = 100_000  # reports below the snapshots that a start reads because Postgres lacks them: a few seconds
 GAP_ALARM_S = 5.0

@@ -51,6 +51,7 @@ def begin(gateway: Gateway, order: PlaceOrder, started: float) -> Placing:
     market = gateway.market(order.instrument)
     order_id, fingerprint = _check(order, market, gateway.secret)
     gateway.outgoing.check_room()
+    gateway.outgoing.check_matching(order.instrument)
     return Placing(order, market, order_id, gateway.idempotency.ask(order_id, fingerprint, market.seq), started)
 
 
