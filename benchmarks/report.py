@@ -1,6 +1,6 @@
 """`python -m benchmarks.report`: run all benchmarks and print every target beside the measured figure.
 
-A run is short by default; `--full` takes about 40 minutes. `--write` writes them to a page here, `--only` picks runs.
+A run is short by default; `--full` takes about 50 minutes. `--write` writes them to a page here, `--only` picks runs.
 A run that fails, or needs a program that is missing (wrk), leaves its targets unmeasured, and the exit code is 1. The
 machine must have nothing else to do.
 """
@@ -49,6 +49,8 @@ RUNS = (
     Run("order_entry", "benchmarks.order_entry", (), ("--orders", "50000"), writes_file=False),
     Run("pipeline", "benchmarks.pipeline", ("--seconds", "15"), ("--seconds", "60", "--runs", "3")),
     Run("batches", "benchmarks.pipeline", ("--batch", "100", "--seconds", "10"), ("--batch", "100", "--runs", "3")),
+    Run("ramp", "benchmarks.ramp", ("--seconds", "10"), ("--seconds", "30")),
+    Run("scaling", "benchmarks.scaling", ("--seconds", "10"), ("--runs", "2")),
     Run("clearing", "benchmarks.clearing", (), ()),
 )
 
