@@ -5,6 +5,8 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 PIP_INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 PACKAGES := app agents tables web load
+# Otherwise each of the hundreds of processes that the tests start would compile all modules.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## Show the commands

@@ -51,7 +51,7 @@ class Gateway:
         self.outgoing = Outgoing(broker, partitions, self.feed.answered)
         self.commands = Commands(broker, partitions)
         self.log, self._past = LogReader(broker, partitions), LogReader(broker, partitions)
-        self.bars = BarsFeed(broker, partitions, self.hub.bars.publish)
+        self.bars = BarsFeed(broker, partitions, self.reader, self.hub.bars.publish)
         self.subscribing = Subscribing(self.hub, self.reports_after, self.bars.of)
         self.idempotency = Idempotency(settings.redis_url)
         self.matching = Matching(broker, partitions, self.feed.answered, lambda: self.feed.is_ready)

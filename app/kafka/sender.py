@@ -1,7 +1,7 @@
 """Send records to Kafka in bulk: in order per partition, each exactly once, one request at a time to each broker.
 
 A request carries one batch for every partition with waiting records, over all topics. Further records wait while it is
-in flight and until the pace allows the next one (app/kafka/pace.py): in an idle venue a record leaves at once, and
+in flight and until the pace allows the next one (app/pace.py): in an idle venue a record leaves at once, and
 under load requests grow. Each partition has at most one batch in flight. The sender repeats a failed batch as the same
 bytes, with the same sequence number, until Kafka accepts it. So retries preserve order, and Kafka recognises a batch
 that it already has (docs/EXACTNESS.md, I6).
@@ -28,8 +28,8 @@ from aiokafka.structs import TopicPartition
 
 from app import metrics
 from app.kafka.brokers import Brokers
-from app.kafka.pace import Pace
 from app.kafka.produce_request import MAX_SEQUENCE, Produce, Result, batch_of
+from app.pace import Pace
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024  # the batch that reaches this size is the last in its request
 REQUEST_TIMEOUT_MS = 30_000

@@ -34,7 +34,7 @@ _pace_s: dict[str, float] = {}
 def start_reading_at(topic: str, positions: StartPositions, pace_s: float = 0.0) -> None:
     """Set where to start the partitions of a topic whenever they are assigned.
 
-    Under load the consumer waits `pace_s` before each fetch (app/kafka/pace.py): fewer, larger batches cost less.
+    Under load the consumer waits `pace_s` before each fetch (app/pace.py): fewer, larger batches cost less.
     """
     _start_positions[topic], _pace_s[topic] = positions, pace_s
 

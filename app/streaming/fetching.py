@@ -19,7 +19,7 @@ from aiokafka.structs import TopicPartition
 
 from app.kafka.brokers import Brokers
 from app.kafka.fetch_request import Fetch
-from app.kafka.pace import Pace
+from app.pace import Pace
 from app.streaming.intact import Batches, DamagedLog
 
 MAX_WAIT_MS = 500  # how long Kafka waits for records before it answers without any

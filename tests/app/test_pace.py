@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.kafka.pace import FULL_RATE, WINDOW_S, Pace
+from app.pace import FULL_RATE, WINDOW_S, Pace
 
 MOST_S = 0.006
 
