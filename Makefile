@@ -5,6 +5,8 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 PIP_INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 PACKAGES := app agents tables web load
+# Otherwise each of the hundreds of processes that the tests start would compile all modules.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## Show the commands
@@ -50,7 +52,7 @@ bench: $(VENV)/dev.stamp ## Run each benchmark briefly and compare with the targ
 	@$(PYTHON) -m benchmarks.report $(ARGS)
 
 .PHONY: bench-full
-bench-full: $(VENV)/dev.stamp ## The same with long runs, and a page of results in benchmarks/ (40 minutes; needs wrk)
+bench-full: $(VENV)/dev.stamp ## The same with long runs, and a page of results in benchmarks/ (50 minutes; needs wrk)
 	@$(PYTHON) -m benchmarks.report --full --write $(ARGS)
 
 # `make faults` skips these: they would only repeat what `make test` does.

@@ -8,6 +8,7 @@ from typing import Any
 from faust.types import TP
 
 from app import app, metrics, settings
+from app.candles import Listed
 from app.configuration import broker_address
 from app.kafka.administration import require_topics
 from app.kafka.genesis import WrongTopic
@@ -61,6 +62,18 @@ def show(number: int) -> None:
     progress = owned[number].progress
     show_lag(app, "analytics", EXECUTIONS.name, number, lambda: progress.position)
     metrics.checkpoint_age.labels(number).set_function(lambda: progress.checkpoint_age_s)
+    for instrument, listed in owned[number].candles.markets.items():
+        show_trades(instrument, listed)
+
+
+shown: set[str] = set()
+"""The markets that have a figure."""
+
+
+def show_trades(instrument: str, listed: Listed) -> None:
+    """Register a market's metric, which is computed on each scrape."""
+    shown.add(instrument)
+    metrics.market_trades.labels(instrument).set_function(lambda: listed.market.history.total)
 
 
 start_reading_at(EXECUTIONS.name, load_candles, PACE_S, LATE_RATE)
@@ -70,7 +83,7 @@ watch_progress(EXECUTIONS.name, lambda: {number: partition.progress.position for
 @app.agent(executions)
 @fail_stop
 async def fold_bars(stream: Any) -> None:
-    """Carry reports to the bars and what they change to the topic; checkpoints follow by themselves."""
+    """Carry reports to the bars and what they change to the topic; a task of its own writes the checkpoints."""
     async for batch in batches(stream):
         reach("fetched")
         publish(batch, outboxes[0])
@@ -79,10 +92,15 @@ async def fold_bars(stream: Any) -> None:
 
 def publish(batch: Batch, outbox: Outbox) -> None:
     """Apply a batch and queue its updates."""
-    for output in owned[batch.partition].apply(batch):
+    partition, bars = owned[batch.partition], 0
+    for output in partition.apply(batch):
         reach("applied-before-send")
         if output.update is not None:
+            bars += len(output.update.bars)
+            if output.instrument not in shown:
+                show_trades(output.instrument, partition.candles.markets[output.instrument])
             outbox.append(CANDLES.name, batch.partition, output.instrument.encode(), encode_update(output.update))
+    metrics.bars_told.inc(bars)
 
 
 ticked: dict[str, int] = {}

@@ -27,11 +27,12 @@ PROPOSE_S = 0.5  # how often to look; a quiet market that holds up a cutoff time
 
 settling = Settling(Projection(settings.database_url, CLEARING.name, reach))
 outboxes: list[Outbox] = []
+"""One, once this process has been assigned the partition."""
 facts = app.topic(CLEARING.name, key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes)
 
 
 async def where_projected(assigned: frozenset[int]) -> dict[int, int]:
-    """The position stored in Postgres."""
+    """The position stored in Postgres; also starts the outbox."""
     if PARTITION not in assigned:
         return {}
     broker, count = broker_address(app.conf.broker), app.conf.topic_partitions
@@ -44,7 +45,7 @@ async def where_projected(assigned: frozenset[int]) -> dict[int, int]:
 
 
 async def started(genesis: dict[int, Genesis]) -> dict[int, int]:
-    """Start the projection of this log; its position."""
+    """Start the projection of this log, and return its position."""
     return {PARTITION: await settling.start(genesis[PARTITION].log_id)}
 
 
@@ -66,7 +67,10 @@ async def project_facts(stream: Any) -> None:
 @app.task
 @fail_stop
 async def propose_cutoffs() -> None:
-    """Write the cutoffs of open cycles to the `clearing` topic; this process reads them back like any other fact."""
+    """Write cutoffs of open cycles and daily requests to `clearing`, and ticks for quiet markets to `orders`.
+
+    This process reads its own facts back from the topic, like those of others.
+    """
     while True:
         await asyncio.sleep(PROPOSE_S)
         if not outboxes:

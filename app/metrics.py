@@ -1,4 +1,4 @@
-"""Prometheus metrics of matching and recording; updated once per batch, never per record."""
+"""Prometheus metrics of matching, analytics and recording; updated once per batch, never per record."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -30,3 +30,6 @@ matching_batch = Histogram("matching_batch_commands", "Commands in a matched bat
 matching_seconds = Histogram("matching_batch_seconds", "Time to match a batch.", buckets=_SECONDS)
 sink_batch = Histogram("sink_batch_reports", "Reports in a transaction of the Postgres sink.", buckets=_SIZES)
 sink_seconds = Histogram("sink_transaction_seconds", "Time of a transaction of the Postgres sink.", buckets=_SECONDS)
+market_trades = Gauge("market_trades", "Trades of a market since its listing that its bars include.", ["instrument"])
+bars_told = Counter("bars_told_total", "Bars in the updates that analytics has sent: each that had changed.")
+bars_recorded = Counter("bars_recorded_total", "Rows of bars that were written to Postgres.")

@@ -14,7 +14,7 @@ from app.unusable import pass_over
 POLL_S = 0.2
 DAY_MS = 24 * 60 * 60 * 1000
 EPOCH = date(1970, 1, 1).toordinal()
-NO_FACT = "it is no fact of clearing"
+NO_FACT = "it is not a fact of clearing"
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Settling:
 
     @property
     def waits_for(self) -> str | None:
-        """What takes long: Postgres that is away, recording that is behind a closed cycle, or netting itself."""
+        """Why clearing waits: Postgres is away, recording is behind a closed cycle, or a cycle is being netted."""
         return self._projection.waits_for or self._busy
 
     async def start(self, log_id: str) -> int:
@@ -59,7 +59,7 @@ class Settling:
     async def take(self, records: Iterable[Any]) -> None:
         """Project the next records of the topic; a record that is no fact is passed over. Raises PositionMoved."""
         async with self._lock:
-            await self._net_closed()  # what a process before this one left
+            await self._net_closed()  # cycles that an earlier process left
             for record in records:
                 fact = read_fact(record.value)
                 if fact is None:
@@ -112,7 +112,7 @@ class Settling:
             return due
 
     async def _net_closed(self) -> None:
-        """Net what is closed, once recording has come to its cutoffs: in a database that is filled again it lags."""
+        """Net closed cycles, each once recording has reached its cutoffs; it lags while a database is filled again."""
         while self._unsealed:
             cycle = self._unsealed[0]
             while behind := await self._projection.behind(cycle):

@@ -6,6 +6,7 @@ from app import metrics
 
 MAX_SHOWN = 100  # bytes of a key
 NO_REPORT = "it is not an execution report; only matching may write to this topic"
+NO_UPDATE = "it is not an update of bars; only analytics may write to this topic"
 
 _log = logging.getLogger(__name__)
 

@@ -1,5 +1,6 @@
-"""The CPU time and wake-ups that each process of a venue has used so far."""
+"""The CPU time and wake-ups that each process of a venue has used so far, and its memory."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import psutil
@@ -19,9 +20,19 @@ class Usage(NamedTuple):
 
 def usage_by_name(venue: Venue) -> dict[str, Usage]:
     """Usage by process name, servers first; includes children (Postgres forks one per connection)."""
-    processes = {**venue.servers.processes, **venue.processes}
-    running = {name: process.identity.find() for name, process in processes.items() if process.identity}
-    return {name: _tree(process) for name, process in running.items() if process}
+    return {name: _tree(process) for name, process in _running(venue)}
+
+
+def memory_mb(venue: Venue) -> dict[str, float]:
+    """The resident memory of each process by name, without children (Postgres' share most of theirs)."""
+    return {name: process.memory_info().rss / 2**20 for name, process in _running(venue)}
+
+
+def _running(venue: Venue) -> Iterator[tuple[str, psutil.Process]]:
+    for name, process in {**venue.servers.processes, **venue.processes}.items():
+        found = process.identity.find() if process.identity else None
+        if found is not None:
+            yield name, found
 
 
 def _tree(root: psutil.Process) -> Usage:

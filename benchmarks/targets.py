@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 NOT_MEASURED = "not measured"
+RAMP_P99_S = 3.0  # an order waits up to a second for a free connection of the clients
 COUNTER = "stock Faust counter"
 
 Results = Mapping[str, Any]
@@ -151,6 +152,20 @@ def _reader(found: Any) -> Measured:
     return Measured(f"{spent:.0f} µs", spent <= 40)
 
 
+def _ramp(found: Any) -> Measured:
+    most = found["steps"][-1]
+    failed = sum(sum(step["failed"].values()) for step in found["steps"])
+    p99s = [most[name].get("p99_ms", 0.0) / 1_000 for name in ("accepted_ms", "refused_ms")]
+    shown = f"{most['accepted']:,} accepted, {failed} failed; {p99s[0]:.1f}, {p99s[1]:.1f} s"
+    return Measured(shown, found["right"] and not failed and max(p99s) <= RAMP_P99_S)
+
+
+def _scaling(found: Any) -> Measured:
+    one, *more = (median(run["all_us"] for run in runs) for runs in found["sizes"].values())
+    ratio = max(more) / one
+    return Measured(f"{one:,.0f} µs, {ratio:.2f} times", found["right"] and ratio <= 1.1)
+
+
 def _clearing(found: Any) -> Measured:
     seconds = found["settled_s"]
     slowest = f"slowest insert meanwhile {found['slowest_insert_ms']} ms"
@@ -185,4 +200,6 @@ TARGETS = (
     Target("P11", "core: 100,000 resting orders beside 1,000", "≤ 1.5 times", "core", _depth),
     Target("P13", "one more reader of the reports: CPU an order at 1,000/s", "≤ 40 µs", "stages", _reader),
     Target("P14", "a million trades closed and settled", "≤ 10 s", "clearing", _clearing),
+    Target("ramp", "40,000/s due: nothing lost, no failed answer; 201, 503: p99", "0 failed; 3, 3 s", "ramp", _ramp),
+    Target("size", "2 matching workers, 2 gateways: CPU an order beside 1", "≤ 1.1 times", "scaling", _scaling),
 )

@@ -22,7 +22,7 @@ from app.verification.findings import Verdict
 from app.verification.waiting import NotQuiet
 from load import strikes
 from load.client import Client
-from load.figures import differing_figures
+from load.figures import Compared, compare_figures
 from load.generator import requests
 from load.ledger import Ledger
 from load.openloop import OpenLoop
@@ -68,6 +68,7 @@ class Soak:
     cycles: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
     verdict: Verdict | None = None
+    figures: Compared | None = None
 
     @property
     def is_right(self) -> bool:
@@ -81,7 +82,9 @@ class Soak:
         lines += [
             f"{self.orders:,} requests: {self.outcomes}; {self.cycles} cycles settled; {self.frames} freeze-frames"
         ]
-        lines += [self.verdict.as_text() if self.verdict else "never judged", *self.violations[:20]]
+        lines += [self.verdict.as_text() if self.verdict else "never judged"]
+        lines += [self.figures.as_text() if self.figures else "bars and average prices were not compared with SQL"]
+        lines += self.violations[:20]
         wrong = sum(f.differences for f in self.verdict.findings) if self.verdict else 0
         return "\n".join([*lines, f"{len(self.violations) + wrong} violations"])
 
@@ -139,7 +142,8 @@ async def _strike_under_load(seen: Soak, planned: list[Planned], seconds: float,
     seen.orders, seen.outcomes = len(ledger), ledger.outcomes()
     verdict = seen.verdict = await check(seen.venue.venue, ledger, naive=True, timeout_s=LAG_TIMEOUT_S)
     seen.violations += verdict.in_flight  # all workers run and no requests come, so nothing may be in flight
-    seen.violations += await differing_figures(seen.venue.venue, LAG_TIMEOUT_S, seed)
+    figures = seen.figures = await compare_figures(seen.venue.venue, LAG_TIMEOUT_S, seed)
+    seen.violations += figures.differing
 
 
 async def _strike(seen: Soak, strike: Planned, began: float) -> None:

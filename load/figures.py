@@ -5,7 +5,7 @@ import time
 from decimal import Decimal
 from itertools import chain
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.models.http import rfc3339
 from app.postgres.plain_sums import Average, Span, averages, bar_spans, differing_rows, trade_times
@@ -20,8 +20,21 @@ SPANS_OF_TRADES = 20
 AT_ONCE = 50
 
 
-async def differing_figures(venue: Venue, timeout_s: float, seed: int = 1) -> list[str]:
-    """A sentence for each figure that still differs after `timeout_s`: the last bars may not be recorded yet.
+class Compared(NamedTuple):
+    """How many bars and average prices were compared, and a sentence for each figure that differs."""
+
+    bars: int
+    averages: int
+    differing: list[str]
+
+    def as_text(self) -> str:
+        """A line for people; the differences are told elsewhere."""
+        verdict = f"{len(self.differing)} differ" if self.differing else "equal"
+        return f"plain SQL: {self.bars:,} bars and {self.averages:,} average prices compared, {verdict}"
+
+
+async def compare_figures(venue: Venue, timeout_s: float, seed: int = 1) -> Compared:
+    """Compare all bars and tickers and many average prices; the last bars may need `timeout_s` to be recorded.
 
     No orders may come meanwhile.
     """
@@ -32,15 +45,16 @@ async def differing_figures(venue: Venue, timeout_s: float, seed: int = 1) -> li
             if time.monotonic() > give_up:
                 break
             await asyncio.sleep(POLL_S)
-        spans = await spans_to_ask(reader, Random(seed))
-        return rows + await differing_averages(venue.url, reader, spans)
+        bars = await bar_spans(reader)
+        spans = bars + await spans_of_trades(reader, Random(seed))
+        return Compared(len(bars), len(spans), rows + await differing_averages(venue.url, reader, spans))
     finally:
         await reader.close()
 
 
-async def spans_to_ask(reader: Reader, random: Random) -> list[Span]:
-    """The span of every bar, and of each market all trades, half-open spans and spans between trades."""
-    found = await bar_spans(reader)
+async def spans_of_trades(reader: Reader, random: Random) -> list[Span]:
+    """Of each market all trades, and those from, before and between the times of some."""
+    found: list[Span] = []
     for instrument, times in (await trade_times(reader)).items():
         found.append(Span(instrument, None, None))
         for _ in range(SPANS_OF_TRADES):

@@ -17,6 +17,15 @@ class Latency:
     def add_ns(self, duration_ns: int) -> None:
         self._histogram.record_value(min(max(duration_ns // 1_000, LOWEST_US), HIGHEST_US))
 
+    def encoded(self) -> bytes:
+        """The counts, for `add` in another process."""
+        found: bytes = self._histogram.encode()
+        return found
+
+    def add(self, encoded: bytes) -> None:
+        """Add the counts that another process has encoded."""
+        self._histogram.decode_and_add(encoded)
+
     @property
     def count(self) -> int:
         return int(self._histogram.get_total_count())

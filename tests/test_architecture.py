@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -24,18 +25,19 @@ TEXT_FILES = sorted(
 )
 REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
 FAUST = Path(sys.executable).with_name("faust")
+SCHEMAS, DOCUMENTS = schemas(), documents()
 
 
-@pytest.mark.parametrize("name", sorted(schemas()))
+@pytest.mark.parametrize("name", sorted(SCHEMAS))
 def test_the_committed_schemas_are_those_of_the_models(name: str) -> None:
     """`python -m app.schemas` writes them; a difference means that a message changed."""
-    assert (DIRECTORY / name).read_text() == schemas()[name]
+    assert (DIRECTORY / name).read_text() == SCHEMAS[name]
 
 
-@pytest.mark.parametrize("name", sorted(documents()))
+@pytest.mark.parametrize("name", sorted(DOCUMENTS))
 def test_the_committed_api_documents_are_those_of_the_code(name: str) -> None:
     """`python -m web.schemas` writes them; a difference means that the API changed."""
-    assert (DIRECTORY / name).read_text() == documents()[name]
+    assert (DIRECTORY / name).read_text() == DOCUMENTS[name]
 
 
 @pytest.mark.parametrize("path", MODULE_FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -43,6 +45,12 @@ def test_every_module_opens_with_what_it_owns(path: Path) -> None:
     """The first sentence of each module is its line in the code map; empty package markers are exempt."""
     source = path.read_text()
     assert not source.strip() or ast.get_docstring(ast.parse(source))
+
+
+def test_no_two_test_files_have_the_same_name() -> None:
+    """Whoever is told a file's name must find one file."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_nothing_unfinished_is_marked_in_the_sources() -> None:

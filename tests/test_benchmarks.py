@@ -73,8 +73,16 @@ def results(speed: float = 1.0) -> dict[str, Any]:
         "stages": {"rates": [{"rate": rate, "load": load, "cpu_us": cpu_us} for rate in (500, 1_000, 2_000)]},
         **dict.fromkeys(("gateway", "gateway_batches", "pipeline", "batches"), closed),
         "order_entry": {"socket": {"orders_a_second": round(12_000 * speed)}},
+        "ramp": {"steps": [ramp_step(speed)], "right": True},
+        "scaling": {"sizes": {"one": [{"all_us": 100}], "two": [{"all_us": 110 / speed}]}, "right": True},
         "clearing": {"trades": 1_000_000, "settled_s": 10 / speed, "slowest_insert_ms": 60.0},
     }
+
+
+def ramp_step(speed: float) -> dict[str, Any]:
+    """What one rate of the ramp gave."""
+    latencies = {"accepted_ms": {"p99_ms": 3_000 / speed}, "refused_ms": {"count": 0}}
+    return {"rate": 40_000, "accepted": 1_000, "failed": {}, **latencies}
 
 
 def met(found: dict[str, Any]) -> list[bool]:
@@ -84,7 +92,7 @@ def met(found: dict[str, Any]) -> list[bool]:
 def test_the_table_names_every_target_and_measures_it() -> None:
     """A target that nobody measures is forgotten."""
     names = {target.name for target in TARGETS}
-    assert names >= {*(f"P{number}" for number in range(1, 9)), "P13", "P14"}
+    assert names >= {*(f"P{number}" for number in range(1, 9)), "P13", "P14", "ramp", "size"}
     assert {target.run for target in TARGETS} <= {run.name for run in RUNS}
     assert all(isinstance(line.measured, Measured) for line in compared(results()))
     for table in (list(as_text(compared({}))), list(as_markdown(compared({})))):
@@ -115,11 +123,11 @@ def test_a_fast_run_that_is_wrong_meets_no_target() -> None:
     found = results(speed=100.0)
     for name in ("gateway", "gateway_batches", "pipeline", "batches"):
         found[name] = found[name] | {"right": False}
-    found["recovery"]["equal"] = False
+    found["recovery"]["equal"] = found["ramp"]["right"] = found["scaling"]["right"] = False
     for at in found["stages"]["rates"]:
         at["load"]["right"] = False
     missed = {line.target.name for line in compared(found) if line.measured is not None and not line.measured.is_met}
-    assert missed == {"P3", "P4", "P5", "P6", "P7", "P10"}
+    assert missed == {"P3", "P4", "P5", "P6", "P7", "P10", "ramp", "size"}
 
 
 def test_every_run_is_a_benchmark_that_knows_its_options() -> None:

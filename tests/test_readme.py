@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.__main__ import COMMANDS
+from tests import warm
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = {path.name: path.read_text() for path in sorted(ROOT.glob("*.md"))}
@@ -33,7 +34,7 @@ def named(pattern: str, text: str = "\n".join(DOCUMENTS.values())) -> set[str]:
 
 def output(*arguments: str, **env: str) -> str:
     """What a Python module prints."""
-    command = [sys.executable, *arguments]
+    command = [warm.python() if arguments[0] == "-m" else sys.executable, *arguments]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -8,6 +8,10 @@ from typing import Any, Protocol, TypeVar
 
 UNTIL_S = 60.0
 PAUSE_S = 0.02
+LONGER = (
+    1.5  # is each pause than the one before, up to LONGEST_PAUSE_S: who waits long must not take the CPU from others
+)
+LONGEST_PAUSE_S = 0.25
 LONG_PAUSE_S = 0.5
 """For questions that cost a tenth of a second of CPU or more: a command, a whole topic."""
 ACCEPTED = 202
@@ -37,6 +41,7 @@ async def until(
             return answer
         assert time.monotonic() < give_up, answer
         await asyncio.sleep(pause_s)
+        pause_s = max(pause_s, min(pause_s * LONGER, LONGEST_PAUSE_S))
 
 
 async def until_done(ask: Callable[[], Awaitable[A]]) -> A:

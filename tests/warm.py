@@ -2,11 +2,14 @@
 
 `bin_folder()` has a `faust` and a `python` that take the arguments of the real ones. Each hands its arguments,
 environment, working directory and streams to a fork of the warm process, and ends with the exit code of that.
-`Warm.ask` does so from our process (tests/venues.py). Other people's packages only are imported before: ours read the
-environment when they are. Tests about processes (signals, locks, what an environment lacks) start the real programs.
+`Warm.ask` does so from our process (tests/venues.py). Modules of ours that read the environment when they are imported,
+and all that need these, are left to the fork. Tests about processes (signals, locks, what an environment lacks) start
+the real programs.
 """
 
 import ctypes
+import gc
+import inspect
 import json
 import os
 import runpy
@@ -18,8 +21,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+
+from tests.warm_program import ask
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -45,6 +52,12 @@ PACKAGES = (
     "structlog",
     "uvloop",
 )
+OURS = ("app", "agents", "tables", "web", "load")
+LEFT_TO_FORKS = ("app.streaming.failpoints", "web.metrics")
+"""The first reads the environment; the second's figures are shown by every process that has imported it."""
+SCRIPTS = ("__main__", "locustfile", "migrations")
+"""Parts of the names of files that programs run."""
+FILE = Path(__file__).with_name("warm_program.py")
 PROGRAM = '#!/bin/sh\nexec "{python}" -IS "{file}" "{address}" {name} "$@"\n'
 LARGEST_REQUEST = 1 << 20
 PR_SET_PDEATHSIG = 1
@@ -70,13 +83,13 @@ class Warm:
             )
         for name in ("faust", "python"):
             program = self.folder / name
-            text = PROGRAM.format(python=sys.executable, file=__file__, address=self._address, name=name)
+            text = PROGRAM.format(python=sys.executable, file=FILE, address=self._address, name=name)
             program.write_text(text)
             program.chmod(0o755)
 
     def ask(self, argv: Sequence[str], env: Mapping[str, str], folder: Path, streams: Sequence[int]) -> socket.socket:
-        """Have `faust …` or `python -m …` run; the answer is a line with its pid, then one with its exit code."""
-        return ask(self._address, argv, env, folder, streams)
+        """As tests.warm_program.ask."""
+        return ask(self._address, argv, env, str(folder), streams)
 
     def stop(self) -> None:
         """End it, its forks, and remove its folder."""
@@ -111,30 +124,16 @@ def python() -> Path:
     return bin_folder() / "python"
 
 
-def ask(
-    address: str, argv: Sequence[str], env: Mapping[str, str], folder: Path, streams: Sequence[int]
-) -> socket.socket:
-    """See Warm.ask."""
-    request = {"argv": list(argv), "env": dict(env), "folder": str(folder)}
-    connection = socket.socket(socket.AF_UNIX)
-    connection.connect(address)
-    socket.send_fds(connection, [json.dumps(request).encode() + b"\n"], streams)
-    return connection
-
-
-def run(address: str, *argv: str) -> int:
-    """Have a command run by the warm process, with our streams; its exit code."""
-    with ask(address, argv, os.environ, Path.cwd(), [0, 1, 2]) as connection, connection.makefile() as answer:
-        _, *code = answer
-    return int(code[0]) if code else 1
-
-
 def serve(listener: socket.socket, folder: str) -> None:
     """Import, and fork for each request; returns in the fork, ready to run the command that sys.argv names."""
     for package in PACKAGES:
         import_module(package)
-    # Our modules are compiled once, and not for each fork, even where Python is told to write no bytecode.
-    sys.dont_write_bytecode, sys.pycache_prefix = False, str(Path(folder) / "bytecode")
+    if sys.dont_write_bytecode:  # compile our modules once, and not for each fork
+        sys.dont_write_bytecode, sys.pycache_prefix = False, str(Path(folder) / "bytecode")
+    _import_ours()
+    sys.path.remove(str(ROOT))  # `-m` has put it there for us
+    inspect.getmodule(sys._getframe())  # Faust asks for each agent: it remembers the files of all modules
+    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that pass exit codes on
     while True:
         ready, _, _ = select.select([listener, sys.stdin], [], [])
@@ -147,6 +146,21 @@ def serve(listener: socket.socket, folder: str) -> None:
             listener.close()
             return _become(connection)
         connection.close()
+
+
+def _import_ours() -> None:
+    """Import our modules, but none that needs the Faust app, which is made of what the environment says."""
+    empty = ModuleType("app")
+    empty.__path__ = [str(ROOT / "app")]
+    missing = dict.fromkeys(LEFT_TO_FORKS, None)
+    sys.modules.update({"app": empty} | missing)  # type: ignore[arg-type]
+    for file in (file for package in OURS for file in sorted((ROOT / package).rglob("*.py"))):
+        module = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        if not any(script in module for script in SCRIPTS):
+            with suppress(ImportError):
+                import_module(module)
+    for module in ("app", *missing):
+        del sys.modules[module]
 
 
 def _become(connection: socket.socket) -> None:
@@ -188,7 +202,6 @@ def _end_with(parent: int) -> None:
 
 def main() -> None:
     """The warm process and, after a fork, the command that it became."""
-    sys.path.remove(str(ROOT))  # `-m` has put it there for us
     serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])
     if sys.argv[0] == "faust":
         sys.exit(import_module("faust.cli.faust").cli(prog_name="faust"))
@@ -202,6 +215,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.flags.isolated:
-        sys.exit(run(*sys.argv[1:]))
     main()

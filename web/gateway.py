@@ -18,6 +18,7 @@ from web.entry.idempotency import Idempotency
 from web.entry.order_log import OrderLog
 from web.entry.outgoing import Outgoing
 from web.entry.pending import Pending
+from web.entry.room import Room
 from web.market.agreement import Agreement
 from web.market.answered import Commands
 from web.market.bars import BarsFeed
@@ -41,6 +42,7 @@ class Gateway:
         broker, partitions = broker_address(app.conf.broker), app.conf.topic_partitions
         self.hub = Hub()
         self.pending = Pending()
+        self.room = Room()
         self.order_log = OrderLog(Path(app.conf.datadir) / "orders.log", settings.order_log)
         self.history = History(settings.database_url)
         self.reader = Reader(settings.database_url)
@@ -49,7 +51,7 @@ class Gateway:
         self.outgoing = Outgoing(broker, partitions, self.feed.answered)
         self.commands = Commands(broker, partitions)
         self.log, self._past = LogReader(broker, partitions), LogReader(broker, partitions)
-        self.bars = BarsFeed(broker, partitions, self.hub.bars.publish)
+        self.bars = BarsFeed(broker, partitions, self.reader, self.hub.bars.publish)
         self.subscribing = Subscribing(self.hub, self.reports_after, self.bars.of)
         self.idempotency = Idempotency(settings.redis_url)
         self.matching = Matching(broker, partitions, self.feed.answered, lambda: self.feed.is_ready)

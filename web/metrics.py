@@ -7,6 +7,11 @@ _BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05
 orders_received = Counter("orders_received_total", "Orders accepted by this gateway: Kafka has them.")
 orders_matched = Counter("orders_matched_total", "Orders that took part in a trade, as the feed saw it.")
 orders_rejected = Counter("orders_rejected_total", "Orders refused, by whom.", ["by"])
+orders_shed = Counter(
+    "orders_shed_total",
+    "Orders and batches refused because too many are in progress (busy) or wait for the engine (behind).",
+    ["why"],
+)
 order_latency = Histogram(
     "order_latency_seconds",
     "From the request to Kafka's acknowledgement, or to the report.",

@@ -1,7 +1,8 @@
 """The bars and the ticker of one market: each report in, what it changed out.
 
-A bar closes when a report has a time at or after its end, never by a clock. Readers are told of trades at once, but no
-sooner than SLICE_MS of the log's time after the time before; of closed and restated bars always at once.
+A bar closes when a report has a time at or after its end, never by a clock. An update tells readers of a trade at once
+if SLICE_MS of the log's time have passed since the update before, else with the first report after that time. It tells
+them of closed and restated bars at once.
 """
 
 from collections import deque

@@ -11,7 +11,7 @@ from app.clearing.netting import Holding
 
 HEADER = 'option "title" "Matchstream"\noption "tolerance_multiplier" "0"\n'
 FIRST_DAY, LAST_DAY = "0001-01-01", "9999-12-31"
-"""Accounts are open from the first day; closings hold at the begin of the last one, after all entries."""
+"""Accounts are open from the first day; beancount checks closings at the beginning of the last one."""
 HOUSE = {CCP: "Equity:CentralCounterparty", FEES: "Income:Fees"}
 _CURRENCY_BEGINS, _CURRENCY = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ"), frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 
@@ -38,7 +38,7 @@ class Beancount:
         self._opened: set[str] = set()
 
     def begin(self) -> str:
-        """What stands before all entries."""
+        """The first lines of the file."""
         return HEADER
 
     def entry(self, entry: Entry, trade_id: str, time: str) -> str:

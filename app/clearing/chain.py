@@ -5,11 +5,11 @@ from hashlib import sha256
 
 EMPTY = bytes(32)
 NO_SEAL = EMPTY.hex()
-"""What stands for the seal before the first cycle."""
+"""The previous seal of the first cycle."""
 
 
 def chained(digest: bytes, line: str) -> bytes:
-    """The digest after one more line, without its newline."""
+    """The digest after one more line, which has no newline."""
     return sha256(digest + line.encode()).digest()
 
 
@@ -18,12 +18,12 @@ class Chain:
 
     def __init__(self, lines: Iterable[str] = (), digest: bytes = EMPTY) -> None:
         self.digest = digest
-        """That of all lines so far."""
+        """The digest of all lines so far."""
         for line in lines:
             self.add(line)
 
     def add(self, line: str) -> None:
-        """The next line."""
+        """Append a line."""
         self.digest = chained(self.digest, line)
 
     @property

@@ -60,5 +60,5 @@ class Cycles:
         return Closed(cycle, ranges)
 
     def decide(self, cycle: int, instruction: int | None, decision: Decision) -> Decided | None:
-        """An `outcome`; None for a cycle that is not closed. Whether an instruction is pending its table knows."""
+        """An `outcome`; None for a cycle that is not closed. The ledger and Postgres look whether it is pending."""
         return Decided(cycle, instruction, decision) if 1 <= cycle <= self.closed else None

@@ -24,7 +24,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.decisions: dict[tuple[int, int], Decision] = {}
-        """Cycle and instruction -> what became of it; those that are pending are absent."""
+        """Cycle and instruction -> its outcome; pending ones are absent."""
         self.seals: dict[int, str] = {}
         self._pending: dict[int, dict[int, Instruction]] = {}
         self._closings: dict[Holding, int] = {}
@@ -32,7 +32,7 @@ class Ledger:
         self._outcomes: list[Decided] = []
 
     def net(self, netting: Netting) -> Netted:
-        """The next cycle, whose entries are all in the netting."""
+        """Net the next cycle; all its entries are in the netting."""
         obligations = netting.obligations(self._carried, self._closings)
         netted = Netted(obligations, netting.positions(), instructions(obligations), self._outcomes)
         self._carried, self._outcomes = {}, []
@@ -48,7 +48,7 @@ class Ledger:
         return found
 
     def decide(self, decided: Decided) -> list[Decided]:
-        """Take in an outcome; what it decided, an entry for each instruction that was pending."""
+        """Apply an outcome; return one decision for each instruction that was pending."""
         cycle, instruction, decision = decided
         pending = self._pending.get(cycle, {})
         numbers = list(pending) if instruction is None else [instruction] if instruction in pending else []

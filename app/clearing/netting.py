@@ -1,4 +1,4 @@
-"""Netting: the entries of one cycle to one obligation for each client and asset, and to what positions change by."""
+"""Netting: sum the entries of one cycle to an obligation for each client and asset, and to a change of positions."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -81,12 +81,16 @@ async def outcome(
     """Say what became of the instructions of CYCLE; what failed is due again in the next cycle."""
     venue = acting_on("BROKER_URL", "DATABASE_URL")
     async with _reading(venue.database_url) as settlements:
+        if await settlements.cycle(cycle) is None:
+            fail(f"there is no cycle {cycle}")
         before = await settlements.instructions(cycle)
         numbers = {row["instruction"] for row in before}
         if not numbers:
-            fail(f"cycle {cycle} has no instructions")
+            fail(f"cycle {cycle} has no instructions: nothing is due, or it is not netted yet")
         if instruction is not None and instruction not in numbers:
             fail(f"cycle {cycle} has no instruction {instruction}, its instructions are 1 to {max(numbers)}")
+        if instruction is None and not any(row["state"] in ("pending", state) for row in before):
+            fail(f"every instruction of cycle {cycle} has another outcome already, and an outcome is final")
         await _send(venue.broker, _checked(InstructionOutcome(cycle, state, instruction, reason)))
         wanted = numbers if instruction is None else {instruction}
         rows = await _until(

@@ -4,12 +4,9 @@ If the gateway requires an API key, set it in the environment variable MATCHSTRE
 could see a command-line argument.
 """
 
-import asyncio
 import json
 import os
 import sys
-import time
-from http import HTTPStatus
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -22,8 +19,7 @@ from app.addresses import Addresses, NoAddress, find, without_password
 from app.configuration import load
 
 TIMEOUT_S = 10.0
-ENGINE_TIMEOUT_S = 8  # how long to wait for the engine's answer; a gateway waits two seconds unless asked for more
-RETRY_S = 0.2
+ENGINE_TIMEOUT_S = 8  # how long the gateway waits for the engine's answer; unless asked, only two seconds
 
 url_option = cli.option("--url", help="A gateway; default: this folder's venue's, MATCHSTREAM_URL, or the settings.")
 key_option = cli.option("--key", help="The idempotency key, which makes a repeat safe. Default: a new one.")
@@ -68,14 +64,9 @@ async def call(method: str, url: str, path: str, **options: Any) -> tuple[int, A
 
 
 async def change(url: str, path: str, key: str | None = None, method: str = "POST", **options: Any) -> tuple[int, Any]:
-    """Send a command under this idempotency key or a new one, retrying while the gateway answers 202."""
+    """Send a command under this idempotency key or a new one; the gateway waits for the engine."""
     headers = {"Idempotency-Key": key or str(uuid4()), "Prefer": f"wait={ENGINE_TIMEOUT_S}"}
-    give_up = time.monotonic() + ENGINE_TIMEOUT_S
-    while True:
-        answer = await call(method, url, path, headers=headers, **options)
-        if answer[0] != HTTPStatus.ACCEPTED or time.monotonic() > give_up:
-            return answer
-        await asyncio.sleep(RETRY_S)
+    return await call(method, url, path, headers=headers, **options)
 
 
 def show(answer: tuple[int, Any], as_json: bool, text: Any) -> None:

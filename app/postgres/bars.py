@@ -2,16 +2,18 @@
 
 from typing import Any, NamedTuple
 
-from msgspec import convert
+from msgspec import convert, json
 from msgspec.structs import fields
 
-from app.analytics.intervals import Interval
-from app.models.candles import Candle, Ticker
+from app.analytics.intervals import INTERVALS, Interval
+from app.models.candles import Candle, CandlesUpdate, Ticker
 from app.postgres.reading import Reader
 from app.postgres.rows import time_text
+from app.topics import CANDLES
 
 NUMBERS = frozenset(("trades", "first_trade_seq", "last_trade_seq", "seq", "closed", "revision", "interval"))
 TIMES = frozenset(("open_time", "close_time", "last_time"))
+BAR_FIELDS = len(fields(Candle))
 
 
 def _select(struct: type[Candle] | type[Ticker], table: str) -> str:
@@ -41,6 +43,18 @@ SELECT {_select(Candle, "candles")} FROM candles WHERE {_OF_INTERVAL} AND open_t
 ORDER BY open_time DESC LIMIT 1
 """
 READ_TICKERS = f"SELECT instrument, seq, {_select(Ticker, 'tickers')} FROM tickers WHERE instrument = ANY(%s)"
+# One statement, so that positions, bars and tickers are as of one moment; without bars the row of positions remains.
+READ_NEWEST = f"""
+SELECT recorded.positions::text, tickers.instrument, tickers.seq, {_select(Candle, "bar")}, {_select(Ticker, "tickers")}
+FROM (
+    SELECT jsonb_object_agg(partition, next_offset) AS positions FROM sink_progress WHERE topic = '{CANDLES.name}'
+) AS recorded LEFT JOIN (
+    tickers CROSS JOIN unnest(%(intervals)s::text[]) AS wanted(interval) CROSS JOIN LATERAL (
+        SELECT * FROM candles WHERE candles.instrument = tickers.instrument AND candles.interval = wanted.interval
+        ORDER BY open_time DESC LIMIT 1
+    ) AS bar
+) ON tickers.instrument <> ALL(%(known)s)
+"""
 
 
 class Recorded(NamedTuple):
@@ -72,6 +86,22 @@ async def tickers(reader: Reader, instruments: list[str]) -> dict[str, tuple[int
     """Instrument -> the seq of its ticker, and the ticker. Raises HistoryUnavailable."""
     rows = await reader.rows(READ_TICKERS, [instruments])
     return {name: (seq, Ticker(*values)) for name, seq, *values in rows}
+
+
+async def newest(reader: Reader, known: list[str]) -> tuple[dict[int, int], list[CandlesUpdate]]:
+    """The newest bars and the ticker of each recorded market but the known ones, as an update that changes nothing.
+
+    With them the offset below which each partition of the topic is recorded. Raises HistoryUnavailable.
+    """
+    rows = await reader.rows(READ_NEWEST, {"intervals": [interval.value for interval in INTERVALS], "known": known})
+    found: dict[str, CandlesUpdate] = {}
+    for _, instrument, seq, *values in rows:
+        if instrument is None:
+            continue
+        bar, ticker = _candle(tuple(values[:BAR_FIELDS])), Ticker(*values[BAR_FIELDS:])
+        update = CandlesUpdate(instrument, seq, seq, ticker.close_time, [], ticker)
+        found.setdefault(instrument, update).bars.append(bar)
+    return json.decode(rows[0][0] or "{}", type=dict[int, int]), list(found.values())
 
 
 def _candle(row: tuple[Any, ...]) -> Candle:

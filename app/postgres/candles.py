@@ -7,12 +7,13 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from app import metrics
 from app.models.candles import Candle, CandlesUpdate, Ticker, read_update
 from app.postgres.arrays import NULL, Columns
 from app.postgres.rows import Row, time_text
 from app.postgres.sink import Run, Sink
 from app.postgres.statements import Statement
-from app.unusable import pass_over
+from app.unusable import NO_UPDATE, pass_over
 
 LINGER_S = 0.25
 MAX_ROWS = 10_000  # in one transaction; it takes no further batch once it has this many
@@ -144,10 +145,12 @@ class BarRecorder:
                 await self._changed.wait_for(lambda: bool(self._moves))
             await asyncio.sleep(LINGER_S)
             async with self._changed:
+                bars = len(self._rows.bars)
                 run, acknowledgements = Run(self._moves, self._rows.statements(), {}), self._acknowledgements
                 self._begin()
                 self._changed.notify_all()
             await self._sink.write(run)
+            metrics.bars_recorded.inc(bars)
             self.recorded |= {number: to_offset for number, (_, to_offset) in run.moves.items()}
             for acknowledge in acknowledgements:
                 acknowledge()
@@ -159,7 +162,7 @@ class BarRecorder:
     def _take(self, number: int, record: Any) -> None:
         update = read_update(record.value)
         if update is None:
-            pass_over(self._sink.topic, number, record.offset, "it is no update of bars")
+            pass_over(self._sink.topic, number, record.offset, NO_UPDATE)
             return
         # After a gap the missing updates come again, and this one too: the worker that fills it sends them once more.
         if update.prev_seq <= self._last_seqs.get(update.instrument, 0) < update.seq:

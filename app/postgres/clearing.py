@@ -1,7 +1,7 @@
 """The projection of the topic `clearing`: each fact in one transaction with its position, and closed cycles netted.
 
-A cycle is netted in a transaction of its own, and sealed in another one: what has happened is in the cycle's row, so a
-process that is killed in between continues there. Nothing here locks what recording writes (docs/CLEARING.md, C10).
+One transaction nets a cycle and another one seals it. The cycle's row says which have happened, so the next process
+continues after a kill in between. Nothing here locks what recording writes (docs/CLEARING.md, C10).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from app.postgres.agreement import Recorded, require_log_ids
 from app.postgres.connection import execute
 from app.postgres.entries import entry_lines
 from app.postgres.errors import Refused
-from app.postgres.netting import INSERT_STATEMENTS, INSTRUCT, MINE, NET, SEAL, SEAL_OUTCOMES, SETTLE
+from app.postgres.netting import INSERT_STATEMENTS, INSTRUCT, NET, READ_OBLIGATIONS, SEAL, SEAL_OUTCOMES, SETTLE
 from app.postgres.patience import PatientConnection
 from app.postgres.rows import time_text
 from app.postgres.sink import BEGIN_PARTITION, MOVED_CODE, READ_POSITIONS, PositionMoved
@@ -38,7 +38,7 @@ READ_CUTOFFS = "SELECT instrument, max(to_seq) FROM cycle_ranges GROUP BY instru
 READ_STATE = "SELECT state, seal FROM cycles WHERE cycle = %(cycle)s"
 # The names of records that belong to no market begin with _, and no trade has them.
 READ_PROGRESS = r"SELECT instrument, last_seq FROM instrument_progress WHERE instrument NOT LIKE '\_%%'"
-# A time is over for a market once a report of that time or a later one is recorded; what follows it is as late.
+# A time is over for a market once a report at or after it is recorded: no later report has an earlier time.
 READ_CUTOFFS_AT = r"""
 SELECT progress.instrument, coalesce(progress.last_time >= %(time)s, false), coalesce(
     (SELECT seq - 1 FROM ledger_entries AS entries
@@ -86,9 +86,9 @@ SEALING = (INSERT_STATEMENTS, SEAL, SETTLE)
 
 
 class Begun(NamedTuple):
-    """Where the projection stands: the next offset, the cycles so far, and those that are closed and not sealed.
+    """Where the projection continues: the next offset, the cycles so far, and those that are closed and not sealed.
 
-    `cutoff_times` are those that open cycles were asked for with, in ms.
+    `cutoff_times`: open cycle -> the cutoff time that its `settle` gave, in ms.
     """
 
     next_offset: int
@@ -143,7 +143,7 @@ class Projection:
         async def attempt(connection: aiopg.Connection) -> None:
             nonlocal tries
             tries += 1
-            # After a lost COMMIT nobody knows whether it happened; the position does.
+            # After a lost COMMIT only the position says whether it happened.
             if tries == 1 or await self._position(connection) != offset + 1:
                 await self._transaction(connection, statements, parameters, "fact")
 
@@ -151,7 +151,7 @@ class Projection:
         self.next_offset = offset + 1
 
     async def behind(self, cycle: int) -> str | None:
-        """What of the cycle's ranges is not recorded yet, in words; None if all of it is."""
+        """A sentence about the first market that is not recorded up to its cutoff; None if all are."""
 
         async def ask(connection: aiopg.Connection) -> str | None:
             rows = await (await execute(connection, READ_BEHIND, {"cycle": cycle})).fetchall()
@@ -160,7 +160,7 @@ class Projection:
         return await self._connection.do(ask)
 
     async def net(self, cycle: int) -> None:
-        """Net and seal a closed cycle, whichever of this is left to do. Raises PositionMoved."""
+        """Net a closed cycle and seal it, or only seal it if it is netted. Raises PositionMoved."""
 
         async def attempt(connection: aiopg.Connection) -> None:
             rows = await (await execute(connection, READ_STATE, {"cycle": cycle})).fetchall()
@@ -210,8 +210,8 @@ class Projection:
 
     async def _seal(self, connection: aiopg.Connection, cycle: int) -> None:
         await self._run(connection, ("BEGIN", BEGIN_SEALING), {"cycle": cycle})
-        mine = await (await execute(connection, MINE, {"cycle": cycle})).fetchall()
-        digests = Digests({(client, asset): Obligation(*map(amount_of, sums)) for client, asset, *sums in mine})
+        rows = await (await execute(connection, READ_OBLIGATIONS, {"cycle": cycle})).fetchall()
+        digests = Digests({(client, asset): Obligation(*map(amount_of, sums)) for client, asset, *sums in rows})
         async for lines in entry_lines(connection, cycle, STATEMENT_TIMEOUT_S):
             digests.add(lines)
         found = digests.end()

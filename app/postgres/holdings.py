@@ -24,28 +24,27 @@ _BOUNDS = """bounds AS (
         ORDER BY to_seq DESC LIMIT 1
     ) AS netted ON true
 )"""
-# The client's side of each entry after that cycle. A bust takes its trade out; OFFSET 0 makes Postgres use the index.
+# The client's entries after that cycle, summed for each market and side. A bust takes its trade out.
 _SINCE = "sides AS ({})".format(
     " UNION ALL ".join(
-        f"""SELECT entries.instrument, {buys} AS buys, sign * quantity AS base, sign * price * quantity AS quote,
-    sign * {fee} AS fees
+        f"""SELECT instrument, {buys} AS buys, sign * base AS base, sign * quote AS quote, sign * fees AS fees
 FROM bounds, LATERAL (
-    SELECT *, CASE kind WHEN 'trade' THEN 1 ELSE -1 END AS sign FROM ledger_entries
-    WHERE instrument = bounds.instrument AND seq > bounds.netted_seq AND seq <= bounds.last_seq
-        AND {side}_client_id = %(client)s OFFSET 0
-) AS entries"""
+    SELECT CASE kind WHEN 'trade' THEN 1 ELSE -1 END AS sign, sum(quantity) AS base, sum(price * quantity) AS quote,
+        sum({fee}) AS fees
+    FROM ledger_entries WHERE instrument = bounds.instrument AND seq > netted_seq AND seq <= last_seq
+        AND {side}_client_id = %(client)s GROUP BY kind
+) AS sums"""
         for side, buys, fee in (("buy", "true", "buyer_fee"), ("sell", "false", "seller_fee"))
     )
 )
-# A position whose trades are all busted is none.
+# Without the markets in which all trades of the client are busted.
 POSITIONS = f"""
 WITH {_BOUNDS}, {_SINCE}, sums AS (
     SELECT instrument, bought, sold, paid, received, fees FROM cycle_positions JOIN bounds USING (instrument)
     WHERE client_id = %(client)s AND cycle <= netted_cycle
     UNION ALL
-    SELECT instrument, coalesce(sum(base) FILTER (WHERE buys), 0), coalesce(sum(base) FILTER (WHERE NOT buys), 0),
-        coalesce(sum(quote) FILTER (WHERE buys), 0), coalesce(sum(quote) FILTER (WHERE NOT buys), 0), sum(fees)
-    FROM sides GROUP BY instrument
+    SELECT instrument, CASE WHEN buys THEN base ELSE 0 END, CASE WHEN buys THEN 0 ELSE base END,
+        CASE WHEN buys THEN quote ELSE 0 END, CASE WHEN buys THEN 0 ELSE quote END, fees FROM sides
 )
 SELECT instrument, sum(bought)::text, sum(sold)::text, sum(paid)::text, sum(received)::text, sum(fees)::text
 FROM sums GROUP BY instrument HAVING sum(bought + sold) > 0 ORDER BY instrument

@@ -10,7 +10,7 @@ _IN_RANGES = """ranges, LATERAL (
     SELECT * FROM ledger_entries WHERE instrument = ranges.instrument
         AND seq > ranges.after_seq AND seq <= ranges.to_seq OFFSET 0
 ) AS entries"""
-# The entries that count: what a trade and its bust in the same cycle leave is nothing.
+# The entries that count: a trade and its bust in the same cycle cancel.
 _COUNTED = f"""counted AS (
     SELECT entries.* FROM {_IN_RANGES}
     WHERE entries.counter_seq IS NULL
@@ -116,7 +116,7 @@ FROM (
 """
 # With these settings it does, also for a range that is most of a market, which it would rather read whole and sort.
 BY_INDEX, AS_USUAL = (f"SET LOCAL enable_sort = {on}; SET LOCAL enable_bitmapscan = {on}" for on in ("off", "on"))
-MINE = """SELECT client_id, asset, gross_in::text, gross_out::text, fees::text, carried::text, opening::text
+READ_OBLIGATIONS = """SELECT client_id, asset, gross_in::text, gross_out::text, fees::text, carried::text, opening::text
 FROM obligations WHERE cycle = %(cycle)s
 """
 INSERT_STATEMENTS = """

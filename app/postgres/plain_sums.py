@@ -41,8 +41,8 @@ DIFFERING_BARS = f"""
         quote_volume, trades, taker_buy_volume, taker_buy_quote_volume, first_trade_seq, last_trade_seq
     FROM market.candles WHERE interval = %(interval)s AND trades > 0
 )
-SELECT coalesce(folded, recorded)::text FROM folded FULL JOIN recorded USING (instrument, opens)
-WHERE folded::text IS DISTINCT FROM recorded::text
+SELECT coalesce(folded::text, recorded::text) FROM folded FULL JOIN recorded USING (instrument, opens)
+WHERE folded IS DISTINCT FROM recorded
 """
 DIFFERING_TICKERS = f"""
 {EFFECTIVE}, folded AS (
@@ -57,8 +57,8 @@ DIFFERING_TICKERS = f"""
         last_trade_seq
     FROM tickers WHERE trades > 0
 )
-SELECT coalesce(folded, recorded)::text FROM folded FULL JOIN recorded USING (instrument)
-WHERE folded::text IS DISTINCT FROM recorded::text
+SELECT coalesce(folded::text, recorded::text) FROM folded FULL JOIN recorded USING (instrument)
+WHERE folded IS DISTINCT FROM recorded
 """
 BARS = """
 SELECT instrument, (extract(epoch FROM open_time) * 1000)::bigint,

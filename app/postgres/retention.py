@@ -1,7 +1,7 @@
 """Retention: removes the recorded history of orders up to the cutoffs of a settled cycle.
 
-Trades, busts and all of clearing stay: statements, positions and later busts need them. What we remove is marked first,
-so that `verify` knows what it need not find, also after an interruption.
+Trades, busts and all of clearing stay: statements, positions and later busts need them. We mark history
+before we remove it, so `verify` does not miss it, even if the removal is interrupted.
 """
 
 from typing import Any

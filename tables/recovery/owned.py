@@ -17,7 +17,7 @@ from tables.recovery.refusals import CannotGoOn
 
 _log = logging.getLogger(__name__)
 
-DUE_CHECK_S = 0.5  # a look at 10 Hz cost an idle worker a third of its CPU
+DUE_CHECK_S = 0.5  # at 0.1, the checks took a third of the CPU of an idle worker
 
 
 @contextmanager

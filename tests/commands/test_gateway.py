@@ -1,35 +1,24 @@
-"""The command line with a gateway that has no answer from the engine yet."""
+"""The command line: what it asks of a gateway, and what it refuses before it asks."""
 
 import pytest
 
-from app.commands import gateway, keys
+from app.commands import keys
 from app.commands.gateway import change
-from tests.load.misbehaving import BODY, Misbehaving, misbehaving
+from tests.load.misbehaving import BODY, misbehaving
 
 PATH = "/api/v1/orders/7/cancel"
 
 
-def _keys(server: Misbehaving) -> list[str | None]:
-    return [key for _, _, key, _ in server.asked]
-
-
-async def test_a_change_is_asked_again_under_its_key_until_it_is_done() -> None:
-    """A user at a terminal wants the result, so 202 is repeated; every other answer is shown."""
-    async with misbehaving(202, 202, 200) as server:
-        assert await change(server.url, PATH) == (200, BODY)
-    assert len(_keys(server)) == 3 and len(set(_keys(server))) == 1 and None not in _keys(server)
-    assert {asked[:2] for asked in server.asked} == {("POST", PATH)}
-    async with misbehaving(409) as server:
-        assert await change(server.url, PATH, "mine") == (409, BODY)
-    assert _keys(server) == ["mine"]
-
-
-async def test_a_change_that_is_not_done_for_long_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command is durable, and the user can ask for its result later."""
-    monkeypatch.setattr(gateway, "ENGINE_TIMEOUT_S", 1)
-    async with misbehaving(default=202) as server:
-        assert await change(server.url, PATH) == (202, BODY)
-    assert len(_keys(server)) > 1 and len(set(_keys(server))) == 1
+async def test_the_gateway_waits_for_the_engine_and_not_the_command_line() -> None:
+    """A user at a terminal wants the result, and the gateway knows first when there is one; 202 is shown as it is."""
+    for status in (200, 202, 409):
+        async with misbehaving(status) as server:
+            assert await change(server.url, PATH) == (status, BODY)
+        ((method, path, key, _),) = server.asked
+        assert (method, path, server.preferences) == ("POST", PATH, ["wait=8"]) and key is not None
+    async with misbehaving(200) as server:
+        await change(server.url, PATH, "mine")
+    assert [key for _, _, key, _ in server.asked] == ["mine"]
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ EXCUSED_TOPICS = {
     API_KEYS.name: "operators make and revoke keys: no log says which there must be",
     CLEARING.name: "it says what the order log does not imply",
 }
-PROJECTED = "nothing is settled in this recording: tests/verification/test_clearing.py alters these"
+PROJECTED = "nothing is settled in this recording: tests/verification/test_checker_and_clearing.py alters these"
 EXCUSED_TABLES = {
     "alembic_version": "the number of the schema, which nothing in the log implies",
     **dict.fromkeys(

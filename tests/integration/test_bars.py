@@ -14,7 +14,7 @@ from app.local.venue import Venue
 from app.models.candles import CandlesUpdate, decode_update
 from app.topics import CANDLES
 from load.client import Client
-from load.figures import differing_figures
+from load.figures import compare_figures
 from load.ledger import Ledger
 from load.request import Terms
 from tests.integration.conftest import addresses, cli, judge, list_market, records
@@ -108,13 +108,14 @@ async def test_bars_tickers_and_average_prices_are_those_of_plain_sql(quoted: Ve
     await trade(quoted, market, ["10.00", "12.00", "9.99", "11.00"])
     assert (await cli(quoted, "bust", f"{market}-2", "wrong price")).code == 0
     await until(lambda: rows(quoted, market), lambda found: found.get("1w", {}).get("revision") == 1)
-    assert await differing_figures(addresses(quoted), UNTIL_S) == []
+    found = await compare_figures(addresses(quoted), UNTIL_S)
+    assert found.differing == [] and min(found.bars, found.averages) > 0
     for table, column, amount in PLANTED:
         change(quoted, market, table, f"{column} = {column} + {amount}")
-        found = await differing_figures(addresses(quoted), timeout_s=0)
+        differing = (await compare_figures(addresses(quoted), timeout_s=0)).differing
         change(quoted, market, table, f"{column} = {column} - {amount}")
-        assert found and all(market in sentence for sentence in found), table
-    assert await differing_figures(addresses(quoted), timeout_s=0) == []
+        assert differing and all(market in sentence for sentence in differing), table
+    assert (await compare_figures(addresses(quoted), timeout_s=0)).differing == []
 
 
 async def test_a_lag_and_a_rebuild_give_the_same_updates(quoted: Venue) -> None:

@@ -16,6 +16,7 @@ class Misbehaving:
     def __init__(self, script: list[Word], default: Word = 201) -> None:
         self.script, self.default = script, default
         self.asked: list[tuple[str, str, str | None, bytes]] = []
+        self.preferences: list[str | None] = []
         self.url = ""
         self.patience_s = 1.0 if "silence" in script else 10.0
         """How long a client should wait for an answer: only a silence has to end."""
@@ -23,6 +24,7 @@ class Misbehaving:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self.asked.append((request.method, request.path, request.headers.get("Idempotency-Key"), body))
+        self.preferences.append(request.headers.get("Prefer"))
         word = self.script.pop(0) if self.script else self.default
         if word == "reset":
             assert request.transport is not None

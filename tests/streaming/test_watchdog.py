@@ -123,8 +123,7 @@ class _Hung:
 async def _progress_of_a_hung_consumer(broker: str) -> StallDetector:
     app = SimpleNamespace(consumer=_Hung(), conf=SimpleNamespace(broker=f"kafka://{broker}"))
     watched, progress = _Watched("orders", lambda: {0: 5}), StallDetector()
-    for _ in range(2):
-        await _take_sample(app, watched, progress)
+    await asyncio.gather(*(_take_sample(app, watched, progress) for _ in range(2)))
     return progress
 
 

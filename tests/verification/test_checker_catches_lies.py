@@ -18,8 +18,8 @@ from tests.verification.honest import Telling
 
 @pytest.fixture(scope="module")
 def truth() -> Telling:
-    """A thousand requests, honestly answered."""
-    return honest.telling()
+    """A few hundred requests, honestly answered: a lie is one, and each verdict reads them all."""
+    return honest.telling(count=400)
 
 
 @pytest.mark.parametrize("profile", ["crossing", "one-price", "sweep"])
@@ -216,9 +216,9 @@ def make_another_order_than_asked(told: Telling) -> None:
 
 def show_a_wrong_level(told: Telling) -> None:
     assert told.books is not None
-    name, book = next((name, book) for name, book in told.books.items() if book.bids)
-    best = replace(book.bids[0], orders=book.bids[0].orders + 1)
-    told.books[name] = replace(book, bids=[best, *book.bids[1:]])
+    name, book = next((name, book) for name, book in told.books.items() if book.asks)
+    best = replace(book.asks[0], orders=book.asks[0].orders + 1)
+    told.books[name] = replace(book, asks=[best, *book.asks[1:]])
 
 
 LIES: list[tuple[Callable[[Telling], None], str, str]] = [
@@ -249,7 +249,7 @@ LIES: list[tuple[Callable[[Telling], None], str, str]] = [
     (accept_another_order_under_a_used_key, "O5", "but the engine never refused it"),
     (accept_nonsense, "O5", "for a request that must be refused"),
     (make_another_order_than_asked, "O5", "but the request was"),
-    (show_a_wrong_level, "O3", ": bids[0].orders is "),
+    (show_a_wrong_level, "O3", ": asks[0].orders is "),
 ]
 
 

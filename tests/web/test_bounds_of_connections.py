@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from socket import create_connection
 from types import SimpleNamespace
 
 import aiohttp
@@ -58,11 +59,11 @@ async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
         monkeypatch.setattr(connections, name, value)
     web_app = web.Application()
     web_app.add_routes([web.get("/", hello), web.get("/slow", slow), web.get("/large", large), web.get("/ws", socket)])
-    faust_web = SimpleNamespace(web_app=web_app, _runner=None)
+    faust_app = SimpleNamespace(conf=SimpleNamespace(web_port=0))
+    faust_web = SimpleNamespace(web_app=web_app, _runner=None, _transport_handlers={}, app=faust_app)
     bound_connections(faust_web)
     await faust_web._runner.setup()
-    site = web.TCPSite(faust_web._runner, "127.0.0.1", 0)
-    await site.start()
+    await faust_web._transport_handlers["tcp"]().start()
     yield faust_web._runner.addresses[0][1]
     await faust_web._runner.cleanup()
     assert not Connection.open
@@ -195,3 +196,10 @@ async def test_one_connection_too_many_is_told_so(connect: Connect, monkeypatch:
     late = await connect()
     late.writer.write(HELLO)
     assert (await late.answer())[0] == 200
+
+
+async def test_a_burst_of_connections_waits_in_the_kernel(port: int) -> None:
+    """While the server is busy, more connect than aiohttp's 128: the kernel would let the others try again for long."""
+    waiting = [create_connection(("127.0.0.1", port), timeout=PATIENCE_S) for _ in range(300)]
+    for client in waiting:
+        client.close()

@@ -1,18 +1,29 @@
 """Bars and tickers over HTTP: what the trades fold into, the same on the stream and in Postgres at the same seq."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
 
+from app import app
 from app.local.venue import Venue
+from app.models.bars import candle_answer, ticker_data
+from app.models.candles import CandlesUpdate
 from app.models.http import milliseconds
+from app.postgres.bars import newest
+from app.postgres.reading import Reader
 from load.followed import Followed
 from tests.postgres.recorded import table_rows
 from tests.until import until
 from tests.web.conftest import Answer, Api
 from tests.web.test_stream import connected
+from web.market import bars as market_bars
+from web.market.bars import BarsFeed
 
 INTERVALS = ("1m", "3m", "5m", "15m", "30m", "1h", "4h", "1d", "1w")
 PRICES = ("100.00", "103.50", "98.25", "101.01")
@@ -207,3 +218,66 @@ async def test_a_wrong_request_is_refused(api: Api, query: str, status: int, cod
     """With the field and what it may be."""
     answer = await api("GET", f"/candles{query}")
     assert (answer.status, answer.body["code"]) == (status, code)
+
+
+@asynccontextmanager
+async def gateway_bars(venue: Venue, database_url: str) -> AsyncIterator[BarsFeed]:
+    """The bars of a gateway that begins now."""
+    reader = Reader(database_url)
+    feed = BarsFeed(venue.servers.broker, app.conf.topic_partitions, reader, lambda bars, update: None)
+    following = asyncio.create_task(feed.run())
+    try:
+        await until(lambda: feed.is_ready)
+        yield feed
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await reader.close()
+
+
+async def newest_recorded(venue: Venue, known: list[str]) -> tuple[dict[int, int], list[CandlesUpdate]]:
+    """What Postgres has of all markets but these."""
+    reader = Reader(venue.servers.database_url)
+    try:
+        return await newest(reader, known)
+    finally:
+        await reader.close()
+
+
+async def test_a_gateway_takes_markets_that_were_quiet_from_postgres(
+    venue: Venue, api: Api, market: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads the latest updates only, here none: the rest is what others tell, and the next update follows it."""
+    seq, _ = await traded(api, market)
+    seq, shown = await all_bars(api, market, seq)
+    ticker = (await api("GET", f"/ticker?instrument={market}")).body
+    monkeypatch.setattr(market_bars, "MAX_READ", 0)
+    monkeypatch.setattr(market_bars, "RECALL_AGAIN_S", 0.1)  # recording may be behind at first
+    async with gateway_bars(venue, venue.servers.database_url) as feed:
+        bars = await until(lambda: feed.of(market), lambda found: found.ticker is not None)
+        latest = {interval: max(time for name, time in shown if name == interval) for interval in INTERVALS}
+        assert [to_builtins(candle_answer(bar)) for bar in bars.bars()] == [shown[key] for key in latest.items()]
+        assert bars.ticker is not None and as_answered(to_builtins(ticker_data(bars.ticker))) == as_answered(ticker)
+        assert (bars.seq, bars.first_seq, list(bars.after(seq))) == (seq, seq + 1, [])
+        later = await trade(api, market, "100.00")
+        await candles(api, market, later)
+        await until(lambda: bars.seq, lambda found: found >= later)
+        assert bars.first_seq == seq + 1
+    recorded, updates = await newest_recorded(venue, [market])
+    assert market not in {update.instrument for update in updates} and sum(recorded.values()) > 0
+    every = {update.instrument for update in (await newest_recorded(venue, []))[1]}
+    assert market in every and (await newest_recorded(venue, list(every)))[0].keys() == recorded.keys()
+
+
+async def test_a_gateway_begins_without_postgres(
+    venue: Venue, api: Api, market: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it knows nothing of a quiet market until the next update, or until Postgres is back."""
+    seq, _ = await traded(api, market)
+    await all_bars(api, market, seq)
+    monkeypatch.setattr(market_bars, "MAX_READ", 0)
+    async with gateway_bars(venue, "postgresql://127.0.0.1:1/nobody") as feed:
+        assert feed.of(market).ticker is None
+        later = await trade(api, market, "100.00")
+        await candles(api, market, later)
+        await until(lambda: feed.of(market).seq, lambda found: found >= later)

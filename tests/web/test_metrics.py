@@ -10,7 +10,9 @@ from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 
 from app import metrics as of_workers
+from app.analytics.intervals import Interval
 from app.local.venue import ROOT, Venue
+from tests.until import until
 from tests.web.conftest import Api
 from web import metrics as of_gateway
 
@@ -75,3 +77,18 @@ async def test_each_role_shows_how_far_it_is(
     assert len(ages) == 8 and 0 <= max(ages) < 30
     assert recording["sink_batch_reports_count"] >= 1
     assert recording["sink_transaction_seconds_count"] >= 1
+
+
+async def test_analytics_shows_the_trades_of_a_market(
+    venue: Venue, api: Api, session: aiohttp.ClientSession, market: str
+) -> None:
+    """And how many bars it has told, and recording how many it has written."""
+    roles = {"analytics": "bars_told_total", "recording": "bars_recorded_total"}
+    before = {role: (await figures(venue.web_url(role), session))[name] for role, name in roles.items()}
+    for side in ("sell", "buy"):
+        await api.place(instrument=market, client_id=side, side=side)
+    trades = f'market_trades{{instrument="{market}"}}'
+    await until(lambda: figures(venue.web_url("analytics"), session), lambda shown: shown.get(trades) == 1)
+    for role, name in roles.items():
+        least = before[role] + len(Interval)
+        await until(lambda role=role: figures(venue.web_url(role), session), lambda s, n=name, x=least: s[n] >= x)

@@ -29,6 +29,9 @@ SHUTDOWN_TIMEOUT_S = 6.0  # for running requests when the server closes: longer 
 MAX_LINE_BYTES = 8 * 1024 - 2  # of the request line (below: of a header); aiohttp's own limits, 400 beyond
 MAX_HEADER_BYTES = 8 * 1024 - 2
 MAX_HEADERS = 128
+# Connections that the kernel keeps until we accept them: as many as Linux allows by default (somaxconn). With 128,
+# aiohttp's default, it dropped most of a burst, and their first requests waited half a minute for TCP to try again.
+BACKLOG = 4_096
 SURPLUS = 100  # connections beyond the limit that still get an answer; more are cut off
 OTHER_FILES = 500  # open files besides client connections: Kafka, Postgres, Valkey, logs
 SWEEP_INTERVAL_S = 1.0
@@ -111,7 +114,7 @@ class _Runner(web.AppRunner):
         port = self.app[SECOND_PORT]
         if port:
             try:
-                await web.TCPSite(self, self.app[BIND], port).start()
+                await web.TCPSite(self, self.app[BIND], port, backlog=BACKLOG).start()
             except OSError as error:
                 _log.warning("port %d is not served: %s", port, error.strerror)
 
@@ -130,6 +133,9 @@ def bound_connections(faust_web: Any, bind: str = "127.0.0.1", second_port: int 
         max_line_size=MAX_LINE_BYTES,
         max_field_size=MAX_HEADER_BYTES,
         max_headers=MAX_HEADERS,
+    )
+    faust_web._transport_handlers["tcp"] = lambda: web.TCPSite(
+        runner, bind, faust_web.app.conf.web_port, backlog=BACKLOG
     )
     runner.app.cleanup_ctx.append(_sweeping)
 

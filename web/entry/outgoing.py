@@ -14,6 +14,7 @@ from app.kafka.sender import Line, Sender
 from app.streaming.failpoints import reach
 from app.streaming.failstop import end_process, fail_stop
 from app.topics import CLEARING, ORDERS
+from web import metrics
 from web.entry.expected import ANYWHERE
 from web.refused import RETRY_SOON_S, Refused
 
@@ -110,6 +111,7 @@ class Outgoing:
         """
         line = self._line_of.get(instrument) or self._new_line(instrument)
         if self._ends[line.partition] + line.held >= self._answered[line.partition] + MAX_UNMATCHED:
+            metrics.orders_shed.labels("behind").inc()
             raise Refused("overloaded", "too many orders wait for the engine", RETRY_SOON_S)
 
     async def send(self, instrument: str, command: bytes) -> int:

@@ -10,18 +10,21 @@ from aiokafka import TopicPartition
 from app.analytics.intervals import INTERVALS, Interval
 from app.kafka.reading import bounds
 from app.models.candles import Candle, CandlesUpdate, Ticker, read_update
+from app.postgres.bars import newest
+from app.postgres.reading import HistoryUnavailable, Reader
 from app.streaming.fetching import Fetching
 from app.topics import CANDLES
-from app.unusable import pass_over
+from app.unusable import NO_UPDATE, pass_over
 from web.refused import RETRY_SOON_S, Refused
 
 PACE_S = 0.01
 MAX_APPLIED_AT_ONCE = 100  # updates; then the event loop serves requests
 MAX_READ = 20_000
-"""Updates of a partition that a start reads again: some seconds. A market that is quiet for longer is not known."""
+"""Updates of a partition that a start reads again: some seconds. Postgres has markets that are quiet for longer."""
+RECALL_AGAIN_S = 5.0
+"""How often a gateway asks for them while Postgres is away, or has not recorded them yet."""
 MAX_UPDATES = 500
 """Updates of a market that are kept for those who resume: two minutes at the highest rate."""
-NO_UPDATE = "it is not an update of bars; only analytics may write to this topic"
 
 _log = logging.getLogger(__name__)
 
@@ -64,16 +67,21 @@ class MarketBars:
 
 
 class BarsFeed:
-    """Follows the topic, and passes each update on."""
+    """Follows the topic, and passes each update on. Postgres has the bars of markets that have long been quiet."""
 
-    def __init__(self, broker: str, partitions: int, on_update: Callable[[MarketBars, CandlesUpdate], None]) -> None:
-        self._broker, self._on_update = broker, on_update
+    def __init__(
+        self, broker: str, partitions: int, reader: Reader, on_update: Callable[[MarketBars, CandlesUpdate], None]
+    ) -> None:
+        self._broker, self._reader, self._on_update = broker, reader, on_update
         self._topic_partitions = [TopicPartition(CANDLES.name, number) for number in range(partitions)]
         self._fetching = Fetching(broker, (CANDLES.name,), PACE_S)
         self._goals: dict[TopicPartition, int] = {}
+        self._starts: dict[int, int] = {}
+        """Partition -> the first offset that was read, if older updates were left out, until Postgres told of those."""
         self._markets: dict[str, MarketBars] = {}
+        self._recall_at = 0.0
         self.is_ready = False
-        """Whether it has applied every update that was written before this gateway started."""
+        """Whether it has applied every update that was written before this gateway started, and asked Postgres once."""
 
     def of(self, instrument: str) -> MarketBars:
         """The bars of a listed market; raises Refused until the feed has caught up."""
@@ -89,10 +97,12 @@ class BarsFeed:
             ends = await bounds(self._broker, CANDLES.name, range(len(self._topic_partitions)))
             for tp in self._topic_partitions:
                 first, end = ends[tp.partition]
-                self._goals[tp] = end
-                fetching.seek(tp, max(first, end - MAX_READ))
+                self._goals[tp], start = end, max(first, end - MAX_READ)
+                fetching.seek(tp, start)
+                if start > first:
+                    self._starts[tp.partition] = start
             while True:
-                self._note_ready()
+                await self._note_ready()
                 for fetched in await fetching.fetch(self._topic_partitions):
                     for records in fetched.chunks(MAX_APPLIED_AT_ONCE):
                         await asyncio.sleep(0)
@@ -106,10 +116,7 @@ class BarsFeed:
         if update is None:
             pass_over(where.topic, where.partition, offset, NO_UPDATE)
             return
-        market = self._of(update.instrument)
-        if market.accept(update):
-            market.apply(update)
-            self._on_update(market, update)
+        self._take(update)
 
     def _of(self, instrument: str) -> MarketBars:
         found = self._markets.get(instrument)
@@ -117,8 +124,31 @@ class BarsFeed:
             found = self._markets[instrument] = MarketBars(instrument)
         return found
 
-    def _note_ready(self) -> None:
-        positions = self._fetching.positions
-        if not self.is_ready and all(positions[tp] >= goal for tp, goal in self._goals.items()):
-            self.is_ready = True
-            _log.info("the bars of %d markets are read", len(self._markets))
+    async def _note_ready(self) -> None:
+        """Be ready once everything is read and Postgres was asked for the rest; ask it again if it could not tell."""
+        if all(self._fetching.positions[tp] >= goal for tp, goal in self._goals.items()):
+            if self._starts and asyncio.get_running_loop().time() >= self._recall_at:
+                await self._recall()
+            if not self.is_ready:
+                self.is_ready = True
+                _log.info("the bars of %d markets are known", len(self._markets))
+
+    async def _recall(self) -> None:
+        """Take markets without an update in what was read from Postgres, which must have recorded all before that."""
+        self._recall_at = asyncio.get_running_loop().time() + RECALL_AGAIN_S
+        try:
+            known = [name for name, market in self._markets.items() if market.seq]
+            recorded, updates = await newest(self._reader, known)
+        except HistoryUnavailable as error:
+            _log.warning("bars of quiet markets are not known until Postgres answers: %s", error)
+            return
+        if all(recorded.get(number, 0) >= start for number, start in self._starts.items()):
+            self._starts = {}
+            for update in updates:
+                self._take(update)
+
+    def _take(self, update: CandlesUpdate) -> None:
+        market = self._of(update.instrument)
+        if market.accept(update):
+            market.apply(update)
+            self._on_update(market, update)

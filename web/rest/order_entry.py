@@ -42,21 +42,38 @@ class OrderEntry:
 
     def __init__(self, gateway: Gateway, caller: Caller, client: Client) -> None:
         self._gateway, self._caller, self._client = gateway, caller, client
-        self._steps: asyncio.Queue[tuple[RequestId, Step]] = asyncio.Queue()
+        self._steps: asyncio.Queue[tuple[RequestId, int, Step]] = asyncio.Queue()
         self._room = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._taken = 0
+        """How many orders of the gateway's room this connection has."""
         self._waiting: set[asyncio.Task[None]] = set()
         self._sender = asyncio.create_task(self._send_all())
 
     async def take(self, request: OrderRequest) -> None:
         """Check a request and queue it; waits for room. Raises Problem and Refused."""
-        step = self._step(request)
+        step, orders = self._step(request), _orders_of(request)
         await self._room.acquire()
-        self._steps.put_nowait((request.req_id, step))
+        try:
+            await self._gateway.room.take(orders)
+        except BaseException:
+            self._room.release()
+            raise
+        self._taken += orders
+        self._steps.put_nowait((request.req_id, orders, step))
 
     def end(self) -> None:
         """The connection is over: what is sent is sent, and nobody waits for its answer."""
         for task in (self._sender, *self._waiting):
             task.cancel()
+        self._gateway.room.give_back(self._taken)
+        self._taken = 0
+
+    def _done(self, orders: int) -> None:
+        """A request with so many orders is answered."""
+        self._room.release()
+        given_back = min(orders, self._taken)  # 0 after the end
+        self._gateway.room.give_back(given_back)
+        self._taken -= given_back
 
     def _step(self, request: OrderRequest) -> Step:
         if isinstance(request, PlaceOnStream):
@@ -91,27 +108,27 @@ class OrderEntry:
 
     async def _send_all(self) -> None:
         while True:
-            req_id, step = await self._steps.get()
+            req_id, orders, step = await self._steps.get()
             try:
                 waiting = await step()
             except (Problem, Refused) as error:
                 self._answer_error(req_id, error)
-                self._room.release()
+                self._done(orders)
                 continue
             if waiting is None:
                 continue
-            task = asyncio.create_task(self._finish(req_id, waiting))
+            task = asyncio.create_task(self._finish(req_id, orders, waiting))
             self._waiting.add(task)
             task.add_done_callback(self._waiting.discard)
 
-    async def _finish(self, req_id: RequestId, waiting: Awaitable[Result]) -> None:
+    async def _finish(self, req_id: RequestId, orders: int, waiting: Awaitable[Result]) -> None:
         try:
             status, body = await waiting
             self._client.push(frame_of(OrderAnswer(req_id, status, body)))
         except (Problem, Refused) as error:
             self._answer_error(req_id, error)
         finally:
-            self._room.release()
+            self._done(orders)
 
     def _answer_error(self, req_id: RequestId, error: Problem | Refused) -> None:
         problem = problem_of(error)
@@ -131,7 +148,7 @@ class OrderEntry:
 
     def _acknowledge(self, req_id: RequestId, placing: Placing, is_repeat: bool, sent: Future[int]) -> None:
         """Answer as soon as Kafka does: a task that waits for it would cost more than the answer."""
-        self._room.release()
+        self._done(1)
         try:
             sent.result()
         except Refused as refused:
@@ -150,6 +167,13 @@ class OrderEntry:
 
     async def _change(self, command: CancelOrder | AmendOrder) -> Awaitable[Result]:
         return await _begun(change(self._gateway, command))
+
+
+def _orders_of(request: OrderRequest) -> int:
+    """How many new orders a request has."""
+    if isinstance(request, BatchOnStream):
+        return len(request.params.orders)
+    return 1 if isinstance(request, PlaceOnStream) else 0
 
 
 def _created(placing: Placing, is_repeat: bool) -> dict[str, Any]:

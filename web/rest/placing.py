@@ -40,6 +40,14 @@ async def place_order(request: web.Request) -> web.StreamResponse:
     With `?wait=matched` the order as the engine left it: 201, or 422 when it was rejected.
     """
     gateway, wait_s, started = request.app[GATEWAY], seconds_to_wait(request), monotonic()
+    await gateway.room.take(1)
+    try:
+        return await _place(request, gateway, wait_s, started)
+    finally:
+        gateway.room.give_back(1)
+
+
+async def _place(request: web.Request, gateway: Gateway, wait_s: int | None, started: float) -> web.StreamResponse:
     with _noting_refusals(gateway):
         placing = begin(gateway, await place_request(request), started)
     location = order_path(placing.order_id)
@@ -58,7 +66,11 @@ async def place_batch(request: web.Request) -> web.StreamResponse:
         raise malformed("Idempotency-Key", "does not fit a batch: give each order its client_order_id")
     entries = decoded(decode_batch, await body_of(request, MAX_BATCH_BYTES), is_flat=False).orders
     charge_orders(request, len(entries))
-    status, body = await (await place_all(gateway, entries, caller_of(request), started))
+    await gateway.room.take(len(entries))
+    try:
+        status, body = await (await place_all(gateway, entries, caller_of(request), started))
+    finally:
+        gateway.room.give_back(len(entries))
     return answer(body, status)
 
 

@@ -1,5 +1,6 @@
 """Recording, Postgres or matching is behind: what is not there yet is not called absent."""
 
+import asyncio
 import re
 import signal
 from uuid import uuid4
@@ -12,7 +13,10 @@ from app.verification.running import Addresses, until_quiet, verify
 from tests.until import until
 from tests.web.conftest import INSTRUMENT, list_market
 from tests.web.outages.conftest import Gateways, until_covered
+from tests.web.sockets import connected
+from tests.web.test_order_entry import send
 from web.entry.outgoing import MAX_UNMATCHED
+from web.entry.room import MAX_ORDERS_AT_ONCE
 
 
 async def test_what_is_not_recorded_is_not_absent(gateways: Gateways) -> None:
@@ -224,6 +228,32 @@ async def test_new_orders_are_refused_while_too_many_wait_for_the_engine(gateway
     await until_quiet(where, 120.0)
     verdict = await verify(where)
     assert verdict.is_right, verdict.as_text()
+
+
+async def test_more_orders_at_once_than_there_is_room_for_are_refused(gateways: Gateways) -> None:
+    """While Kafka is silent, orders wait for it: on a socket, until it closes, and over HTTP; others wait, then 503."""
+    venue, first, _ = gateways
+    market = await list_market(first)
+    batches = [{"orders": orders(market, number)} for number in range(0, MAX_ORDERS_AT_ONCE + 1, 1_000)]
+    small = [orders(market, number)[:400] for number in range(0, MAX_ORDERS_AT_ONCE + 1, 400)]
+    kafka = venue.process("kafka")
+    async with connected(first) as socket:
+        kafka.send(signal.SIGSTOP)
+        try:
+            for number, batch in enumerate(small):
+                await send(socket, "batch", number, {"orders": batch})
+            refused = await socket.answer()
+            assert (refused["req_id"], refused["error"]["code"]) == (len(small) - 1, "overloaded")
+            await socket.raw.close()
+            asked = [asyncio.create_task(first("POST", "/orders/batch", batch)) for batch in batches]
+            await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            kafka.send(signal.SIGCONT)
+        answers = await asyncio.gather(*asked)
+    refused_all = [answer for answer in answers if answer.status == 503]
+    assert [(answer.body["code"], answer.headers["Retry-After"]) for answer in refused_all] == [("overloaded", "1")]
+    await until(lambda: first("POST", "/orders/batch", batches[0]), lambda found: found.status == 200)
+    await until(lambda: first.place("after", path="/orders", instrument=market), lambda found: found.status == 201)
 
 
 def orders(market: str, number: int) -> list[dict[str, str]]:

@@ -91,7 +91,12 @@ async def test_a_day_is_settled_from_the_command_line(venue: Venue) -> None:
     assert (after["cycle"], after["state"]) == (cycle["cycle"] + 1, "netted")
     due = rows(venue, f"SELECT client_id, asset, amount::text FROM instructions WHERE cycle = {after['cycle']}")
     assert due == [(failed[0]["client_id"], failed[0]["asset"], failed[0]["amount"])]
-    await cli(venue, "outcome", str(after["cycle"]), "settled")
+    for _ in range(2):  # a repeat changes nothing
+        assert (await cli(venue, "outcome", str(after["cycle"]), "settled")).code == 0
+    told = await cli(venue, "outcome", str(after["cycle"]), "failed")
+    assert told.code == 1 and "an outcome is final" in told.err, told
+    told = await cli(venue, "outcome", "1000000", "settled")
+    assert told.code == 1 and "there is no cycle 1000000" in told.err, told
 
     empty = await settle(venue)
     assert (empty["state"], empty["conservation"]) == ("settled", [])
