@@ -233,7 +233,7 @@ async def _readiness(session: aiohttp.ClientSession, venue: Venue) -> dict[str, 
 async def _refusal(venue: Venue, **env: str) -> str:
     """What a matching worker says that ends instead of becoming ready."""
     log = venue.log("matching-0")
-    said, before = len(log.read_bytes()), venue.processes["matching-0"]
+    said, before = len(log.read_bytes()), venue.processes.pop("matching-0")
     worker = await venue.start_worker("matching", env=env)
     venue.processes["matching-0"] = before  # the one that works, if any does
     assert await asyncio.wait_for(worker.wait(), REFUSAL_TIMEOUT_S) == EXIT_CODE
