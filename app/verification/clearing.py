@@ -138,9 +138,14 @@ class _Projected:
         return True
 
     def settled_cutoff(self, cycle: int, instrument: str) -> int | None:
-        """The cutoff of the market in a settled cycle; None if that cycle owns nothing of it or is not settled."""
+        """The market's cutoff in this cycle, if this cycle or a later one is settled.
+
+        None if no such cycle is settled, or this one owns nothing of the market. A later one owns nothing of it if
+        nothing has happened in the market since.
+        """
         bounds = self._ranges.get(cycle, {}).get(instrument)
-        return bounds[1] if bounds and self._ledger.is_settled(cycle) else None
+        is_settled = any(self._ledger.is_settled(later) for later in self._ranges if later >= cycle)
+        return bounds[1] if bounds and is_settled else None
 
     async def end(self) -> None:
         """Compare what could change until the last fact."""

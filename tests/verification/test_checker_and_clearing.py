@@ -216,6 +216,23 @@ async def test_each_kind_of_damage_is_found(damage: str, busted: str) -> None:
     assert any(found.startswith(f"Postgres {sentence}") for found in said), said
 
 
+async def test_a_quiet_market_may_go_with_the_cycle_that_owns_it(database: str) -> None:
+    """Nothing happened in it before the settled cycle: its history goes up to the cutoff of an earlier one."""
+    closes = [
+        ("settle", "a"),
+        ("close", 1, {"BTC-USD": 2, "ETH-USD": 1}),
+        ("settle", "b"),
+        ("close", 2, {"BTC-USD": 3}),
+    ]
+    history = History(TWO_CYCLES.trades, facts=closes)
+    settled = History(TWO_CYCLES.trades, facts=[*closes, ("outcome", 2, None, "settled")])
+    await project(database, settled)
+    ask(database, "INSERT INTO removed_history VALUES ('ETH-USD', 1)")
+    assert (await judged(database, settled)).first is None
+    sentence = "Postgres removed_history ETH-USD: cycle 1 has settled nothing of it"
+    assert sentence in (await judged(database, history)).said
+
+
 @pytest.mark.parametrize("change", ALTERED)
 async def test_a_fee_or_a_bust_that_the_log_does_not_give_is_found(change: str, busted: str) -> None:
     """Of a trade that was busted in its own cycle, and of one that was settled before."""
