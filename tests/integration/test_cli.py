@@ -307,7 +307,8 @@ async def test_the_readmes_commands_work_as_written(venue: Venue, here: Path) ->
     await until_shown(here, known["BTC-USD"])
     assert len(IN_README) > 12
     for line in IN_README:
-        if "load chaos" in line or " watch " in line:  # tests/load/test_chaos.py; tests/web/test_stream_programs.py
+        # tests/load/test_chaos.py; tests/web/test_stream_programs.py; minutes of load on a venue of its own
+        if "load chaos" in line or " watch " in line or "benchmarks.ramp" in line:
             continue
         command = re.sub(r"--seconds \d+", "--seconds 1", line)
         for name, value in known.items():
