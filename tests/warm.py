@@ -53,8 +53,8 @@ PACKAGES = (
     "uvloop",
 )
 OURS = ("app", "agents", "tables", "web", "load")
-LEFT_TO_FORKS = ("app.streaming.failpoints", "web.metrics")
-"""The first reads the environment; the second's figures are shown by every process that has imported it."""
+LEFT_TO_FORKS = ("app.streaming.failpoints", "app.streaming.watchdog", "web.metrics")
+"""They read the environment; remember when the process started; have figures that all who import them show."""
 SCRIPTS = ("__main__", "locustfile", "migrations")
 """Parts of the names of files that programs run."""
 FILE = Path(__file__).with_name("warm_program.py")
