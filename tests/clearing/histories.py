@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from app.clearing.amounts import ONE, UNITS_PER_ONE, text
@@ -18,6 +19,12 @@ MARKETS = {"BTC-USD": ("BTC", "USD"), "ETH-USD": ("ETH", "USD"), "ETH-BTC": ("ET
 CLIENTS = ["ann", "bob", "Cy", "d.1"]
 LARGEST = 10**20 - 1
 """999999999999.99999999, the largest price and quantity, in 10^-8."""
+
+
+def examples(count: int) -> settings:
+    """So many random histories for a test that projects each into the same database; none is shrunk."""
+    unhealthy = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    return settings(max_examples=count, deadline=None, phases=[Phase.generate], suppress_health_check=unhealthy)
 
 
 @dataclass

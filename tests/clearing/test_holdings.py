@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 
 import psycopg2
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 
 from app.clearing.amounts import of_units
 from app.clearing.positions import Position
 from app.local.servers import Servers
 from app.postgres.schema import migrate
-from tests.clearing.histories import CLIENTS, MARKETS, Cleared, History, histories
+from tests.clearing.histories import CLIENTS, MARKETS, Cleared, History, examples, histories
 from tests.clearing.projected import Projected, project
 from tests.clearing.test_projection import TWO_CYCLES
 from tests.migrated import migrated_database
@@ -50,12 +50,7 @@ def added_up(history: History, client: str, to: dict[str, int]) -> dict[str, Pos
     return {name: Position(*(found[field] for field in Position._fields)) for name, found in sorted(sums.items())}
 
 
-@settings(
-    max_examples=25,
-    deadline=None,
-    phases=[Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@examples(25)
 @given(history=histories())
 async def test_positions_are_the_sums_over_all_trades(history: History, database: str) -> None:
     """Now, at every seq and after every cycle, with busts before and after cutoffs, fees, and no cycle at all."""
@@ -92,12 +87,7 @@ async def test_entries_that_a_netted_cycle_owns_are_not_read_again(database: str
         assert all(before)
 
 
-@settings(
-    max_examples=5,
-    deadline=None,
-    phases=[Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@examples(5)
 @given(history=histories())
 async def test_an_upgrade_sums_the_cycles_that_are_netted_already(history: History, database: str) -> None:
     """The rows are those that netting itself had written."""

@@ -9,7 +9,7 @@ from math import floor
 
 import psycopg2
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 
 from app.clearing.amounts import text
 from app.clearing.cycles import Cycles
@@ -18,7 +18,7 @@ from app.local.servers import Servers
 from app.models.clearing import CycleClosed, Settle, encode_fact, read_fact
 from app.postgres import Journal, PositionMoved, Projection
 from app.settling import NOTHING, Proposal, Settling
-from tests.clearing.histories import CLIENTS, Cleared, History, histories
+from tests.clearing.histories import CLIENTS, Cleared, History, examples, histories
 from tests.clearing.projected import (
     LOG_ID,
     TOPIC,
@@ -42,12 +42,7 @@ async def database(servers: Servers) -> AsyncIterator[str]:
         yield url
 
 
-@settings(
-    max_examples=25,
-    deadline=None,
-    phases=[Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@examples(25)
 @given(history=histories())
 async def test_postgres_agrees_with_the_ledger(history: History, database: str) -> None:
     """Obligations, instructions, statements and seals of random histories, fees, rebates and busts included."""

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 
 from app.clearing.amounts import ONE, UNITS_PER_ONE, text
 from app.clearing.entries import Trade
@@ -15,7 +15,7 @@ from app.models.reports import BustReport, ExecutionReport, TradeReport
 from app.postgres import Stored
 from app.verification.clearing import ClearingJudge
 from app.verification.findings import Finding
-from tests.clearing.histories import MARKETS, History, histories
+from tests.clearing.histories import MARKETS, History, examples, histories
 from tests.clearing.projected import LOG_ID, project, records, refuse_nothing
 from tests.clearing.test_projection import TWO_CYCLES
 from tests.integration.fields import SQL
@@ -242,12 +242,7 @@ async def test_a_fee_or_a_bust_that_the_log_does_not_give_is_found(change: str, 
     assert any(sentence.startswith(f"Postgres {ALTERED[change]}") for sentence in said), said
 
 
-@settings(
-    max_examples=10,
-    deadline=None,
-    phases=[Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@examples(10)
 @given(history=histories())
 async def test_fees_and_busts_are_netted_as_the_tables_have_them(history: History, database: str) -> None:
     """Of random histories: a bust in the trade's own cycle, in a later one, and in none yet."""
