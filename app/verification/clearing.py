@@ -95,9 +95,11 @@ class ClearingJudge:
             if step.record.offset >= position or not await projected.take(step):
                 break
         await projected.end()
+        last_settled = projected.last_settled()
         for instrument, (cycle, to_seq) in sorted(tables.removed.items()):
             finding.compared += 1
-            right = projected.settled_cutoff(cycle, instrument)
+            # A later cycle owns nothing of a market in which nothing has happened since.
+            right = projected.cutoff(cycle, instrument) if cycle <= last_settled else None
             if right is None:
                 finding.complain(f"Postgres removed_history {instrument}: cycle {cycle} has settled nothing of it")
             elif to_seq != right:
@@ -137,15 +139,14 @@ class _Projected:
             self._show_state(effect.cycle)
         return True
 
-    def settled_cutoff(self, cycle: int, instrument: str) -> int | None:
-        """The market's cutoff in this cycle, if this cycle or a later one is settled.
-
-        None if no such cycle is settled, or this one owns nothing of the market. A later one owns nothing of it if
-        nothing has happened in the market since.
-        """
+    def cutoff(self, cycle: int, instrument: str) -> int | None:
+        """The market's cutoff in this cycle; None if the cycle owns nothing of it."""
         bounds = self._ranges.get(cycle, {}).get(instrument)
-        is_settled = any(self._ledger.is_settled(later) for later in self._ranges if later >= cycle)
-        return bounds[1] if bounds and is_settled else None
+        return bounds[1] if bounds else None
+
+    def last_settled(self) -> int:
+        """The last cycle that is settled; 0 if none is."""
+        return max((cycle for cycle in self._ranges if self._ledger.is_settled(cycle)), default=0)
 
     async def end(self) -> None:
         """Compare what could change until the last fact."""
