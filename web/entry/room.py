@@ -10,9 +10,8 @@ from collections import deque
 from web import metrics
 from web.refused import RETRY_SOON_S, Refused
 
-MAX_ORDERS_AT_ONCE = (
-    2_000  # half a second's work; an order counts from its request to its answer, a batch as its orders
-)
+# An order counts from its request to its answer, a batch as its orders.
+MAX_ORDERS_AT_ONCE = 2_000  # half a second's work
 MAX_WAITING = 20_000  # orders; beyond, batches are refused immediately (single ones have a connection each)
 MAX_WAIT_S = 1.0  # so the gateway refuses an order before its client gives up
 
