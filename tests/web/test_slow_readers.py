@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import uuid4
 
 from benchmarks.readers import PONG, FastReader, SilentReader, connect
@@ -24,8 +25,11 @@ async def figure(api: Api, name: str) -> float:
     return float(found[1])
 
 
-async def sweep(api: Api, market: str) -> int:
-    """A thousand levels come, and one order takes them all; the seq of the last report."""
+async def sweep(api: Api, market: str) -> dict[str, Any]:
+    """A thousand levels come, and one order takes them all; the book afterwards.
+
+    The report on that order has several parts. The order's own `seq` is that of the first ones, the book's of the last.
+    """
     terms = {"instrument": market, "type": "limit", "quantity": "1", "side": "sell", "client_id": "maker"}
     orders = [
         {**terms, "price": f"{100 + number / 100:.2f}", "client_order_id": str(uuid4())} for number in range(LEVELS)
@@ -33,7 +37,10 @@ async def sweep(api: Api, market: str) -> int:
     placed = await api("POST", "/orders/batch", {"orders": orders})
     assert {result["status"] for result in placed.body["results"]} == {201}
     taken = await api.place(instrument=market, price="200.00", quantity=str(LEVELS), client_id="taker")
-    return int(taken.body["seq"])
+    assert taken.body["status"] == "filled"
+    book: dict[str, Any] = (await api("GET", f"/orderbook?instrument={market}")).body
+    assert not book["asks"]
+    return book
 
 
 async def until_dropped(api: Api, before: float) -> None:
@@ -75,10 +82,9 @@ async def test_a_silent_client_is_closed_conflated_or_skipped_as_it_asked(api: A
         await sweep_until(ending, api, market)
         skipped.read_on()
         conflated.read_on()
-        seq = await sweep(api, market)
-        await until(lambda: _last(skipped, conflated, fast), lambda last: min(last) >= seq)
+        book = await sweep(api, market)
+        await until(lambda: _last(skipped, conflated, fast), lambda last: min(last) >= book["seq"])
         await until(lambda: closed.closed is not None)
-        book = (await api("GET", f"/orderbook?instrument={market}")).body
 
         assert [reader.gaps for reader in fast] == [0, 0]
         assert [reader.closed for reader in (*silent[:3], *fast)] == [SLOW_CONSUMER, None, None, None, None]
@@ -92,6 +98,7 @@ async def test_a_silent_client_is_closed_conflated_or_skipped_as_it_asked(api: A
 
 
 def _last(skipped: SilentReader, conflated: SilentReader, fast: list[FastReader]) -> list[int]:
+    """How far each is; heartbeats tell those of `trades` of the parts that have no trades."""
     followed: list[Followed] = [*skipped.followed.values(), *conflated.followed.values()]
     return [one.last_seq or 0 for one in followed] + [reader.last_seq for reader in fast]
 
