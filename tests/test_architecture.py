@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,13 @@ TEXT_FILES = sorted(
 )
 REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
 FAUST = Path(sys.executable).with_name("faust")
+LISTS_MODULES = """
+import atexit, runpy, sys
+atexit.register(lambda: print(*sys.modules, file=sys.stderr))
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Runs a script as Python does, and prints the names of the loaded modules at the end."""
 SCHEMAS, DOCUMENTS = schemas(), documents()
 
 
@@ -98,12 +106,17 @@ def test_every_role_has_its_modules() -> None:
     assert set(MODULES) == set(ROLES)
 
 
+@cache
+def agents_of(role: str) -> subprocess.CompletedProcess[str]:
+    """What `faust -A app agents` prints for the role and, on standard error, the modules that it has loaded."""
+    command = [sys.executable, "-P", "-c", LISTS_MODULES, FAUST, "-A", "app", "agents"]
+    return subprocess.run(command, cwd=ROOT, env=os.environ | {"ROLE": role}, capture_output=True, text=True)
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_the_faust_command_finds_every_roles_agents(role: str) -> None:
     """From the checkout, uninstalled: the agents of the role's modules, by name."""
-    found = subprocess.run(
-        [FAUST, "-A", "app", "agents"], cwd=ROOT, env=os.environ | {"ROLE": role}, capture_output=True, text=True
-    )
+    found = agents_of(role)
     expected = {
         "matching": "match_orders",
         "recording": "record_executions",
@@ -119,11 +132,11 @@ def test_the_faust_command_finds_every_roles_agents(role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_no_role_loads_what_only_the_setup_needs(role: str) -> None:
     """Migrations bring a third of all that is imported, and a worker that is started again is waited for."""
-    program = "import sys, importlib, app; [*map(importlib.import_module, sys.argv[1:])]; print(*sys.modules)"
-    command, env = [sys.executable, "-c", program, *MODULES[role]], os.environ | {"ROLE": role}
-    loaded = subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True, text=True).stdout.split()
+    found = agents_of(role)
+    loaded = {*found.stderr.split()}
 
-    assert "app.commands.verify" in loaded and not {"alembic", "sqlalchemy", "mako"} & {*loaded}
+    assert found.returncode == 0, found.stderr
+    assert {"app.commands.verify", *MODULES[role]} <= loaded and not {"alembic", "sqlalchemy", "mako"} & loaded
 
 
 def test_an_unknown_setting_is_refused(tmp_path: Path) -> None:
