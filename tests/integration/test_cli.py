@@ -239,6 +239,19 @@ async def test_the_table_of_a_running_worker_is_shown(venue: Venue, here: Path) 
     assert shown.out.startswith(f"instrument {market}")
     assert str(venue.folder / "workers" / "matching-0") in shown.err
 
+    for side in ("sell", "buy"):
+        await in_folder(here, "place", market, side, "1.00", "9.50")
+    of_matching = await in_folder(here, "table", "candles", market, "--local")
+    assert "try ROLE=analytics and another SLOT" in of_matching.err
+    bars = await until(
+        lambda: in_folder(here, "table", "candles", market, "--local", ROLE="analytics"),
+        lambda bars: market in bars.out or "another SLOT" not in bars.err,
+        BOOK_TIMEOUT_S,
+        LONG_PAUSE_S,
+    )
+    assert bars.out.startswith(f"instrument {market}"), bars
+    assert str(venue.folder / "workers" / "analytics-0") in bars.err
+
 
 async def until_shown(folder: Path, market: str) -> Done:
     """Place an order, and wait until the worker shows a book of this market on its disk."""
