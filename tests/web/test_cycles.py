@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from app.local.venue import Venue
 from app.postgres import History
@@ -13,6 +14,7 @@ from tests.until import until, until_done
 from tests.web.conftest import Answer, Api, public
 from tests.web.contract import complaint
 from web.edge.callers import ANYBODY
+from web.rest.clearing import waited
 from web.rest.market_data import as_seen
 
 PATIENT = {"Prefer": "wait=15"}
@@ -116,6 +118,18 @@ async def test_a_key_is_for_one_cutoff(api: Api, other_api: Api) -> None:
     now = await settle(api, f"{key}-now")
     assert (await settle(api, f"{key}-now", cutoff)).status == 422
     assert (await settle(api, f"{key}-now", {"cutoff_time": None})).body == now.body
+
+
+async def test_whoever_will_not_wait_is_answered_at_once() -> None:
+    """`Prefer: wait=0` is no time, not the default: what is not there is asked for twice at most."""
+    asked = []
+
+    async def ask() -> None:
+        asked.append(None)
+
+    request = make_mocked_request("POST", "/api/v1/settlements", headers={"Prefer": "wait=0"})
+    await waited(request, ask, lambda _: False)
+    assert len(asked) <= 2
 
 
 @pytest.mark.parametrize("cursor", ["alice", "%00,", "alice,%00", ",", "alice,", "%F0%9F%98%80,USD", "alice,USD,BTC"])

@@ -60,7 +60,7 @@ async def settle(request: web.Request) -> web.StreamResponse:
         raise invalid("cutoff_time", "is not over yet: a cycle ends at a time that every market has passed")
     fact = Settle(key or uuid4().hex, cutoff_time)
     await gateway.outgoing.send_fact(key_of(fact), encode_fact(fact))
-    found = await _until(
+    found = await waited(
         request, lambda: gateway.settlements.cycle_of_key(fact.key), lambda cycle: bool(cycle and cycle["seal"])
     )
     if found is not None and found["cutoff_time"] != (None if cutoff_time is None else rfc3339(cutoff_time)):
@@ -123,7 +123,7 @@ async def decide(request: web.Request) -> web.StreamResponse:
     if found["state"] == "pending":
         fact = InstructionOutcome(cycle, requested.state, which, requested.reason)
         await gateway.outgoing.send_fact(key_of(fact), encode_fact(fact))
-        found = await _until(request, instruction, lambda row: bool(row and row["state"] != "pending")) or found
+        found = await waited(request, instruction, lambda row: bool(row and row["state"] != "pending")) or found
     if found["state"] not in ("pending", requested.state):
         sentence = f"instruction {which} of cycle {cycle} is {found['state']}, and an outcome is final"
         raise Problem(409, "outcome_is_final", sentence)
@@ -232,9 +232,10 @@ def _number(request: web.Request, name: str) -> int:
     return number({name: request.match_info[name]}, name, 0, LARGEST_NUMBER)
 
 
-async def _until(request: web.Request, ask: Callable[[], Awaitable[T]], is_done: Callable[[T], bool]) -> T:
+async def waited(request: web.Request, ask: Callable[[], Awaitable[T]], is_done: Callable[[T], bool]) -> T:
     """Ask again until the answer is done or the client's waiting time is over; return the last answer."""
-    give_up = time.monotonic() + (preferred_wait(request) or DEFAULT_WAIT_S)
+    preferred_s = preferred_wait(request)
+    give_up = time.monotonic() + (DEFAULT_WAIT_S if preferred_s is None else preferred_s)
     while True:
         found = await ask_history(ask())
         if is_done(found) or time.monotonic() > give_up:
