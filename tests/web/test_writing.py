@@ -116,7 +116,7 @@ async def test_no_more_gathers_than_a_write_takes(frame: bytes, count: int) -> N
 async def test_what_has_gathered_leaves_in_the_end() -> None:
     """Without another frame, too."""
     wire, fanout = Counting(), Fanout()
-    fanout._next_at = monotonic() + MOST_S
+    fanout._pace._next_at = monotonic() + MOST_S
     client = begun(wire, fanout)
     await settled()
     client.push(numbered(1), is_public=True)

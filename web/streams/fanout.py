@@ -4,7 +4,6 @@ What a client asked for, and what happened to its own orders, never waits here.
 """
 
 import asyncio
-from math import inf
 from time import monotonic
 from typing import Protocol
 
@@ -32,17 +31,17 @@ class Fanout:
     """The connections that have public frames to write, all at the same time."""
 
     def __init__(self, most_s: float = MOST_S) -> None:
-        self._pace, self._next_at = Pace(most_s, FULL_RATE), -inf
+        self._pace = Pace(most_s, FULL_RATE)
         self._due: list[Reader] = []
 
     def add(self, reader: Reader) -> None:
         """Have it write when this turn of the event loop is over, or later if many frames go out."""
         if not self._due:
-            loop, pause_s = asyncio.get_running_loop(), self._next_at - monotonic()
-            if pause_s < LEAST_S:
+            loop, wait_s = asyncio.get_running_loop(), self._pace.wait_s(monotonic())
+            if wait_s < LEAST_S:
                 loop.call_soon(self._write)
             else:
-                loop.call_later(pause_s, self._write)
+                loop.call_later(wait_s, self._write)
         self._due.append(reader)
 
     def _write(self) -> None:
@@ -50,6 +49,4 @@ class Fanout:
         frames = sum(reader.waiting for reader in due)
         for reader in due:
             reader.write()
-        now = monotonic()
-        self._pace.note(frames, now)
-        self._next_at = now + self._pace.pause_s
+        self._pace.note(frames, monotonic())
