@@ -26,8 +26,6 @@ from tables.books.subjects import AROUND
 from tables.recovery.ports import KafkaLogs
 
 TICK_INTERVAL_S = 1.0
-# Books are large and have no reference cycles: with its usual thresholds Python would scan them again and again.
-GC_THRESHOLDS = (200_000, 50, 1_000)
 # Wait before a fetch under load: each fetch costs also a turn of the engine, a request with reports, and each reader's
 # fetch of them.
 PACE_S = 0.006
@@ -42,7 +40,6 @@ outboxes: list[Outbox] = []
 
 async def load_books(assigned: frozenset[int]) -> dict[int, int]:
     """Load the partitions that this worker now owns; return the offset from which to read each of them."""
-    gc.set_threshold(*GC_THRESHOLDS)
     broker, count = broker_address(app.conf.broker), app.conf.topic_partitions
     try:
         genesis = await require_topics(broker, count)

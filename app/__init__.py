@@ -22,6 +22,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from app.addresses import NEEDED, NoAddress, find
 from app.configuration import WrongSetting, load
 from app.streaming.assignor import SlotAssignor
+from app.streaming.collecting import collect_rarely
 from app.streaming.connections import know_closed_connections
 from app.streaming.consumer import BatchConsumer
 from app.streaming.failstop import end_process
@@ -83,6 +84,7 @@ class MatchstreamApp(faust.App):
         except (UnknownFaust, NoAddress, SlotTaken) as error:
             end_process(str(error))
         watch(self)
+        collect_rarely()
         for begin in self._beginnings:
             begin()
 

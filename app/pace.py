@@ -15,13 +15,18 @@ class Pace:
 
     def __init__(self, most_s: float, full_rate: float = FULL_RATE) -> None:
         self._most_s, self._full_rate = most_s, full_rate
-        self._records, self._since = 0, -inf
+        self._records, self._since, self._next_at = 0, -inf, -inf
         self.pause_s = 0.0
 
+    def wait_s(self, now: float) -> float:
+        """The seconds from this time until the next request may leave."""
+        return max(0.0, self._next_at - now)
+
     def note(self, records: int, now: float) -> None:
-        """Count the records of a request or of an answer at this time (in seconds)."""
+        """Count the records of a request or of an answer at this time (in seconds); the pause begins."""
         self._records += records
         took_s = now - self._since
         if took_s >= WINDOW_S:
             self.pause_s = self._most_s * min(1.0, self._records / took_s / self._full_rate)
             self._records, self._since = 0, now
+        self._next_at = now + self.pause_s

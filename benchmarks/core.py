@@ -21,6 +21,7 @@ from app.matching.book import Book
 from app.matching.commands import Cancel, Moment, Place
 from app.matching.events import Level, OrderState, Report, Trade
 from app.matching.words import OrderType, Side
+from app.streaming.collecting import collect_rarely
 from benchmarks.engines import PEERS, Engine, Ours, commands, differences, install_peers
 from benchmarks.flow import MIDDLE, UNLIMITED, draw, ids, listed
 from load.report import conditions
@@ -29,7 +30,6 @@ SMALL, LARGE = 1_000, 100_000
 SWEPT = 100_000
 _new = tuple.__new__  # a NamedTuple's own constructor takes twice as long
 MAX_FILLS = 1_000
-GC_THRESHOLDS = (200_000, 50, 1_000)  # the matching worker's, for all engines
 
 
 def main() -> int:
@@ -41,7 +41,7 @@ def main() -> int:
     options = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     install_peers()
-    gc.set_threshold(*GC_THRESHOLDS)
+    collect_rarely()  # as a worker does, for all engines
     found = measure(options.seed, options.runs, options.operations)
     _print(found)
     if options.json:

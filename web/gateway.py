@@ -1,7 +1,6 @@
 """Builds, starts and stops the components of a gateway: producer, feed, Valkey, Postgres history."""
 
 import asyncio
-import gc
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +29,6 @@ from web.market.pipeline import Pipeline
 from web.refused import Refused
 from web.streams.hub import Hub
 from web.streams.subscribing import Subscribing
-
-# Books and recent orders are large and have no reference cycles: Python's defaults would scan them far too often.
-GC_THRESHOLDS = (50_000, 50, 1_000)
 
 
 class Gateway:
@@ -63,7 +59,6 @@ class Gateway:
     async def start(self) -> None:
         """Connect to Kafka and start the background tasks; raises KafkaError."""
         await self.outgoing.start()
-        gc.set_threshold(*GC_THRESHOLDS)
         parts = (self.hub, self.feed, self.bars, self.matching, self.agreement, self.order_log, self.keyring)
         self._tasks = [asyncio.create_task(fail_stop(part.run)()) for part in parts if part is not None]
 

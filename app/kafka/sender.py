@@ -115,7 +115,7 @@ class Sender(Generic[R]):
         acknowledged: Callable[[str], None] = lambda topic: None,
     ) -> None:
         self._topics, self._failed, self._max_batch_bytes = tuple(topics), failed, max_batch_bytes
-        self._pace, self._next_at = Pace(pace_s), 0.0
+        self._pace = Pace(pace_s)
         self._sent, self._acknowledged = sent, acknowledged
         self.client: Any = AIOKafkaClient(bootstrap_servers=broker, request_timeout_ms=REQUEST_TIMEOUT_MS)
         self.brokers = Brokers(self.client, REQUEST_TIMEOUT_MS / 1000)
@@ -158,7 +158,7 @@ class Sender(Generic[R]):
         """Schedule `_send` for after this turn of the event loop, or later if the pace requires it."""
         if not self._is_due:
             self._is_due = True
-            self._loop.call_at(max(self._next_at, self._loop.time()), self._send)
+            self._loop.call_later(self._pace.wait_s(monotonic()), self._send)
 
     def _send(self) -> None:
         """Send a request to each broker that leads a ready partition and has no request of ours in flight."""
@@ -195,9 +195,7 @@ class Sender(Generic[R]):
                 size += len(batch)
         if included:
             self._busy.add(broker)
-            now = self._loop.time()
-            self._pace.note(sum(len(line.in_flight) for line in included), now)
-            self._next_at = now + self._pace.pause_s
+            self._pace.note(sum(len(line.in_flight) for line in included), monotonic())
             self._spawn(self._exchange(broker, included, batches))
 
     async def _exchange(self, broker: int, lines: list[Line[R]], batches: dict[str, dict[int, bytes]]) -> None:
@@ -213,6 +211,7 @@ class Sender(Generic[R]):
                 raise
             self.client.force_metadata_update()
         metrics.acknowledgement.observe(monotonic() - began)
+        metrics.produce_requests.inc()
         for topic in batches if results else ():
             self._acknowledged(topic)
         self._busy.discard(broker)

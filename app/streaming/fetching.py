@@ -10,6 +10,7 @@ import logging
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from math import inf
+from time import monotonic
 from typing import Any, NamedTuple
 
 from aiokafka.client import AIOKafkaClient
@@ -17,6 +18,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAuthorizatio
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
+from app import metrics
 from app.kafka.brokers import Brokers
 from app.kafka.fetch_request import Fetch
 from app.pace import FULL_RATE, Pace
@@ -102,7 +104,7 @@ class Fetching:
         self._in_flight = {broker: task for broker, task in self._in_flight.items() if task not in done}
         found = [fetched for task in done for answer in task.result() if (fetched := self._taken(*answer))]
         count = sum(self.positions[fetched.where] - fetched.offset for fetched in found)
-        self._pace.note(count, asyncio.get_running_loop().time())
+        self._pace.note(count, monotonic())
         self._ask(wanted)
         return found
 
@@ -121,7 +123,7 @@ class Fetching:
 
     async def _exchange(self, leader: int, led: list[TopicPartition]) -> list[tuple[TopicPartition, int, bytes]]:
         if not self._is_behind(led):
-            await asyncio.sleep(self._pace.pause_s)
+            await asyncio.sleep(self._pace.wait_s(monotonic()))
         offsets: dict[str, dict[int, int]] = {}
         for where in led:
             offsets.setdefault(where.topic, {})[where.partition] = self.positions[where]
@@ -133,6 +135,7 @@ class Fetching:
             self._look_for_leaders()
             await asyncio.sleep(RETRY_S)
             return []
+        metrics.fetch_requests.inc()
         given, failed = [], answer.error_code != 0
         for (topic, partition), (code, end, data) in answer.found.items():
             where, offset = TopicPartition(topic, partition), offsets[topic][partition]

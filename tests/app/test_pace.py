@@ -37,6 +37,17 @@ def test_the_first_records_after_a_quiet_time_do_not_wait() -> None:
     assert pace.pause_s < MOST_S / 1_000
 
 
+def test_the_pause_begins_with_each_request() -> None:
+    """And a request that comes after it waits for nothing."""
+    pace = Pace(MOST_S, LATE_RATE)
+    assert pace.wait_s(1_000.0) == 0
+    pace.note(0, 1_000.0)
+    pace.note(round(LATE_RATE), 1_001.0)
+    assert pace.wait_s(1_001.0) == pytest.approx(MOST_S)
+    assert pace.wait_s(1_001.0 + MOST_S / 2) == pytest.approx(MOST_S / 2)
+    assert pace.wait_s(1_002.0) == 0
+
+
 def test_one_large_request_counts_once_its_window_is_over() -> None:
     pace = Pace(MOST_S)
     pace.note(0, 1_000.0)

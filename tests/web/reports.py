@@ -132,6 +132,7 @@ class Reader:
     async def take(self) -> list[dict[str, Any]]:
         """Everything that was sent and not taken yet; raises Gap and WrongCopy."""
         await settled()
+        self.client.write()  # what gathers (web/streams/fanout.py)
         frames, self.wire.frames[:] = list(self.wire.frames), []
         taken = []
         for frame in frames:

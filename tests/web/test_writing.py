@@ -1,13 +1,17 @@
 """How frames leave a gateway: whole, many in one write, and no more than a client has room for."""
 
 import asyncio
+from time import monotonic
 from typing import Any
 
 import msgspec
 import pytest
 
+from app.pace import WINDOW_S
+from tests.until import until
 from tests.web.reports import Wire, payloads_of, settled
-from web.streams.client import BEHIND, BEHIND_BYTES, MAX_WRITTEN, Client
+from web.streams.client import BEHIND, BEHIND_BYTES, MAX_GATHERED_BYTES, MAX_WRITTEN, Client
+from web.streams.fanout import MOST_S, Fanout
 from web.streams.messages import framed
 
 
@@ -23,11 +27,24 @@ class Counting(Wire):
         super().write(frames)
 
 
-def begun(wire: Wire) -> Client:
+def begun(wire: Wire, fanout: Fanout | None = None) -> Client:
     """A client after its handshake."""
-    client = Client(wire)
+    client = Client(wire, fanout or Fanout())
     client.begin()
     return client
+
+
+async def busy() -> Fanout:
+    """One that has written so much that the next public frames would wait for minutes."""
+    fanout = Fanout(most_s=3_600.0)
+    readers = [begun(Wire(), fanout) for _ in range(100)]
+    for count in (0, 1, MAX_WRITTEN - 1):
+        for reader in readers:
+            for number in range(count):
+                reader.push(numbered(number), is_public=True)
+        await settled()
+        await asyncio.sleep(WINDOW_S)  # over which the rate is measured
+    return fanout
 
 
 def numbered(number: int) -> bytes:
@@ -52,10 +69,64 @@ async def test_what_gathers_in_one_turn_is_one_write() -> None:
     assert [frame["number"] for frame in wire.frames] == list(range(MAX_WRITTEN))
 
 
+async def test_public_frames_leave_at_once_while_few_go_out() -> None:
+    """The first reader of a quiet venue waits for nothing."""
+    wire = Counting()
+    client = begun(wire)
+    for number in range(3):
+        client.push(numbered(number), is_public=True)
+        await settled()
+    assert len(wire.writes) == 3
+
+
+async def test_public_frames_gather_while_many_go_out() -> None:
+    """A thousand readers cost a write each time; what one of them asked for takes along what has gathered for it."""
+    wire, fanout = Counting(), await busy()
+    client = begun(wire, fanout)
+    await settled()
+    for number in range(3):
+        client.push(numbered(number), is_public=True)
+        await settled()
+    assert wire.writes == []
+    client.push(numbered(3))
+    await settled()
+    assert len(wire.writes) == 1
+    assert [frame["number"] for frame in wire.frames] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("frame", "count"),
+    [(numbered(1), MAX_WRITTEN), (framed(msgspec.json.encode("x" * 10_000)), MAX_GATHERED_BYTES // 10_000 + 1)],
+    ids=["many", "large"],
+)
+async def test_no_more_gathers_than_a_write_takes(frame: bytes, count: int) -> None:
+    """Whoever reads fast must not look like a slow reader."""
+    wire, fanout = Counting(), await busy()
+    client = begun(wire, fanout)
+    await settled()
+    for _ in range(count - 1):
+        client.push(frame, is_public=True)
+    await settled()
+    assert wire.writes == []
+    client.push(frame, is_public=True)
+    await settled()
+    assert len(wire.writes) == 1
+
+
+async def test_what_has_gathered_leaves_in_the_end() -> None:
+    """Without another frame, too."""
+    wire, fanout = Counting(), Fanout()
+    fanout._pace._next_at = monotonic() + MOST_S
+    client = begun(wire, fanout)
+    await settled()
+    client.push(numbered(1), is_public=True)
+    await until(lambda: wire.writes)
+
+
 async def test_what_comes_during_the_handshake_waits_for_it() -> None:
     """A frame before the answer to the handshake would break it."""
     wire = Counting()
-    client = Client(wire)
+    client = Client(wire, Fanout())
     client.push(numbered(1))
     await settled()
     assert wire.writes == []

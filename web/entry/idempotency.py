@@ -58,7 +58,7 @@ class Idempotency:
             redis_url, socket_timeout=CONNECT_TIMEOUT_S, socket_connect_timeout=CONNECT_TIMEOUT_S, retry=None
         )
         self._connection: AbstractConnection | None = None
-        self._pace, self._last_at = Pace(PACE_S), 0.0
+        self._pace = Pace(PACE_S)
         self._waiting: list[tuple[str, str, asyncio.Future[Known]]] = []
         self._task: asyncio.Task[None] | None = None
         self._away_until = 0.0
@@ -95,10 +95,9 @@ class Idempotency:
     async def _ask(self) -> None:
         while self._waiting:
             # Even without a pause the other requests of this turn of the event loop join.
-            await asyncio.sleep(max(0.0, self._last_at + self._pace.pause_s - monotonic()))
+            await asyncio.sleep(self._pace.wait_s(monotonic()))
             asked, self._waiting = self._waiting[:MAX_ASKED], self._waiting[MAX_ASKED:]
-            self._last_at = monotonic()
-            self._pace.note(len(asked), self._last_at)
+            self._pace.note(len(asked), monotonic())
             answers = await self._answers([(key, value) for key, value, _ in asked])
             for (_, value, future), answer in zip(asked, answers, strict=True):
                 if not future.done():

@@ -16,6 +16,7 @@ from web.market.bars import MarketBars
 from web.market.books import Market
 from web.streams.channels.channel import Key, Variant
 from web.streams.channels.registry import made
+from web.streams.fanout import Fanout
 from web.streams.messages import Message
 
 MAX_WAITING = 10_000  # frames; beyond, the connection is closed with SLOW_CONSUMER
@@ -28,6 +29,7 @@ SLOW_CONSUMER = 4008
 GOING_AWAY = 1001
 CLOSE_TIMEOUT_S = 5.0
 MAX_WRITTEN = 100  # frames in one write; more are written once the connection has room
+MAX_GATHERED_BYTES = 64 * 1024  # public frames do not wait for more beyond
 
 
 class Socket(Protocol):
@@ -59,18 +61,18 @@ class Socket(Protocol):
 class Client:
     """One connection, with its subscriptions."""
 
-    def __init__(self, socket: Socket) -> None:
+    def __init__(self, socket: Socket, fanout: Fanout) -> None:
         self.subscriptions: dict[Key, Subscription] = {}
         self.sent = 0
         """Frames since the hub last looked."""
-        self._socket = socket
+        self._socket, self._fanout = socket, fanout
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._drained = asyncio.Event()
         self._lagging: dict[Subscription, None] = {}
         self._draining: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._has_begun = self._is_due = self._has_ended = False
+        self._has_begun = self._is_due = self._gathers = self._has_ended = False
         self.replays: deque[Any] = deque()
         """Subscriptions that wait to be brought up to date; the first one is being so (web/streams/replays.py)."""
         self._replaying: asyncio.Task[None] | None = None
@@ -85,15 +87,28 @@ class Client:
         """Whether so much waits that a subscription that may leave something out does so."""
         return len(self._waiting) >= BEHIND or self._waiting_bytes >= BEHIND_BYTES
 
-    def push(self, frame: bytes) -> None:
-        """Queue a frame; nothing is left out, so a full queue ends the connection."""
+    @property
+    def waiting(self) -> int:
+        """How many frames wait to be written."""
+        return len(self._waiting)
+
+    def push(self, frame: bytes, is_public: bool = False) -> None:
+        """Queue a frame; nothing is left out, so a full queue ends the connection.
+
+        A public one may wait for more (web/streams/fanout.py), but not once there are enough for a write.
+        """
         if self._has_ended:
             return
         if not self._has_begun or (len(self._waiting) < MAX_WAITING and self._waiting_bytes < MAX_WAITING_BYTES):
             self._waiting.append(frame)
             self._waiting_bytes += len(frame)
-            if not self._is_due:
+            if self._is_due:
+                return
+            if not is_public or len(self._waiting) >= MAX_WRITTEN or self._waiting_bytes >= MAX_GATHERED_BYTES:
                 self._write_soon()
+            elif not self._gathers and self._may_write:
+                self._gathers = True
+                self._fanout.add(self)
         elif self._closing is None:
             metrics.websocket_dropped.inc()
             self.drop(SLOW_CONSUMER, b"slow_consumer")
@@ -136,18 +151,24 @@ class Client:
         self._lagging.clear()
         self._drained.set()
 
+    @property
+    def _may_write(self) -> bool:
+        """Whether the handshake is over, and nothing waits for room."""
+        return self._has_begun and self._draining is None
+
     def _write_soon(self) -> None:
         """Write when this turn of the event loop is over: what gathers until then is one write."""
-        if self._has_begun and self._draining is None:
+        if self._may_write:
             self._is_due = True
-            asyncio.get_running_loop().call_soon(self._write)
+            asyncio.get_running_loop().call_soon(self.write)
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write what waits, as far as there is room; the rest when there is room again."""
+        self._gathers = False
         self._write_all()
         self._is_due = False
 
     def _write_all(self) -> None:
-        """Write what waits, as far as there is room; the rest when there is room again."""
         waiting, socket = self._waiting, self._socket
         while not self._has_ended and self._draining is None:
             if len(waiting) <= CAUGHT_UP:
@@ -173,7 +194,7 @@ class Client:
         with suppress(ConnectionError):
             await self._socket.drain()
         self._draining = None
-        self._write()
+        self.write()
 
     def _catch_up(self) -> None:
         self._drained.set()
@@ -240,7 +261,7 @@ class Subscription:
 
     def send(self, message: Message) -> None:
         """Send a message now, however slow the reader is."""
-        self.client.push(message.frame(self.last_seq))
+        self.client.push(message.frame(self.last_seq), self.variant.client_id is None)
         self.last_seq, self.is_silent = message.seq, False
 
 

@@ -17,6 +17,7 @@ from web.streams.bars import BarStreams
 from web.streams.channels.channel import Made, Variant
 from web.streams.channels.registry import made
 from web.streams.client import GOING_AWAY, Client, Socket, Subscription, beat
+from web.streams.fanout import Fanout
 from web.streams.messages import frame_of, framed
 from web.streams.ring import Ring
 
@@ -53,7 +54,7 @@ class Hub:
     """All WebSocket clients of this gateway."""
 
     def __init__(self) -> None:
-        self.ring, self.bars = Ring(), BarStreams()
+        self.ring, self.bars, self._fanout = Ring(), BarStreams(), Fanout()
         self._clients: set[Client] = set()
         self._trade_clients: dict[Client, str | None] = {}
         self._shared: dict[Variant, _Shared] = {}
@@ -108,7 +109,7 @@ class Hub:
         """Keep a client while its connection is served; raises Refused when there are too many."""
         if len(self._clients) >= MAX_CLIENTS:
             raise Refused("overloaded", f"{MAX_CLIENTS} clients are connected", FULL_RETRY_S)
-        client = Client(socket)
+        client = Client(socket, self._fanout)
         self._clients.add(client)
         metrics.websocket_clients.set(len(self._clients))
         try:
@@ -157,7 +158,9 @@ class Hub:
             client.push(frame)
 
     async def close(self) -> None:
-        """Tell everyone that this gateway goes away."""
+        """Tell everyone that this gateway goes away, after what has gathered for them."""
+        for client in self._clients:
+            client.write()
         await asyncio.gather(*(client.close(GOING_AWAY, b"shutdown") for client in list(self._clients)))
 
     def _publish_trades(self, report: ExecutionReport) -> None:
@@ -168,4 +171,4 @@ class Hub:
         frames += [frame_of(bust) for bust in busts_of(report) or ()]
         for frame in frames:
             for client in wanted:
-                client.push(frame)
+                client.push(frame, is_public=True)
