@@ -26,7 +26,7 @@ from load.report import conditions
 IDLE_S = 5.0
 SETTLE_S = 2.0
 REQUESTS = re.compile(r'^kafka_requests_total\{kind="(\w+)"\} ([0-9.e+]+)$', re.MULTILINE)
-FIRST_SECONDS = 5  # a first load, which does not count, warms up servers and workers
+FIRST_SECONDS = 40  # a first load, which does not count: until then Java compiles what it has seen used
 
 
 def main() -> int:
@@ -45,7 +45,7 @@ def main() -> int:
 async def measure(rates: list[int], seconds: int) -> dict[str, Any]:
     """Run all rates in one venue, after a short load that does not count."""
     with tempfile.TemporaryDirectory(prefix="matchstream-stages-") as folder:
-        async with running_venue(Path(folder) / "data") as venue:
+        async with running_venue(Path(folder) / "data", lives_long=True) as venue:
             await asyncio.sleep(SETTLE_S)
             before = usage_by_name(venue)
             await asyncio.sleep(IDLE_S)

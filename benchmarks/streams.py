@@ -26,7 +26,7 @@ import psutil
 from app.local.venue import ROOT, Venue, running_venue
 from benchmarks.processes import usage_by_name
 from benchmarks.readers import CHANNELS
-from benchmarks.stages import _load
+from benchmarks.stages import FIRST_SECONDS, _load
 from load.followed import Followed
 from load.report import conditions
 from load.stream import StreamClient
@@ -55,11 +55,12 @@ def main() -> int:
 async def measure(clients: int, silent: int, rate: int, seconds: int) -> dict[str, Any]:
     """Run both loads in a venue of its own."""
     with tempfile.TemporaryDirectory(prefix="matchstream-streams-") as folder:
-        async with running_venue(Path(folder) / "data") as venue, AsyncExitStack() as stack:
+        async with running_venue(Path(folder) / "data", lives_long=True) as venue, AsyncExitStack() as stack:
             session = await stack.enter_async_context(aiohttp.ClientSession())
             async with session.get(f"{venue.url}/api/v1/instruments") as response:
                 instruments = [market["instrument"] for market in await response.json()]
             result = Path(folder) / "load.json"
+            await _load(venue, rate, FIRST_SECONDS, result)
             alone = await _measured(venue, rate, seconds, result)
             pairs = [Followed(channel, name) for channel in CHANNELS for name in instruments]
             copies = [StreamClient([venue.url], [followed]) for followed in pairs]

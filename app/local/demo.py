@@ -78,7 +78,7 @@ async def _show_page(seed: int) -> int:
     _cancel_on_signals()
     with tempfile.TemporaryDirectory(prefix="matchstream-demo-", ignore_cleanup_errors=True) as folder:
         print("Starting Kafka, Postgres, Valkey, topics, schema and workers …", flush=True)
-        async with running_venue(Path(folder) / "data", say=_say) as venue:
+        async with running_venue(Path(folder) / "data", say=_say, lives_long=True) as venue:
             print(f"Open {venue.url}/ in a browser. Ctrl-C stops and removes everything.", flush=True)
             return await _run_load(venue, ["flow", "--url", venue.url, "--seed", str(seed)])
 

@@ -43,6 +43,8 @@ class Servers:
     ports: Ports
     say: Callable[[str], None] = lambda line: None
     """Gets progress lines of Kafka's first download."""
+    lives_long: bool = False
+    """Whether Kafka may spend the CPU of its first traffic on becoming faster."""
 
     def __post_init__(self) -> None:
         self.folder = self.folder.resolve()
@@ -77,7 +79,8 @@ class Servers:
     def each(self) -> tuple[Server, ...]:
         """The servers, in the order in which we print their names."""
         folder = self.folder
-        prepare_kafka = partial(kafka.prepare, folder / "kafka", self.kafka_port, self.controller_port, self.say)
+        kafka_ports = self.kafka_port, self.controller_port
+        prepare_kafka = partial(kafka.prepare, folder / "kafka", *kafka_ports, self.say, self.lives_long)
         prepare_postgres = partial(postgres.prepare, folder / "postgres", self.postgres_port)
         prepare_valkey = partial(valkey.prepare, folder / "valkey", self.valkey_port)
         return (

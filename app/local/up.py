@@ -116,7 +116,7 @@ async def _exit_code(folder: Path, workers: dict[str, int], port: int | None) ->
             _stop_left(folder, terminal)
             ports = Ports(folder)
             ports.get("gateway-0", port)
-            venue = Venue(folder, workers, ports=ports, say=terminal.say)
+            venue = Venue(folder, workers, ports=ports, say=terminal.say, lives_long=True)
             return await _run(venue, terminal, stop, at_once)
     except (CannotStart, WrongTopic) as problem:
         print(problem, file=sys.stderr)

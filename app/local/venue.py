@@ -48,7 +48,8 @@ class Worker:
 class Venue:
     """Servers and workers of one data folder. `supervised` restarts every process that dies, servers included.
 
-    `process` makes the workers' processes: most tests fork them from a process that has done its imports.
+    `lives_long`: see Servers. `process` makes the workers' processes: most tests fork them from a process that has done
+    its imports.
     """
 
     def __init__(
@@ -61,11 +62,12 @@ class Venue:
         env: Mapping[str, str] | None = None,
         say: Callable[[str], None] = lambda line: None,
         process: Callable[[Command, Path], Process] = Process,
+        lives_long: bool = False,
     ) -> None:
         self.folder = folder.resolve()
         self.ports = ports or Ports(self.folder, usual=False)
         self.workers = [Worker(role, slot) for role, count in workers.items() for slot in range(count)]
-        self.servers = Servers(self.folder, self.ports, say)
+        self.servers = Servers(self.folder, self.ports, say, lives_long)
         self.processes: dict[str, Process] = {}
         """The workers' processes by name, `matching-0`."""
         self._supervisor = Supervisor(say, self._remember) if supervised else None
@@ -255,9 +257,10 @@ async def running_venue(
     say: Callable[[str], None] = lambda line: None,
     env: Mapping[str, str] | None = None,
     process: Callable[[Command, Path], Process] = Process,
+    lives_long: bool = False,
 ) -> AsyncIterator[Venue]:
     """Run a venue on free ports with its data in `folder`, ready for orders, for a test or a tool."""
-    venue = Venue(folder, workers, supervised=supervised, say=say, env=env, process=process)
+    venue = Venue(folder, workers, supervised=supervised, say=say, env=env, process=process, lives_long=lives_long)
     try:
         await venue.start()
         yield venue
