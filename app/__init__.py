@@ -36,9 +36,9 @@ from app.topology import MODULES
 
 try:
     settings, _faust_settings = load()
+    where = find(settings, _faust_settings)
 except WrongSetting as wrong:
     sys.exit(f"Error: {wrong}")
-where = find(settings, _faust_settings)
 _name = f"{settings.role}-{settings.slot}"
 if where.folder is not None:  # these are the running venue's addresses; Faust lets the environment override them
     _faust_settings |= {"broker": where.parts["BROKER_URL"], "datadir": where.folder / "workers" / _name}

@@ -177,13 +177,21 @@ def broker_address(broker: Any) -> str:
     Raises WrongSetting for addresses that need TLS or a password: our Kafka clients support neither.
     """
     urls = broker if isinstance(broker, list | tuple) else str(broker).split(";")
-    found = [urlsplit(str(url)) for url in urls]
-    if not all(url.scheme in UNENCRYPTED and url.netloc and "@" not in url.netloc and not url.query for url in found):
+    if not all(_is_plain_kafka(str(url)) for url in urls):
         raise WrongSetting(
             "broker (BROKER_URL) must be kafka://HOST:PORT, or several separated by ';': "
             "Matchstream connects to Kafka without TLS and password"
         )
-    return ",".join(url.netloc for url in found)
+    return ",".join(urlsplit(str(url)).netloc for url in urls)
+
+
+def _is_plain_kafka(url: str) -> bool:
+    try:
+        found = urlsplit(url)
+        is_place = bool(found.hostname) and " " not in found.netloc and found.port != 0
+    except ValueError:  # a port or an IPv6 address that cannot be
+        return False
+    return found.scheme in UNENCRYPTED and is_place and "@" not in found.netloc and not found.query
 
 
 def _check_roads_to_kafka(fausts: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ could see a command-line argument.
 
 import json
 import os
+import re
 import sys
 from typing import Any, NoReturn
 from uuid import uuid4
@@ -16,19 +17,33 @@ import faust.cli.base as cli
 
 from app import where
 from app.addresses import Addresses, NoAddress, find, without_password
-from app.configuration import load
+from app.configuration import WrongSetting, load
+from app.models.http import NAME_PATTERN, NAME_RULE
 
 TIMEOUT_S = 10.0
 ENGINE_TIMEOUT_S = 8  # how long the gateway waits for the engine's answer; unless asked, only two seconds
 
+
+def checked_key(context: Any, option: Any, key: str | None) -> str | None:
+    """The value of an option `--key`. We refuse an empty one: with a new key instead, a repeat would act twice."""
+    if key is not None and re.match(NAME_PATTERN, key) is None:
+        raise click.BadParameter(f"expected {NAME_RULE}")
+    return key
+
+
 url_option = cli.option("--url", help="A gateway; default: this folder's venue's, MATCHSTREAM_URL, or the settings.")
-key_option = cli.option("--key", help="The idempotency key, which makes a repeat safe. Default: a new one.")
+key_option = cli.option(
+    "--key", callback=checked_key, help="The idempotency key, which makes a repeat safe. Default: a new one."
+)
 json_option = cli.option("--json", "as_json", is_flag=True, help="Print the gateway's JSON answer.")
 
 
 def api_key() -> str | None:
-    """The API key from the environment, if any."""
-    return os.environ.get("MATCHSTREAM_API_KEY")
+    """The API key from the environment, if any; ends the command if no header can carry it."""
+    key = os.environ.get("MATCHSTREAM_API_KEY")
+    if key and not (key.isascii() and key.isprintable()):
+        fail("MATCHSTREAM_API_KEY is not an API key: it has a line break or another character that no key has")
+    return key
 
 
 def gateway_at(url: str | None) -> str:
@@ -38,10 +53,10 @@ def gateway_at(url: str | None) -> str:
 
 def acting_on(*names: str, url: str | None = None) -> Addresses:
     """The venue's addresses; prints those named to standard error, and ends the command if one is unknown."""
-    found = where if url is None else find(*load(), {**os.environ, "MATCHSTREAM_URL": url})
     try:
+        found = where if url is None else find(*load(), {**os.environ, "MATCHSTREAM_URL": url})
         found.need(*names)
-    except NoAddress as error:
+    except (NoAddress, WrongSetting) as error:
         fail(str(error))
     click.echo(found.text(*names), err=True)
     return found

@@ -151,6 +151,20 @@ async def test_an_operator_puts_an_engine_version_in_force(venue: Venue) -> None
     )
 
 
+async def test_a_command_of_no_market_is_refused(venue: Venue) -> None:
+    """It said the offset and exit code 0; the name with a space even put a malformed record into the log."""
+    refused = await faust(venue, "snapshot", "NO-SUCH")
+    assert_one_sentence(refused, "NO-SUCH refuses the command: unknown_instrument")
+    assert_one_sentence(await faust(venue, "engine-version", "NO-SUCH", "3"), ".*: unknown_instrument")
+    assert_one_sentence(await faust(venue, "snapshot", "NO SUCH"), "invalid INSTRUMENT: expected 1 to 64 .*")
+
+
+async def test_bars_are_not_in_the_folder_of_matching(venue: Venue) -> None:
+    """`table candles --local` said `(empty)`, as of a venue without trades."""
+    told = await faust(venue, "table", "candles", "--local")
+    assert_one_sentence(told, "the analytics workers keep candles: set ROLE=analytics to read one with --local")
+
+
 async def test_an_operator_sets_fees_and_busts_a_trade(venue: Venue) -> None:
     """Rebates begin with a minus; a trade is busted once."""
     market = await list_market(venue)
