@@ -5,9 +5,11 @@ could see a command-line argument.
 """
 
 import json
+import logging
 import os
 import re
 import sys
+from http import HTTPStatus
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -58,11 +60,14 @@ def acting_on(*names: str, url: str | None = None) -> Addresses:
         found.need(*names)
     except (NoAddress, WrongSetting) as error:
         fail(str(error))
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it logs is also in the error that it raises
     click.echo(found.text(*names), err=True)
     return found
 
 
-async def call(method: str, url: str, path: str, **options: Any) -> tuple[int, Any]:
+async def call(
+    method: str, url: str, path: str, hint: str = "`make run` starts a venue", **options: Any
+) -> tuple[int, Any]:
     """Status and JSON body of an answer; ends the command with one sentence if the gateway cannot be reached."""
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     key = api_key()
@@ -75,13 +80,20 @@ async def call(method: str, url: str, path: str, **options: Any) -> tuple[int, A
             return response.status, json.loads(await response.text())
     except (TimeoutError, aiohttp.ClientError, ValueError) as error:
         reason = str(error) or type(error).__name__
-        fail(f"no answer from the gateway at {without_password(url)}: {reason}; `make run` starts a venue")
+        fail(f"no answer from the gateway at {without_password(url)}: {reason}; {hint}")
 
 
 async def change(url: str, path: str, key: str | None = None, method: str = "POST", **options: Any) -> tuple[int, Any]:
-    """Send a command under this idempotency key or a new one; the gateway waits for the engine."""
-    headers = {"Idempotency-Key": key or str(uuid4()), "Prefer": f"wait={ENGINE_TIMEOUT_S}"}
-    return await call(method, url, path, headers=headers, **options)
+    """Send a command under this idempotency key or a new one; the gateway waits for the engine.
+
+    If the outcome is unknown, the key is shown, with which a repeat is safe.
+    """
+    key = key or str(uuid4())
+    headers = {"Idempotency-Key": key, "Prefer": f"wait={ENGINE_TIMEOUT_S}"}
+    answer = await call(method, url, path, f"repeat it with --key {key}", headers=headers, **options)
+    if answer[0] >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        click.echo(f"repeat it with --key {key}", err=True)
+    return answer
 
 
 def show(answer: tuple[int, Any], as_json: bool, text: Any) -> None:

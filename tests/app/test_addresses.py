@@ -141,6 +141,7 @@ REFUSED = [
     ("DATABASE_URL", "postgresql://me:secret%@db/matchstream"),
     ("DATABASE_URL", "postgresql://me:secret@db:port/matchstream"),
     ("REDIS_URL", "valkey:secret"),
+    ("REDIS_URL", "redis://:secret@valkey:6379/first"),
 ]
 
 

@@ -22,6 +22,21 @@ async def test_the_gateway_waits_for_the_engine_and_not_the_command_line() -> No
     assert [key for _, _, key, _ in server.asked] == ["mine"]
 
 
+async def test_the_key_of_an_unknown_outcome_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """The gateway says that a repeat with the same key is safe; the command line had chosen it and did not show it."""
+    async with misbehaving(504) as server:
+        await change(server.url, PATH)
+    ((_, _, key, _),) = server.asked
+    assert capsys.readouterr().err == f"repeat it with --key {key}\n"
+
+
+async def test_the_key_is_shown_if_no_answer_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway may have accepted the command before the connection was lost."""
+    monkeypatch.setattr(gateway, "fail", refuse)
+    with pytest.raises(SystemExit, match=r"no answer from the gateway at http://127\.0\.0\.1:1: .*; .* --key mine"):
+        await change("http://127.0.0.1:1", PATH, "mine")
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -159,6 +159,14 @@ async def test_a_command_of_no_market_is_refused(venue: Venue) -> None:
     assert_one_sentence(await faust(venue, "snapshot", "NO SUCH"), "invalid INSTRUMENT: expected 1 to 64 .*")
 
 
+@pytest.mark.parametrize("command", ["list-keys", "snapshot BTC-USD", "table books", "verify", "rebuild"])
+async def test_kafka_that_is_away_is_one_sentence(command: str, venue: Venue, tmp_path: Path) -> None:
+    """Of the keys it was a traceback, of the others a line of the Kafka client's log and then the sentence."""
+    port = Ports(tmp_path, usual=False).get("kafka")
+    away = await faust(venue, *command.split(), BROKER_URL=f"kafka://127.0.0.1:{port}", APP_DATADIR=str(tmp_path))
+    assert_one_sentence(away, ".*Unable to bootstrap from .*")
+
+
 async def test_bars_are_not_in_the_folder_of_matching(venue: Venue) -> None:
     """`table candles --local` said `(empty)`, as of a venue without trades."""
     told = await faust(venue, "table", "candles", "--local")

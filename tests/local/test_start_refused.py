@@ -134,8 +134,8 @@ def test_a_folder_whose_name_no_server_can_read(tmp_path: Path) -> None:
         (
             "WEB_PORT",
             "tcp://10.0.0.1:80",
-            "Faust cannot use a setting in the environment or faust.conf.py: "
-            "invalid literal for int() with base 10: 'tcp://10.0.0.1:80'",
+            "WEB_PORT in the environment is 'tcp://10.0.0.1:80': input should be a valid integer, unable to parse "
+            "string as an integer",
         ),
     ],
 )

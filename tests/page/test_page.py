@@ -356,10 +356,12 @@ async def test_the_pages_arithmetic_is_exact(page: Page, api: Api) -> None:
     script = """const [d, c] = [await import("/static/page/decimals.js"), await import("/static/page/crc32.js")];
         const [numbers, text] = arguments;
         return [numbers.map((n) => String(d.units(n))), numbers.map((n) => d.plain(d.units(n), 8)), c.crc32(text),
-          d.grouped("1234567.5"), d.plain(d.times(d.units("70000.01"), d.units("0.0003")), 8)];"""
-    exact, back, checksum, grouped, product = await page.later(script, numbers, text)
+          d.grouped("1234567.5"), d.plain(d.times(d.units("70000.01"), d.units("0.0003")), 8),
+          ["-0.004", "-0.01", "-12.3"].map((n) => d.plain(d.units(n), 2))];"""
+    exact, back, checksum, grouped, product, negative = await page.later(script, numbers, text)
     assert exact == [str(units(number)) for number in numbers]
     assert back == [f"{Decimal(number):.8f}" for number in numbers]
+    assert negative == ["0.00", "-0.01", "-12.30"]  # a market that fell a little was at -0.00%
     assert (checksum, grouped, product) == (crc32(text.encode()), "1,234,567.5", "21.00000300")
 
 
