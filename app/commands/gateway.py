@@ -17,7 +17,7 @@ import aiohttp
 import click
 import faust.cli.base as cli
 
-from app import where
+from app import output, where
 from app.addresses import Addresses, NoAddress, find, without_password
 from app.configuration import WrongSetting, load
 from app.models.http import NAME_PATTERN, NAME_RULE
@@ -61,6 +61,7 @@ def acting_on(*names: str, url: str | None = None) -> Addresses:
     except (NoAddress, WrongSetting) as error:
         fail(str(error))
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it logs is also in the error that it raises
+    output.guard()
     click.echo(found.text(*names), err=True)
     return found
 
