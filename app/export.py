@@ -35,6 +35,10 @@ class MissingPackage(RuntimeError):
     """pyarrow is not installed."""
 
 
+class TooManyDigits(ValueError):
+    """A Parquet file cannot hold a number."""
+
+
 class Target(Protocol):
     """Writes the lines of an export in some format."""
 
@@ -46,6 +50,10 @@ class Target(Protocol):
 
     def close(self) -> None:
         """Release everything, also after a failure."""
+
+
+FAILURES = (NoAddress, Away, Refused, BeyondRecorded, UnknownInstrument, MissingPackage, TooManyDigits, OSError)
+"""What ends the command with one sentence."""
 
 
 class CsvTarget:
@@ -107,7 +115,10 @@ class ParquetTarget:
         self._writer.close()
 
     def _write_group(self) -> None:
-        table = self._csv.read_csv(BytesIO(b"".join(self._lines)), **self._reading)
+        try:
+            table = self._csv.read_csv(BytesIO(b"".join(self._lines)), **self._reading)
+        except ValueError as error:
+            raise TooManyDigits(f"not every row fits into Parquet, choose --format csv: {error}") from error
         self._writer.write_table(table, row_group_size=ROWS_PER_GROUP)
         self._lines.clear()
 
@@ -123,7 +134,7 @@ def main(arguments: Sequence[str]) -> int:
         where.need("DATABASE_URL")
         print(where.text("DATABASE_URL"), file=sys.stderr)
         metadata = export(where.database_url, given.what, given.format, span, given.file)
-    except (NoAddress, Away, Refused, BeyondRecorded, UnknownInstrument, MissingPackage, OSError) as error:
+    except FAILURES as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     print(json.dumps(metadata))
@@ -133,8 +144,10 @@ def main(arguments: Sequence[str]) -> int:
 def export(database_url: str, name: str, format: str, span: Span, path: Path) -> dict[str, Any]:
     """Write the rows to this file and return the metadata; if it fails, the file is as it was.
 
-    Raises Away, Refused, BeyondRecorded, UnknownInstrument, MissingPackage, OSError.
+    Raises FAILURES.
     """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name the file to write")
     unfinished = path.with_name(path.name + ".unfinished")
     try:
         with unfinished.open("wb") as file, closing(_target(format, file, path, EXPORTS[name])) as target:

@@ -26,6 +26,8 @@ damaged_offset = Gauge(
 acknowledgement = Histogram(
     "kafka_acknowledgement_seconds", "Time from sending a batch to Kafka's acknowledgement.", buckets=_SECONDS
 )
+kafka_requests = Counter("kafka_requests_total", "Requests that carry records to Kafka or fetch them.", ["kind"])
+produce_requests, fetch_requests = kafka_requests.labels("produce"), kafka_requests.labels("fetch")
 matching_batch = Histogram("matching_batch_commands", "Commands in a matched batch.", buckets=_SIZES)
 matching_seconds = Histogram("matching_batch_seconds", "Time to match a batch.", buckets=_SECONDS)
 sink_batch = Histogram("sink_batch_reports", "Reports in a transaction of the Postgres sink.", buckets=_SIZES)

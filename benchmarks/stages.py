@@ -1,19 +1,23 @@
 """`python -m benchmarks.stages`: an order's latency at given rates, and its cost in each process.
 
 We start a venue, and an open loop sends it orders of the reference load at each rate in turn. For each rate we print
-the times from POST to 201 and to the trade (from the scheduled time), and each process's CPU time and wake-ups per
-order. CPU per order is all CPU that a process used during the load, divided by the orders; we also print what processes
-use when idle. Prints conditions, writes JSON with `--json`.
+the times from POST to 201 and to the trade (from the scheduled time), and each process's CPU time, wake-ups and
+requests to Kafka per order. CPU per order is all CPU that a process used during the load, divided by the orders; we
+also print what processes use when idle. Prints conditions, writes JSON with `--json`.
 """
 
 import argparse
 import asyncio
 import json
 import os
+import re
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
+
+import aiohttp
 
 from app.local.venue import ROOT, Venue, running_venue
 from benchmarks.processes import Usage, usage_by_name
@@ -21,6 +25,7 @@ from load.report import conditions
 
 IDLE_S = 5.0
 SETTLE_S = 2.0
+REQUESTS = re.compile(r'^kafka_requests_total\{kind="(\w+)"\} ([0-9.e+]+)$', re.MULTILINE)
 FIRST_SECONDS = 5  # a first load, which does not count, warms up servers and workers
 
 
@@ -52,20 +57,34 @@ async def measure(rates: list[int], seconds: int) -> dict[str, Any]:
 
 async def _at(venue: Venue, rate: int, seconds: int, result: Path) -> dict[str, Any]:
     """Run one rate: the load tool's result, and each process's microseconds of CPU and wake-ups per order."""
-    before = usage_by_name(venue)
+    before, asked_before = usage_by_name(venue), await _requests(venue)
     load = await _load(venue, rate, seconds, result)
     spent, orders = _spent(venue, before), load["post_to_201"]["count"]
+    asked = await _requests(venue) - asked_before
     return {
         "rate": rate,
         "orders": orders,
         "cpu_us": {name: round(used.cpu_s / orders * 1e6, 1) for name, used in spent.items()},
         "wakeups": {name: round(used.wakeups / orders, 2) for name, used in spent.items()},
+        "kafka_requests": {name: round(count / orders, 3) for name, count in asked.items()},
         "load": load,
     }
 
 
 def _spent(venue: Venue, before: dict[str, Usage]) -> dict[str, Usage]:
     return {name: now.since(before[name]) for name, now in usage_by_name(venue).items()}
+
+
+async def _requests(venue: Venue) -> Counter[str]:
+    """How many requests each worker has sent to Kafka since it began, by worker and kind."""
+    found: Counter[str] = Counter()
+    async with aiohttp.ClientSession() as session:
+        for name in venue.processes:
+            role, slot = name.rsplit("-", 1)
+            async with session.get(f"{venue.web_url(role, int(slot))}/metrics") as response:
+                for kind, count in REQUESTS.findall(await response.text()):
+                    found[f"{name} {kind}"] = int(float(count))
+    return found
 
 
 async def _load(venue: Venue, rate: int, seconds: int, result: Path) -> dict[str, Any]:
@@ -92,6 +111,7 @@ def _print(found: dict[str, Any]) -> None:
         print(
             f"  {'all of these':<16} {sum(at['cpu_us'].values()):>8.1f} µs, {sum(at['wakeups'].values()):.2f} wake-ups"
         )
+        print(f"  requests to Kafka {', '.join(f'{name} {count}' for name, count in at['kafka_requests'].items())}")
         print(f"  {'load generator':<16} {at['load']['generator_cpu_us_per_request']:>8.1f} µs")
 
 

@@ -1,13 +1,15 @@
 """An operator's commands for a market: `faust -A app list-instrument`, `halt`, `set-fees`, `bust`, and the others."""
 
 import re
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
 import click
 import faust.cli.base as cli
 from aiokafka.errors import KafkaError
+from msgspec.structs import fields
 
 from app import app
 from app.commands.gateway import acting_on, change, fail, gateway_at, json_option, key_option, show, url_option
@@ -15,18 +17,12 @@ from app.commands.reported import send_and_wait
 from app.engine import partition_of
 from app.kafka.reading import NothingToRead
 from app.matching.versions import VERSIONS
-from app.models.commands import SetEngineVersion, SnapshotBook
+from app.models.commands import ListInstrument, SetEngineVersion, SnapshotBook
 from app.models.http import NAME_PATTERN, NAME_RULE
 
 INSTRUMENTS = "/api/v1/instruments"
-WHOLE_NUMBERS = (
-    "max_fills",
-    "max_open_orders",
-    "max_open_orders_per_client",
-    "id_window_count",
-    "id_window_ms",
-    "max_slices",
-)
+T = TypeVar("T")
+WHOLE_NUMBERS = frozenset(rule.name for rule in fields(ListInstrument) if type(rule.default) is int)
 
 
 @app.command(
@@ -51,7 +47,7 @@ async def list_instrument(
     """List INSTRUMENT (BASE-QUOTE), or change the rules of a listed one."""
     base, _, quote = instrument.partition("-")
     requested: dict[str, Any] = {"instrument": instrument, "base_asset": base, "quote_asset": quote}
-    requested |= {"tick_size": tick_size, "lot_size": lot_size} | dict(map(_rule, rules))
+    requested |= {"tick_size": tick_size, "lot_size": lot_size} | _each_once("--rule", map(_rule, rules))
     answer = await change(gateway_at(url), INSTRUMENTS, key, json=requested)
     show(answer, as_json, _market)
 
@@ -90,7 +86,7 @@ async def set_fees(
     as_json: bool,
 ) -> None:
     """Set what fills of INSTRUMENT cost from here on; it replaces all its rates, also those of clients."""
-    fees = {"maker": maker, "taker": taker, "clients": dict(map(_rates, clients))}
+    fees = {"maker": maker, "taker": taker, "clients": _each_once("--client", map(_rates, clients))}
     path = f"{INSTRUMENTS}/{quote(instrument, safe='')}/fees"
     show(await change(gateway_at(url), path, key, method="PUT", json=fees), as_json, _fees)
 
@@ -138,9 +134,21 @@ def _rule(given: str) -> tuple[str, str | int]:
 
 
 def _rates(given: str) -> tuple[str, dict[str, str]]:
-    name, _, rates = given.rpartition("=")
-    maker, _, taker = rates.partition("/")
+    name, equals, rates = given.rpartition("=")
+    maker, slash, taker = rates.partition("/")
+    if not (equals and slash):
+        fail(f"--client {given}: write NAME=MAKER/TAKER, as alice=-1/1.25")
     return name, {"maker": maker, "taker": taker}
+
+
+def _each_once(option: str, pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
+    """The pairs that an option gave; ends the command if a name was given twice."""
+    found: dict[str, T] = {}
+    for name, value in pairs:
+        if name in found:
+            fail(f"{option} {name} was given twice")
+        found[name] = value
+    return found
 
 
 def _fees(body: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`faust -A app table`: shows the books and order ids from which a worker would start."""
+"""`faust -A app table`: shows the books, order ids and bars from which a worker would start."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 
 from app import app
 from app.commands.gateway import acting_on, fail
+from app.configuration import Role
 from app.matching.states import BookState
 from app.models.sealed import DamagedSnapshot
 from app.models.snapshots import State
@@ -26,7 +27,9 @@ from tables.recovery.inspection import Records, from_changelog, from_disk
 @app.command(
     cli.argument("name", type=click.Choice(["books", "order-ids", "candles"])),
     cli.argument("key", required=False),
-    cli.option("--local", is_flag=True, help="Read a local worker's RocksDB, even while it runs (SLOT, APP_DATADIR)."),
+    cli.option(
+        "--local", is_flag=True, help="Read a local worker's RocksDB, even while it runs (ROLE, SLOT, APP_DATADIR)."
+    ),
     cli.option("--changelog", is_flag=True, help="Read the changelog in Kafka (the default)."),
     cli.option("--json", "as_json", is_flag=True, help="Print JSON."),
 )
@@ -39,9 +42,14 @@ async def table(self: Any, name: str, key: str | None, local: bool, changelog: b
     except (Damaged, DamagedSnapshot, KafkaError) as error:
         fail(str(error) or type(error).__name__)
     if key is not None and not views:
-        place = f" in {app.conf.tabledir}: try another SLOT" if local else ""
+        place = f" in {app.conf.tabledir}: try ROLE={_role(name)} and another SLOT" if local else ""
         fail(f"{name} has no entry for {key}{place}")
     click.echo(json.dumps(views[0] if key is not None else views, indent=2) if as_json else _text(views))
+
+
+def _role(name: str) -> Role:
+    """The role of the workers that have this table on their disks."""
+    return "analytics" if name == "candles" else "matching"
 
 
 async def _partitions(local: bool, name: str) -> list[Records]:

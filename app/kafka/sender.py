@@ -211,6 +211,7 @@ class Sender(Generic[R]):
                 raise
             self.client.force_metadata_update()
         metrics.acknowledgement.observe(monotonic() - began)
+        metrics.produce_requests.inc()
         for topic in batches if results else ():
             self._acknowledged(topic)
         self._busy.discard(broker)

@@ -36,11 +36,12 @@ TimeMs = Annotated[
 PositiveInt = Annotated[int, Meta(ge=1, le=10_000_000)]
 
 
+RATE_PATTERN = r"^-?[0-9]{1,5}(\.[0-9]{1,2})?$(?!\n)"
 Rate = Annotated[
     str,
     Meta(
         max_length=9,
-        pattern=r"^-?[0-9]{1,5}(\.[0-9]{1,2})?$(?!\n)",
+        pattern=RATE_PATTERN,
         description="basis points of the notional, to a hundredth, from -10000 to 10000",
     ),
 ]

@@ -20,7 +20,7 @@ from app.postgres.entries import entry_lines
 from app.postgres.errors import Refused
 from app.postgres.netting import INSERT_STATEMENTS, INSTRUCT, NET, READ_OBLIGATIONS, SEAL, SEAL_OUTCOMES, SETTLE
 from app.postgres.patience import PatientConnection
-from app.postgres.rows import time_text
+from app.postgres.rows import storable, time_text
 from app.postgres.sink import BEGIN_PARTITION, MOVED_CODE, READ_POSITIONS, PositionMoved
 
 PARTITION = 0
@@ -257,5 +257,6 @@ def _statements(
         return [(CLOSE, {"cycle": effect.cycle}), (INSERT_RANGES, ranges)]
     if isinstance(effect, Decided) and isinstance(fact, InstructionOutcome):
         decided = {"cycle": effect.cycle, "instruction": effect.instruction}
-        return [(DECIDE, decided | {"state": fact.state, "reason": fact.reason}), (SETTLE, {})]
+        reason = None if fact.reason is None else storable(fact.reason)
+        return [(DECIDE, decided | {"state": fact.state, "reason": reason}), (SETTLE, {})]
     return []

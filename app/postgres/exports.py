@@ -36,7 +36,7 @@ class Span(NamedTuple):
 
 
 class BeyondRecorded(ValueError):
-    """The range ends after the last recorded report: the same export would have more rows later."""
+    """The range ends before it begins, or after the last recorded report: the same export would have more later."""
 
 
 class UnknownInstrument(ValueError):
@@ -115,7 +115,10 @@ class Export:
         last = recorded[instrument]
         if to_seq is not None and to_seq > last:
             raise BeyondRecorded(f"{instrument} is recorded up to seq {last}, so a range cannot end at {to_seq}")
-        return {instrument: (from_seq or 1, last if to_seq is None else to_seq)}
+        first, end = from_seq or 1, last if to_seq is None else to_seq
+        if first > end:
+            raise BeyondRecorded(f"the range begins at seq {first} and ends at {end}: give an earlier --from-seq")
+        return {instrument: (first, end)}
 
     def _where(self) -> tuple[str, list[Any]]:
         if self._span.instrument is None:

@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAuthorizatio
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
+from app import metrics
 from app.kafka.brokers import Brokers
 from app.kafka.fetch_request import Fetch
 from app.pace import FULL_RATE, Pace
@@ -134,6 +135,7 @@ class Fetching:
             self._look_for_leaders()
             await asyncio.sleep(RETRY_S)
             return []
+        metrics.fetch_requests.inc()
         given, failed = [], answer.error_code != 0
         for (topic, partition), (code, end, data) in answer.found.items():
             where, offset = TopicPartition(topic, partition), offsets[topic][partition]

@@ -15,6 +15,7 @@ from app.kafka.reading import LogRecord
 from app.models.clearing import ClearingFact, InstructionOutcome, Settle, read_fact, take
 from app.models.reports import ExecutionReport
 from app.postgres import Recorded, Removed
+from app.postgres.rows import storable
 from app.topics import CLEARING
 from app.verification.entries import CycleEntries, Trades
 from app.verification.findings import Finding
@@ -133,8 +134,9 @@ class _Projected:
                 return False
             await self._close(effect, record)
         elif isinstance(effect, Decided) and isinstance(fact, InstructionOutcome):
+            reason = None if fact.reason is None else storable(fact.reason)
             for cycle, number, decision in self._ledger.decide(effect):
-                decided = {"state": decision, "reason": fact.reason, "decided_at": record.timestamp_ms}
+                decided = {"state": decision, "reason": reason, "decided_at": record.timestamp_ms}
                 self._instructions[cycle][number,] |= decided
             self._show_state(effect.cycle)
         return True

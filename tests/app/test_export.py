@@ -146,6 +146,8 @@ def test_a_range_without_rows_is_an_empty_file(export: Callable[..., Any], tmp_p
         (("--from-seq", "5"), "need --instrument"),
         (("--instrument", "ETH-USD"), "nothing of ETH-USD is recorded"),
         (("--instrument", "BTC-USD", "--to-seq", "999999"), "so a range cannot end at 999999"),
+        (("--instrument", "BTC-USD", "--from-seq", "5", "--to-seq", "4"), "the range begins at seq 5 and ends at 4"),
+        (("--instrument", "BTC-USD", "--from-seq", "999999"), "the range begins at seq 999999 and ends at "),
     ],
 )
 def test_a_wrong_range_is_refused_and_no_file_is_made(
@@ -158,6 +160,28 @@ def test_a_wrong_range_is_refused_and_no_file_is_made(
     assert code and sentence in said
     assert [file.name for file in tmp_path.iterdir()] == ["rows.parquet"]
     assert (tmp_path / "rows.parquet").read_text() == "mine"
+
+
+@pytest.mark.parametrize("folder", ["", "/"])
+def test_a_folder_is_no_file_to_write(
+    export: Callable[..., Any], tmp_path: Path, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that has no name."""
+    monkeypatch.chdir(tmp_path)
+    code, said = export("trades", folder)
+    assert code == 1 and said.endswith("is a folder: name the file to write")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_amount_that_parquet_cannot_hold_is_named(recorded: str, export: Callable[..., Any], tmp_path: Path) -> None:
+    """Three trades of the largest price and quantity: 25 digits before the point, 16 after; readers have 38."""
+    largest = "2999999999999999999940000.0000000000000003"
+    ask(recorded, "UPDATE candles SET quote_volume = %s WHERE interval = '1w'", largest)
+    code, said = export("candles", tmp_path / "rows.parquet")
+    assert code == 1 and "not every row fits into Parquet, choose --format csv" in said and largest in said
+    assert list(tmp_path.iterdir()) == []
+    assert export("candles", "--format", "csv", tmp_path / "rows.csv")[0] == 0
+    assert largest in (tmp_path / "rows.csv").read_text()
 
 
 def test_the_readers_of_the_readme_read_an_export(recorded: str, export: Callable[..., Any], tmp_path: Path) -> None:

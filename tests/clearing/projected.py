@@ -42,8 +42,8 @@ def records(history: History) -> list[Record]:
         elif name == "close":
             fact = CycleClosed(*values)
         else:
-            cycle, instruction, decision = values
-            fact = InstructionOutcome(cycle, decision, instruction)
+            cycle, instruction, decision, *reason = values
+            fact = InstructionOutcome(cycle, decision, instruction, *reason)
         found.append(Record(len(found), encode_fact(fact)))
     return found
 

@@ -178,6 +178,17 @@ async def test_kafka_that_is_away_is_one_sentence(command: str, venue: Venue, tm
     assert_one_sentence(away, ".*Unable to bootstrap from .*")
 
 
+async def test_an_operator_lists_a_market_with_any_rule(venue: Venue) -> None:
+    """Also those that are whole numbers and never change again; a rule that is given twice is no rule."""
+    market = f"Q{uuid4().hex[:8]}-USD"
+    rules = {"quote_scale": 2, "max_fills": 50, "max_price": "1000.00", "self_trade_prevention": "none"}
+    given = [word for name, value in rules.items() for word in ("--rule", f"{name}={value}")]
+    listed = json.loads((await faust(venue, "list-instrument", market, "0.01", "0.01", *given, "--json")).out)
+    assert {name: listed[name] for name in rules} == rules
+    twice = await faust(venue, "list-instrument", market, "0.01", "0.01", *given, "--rule", "max_fills=60")
+    assert_one_sentence(twice, "--rule max_fills was given twice")
+
+
 async def test_an_operator_sets_fees_and_busts_a_trade(venue: Venue) -> None:
     """Rebates begin with a minus; a trade is busted once."""
     market = await list_market(venue)
@@ -185,7 +196,11 @@ async def test_an_operator_sets_fees_and_busts_a_trade(venue: Venue) -> None:
     fees = await faust(venue, "set-fees", market, *rates)
     assert (fees.code, fees.err) == (0, "")
     assert fees.out == f"{market}  maker -0.50  taker 25.00  bob 1.00/2.25\n"
-    assert_one_sentence(await faust(venue, "set-fees", market, "--maker", "0", "--taker", "10001"), ".*invalid_fees.*")
+    free = ("set-fees", market, "--maker", "0", "--taker")
+    assert_one_sentence(await faust(venue, *free, "10001"), ".*from -10000 to 10000 basis points.*")
+    twice = await faust(venue, *free, "0", "--client", "bob=1/2", "--client", "bob=0/0")
+    assert_one_sentence(twice, "--client bob was given twice")
+    assert_one_sentence(await faust(venue, *free, "0", "--client", "bob"), "--client bob: write NAME=MAKER/TAKER.*")
     await faust(venue, "place", market, "sell", "2.00", "100.50")
     await faust(venue, "place", market, "buy", "0.50", "--client-id", "bob")
     busted = await faust(venue, "bust", f"{market}-1", "wrong price")
@@ -250,6 +265,19 @@ async def test_the_table_of_a_running_worker_is_shown(venue: Venue, here: Path) 
     shown = await until_shown(here, market)
     assert shown.out.startswith(f"instrument {market}")
     assert str(venue.folder / "workers" / "matching-0") in shown.err
+
+    for side in ("sell", "buy"):
+        await in_folder(here, "place", market, side, "1.00", "9.50")
+    of_matching = await in_folder(here, "table", "candles", market, "--local")
+    assert "try ROLE=analytics and another SLOT" in of_matching.err
+    bars = await until(
+        lambda: in_folder(here, "table", "candles", market, "--local", ROLE="analytics"),
+        lambda bars: market in bars.out or "another SLOT" not in bars.err,
+        BOOK_TIMEOUT_S,
+        LONG_PAUSE_S,
+    )
+    assert bars.out.startswith(f"instrument {market}"), bars
+    assert str(venue.folder / "workers" / "analytics-0") in bars.err
 
 
 async def until_shown(folder: Path, market: str) -> Done:

@@ -72,6 +72,8 @@ async def test_a_day_is_settled_from_the_command_line(venue: Venue) -> None:
     assert cycle["state"] == "netted" and {row["sum"] for row in cycle["conservation"]} == {"0"}
     assert (await settle(venue, "--key", f"day-{market}"))["cycle"] == cycle["cycle"]
     number = str(cycle["cycle"])
+    told = await cli(venue, "settle", "--key", f"day-{market}", "--at", "2026-01-01")
+    assert told.code == 1 and f"was used for cycle {number}, up to what was recorded" in told.err, told
 
     told = await cli(venue, "statement", "buyer", number)
     assert told.code == 0 and "buy,100.00,2.00,0," in told.out, told

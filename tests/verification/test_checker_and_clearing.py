@@ -124,6 +124,20 @@ async def test_an_honest_projection_is_right_and_every_column_is_compared(two_cy
     assert (await judged(two_cycles)).first is None
 
 
+async def test_a_reason_with_a_character_that_postgres_lacks_is_projected_and_right(database: str) -> None:
+    """Once the topic has it, a worker that cannot store it would end at it again and again: NUL is replaced."""
+    failed = History(
+        TWO_CYCLES.trades, facts=[*TWO_CYCLES.facts[:2], ("outcome", 1, 1, "failed", "no\0money"), ("settle", "b")]
+    )
+    await project(database, failed)
+    refuse_nothing(database)
+    stored = ask(database, "SELECT state, reason FROM instructions WHERE instruction = 1")
+    assert stored == [("failed", "no\N{REPLACEMENT CHARACTER}money")]
+    assert (await judged(database, failed)).first is None
+    ask(database, "UPDATE instructions SET reason = 'no' WHERE instruction = 1")
+    assert "Postgres instructions of cycle 1 1: reason is" in ((await judged(database, failed)).first or "RIGHT")
+
+
 async def test_a_trade_that_another_price_was_netted_for_is_found(two_cycles: str) -> None:
     """C4: the log decides, whatever the tables agree on among themselves."""
     trades = [TWO_CYCLES.trades[0]._replace(price=101 * UNITS_PER_ONE), *TWO_CYCLES.trades[1:]]

@@ -6,12 +6,15 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from app.local.venue import Venue
 from app.postgres import History
 from tests.until import until, until_done
 from tests.web.conftest import Answer, Api, public
+from tests.web.contract import complaint
 from web.edge.callers import ANYBODY
+from web.rest.clearing import waited
 from web.rest.market_data import as_seen
 
 PATIENT = {"Prefer": "wait=15"}
@@ -92,11 +95,49 @@ async def test_a_statement_is_json_or_csv(api: Api, market: str) -> None:
     assert [(row["row"], row["side"], row["price"], row["fee"]) for row in mine] == [("trade", "buy", "100.00", "0")]
     async with aiohttp.ClientSession() as session:
         url = f"{api.url}/api/v1{path}"
-        async with session.get(url, headers={"Accept": "text/csv"}) as answer:
-            lines = (await answer.text()).splitlines()
-            assert answer.content_type == "text/csv"
+        for accepted in ("Text/CSV", "text/csv"):
+            async with session.get(url, headers={"Accept": accepted}) as answer:
+                lines = (await answer.text()).splitlines()
+                assert complaint("GET", f"/api/v1{path}", 200, answer.content_type, "") is None
+                assert answer.content_type == "text/csv"
     named = [dict(zip(lines[0].split(","), line.split(","), strict=True)) for line in lines[1:]]
     assert [{name: value for name, value in row.items() if value} for row in named] == rows
+
+
+async def test_a_key_is_for_one_cutoff(api: Api, other_api: Api) -> None:
+    """Whoever asks for another one under it would take the answer for it; the first request can be repeated."""
+    key, cutoff = str(uuid4()), {"cutoff_time": "2026-01-01T00:00:00Z"}
+    closed = await settle(api, key, cutoff)
+    assert closed.body["cutoff_time"] == "2026-01-01T00:00:00.000Z"
+    for body in (None, {}, {"cutoff_time": "2026-01-01T00:00:00.001Z"}):
+        refused = await settle(other_api, key, body)
+        assert (refused.status, refused.body["code"]) == (422, "duplicate_order")
+        assert f"cycle {closed.body['cycle']}, up to 2026-01-01T00:00:00.000Z" in refused.body["detail"]
+    for body in (cutoff, {"cutoff_time": "2026-01-01T01:00:00+01:00"}):
+        assert (await settle(other_api, key, body)).body == closed.body
+    now = await settle(api, f"{key}-now")
+    assert (await settle(api, f"{key}-now", cutoff)).status == 422
+    assert (await settle(api, f"{key}-now", {"cutoff_time": None})).body == now.body
+
+
+async def test_whoever_will_not_wait_is_answered_at_once() -> None:
+    """`Prefer: wait=0` is no time, not the default: what is not there is asked for twice at most."""
+    asked = []
+
+    async def ask() -> None:
+        asked.append(None)
+
+    request = make_mocked_request("POST", "/api/v1/settlements", headers={"Prefer": "wait=0"})
+    await waited(request, ask, lambda _: False)
+    assert len(asked) <= 2
+
+
+@pytest.mark.parametrize("cursor", ["alice", "%00,", "alice,%00", ",", "alice,", "%F0%9F%98%80,USD", "alice,USD,BTC"])
+async def test_a_cursor_that_no_answer_gave_is_malformed(api: Api, cursor: str) -> None:
+    """Of obligations, also with NUL, which Postgres cannot take."""
+    cycle = (await settle(api, str(uuid4()))).body["cycle"]
+    refused = await api("GET", f"/settlements/{cycle}/obligations?cursor={cursor}")
+    assert (refused.status, refused.body["code"]) == (400, "malformed_request")
 
 
 async def fees(api: Api, market: str) -> list[dict[str, Any]]:

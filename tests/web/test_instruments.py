@@ -40,6 +40,9 @@ async def test_rules_change_but_not_what_numbers_mean(api: Api, market: str) -> 
 
     assert (changed.status, changed.body["max_price"]) == (201, "500.00")
     assert (refused.status, refused.body["code"]) == (422, "unsupported_order")
+    assert refused.body["detail"].endswith(
+        "base_asset T, quote_asset USD, tick_size 0.01, lot_size 0.0001, quote_scale 8"
+    )
     assert (await api.place(instrument=market, price="501")).body["code"] == "price_band"
 
 

@@ -78,6 +78,27 @@ async def test_rates_that_cannot_be_are_refused(
     assert [fees["seq"] for fees in (await api("GET", "/fees")).body if fees["instrument"] == market] == [None]
 
 
+@pytest.mark.parametrize(
+    ("maker", "clients", "sentence"),
+    [
+        ("0.001", {}, "maker must be basis points with at most two decimals, like 2.5 or -0.75"),
+        ("1e1", {}, "maker must be basis points with at most two decimals, like 2.5 or -0.75"),
+        ("1", {"a b": {"maker": "1", "taker": "1"}}, "clients must be 1 to 64 of A-Z a-z 0-9 . _ : -, but not . or .."),
+        (
+            "10000.01",
+            {},
+            "a rate is from -10000 to 10000 basis points, and at most 1,000 clients have their own",
+        ),
+    ],
+)
+async def test_a_refusal_says_what_a_rate_is(
+    api: Api, market: str, maker: str, clients: dict[str, Any], sentence: str
+) -> None:
+    """And where it is wrong."""
+    rates = {"maker": maker, "taker": "1", "clients": clients}
+    assert (await api("PUT", f"/instruments/{market}/fees", rates)).body["detail"] == sentence
+
+
 async def test_a_thousand_clients_with_the_longest_names_have_rates(api: Api, market: str) -> None:
     """Their body is larger than an order's may be; one client more is refused."""
     clients = {f"{n:x}".rjust(64, "x"): {"maker": "-10000.00", "taker": "-10000.00"} for n in range(1_001)}

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from app.local.venue import Venue
 from tests.until import until
 from tests.web.conftest import Api, list_market
 from tests.web.contract import complaint
+from tests.web.test_candle_pages import newest, told, updates_of
 
 
 async def udf(api: Api, path: str, **query: Any) -> Any:
@@ -93,3 +95,24 @@ async def test_a_history_that_cannot_be_answered_is_an_error_of_the_protocol(api
 
     assert unknown == {"s": "error", "errmsg": "unknown_symbol"}
     assert wrong["s"] == "error" and "/udf/config" in wrong["errmsg"]
+
+
+async def test_bars_that_busts_emptied_are_none(venue: Venue, api: Api, market: str) -> None:
+    """`countback` counts bars with trades, however many emptied ones are between them; `nextTime` is one of those."""
+    updates = updates_of(market)
+    await told(venue, api, market, updates)
+    minutes = newest(updates)
+    traded = [time // 1000 for time in sorted(minutes) if minutes[time].trades]
+    emptied = [time // 1000 for time in sorted(minutes) if not minutes[time].trades]
+    assert emptied[0] < traded[0] < emptied[1] < traded[-1]
+    of_market = {"symbol": market, "resolution": "1"}
+    for end in (emptied[1], emptied[-1], traded[-1] + 60):
+        before = [time for time in traded if time < end]
+        for countback in (1, 2, 99, 100, 101, len(before), 5_000):
+            found = await udf(api, "history", **of_market, **{"from": end, "to": end, "countback": countback})
+            assert found["t"] == before[-countback:]
+    for time in emptied:
+        before = [traded_at for traded_at in traded if traded_at < time]
+        expected = {"s": "no_data"} | ({"nextTime": before[-1]} if before else {})
+        assert await udf(api, "history", **of_market, **{"from": time, "to": time + 60}) == expected
+        assert await udf(api, "history", **of_market, **{"from": time + 60, "to": time + 60}) == expected

@@ -9,6 +9,7 @@ from app.matching.words import Reason
 from web.edge.problems import Problem
 
 JSON = "application/json"
+CSV = "text/csv"
 RETRY_SOON = {"Retry-After": "1"}
 
 

@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestPayloadError
 
 from app.matching.words import OrderType, SelfTradePrevention, Side, TimeInForce
-from app.models.commands import ListInstrument, PlaceOrder
+from app.models.commands import RATE_PATTERN, ListInstrument, PlaceOrder
 from app.models.http import (
     DECIMAL_RULES,
     NAME_PATTERN,
@@ -44,12 +44,13 @@ DEFAULT_WAIT_S = 2
 DUPLICATE_FIELD = "duplicate field in the body"
 NOT_AN_IDENTIFIER = "must be 1 to 64 of A-Z a-z 0-9 . _ : -"
 NOT_A_NAME = f"must be {NAME_RULE}"
+NOT_A_RATE = "must be basis points with at most two decimals, like 2.5 or -0.75"
 # JSON, and the defaults of curl and of simple clients.
 ACCEPTED_TYPES = frozenset(("application/json", "application/octet-stream", "application/x-www-form-urlencoded"))
 IDENTITY = ["identity"]
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _NAME = re.compile(NAME_PATTERN, re.ASCII)
-_FIELD = re.compile(r" - at `\$\.?(.*)`$")
+_FIELD = re.compile(r" - at (?:`key` in )?`\$\.?(.*)`$")
 _NAMED_FIELD = re.compile(r"(?:unknown|required) field `([^`]{1,64})`")
 _NAMES = re.compile(rb'"([a-z_]+)"\s*:')
 _WAIT = re.compile(r"\s*wait=([0-9]{1,3})\s*", re.ASCII)
@@ -182,9 +183,14 @@ def header_key(request: web.Request) -> str | None:
 
 def identifier(name: str, value: str) -> str:
     """A value of 1 to 64 of A-Z a-z 0-9 . _ : -; raises 400."""
-    if _IDENTIFIER.fullmatch(value) is None:
+    if not is_identifier(value):
         raise malformed(name, NOT_AN_IDENTIFIER)
     return value
+
+
+def is_identifier(value: str) -> bool:
+    """Whether it is 1 to 64 of A-Z a-z 0-9 . _ : -."""
+    return _IDENTIFIER.fullmatch(value) is not None
 
 
 def parameters(request: web.Request, *allowed: str) -> dict[str, str]:
@@ -286,7 +292,7 @@ def _misshapen(message: str) -> Problem:
     at, named = _FIELD.search(message), _NAMED_FIELD.search(message)
     field = ".".join(found[1] for found in (at, named) if found is not None)
     if "matching regex" in message:
-        return malformed(field, NOT_A_NAME)
+        return malformed(field, NOT_A_RATE if repr(RATE_PATTERN) in message else NOT_A_NAME)
     return malformed(field, _FIELD.sub("", message))
 
 

@@ -40,6 +40,8 @@ class Call(NamedTuple):
     example: Any = None
     """A body that a new venue accepts unchanged."""
     content_type: str = JSON
+    text_type: str | None = None
+    """A 200 is also answered as text of this type, to clients that ask for it."""
     headers: tuple[str, ...] = ()
     """Headers of a 200 beside those of every answer."""
 

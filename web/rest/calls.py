@@ -13,6 +13,7 @@ from app.models.commands import DecimalText, FeeRates, Identifier, OrderIdText
 from app.models.quality import MarketQuality
 from app.models.vwap import Vwap
 from app.postgres.cursors import MAX_CURSOR_CHARACTERS
+from web.edge.answers import CSV
 from web.edge.reading import MAX_AFTER_SEQ, MAX_LIMIT, MAX_PAGE
 from web.edge.routes import Call, Parameter
 from web.rest.busts import MAX_TRADE_ID
@@ -305,7 +306,7 @@ LIST_ENTRIES = Call(
         FROM,
     ),
 )
-GET_STATEMENT = Call("clearing", {200: answers.Statement}, (404, 503))
+GET_STATEMENT = Call("clearing", {200: answers.Statement}, (404, 503), text_type=CSV)
 UdfText = Annotated[str, Meta(max_length=MAX_UDF_TEXT)]
 UDF_SYMBOL = Parameter("symbol", UdfText, "a market, like BTC-USD or Matchstream:BTC-USD", example=EXAMPLE_INSTRUMENT)
 UDF_IGNORED = (Parameter("currencyCode", UdfText, "ignored"), Parameter("unitId", UdfText, "ignored"))

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
+from app.matching.fees import MAX_CLIENTS_WITH_RATES, MAX_RATE
 from app.matching.words import Reason, Side, Status
 from app.models.commands import AmendOrder, CancelOrder, MassCancelOrders
 from app.models.http import decode_amend, decode_cancel
@@ -29,6 +30,12 @@ from web.hosting import GATEWAY
 from web.trading.carrying_out import carry_out
 from web.trading.earlier import as_left
 from web.trading.finding import find_order
+
+MAX_BASIS_POINTS = MAX_RATE // 100
+FEE_BOUNDS = (
+    f"a rate is from -{MAX_BASIS_POINTS} to {MAX_BASIS_POINTS} basis points, "
+    f"and at most {MAX_CLIENTS_WITH_RATES:,} clients have their own"
+)
 
 
 async def cancel_order(request: web.Request) -> web.StreamResponse:
@@ -121,6 +128,8 @@ def refusal(reason: Reason, **more: Any) -> Problem:
         return Problem(409, reason, "the order is finished", **more)
     if reason is Reason.DUPLICATE_ORDER:
         return Problem(422, reason, "this key was used for another command", **more)
+    if reason is Reason.INVALID_FEES:
+        return Problem(422, reason, FEE_BOUNDS, **more)
     return Problem(422, reason, f"the engine refused it: {reason}", **more)
 
 

@@ -10,10 +10,11 @@ from aiohttp import web
 
 from app.clearing.amounts import of_units, text
 from app.clearing.positions import Position
+from app.matching.words import Reason
 from app.models.clearing import InstructionOutcome, Settle, encode_fact, key_of
-from app.models.http import decode_outcome, decode_settle
+from app.models.http import decode_outcome, decode_settle, rfc3339
 from app.postgres.settlements import SUMS
-from web.edge.answers import JSON, answer
+from web.edge.answers import CSV, JSON, answer
 from web.edge.callers import caller_of
 from web.edge.problems import Problem
 from web.edge.reading import (
@@ -24,6 +25,7 @@ from web.edge.reading import (
     header_key,
     identifier,
     invalid,
+    is_identifier,
     malformed,
     moment,
     number,
@@ -37,15 +39,14 @@ from web.trading.recorded import ask_history
 DEFAULT_CYCLES = 50
 LARGEST_NUMBER = 2**53
 POLL_S = 0.05
-CSV = "text/csv"
 T = TypeVar("T")
 
 
 async def settle(request: web.Request) -> web.StreamResponse:
     """Close a cycle: up to a time of the log, or up to what is recorded now.
 
-    201 with the cycle once it is netted, 202 before; the same key gives the same cycle. `dry_run=true` answers what
-    closing now would give, and writes nothing.
+    201 with the cycle once it is netted, 202 before; the same key gives the same cycle, with another cutoff time it is
+    422. `dry_run=true` answers what closing now would give, and writes nothing.
     """
     gateway, given = request.app[GATEWAY], parameters(request, "dry_run")
     body = await body_of(request)
@@ -59,9 +60,12 @@ async def settle(request: web.Request) -> web.StreamResponse:
         raise invalid("cutoff_time", "is not over yet: a cycle ends at a time that every market has passed")
     fact = Settle(key or uuid4().hex, cutoff_time)
     await gateway.outgoing.send_fact(key_of(fact), encode_fact(fact))
-    found = await _until(
+    found = await waited(
         request, lambda: gateway.settlements.cycle_of_key(fact.key), lambda cycle: bool(cycle and cycle["seal"])
     )
+    if found is not None and found["cutoff_time"] != (None if cutoff_time is None else rfc3339(cutoff_time)):
+        end = found["cutoff_time"] or "what was recorded when it was closed"
+        raise Problem(422, Reason.DUPLICATE_ORDER, f"this key was used for cycle {found['cycle']}, up to {end}")
     if found is None or found["seal"] is None:
         return answer({"key": fact.key}, 202)
     return answer(found, 201, {"Location": f"/api/v1/settlements/{found['cycle']}"})
@@ -85,10 +89,7 @@ async def list_obligations(request: web.Request) -> web.StreamResponse:
     """The obligations of a cycle, of one client or, for an admin, of all."""
     given, gateway, client = *_own(request), _client_of(request)
     cycle, limit = (await _cycle(request))["cycle"], number(given, "limit", MAX_LIMIT, MAX_LIMIT)
-    after_client, comma, after_asset = given.get("cursor", "").partition(",")
-    if after_client and not comma:
-        raise malformed("cursor", "is not one that an answer gave")
-    rows = await ask_history(gateway.settlements.obligations(cycle, client, (after_client, after_asset), limit))
+    rows = await ask_history(gateway.settlements.obligations(cycle, client, _after(given), limit))
     following = f"{rows[-1]['client_id']},{rows[-1]['asset']}" if len(rows) == limit else None
     return answer({"obligations": rows, "next_cursor": following})
 
@@ -122,7 +123,7 @@ async def decide(request: web.Request) -> web.StreamResponse:
     if found["state"] == "pending":
         fact = InstructionOutcome(cycle, requested.state, which, requested.reason)
         await gateway.outgoing.send_fact(key_of(fact), encode_fact(fact))
-        found = await _until(request, instruction, lambda row: bool(row and row["state"] != "pending")) or found
+        found = await waited(request, instruction, lambda row: bool(row and row["state"] != "pending")) or found
     if found["state"] not in ("pending", requested.state):
         sentence = f"instruction {which} of cycle {cycle} is {found['state']}, and an outcome is final"
         raise Problem(409, "outcome_is_final", sentence)
@@ -139,7 +140,7 @@ async def get_statement(request: web.Request) -> web.StreamResponse:
         found = await ask_history(gateway.settlements.statement(client, cycle))
     if found is None:
         raise Problem(404, "unknown_statement", f"cycle {cycle} has no statement for {client}")
-    if CSV in request.headers.get("Accept", ""):
+    if CSV in request.headers.get("Accept", "").lower():
         return web.Response(text=found.csv(), content_type=CSV)
     return web.Response(text=found.json(), content_type=JSON)
 
@@ -165,6 +166,16 @@ async def list_balances(request: web.Request) -> web.StreamResponse:
     """What a client has in each asset: its closings, with what it traded since, and what is still due."""
     parameters(request)
     return answer(await ask_history(request.app[GATEWAY].settlements.balances(_seen_client(request))))
+
+
+def _after(given: dict[str, str]) -> tuple[str, str]:
+    """The client and the asset after which the page begins; raises 400."""
+    if not given.get("cursor"):
+        return "", ""
+    client, _, asset = given["cursor"].partition(",")
+    if not (is_identifier(client) and is_identifier(asset)):
+        raise malformed("cursor", "is not one that an answer gave")
+    return client, asset
 
 
 def _seen_client(request: web.Request) -> str:
@@ -221,9 +232,10 @@ def _number(request: web.Request, name: str) -> int:
     return number({name: request.match_info[name]}, name, 0, LARGEST_NUMBER)
 
 
-async def _until(request: web.Request, ask: Callable[[], Awaitable[T]], is_done: Callable[[T], bool]) -> T:
+async def waited(request: web.Request, ask: Callable[[], Awaitable[T]], is_done: Callable[[T], bool]) -> T:
     """Ask again until the answer is done or the client's waiting time is over; return the last answer."""
-    give_up = time.monotonic() + (preferred_wait(request) or DEFAULT_WAIT_S)
+    preferred_s = preferred_wait(request)
+    give_up = time.monotonic() + (DEFAULT_WAIT_S if preferred_s is None else preferred_s)
     while True:
         found = await ask_history(ask())
         if is_done(found) or time.monotonic() > give_up:

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from app.matching.commands import List
 from app.matching.rules import is_valid_listing
+from app.matching.words import Reason
 from app.models.commands import CommandMessage, HaltInstrument, ResumeInstrument, UndecodableCommand
 from app.models.conversion import to_core
 from app.models.http import decode_listing
@@ -16,6 +17,8 @@ from web.gateway import Gateway
 from web.hosting import GATEWAY
 from web.rest.changing import refusal
 from web.trading.carrying_out import carry_out
+
+UNCHANGEABLE = ("base_asset", "quote_asset", "tick_size", "lot_size", "quote_scale")
 
 
 async def list_instrument(request: web.Request) -> web.StreamResponse:
@@ -58,5 +61,12 @@ async def _answer_command(gateway: Gateway, command: CommandMessage, key: str, s
     if parts is None:
         return answer({"instrument": command.instrument}, 202)
     if (reason := parts[0].reason) is not None:
-        raise refusal(reason)
+        raise _unchangeable(gateway, command) if reason is Reason.UNSUPPORTED_ORDER else refusal(reason)
     return answer(gateway.feed.markets[command.instrument].answer_after(parts[0]), status)
+
+
+def _unchangeable(gateway: Gateway, command: CommandMessage) -> Problem:
+    """The engine's only refusal of rules that are valid: they differ in what stays as it was first listed."""
+    listing = gateway.feed.markets[command.instrument].listing
+    fixed = ", ".join(f"{name} {getattr(listing, name)}" for name in UNCHANGEABLE)
+    return Problem(422, Reason.UNSUPPORTED_ORDER, f"these rules of a listed market never change, repeat them: {fixed}")

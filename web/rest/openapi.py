@@ -98,6 +98,8 @@ def _operation(route: Route, call: Call, operation_id: str, schemas: _Schemas) -
         content = {JSON: {"schema": schemas.of(call.body), "example": call.example}}
         operation["requestBody"] = {"required": not call.is_body_optional, "content": content}
     answers = {status: _answer(status, type_, call.content_type, schemas) for status, type_ in call.answers.items()}
+    if call.text_type is not None:
+        answers[200]["content"][call.text_type] = {"schema": {"type": "string"}}
     problems = (400, *call.problems)
     if route.role is not None:
         problems += OF_ACCESS

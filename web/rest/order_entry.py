@@ -43,7 +43,7 @@ class OrderEntry:
     def __init__(self, gateway: Gateway, caller: Caller, client: Client) -> None:
         self._gateway, self._caller, self._client = gateway, caller, client
         self._steps: asyncio.Queue[tuple[RequestId, int, Step]] = asyncio.Queue()
-        self._room = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._taken = 0
         """How many orders of the gateway's room this connection has."""
         self._waiting: set[asyncio.Task[None]] = set()
@@ -52,11 +52,11 @@ class OrderEntry:
     async def take(self, request: OrderRequest) -> None:
         """Check a request and queue it; waits for room. Raises Problem and Refused."""
         step, orders = self._step(request), _orders_of(request)
-        await self._room.acquire()
+        await self._in_flight.acquire()
         try:
             await self._gateway.room.take(orders)
         except BaseException:
-            self._room.release()
+            self._in_flight.release()
             raise
         self._taken += orders
         self._steps.put_nowait((request.req_id, orders, step))
@@ -70,7 +70,7 @@ class OrderEntry:
 
     def _done(self, orders: int) -> None:
         """A request with so many orders is answered."""
-        self._room.release()
+        self._in_flight.release()
         given_back = min(orders, self._taken)  # 0 after the end
         self._gateway.room.give_back(given_back)
         self._taken -= given_back

@@ -9,6 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
+from app.analytics.intervals import Interval
+from app.models.candles import Candle
 from app.models.http import LARGEST_TIME_MS
 from app.models.udf import (
     NoBars,
@@ -23,6 +25,7 @@ from app.models.udf import (
 )
 from web.edge.answers import JSON
 from web.edge.reading import malformed, number, parameters
+from web.gateway import Gateway
 from web.hosting import GATEWAY
 from web.trading.bars import newest_candles
 
@@ -30,6 +33,8 @@ DEFAULT_FOUND = 30
 MAX_FOUND = 1_000
 MAX_UDF_TEXT = 128
 MAX_BARS = 5_000
+LEAST_PAGE = 100
+"""Bars that we read at once, so that a market with thousands of emptied bars costs some questions, not thousands."""
 LARGEST_S = LARGEST_TIME_MS // 1000
 
 
@@ -74,13 +79,12 @@ async def get_history(request: web.Request) -> web.StreamResponse:
         return _answer(UdfError("unknown_symbol"))
     if interval is None:
         return _answer(UdfError("unknown resolution: /udf/config has those that there are"))
-    found = await newest_candles(gateway, name, interval, from_s * 1000, to_s * 1000, most + 1)
-    if len(found.candles) > most and "countback" not in given:
+    found = await _newest_traded(gateway, name, interval, from_s * 1000, to_s * 1000, most + 1)
+    if len(found) > most and "countback" not in given:
         return _answer(UdfError(f"more than {MAX_BARS} bars: ask for a shorter time, or send countback"))
-    traded = [candle for candle in reversed(found.candles[:most]) if candle.trades]
-    if traded:
-        return _answer(bars(traded))
-    earlier = (await newest_candles(gateway, name, interval, 0, from_s * 1000, 1)).candles
+    if found:
+        return _answer(bars(found[:most][::-1]))
+    earlier = await _newest_traded(gateway, name, interval, 0, from_s * 1000, 1)
     return _answer(NoBars(earlier[0].open_time // 1000) if earlier else NoBars())
 
 
@@ -88,6 +92,20 @@ async def get_time(request: web.Request) -> web.StreamResponse:
     """This server's time, in seconds since the epoch, as plain text."""
     parameters(request)
     return web.Response(text=str(int(time.time())))
+
+
+async def _newest_traded(
+    gateway: Gateway, instrument: str, interval: Interval, from_ms: int, to_ms: int, limit: int
+) -> list[Candle]:
+    """The newest `limit` bars that have trades, newest first: the protocol has no bar for those that busts emptied."""
+    traded, page = list[Candle](), max(limit, LEAST_PAGE)
+    while len(traded) < limit:
+        found = (await newest_candles(gateway, instrument, interval, from_ms, to_ms, page)).candles
+        traded += [candle for candle in found if candle.trades]
+        if len(found) < page:
+            break
+        to_ms = found[-1].open_time
+    return traded[:limit]
 
 
 def _texts(request: web.Request, *allowed: str) -> dict[str, str]:
