@@ -140,8 +140,8 @@ async def test_a_busted_trade_stays_struck_through(page: Page, api: Api) -> None
     busted = "[...document.querySelectorAll('[data-busted=true]')].map((row) => row.dataset.trade ?? row.innerText)"
     found = await page.until(busted, lambda rows: len(rows) == 2)
     assert found[0] == f"{market}-1" or f"{market}-1" in found[1]
-    await page.until(CANDLE, lambda candle: candle == "100.00 100.00 100.00 100.00 0.5000")
-    assert await page.js("return document.querySelector('#candles .chart').dataset.revision") == "1"
+    await page.until("document.querySelector('#candles .chart').dataset.revision", lambda revision: revision == "1")
+    assert await page.js(f"return {CANDLE}") == "100.00 100.00 100.00 100.00 0.5000"
     style = await page.js("return getComputedStyle(document.querySelector('#tape [data-busted]')).textDecorationLine")
     assert style == "line-through"
 
