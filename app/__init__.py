@@ -14,6 +14,7 @@ from typing import ClassVar
 import faust
 import faust.transport.drivers.aiokafka as kafka_driver
 import mode.loop
+from faust.exceptions import ImproperlyConfigured
 from faust.web.base import BlueprintManager
 
 # Faust removes the working directory from sys.path before it imports our modules, but our other packages are there.
@@ -36,9 +37,9 @@ from app.topology import MODULES
 
 try:
     settings, _faust_settings = load()
+    where = find(settings, _faust_settings)
 except WrongSetting as wrong:
     sys.exit(f"Error: {wrong}")
-where = find(settings, _faust_settings)
 _name = f"{settings.role}-{settings.slot}"
 if where.folder is not None:  # these are the running venue's addresses; Faust lets the environment override them
     _faust_settings |= {"broker": where.parts["BROKER_URL"], "datadir": where.folder / "workers" / _name}
@@ -104,5 +105,5 @@ app = MatchstreamApp(
 
 try:
     app.conf  # noqa: B018 - Faust reads its settings at the first access
-except (ValueError, KeyError) as wrong:
+except (ValueError, KeyError, ImproperlyConfigured) as wrong:
     sys.exit(f"Error: Faust cannot use a setting in the environment or faust.conf.py: {wrong}")

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from app.output import write_in_any_encoding
+
 COMMANDS = {
     "up": ("app.local.up", "main", "run a venue on this machine, servers and workers, until Ctrl-C"),
     "down": ("app.local.up", "down", "stop the venue of a data folder"),
@@ -34,4 +36,5 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    write_in_any_encoding()
     sys.exit(main(sys.argv[1:]))

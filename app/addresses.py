@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-from app.configuration import Settings, broker_address
+from app.configuration import Settings, WrongSetting, broker_address
 
 FOLDER = Path(".matchstream")
 """The data folder of `make run`, in the working directory."""
@@ -82,7 +82,7 @@ class Addresses(NamedTuple):
 def find(ours: Settings, fausts: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Addresses:
     """The addresses of the one venue to act on; the first two arguments are what app.configuration.load returns.
 
-    A command line passes its options as part of `environment`.
+    A command line passes its options as part of `environment`. Raises WrongSetting for an unusable gateway address.
     """
     configured = {
         "BROKER_URL": str(fausts.get("broker", "")),
@@ -91,6 +91,8 @@ def find(ours: Settings, fausts: Mapping[str, Any], environment: Mapping[str, st
         "MATCHSTREAM_URL": GATEWAY,
     }
     given = {name: environment[name] for name in KINDS if environment.get(name)}
+    if not _is_http(given.get("MATCHSTREAM_URL", GATEWAY)):
+        raise WrongSetting("the gateway's address (MATCHSTREAM_URL or --url) must be http://HOST:PORT")
     is_configured = bool(environment.get("FAUST_CONF"))  # settings of the user's own, not those for development
     folder = Path(environment.get(FOLDER_VARIABLE) or FOLDER).resolve()
     venue = _running(folder)
@@ -115,6 +117,14 @@ def without_password(url: str) -> str:
     found = urlsplit(url)
     user, at, host = found.netloc.rpartition("@")
     return urlunsplit(found._replace(netloc=f"{user.partition(':')[0]}{at}{host}", query=""))
+
+
+def _is_http(url: str) -> bool:
+    try:
+        found = urlsplit(url)
+        return found.scheme in ("http", "https") and bool(found.hostname) and found.port != 0
+    except ValueError:  # a port or an IPv6 address that cannot be
+        return False
 
 
 def _is_of(venue: Addresses, name: str, address: str) -> bool:

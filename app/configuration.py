@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import faust
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from app.faust_settings import FaustSettings
 from app.models.api_keys import MAX_RATE, MIN_RATE
 
 Role = Literal["matching", "gateway", "recording", "clearing", "analytics"]
@@ -21,8 +22,8 @@ ROLES: tuple[Role, ...] = ("matching", "recording", "clearing", "analytics", "ga
 _TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
 _HOST_NAME = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)
 DEFAULT_FILE = Path(__file__).parents[1] / "faust.conf.py"
-
-
+MAX_PAUSE_S = 86_400.0
+MAX_CONNECTIONS = 1_000_000
 UNENCRYPTED = ("kafka", "aiokafka")
 OTHER_ROADS = {
     "broker_consumer": "BROKER_CONSUMER_URL",
@@ -32,7 +33,7 @@ OTHER_ROADS = {
 }
 """Faust settings, with their environment variables, that we refuse because our own Kafka clients would ignore them."""
 _DATABASE_URL = re.compile(r"postgres(?:ql)?://(?:[^%]|%[0-9A-Fa-f]{2})*")
-_REDIS_URL = re.compile(r"(?:rediss?|unix)://.*")
+_REDIS_URL = re.compile(r"rediss?://[^/?]*(?:/[0-9]*)?(?:\?.*)?|unix://.+")
 
 
 class WrongSetting(ValueError):
@@ -60,10 +61,10 @@ class Settings(BaseModel):
     redis_url: str = "redis://127.0.0.1:6379/0"
     """Valkey or Redis, which remembers idempotency keys. Orders work without it: the engine detects duplicates."""
 
-    snapshot_interval_s: float = Field(default=60.0, ge=0)
+    snapshot_interval_s: float = Field(default=60.0, ge=0, le=MAX_PAUSE_S)
     """How often each changed book's levels are recorded in Postgres; 0: only on request."""
 
-    bar_close_s: float = Field(default=1.0, ge=0)
+    bar_close_s: float = Field(default=1.0, ge=0, le=MAX_PAUSE_S)
     """How soon analytics closes the bars of a quiet market after their end, by a tick; 0: its next report does."""
 
     order_log: Literal["all", "rejected", "off"] = "rejected"
@@ -87,7 +88,7 @@ class Settings(BaseModel):
     trades_port: int = Field(default=0, ge=0, le=65_535)
     """A second port of the gateway, where it is free; 0: none. Clients of the reference expect `/ws/trades` on 8081."""
 
-    max_connections: int = Field(default=10_000, ge=1)
+    max_connections: int = Field(default=10_000, ge=1, le=MAX_CONNECTIONS)
     """How many connections a process serves at once; further ones get 503 and are closed."""
 
     drain_s: float = Field(default=0.0, ge=0, le=60)
@@ -149,19 +150,28 @@ def load(file: Path | None = None) -> tuple[Settings, dict[str, Any]]:
     path = file or Path(os.environ.get("FAUST_CONF", DEFAULT_FILE))
     if not path.exists():
         raise WrongSetting(f"FAUST_CONF names {path}, which does not exist: correct the path or unset it")
-    given = {name: value for name, value in runpy.run_path(str(path)).items() if not name.startswith("_")}
+    try:
+        given = {name: value for name, value in runpy.run_path(str(path)).items() if not name.startswith("_")}
+    except Exception as error:  # the operator's own Python
+        raise WrongSetting(f"{path} cannot be read: {type(error).__name__}: {error}") from None
     unknown = sorted(set(given) - set(faust.Settings.SETTINGS) - set(Settings.model_fields))
     if unknown:
         raise UnknownSetting(f"{path.name} has unknown settings: {', '.join(unknown)}")
-    ours = {name: given.pop(name) for name in Settings.model_fields if name in given}
-    ours |= {name: value for name in Settings.model_fields if (value := os.environ.get(name.upper()))}
+    ours, fausts = _of(Settings, given), _of(FaustSettings, given)
+    given = {name: value for name, value in given.items() if name not in Settings.model_fields}
     _check_roads_to_kafka(given)
     try:
-        return Settings(**ours), given
+        return Settings(**ours), FaustSettings(**fausts).model_dump(exclude_none=True) | given
     except ValidationError as error:
         raise WrongSetting(
             "; ".join(_sentence(str(wrong["loc"][0]), wrong, path) for wrong in error.errors())
         ) from None
+
+
+def _of(model: type[BaseModel], given: dict[str, Any]) -> dict[str, Any]:
+    """The model's settings that the file gives or, in their place, the environment."""
+    found = {name: given[name] for name in model.model_fields if name in given}
+    return found | {name: value for name in model.model_fields if (value := os.environ.get(name.upper()))}
 
 
 def _sentence(name: str, wrong: Any, path: Path) -> str:
@@ -177,13 +187,21 @@ def broker_address(broker: Any) -> str:
     Raises WrongSetting for addresses that need TLS or a password: our Kafka clients support neither.
     """
     urls = broker if isinstance(broker, list | tuple) else str(broker).split(";")
-    found = [urlsplit(str(url)) for url in urls]
-    if not all(url.scheme in UNENCRYPTED and url.netloc and "@" not in url.netloc and not url.query for url in found):
+    if not all(_is_plain_kafka(str(url)) for url in urls):
         raise WrongSetting(
             "broker (BROKER_URL) must be kafka://HOST:PORT, or several separated by ';': "
             "Matchstream connects to Kafka without TLS and password"
         )
-    return ",".join(url.netloc for url in found)
+    return ",".join(urlsplit(str(url)).netloc for url in urls)
+
+
+def _is_plain_kafka(url: str) -> bool:
+    try:
+        found = urlsplit(url)
+        is_place = bool(found.hostname) and " " not in found.netloc and found.port != 0
+    except ValueError:  # a port or an IPv6 address that cannot be
+        return False
+    return found.scheme in UNENCRYPTED and is_place and "@" not in found.netloc and not found.query
 
 
 def _check_roads_to_kafka(fausts: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 
 from app import app
 from app.clearing.amounts import text
-from app.commands.gateway import acting_on, fail
+from app.commands.gateway import acting_on, checked_key, fail
 from app.kafka.one_shot import ToSend, send
 from app.models.clearing import MAX_REASON, ClearingFact, InstructionOutcome, Settle, encode_fact, key_of
 from app.models.http import InvalidTime, milliseconds, rfc3339
@@ -44,7 +44,9 @@ T = TypeVar("T")
     cli.option(
         "--at", help="Up to this time of the log, as 2027-01-31T17:00:00Z. Default: up to what is recorded now."
     ),
-    cli.option("--key", help="A repeat with the same key gives the same cycle. Default: a new one."),
+    cli.option(
+        "--key", callback=checked_key, help="A repeat with the same key gives the same cycle. Default: a new one."
+    ),
     cli.option("--dry-run", is_flag=True, help="Compute what closing now would give; write nothing."),
     json_option,
 )
@@ -136,6 +138,8 @@ async def ledger(self: Any, beancount: bool, cycle: int | None) -> None:
         closings = await journal.closings(cycle)
         if closings is None:
             fail("no cycle is sealed yet: `settle` closes one")
+        if cycle not in (None, closings.cycle):
+            fail(f"cycle {cycle} is not sealed: the last one that is sealed is cycle {closings.cycle}")
         async for part in journal.beancount(closings):
             click.echo(part, nl=False)
         click.echo(f"every entry up to the cutoffs of cycle {closings.cycle}", err=True)

@@ -5,8 +5,11 @@ could see a command-line argument.
 """
 
 import json
+import logging
 import os
+import re
 import sys
+from http import HTTPStatus
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -14,21 +17,35 @@ import aiohttp
 import click
 import faust.cli.base as cli
 
-from app import where
+from app import output, where
 from app.addresses import Addresses, NoAddress, find, without_password
-from app.configuration import load
+from app.configuration import WrongSetting, load
+from app.models.http import NAME_PATTERN, NAME_RULE
 
 TIMEOUT_S = 10.0
 ENGINE_TIMEOUT_S = 8  # how long the gateway waits for the engine's answer; unless asked, only two seconds
 
+
+def checked_key(context: Any, option: Any, key: str | None) -> str | None:
+    """The value of an option `--key`. We refuse an empty one: with a new key instead, a repeat would act twice."""
+    if key is not None and re.match(NAME_PATTERN, key) is None:
+        raise click.BadParameter(f"expected {NAME_RULE}")
+    return key
+
+
 url_option = cli.option("--url", help="A gateway; default: this folder's venue's, MATCHSTREAM_URL, or the settings.")
-key_option = cli.option("--key", help="The idempotency key, which makes a repeat safe. Default: a new one.")
+key_option = cli.option(
+    "--key", callback=checked_key, help="The idempotency key, which makes a repeat safe. Default: a new one."
+)
 json_option = cli.option("--json", "as_json", is_flag=True, help="Print the gateway's JSON answer.")
 
 
 def api_key() -> str | None:
-    """The API key from the environment, if any."""
-    return os.environ.get("MATCHSTREAM_API_KEY")
+    """The API key from the environment, if any; ends the command if no header can carry it."""
+    key = os.environ.get("MATCHSTREAM_API_KEY")
+    if key and not (key.isascii() and key.isprintable()):
+        fail("MATCHSTREAM_API_KEY is not an API key: it has a line break or another character that no key has")
+    return key
 
 
 def gateway_at(url: str | None) -> str:
@@ -38,16 +55,20 @@ def gateway_at(url: str | None) -> str:
 
 def acting_on(*names: str, url: str | None = None) -> Addresses:
     """The venue's addresses; prints those named to standard error, and ends the command if one is unknown."""
-    found = where if url is None else find(*load(), {**os.environ, "MATCHSTREAM_URL": url})
     try:
+        found = where if url is None else find(*load(), {**os.environ, "MATCHSTREAM_URL": url})
         found.need(*names)
-    except NoAddress as error:
+    except (NoAddress, WrongSetting) as error:
         fail(str(error))
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it logs is also in the error that it raises
+    output.guard()
     click.echo(found.text(*names), err=True)
     return found
 
 
-async def call(method: str, url: str, path: str, **options: Any) -> tuple[int, Any]:
+async def call(
+    method: str, url: str, path: str, hint: str = "`make run` starts a venue", **options: Any
+) -> tuple[int, Any]:
     """Status and JSON body of an answer; ends the command with one sentence if the gateway cannot be reached."""
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     key = api_key()
@@ -60,13 +81,20 @@ async def call(method: str, url: str, path: str, **options: Any) -> tuple[int, A
             return response.status, json.loads(await response.text())
     except (TimeoutError, aiohttp.ClientError, ValueError) as error:
         reason = str(error) or type(error).__name__
-        fail(f"no answer from the gateway at {without_password(url)}: {reason}; `make run` starts a venue")
+        fail(f"no answer from the gateway at {without_password(url)}: {reason}; {hint}")
 
 
 async def change(url: str, path: str, key: str | None = None, method: str = "POST", **options: Any) -> tuple[int, Any]:
-    """Send a command under this idempotency key or a new one; the gateway waits for the engine."""
-    headers = {"Idempotency-Key": key or str(uuid4()), "Prefer": f"wait={ENGINE_TIMEOUT_S}"}
-    return await call(method, url, path, headers=headers, **options)
+    """Send a command under this idempotency key or a new one; the gateway waits for the engine.
+
+    If the outcome is unknown, the key is shown, with which a repeat is safe.
+    """
+    key = key or str(uuid4())
+    headers = {"Idempotency-Key": key, "Prefer": f"wait={ENGINE_TIMEOUT_S}"}
+    answer = await call(method, url, path, f"repeat it with --key {key}", headers=headers, **options)
+    if answer[0] >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        click.echo(f"repeat it with --key {key}", err=True)
+    return answer
 
 
 def show(answer: tuple[int, Any], as_json: bool, text: Any) -> None:

@@ -1,6 +1,8 @@
 """`faust -A app create-key | list-keys | revoke-key`: manage API keys directly in their Kafka topic."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from time import time_ns
 from typing import Any
@@ -8,9 +10,11 @@ from typing import Any
 import click
 import faust.cli.base as cli
 import msgspec
+from aiokafka.errors import KafkaError
 
 from app import api_keys, app
 from app.commands.gateway import acting_on, fail
+from app.kafka.reading import NothingToRead
 from app.models.api_keys import MAX_RATE, MIN_RATE, ApiKey, KeyRole, new_key
 from app.models.http import NAME_RULE, InvalidTime, Name, milliseconds, rfc3339
 
@@ -30,14 +34,16 @@ async def create_key(
     """Create an API key and print it: this is the only time, because Matchstream keeps only its hash."""
     now_ms = time_ns() // 1_000_000
     made = new_key(_client_id(client_id), KeyRole(role), now_ms, _rate(rate), _expiry(expires, now_ms))
-    await api_keys.keep(_broker(), made.kept)
+    with _kafka() as broker:
+        await api_keys.keep(broker, made.kept)
     click.echo(json.dumps({"key": made.text, **_row(made.kept)}) if as_json else made.text)
 
 
 @app.command(json_option)
 async def list_keys(self: Any, as_json: bool) -> None:
     """List all API keys that are not revoked, without their secrets."""
-    rows = [_row(key) for key in (await api_keys.read(_broker())).values()]
+    with _kafka() as broker:
+        rows = [_row(key) for key in (await api_keys.read(broker)).values()]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
@@ -50,10 +56,10 @@ async def list_keys(self: Any, as_json: bool) -> None:
 @app.command(cli.argument("key_id"))
 async def revoke_key(self: Any, key_id: str) -> None:
     """Revoke the API key with the id KEY_ID (`list-keys` shows it; it is the middle part of the key)."""
-    broker = _broker()
-    if key_id not in await api_keys.read(broker):
-        fail(f"unknown key id {key_id[:64]}: `faust -A app list-keys` shows all")
-    await api_keys.revoke(broker, key_id)
+    with _kafka() as broker:
+        if key_id not in await api_keys.read(broker):
+            fail(f"unknown key id {key_id[:64]}: `faust -A app list-keys` shows all")
+        await api_keys.revoke(broker, key_id)
     click.echo(f"revoked {key_id}")
 
 
@@ -95,5 +101,11 @@ def _expiry(text: str | None, now_ms: int) -> int | None:
     return expires_at
 
 
-def _broker() -> str:
-    return acting_on("BROKER_URL").broker
+@contextmanager
+def _kafka() -> Iterator[str]:
+    """Kafka's host:port; ends the command with one sentence if Kafka fails in the block."""
+    broker = acting_on("BROKER_URL").broker
+    try:
+        yield broker
+    except (KafkaError, NothingToRead) as error:
+        fail(f"Kafka fails: {str(error) or type(error).__name__}")

@@ -1,5 +1,6 @@
 """An operator's commands for a market: `faust -A app list-instrument`, `halt`, `set-fees`, `bust`, and the others."""
 
+import re
 from collections.abc import Iterable
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -12,11 +13,12 @@ from msgspec.structs import fields
 
 from app import app
 from app.commands.gateway import acting_on, change, fail, gateway_at, json_option, key_option, show, url_option
+from app.commands.reported import send_and_wait
 from app.engine import partition_of
-from app.kafka.one_shot import ToSend, send
+from app.kafka.reading import NothingToRead
 from app.matching.versions import VERSIONS
-from app.models.commands import ListInstrument, SetEngineVersion, SnapshotBook, encode_command
-from app.topics import ORDERS
+from app.models.commands import ListInstrument, SetEngineVersion, SnapshotBook
+from app.models.http import NAME_PATTERN, NAME_RULE
 
 INSTRUMENTS = "/api/v1/instruments"
 T = TypeVar("T")
@@ -111,15 +113,19 @@ async def engine_version(self: Any, instrument: str, version: int) -> None:
 
 
 async def _send(command: SnapshotBook | SetEngineVersion) -> None:
+    if re.match(NAME_PATTERN, command.instrument) is None:
+        fail(f"invalid INSTRUMENT: expected {NAME_RULE}")
     broker = acting_on("BROKER_URL").broker
     number = partition_of(command.instrument, app.conf.topic_partitions)
     try:
-        (offset,) = await send(
-            broker, [ToSend(ORDERS.name, number, command.instrument.encode(), encode_command(command))]
-        )
-    except KafkaError as error:
+        sent = await send_and_wait(broker, number, command)
+    except (KafkaError, NothingToRead) as error:
         fail(f"Kafka did not accept the command: {error}")
-    click.echo(f"orders[{number}]@{offset}  command {command.command_id}")
+    if sent.report is not None and sent.report.reason is not None:
+        fail(f"{command.instrument} refuses the command: {sent.report.reason}")
+    click.echo(f"orders[{number}]@{sent.offset}  command {command.command_id}")
+    if sent.report is None:
+        click.echo("not matched yet: the command waits in the log", err=True)
 
 
 def _rule(given: str) -> tuple[str, str | int]:

@@ -24,6 +24,8 @@ from tables.books.verification import changelog_states
 from tables.candles.verification import candles_states
 from tables.recovery.changelog import Damaged
 
+MAX_TIMEOUT_S = 86_400
+
 
 @app.command(
     cli.option(
@@ -42,8 +44,8 @@ from tables.recovery.changelog import Damaged
     cli.option(
         "--timeout",
         "timeout_s",
-        type=float,
-        default=60.0,
+        type=click.IntRange(0, MAX_TIMEOUT_S),
+        default=60,
         show_default=True,
         help="How many seconds to wait for work in flight.",
     ),
@@ -54,7 +56,7 @@ async def verify(
     naive: bool,
     ledger: Path | None,
     url: str | None,
-    timeout_s: float,
+    timeout_s: int,
     as_json: bool,
 ) -> None:
     """Compare topics, snapshots and Postgres with a replay of the whole log; exit code 1 if something differs."""

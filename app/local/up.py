@@ -30,6 +30,8 @@ NEEDED_BYTES = 2 * 1024**3
 NEEDED_FILES = 1_024
 """Open files of one process. Kafka needs the most: 150 at first, and 3 more for each log segment."""
 DOWN_TIMEOUT_S = 90.0
+MAX_WORKERS = 32
+"""Processes of a role: a slip of the finger must not start a thousand, which stop the whole machine."""
 WORKERS_HELP = "processes of a role (default: one); repeat for other roles"
 
 
@@ -233,8 +235,10 @@ def _port(text: str) -> int:
 
 def _workers(text: str) -> tuple[str, int]:
     role, _, count = text.partition("=")
-    if role not in ROLES or not count.isdigit():
+    if role not in ROLES or not count.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not ROLE=N with a role of {', '.join(ROLES)}")
+    if int(count) > MAX_WORKERS:
+        raise argparse.ArgumentTypeError(f"{text!r}: one machine runs at most {MAX_WORKERS} processes of a role")
     return role, int(count)
 
 

@@ -130,6 +130,10 @@ REFUSED = [
     ("BROKER_URL", "kafka://kafka:9092?password=secret"),
     ("BROKER_URL", "me:secret@kafka:9092"),
     ("BROKER_URL", "kafka:9092"),
+    ("BROKER_URL", "kafka://[::1"),
+    ("BROKER_URL", "kafka://kafka:port"),
+    ("BROKER_URL", "kafka://kafka:99999"),
+    ("BROKER_URL", "kafka:// kafka:9092"),
     ("BROKER_CREDENTIALS", "sasl_plain://me:secret"),
     ("BROKER_CONSUMER_URL", "kafka+ssl://me:secret@kafka:9092"),
     ("DATABASE_URL", "mysql://me:secret@db/matchstream"),
@@ -137,6 +141,7 @@ REFUSED = [
     ("DATABASE_URL", "postgresql://me:secret%@db/matchstream"),
     ("DATABASE_URL", "postgresql://me:secret@db:port/matchstream"),
     ("REDIS_URL", "valkey:secret"),
+    ("REDIS_URL", "redis://:secret@valkey:6379/first"),
 ]
 
 
@@ -147,6 +152,13 @@ def test_an_address_that_cannot_be_used_is_refused(name: str, address: str, monk
     with pytest.raises(WrongSetting) as refused:
         load()
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "127.0.0.1:8080", "ftp://a", "http://", "http://[::1", "http://a:99999"])
+def test_a_gateway_has_an_http_address(url: str, running: Path) -> None:
+    """A wrong `--url` was a traceback, or `watch` tried to connect to it again and again."""
+    with pytest.raises(WrongSetting, match="must be http://HOST:PORT"):
+        found(MATCHSTREAM_URL=url)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
 """The command line: what it asks of a gateway, and what it refuses before it asks."""
 
+import click
 import pytest
 
-from app.commands import keys
-from app.commands.gateway import change
+from app.commands import gateway, keys
+from app.commands.gateway import api_key, change, checked_key
 from tests.load.misbehaving import BODY, misbehaving
 
 PATH = "/api/v1/orders/7/cancel"
@@ -21,6 +22,21 @@ async def test_the_gateway_waits_for_the_engine_and_not_the_command_line() -> No
     assert [key for _, _, key, _ in server.asked] == ["mine"]
 
 
+async def test_the_key_of_an_unknown_outcome_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """The gateway says that a repeat with the same key is safe; the command line had chosen it and did not show it."""
+    async with misbehaving(504) as server:
+        await change(server.url, PATH)
+    ((_, _, key, _),) = server.asked
+    assert capsys.readouterr().err == f"repeat it with --key {key}\n"
+
+
+async def test_the_key_is_shown_if_no_answer_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway may have accepted the command before the connection was lost."""
+    monkeypatch.setattr(gateway, "fail", refuse)
+    with pytest.raises(SystemExit, match=r"no answer from the gateway at http://127\.0\.0\.1:1: .*; .* --key mine"):
+        await change("http://127.0.0.1:1", PATH, "mine")
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -35,11 +51,29 @@ async def test_the_gateway_waits_for_the_engine_and_not_the_command_line() -> No
 )
 def test_an_expiry_that_no_key_can_have(text: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The refusal is one sentence; we replace `fail`, which would end the tests."""
-
-    def refuse(message: str) -> None:
-        raise SystemExit(message)
-
     monkeypatch.setattr(keys, "fail", refuse)
     with pytest.raises(SystemExit) as refused:
         keys._expiry(text, now_ms=10**12)
     assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize("key", ["", "has space", "a\nb", "a\n", "..", "x" * 65])
+def test_a_key_that_would_not_make_a_repeat_safe(key: str) -> None:
+    """An empty variable in a script became a new key at each run, so that a repeat placed a second order."""
+    with pytest.raises(click.BadParameter, match="expected 1 to 64 of"):
+        checked_key(None, None, key)
+    assert [checked_key(None, None, fine) for fine in (None, "k-1:a.b_c")] == [None, "k-1:a.b_c"]
+
+
+@pytest.mark.parametrize("key", ["ms_1\n", "ключ"])
+def test_an_api_key_that_no_header_can_carry(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key pasted with a line break was a traceback of the HTTP client."""
+    monkeypatch.setattr(gateway, "fail", refuse)
+    monkeypatch.setenv("MATCHSTREAM_API_KEY", key)
+    with pytest.raises(SystemExit, match="MATCHSTREAM_API_KEY is not an API key"):
+        api_key()
+
+
+def refuse(message: str) -> None:
+    """In the place of `fail`."""
+    raise SystemExit(message)

@@ -151,6 +151,33 @@ async def test_an_operator_puts_an_engine_version_in_force(venue: Venue) -> None
     )
 
 
+async def test_a_command_of_no_market_is_refused(venue: Venue) -> None:
+    """It said the offset and exit code 0; the name with a space even put a malformed record into the log."""
+    refused = await faust(venue, "snapshot", "NO-SUCH")
+    assert_one_sentence(refused, "NO-SUCH refuses the command: unknown_instrument")
+    assert_one_sentence(await faust(venue, "engine-version", "NO-SUCH", "3"), ".*: unknown_instrument")
+    assert_one_sentence(await faust(venue, "snapshot", "NO SUCH"), "invalid INSTRUMENT: expected 1 to 64 .*")
+
+
+async def test_a_reader_that_has_had_enough_ends_the_command(venue: Venue) -> None:
+    """`| head -1`: `ledger` ended with a traceback, and `watch` tried again and again to connect."""
+    market = await list_market(venue)
+    for command in (f"watch book {market}", f"book {market}"):
+        pipe = f"{warm.faust()} -A app {command} | head -c 1"
+        done = await run(["bash", "-o", "pipefail", "-c", f"{pipe}; echo $?"], ROOT, venue.env)
+        assert re.fullmatch(r".[01]\n", done.out) and done.err == "", done
+    full = await run(["bash", "-c", f"{warm.faust()} -A app book {market} > /dev/full"], ROOT, venue.env)
+    assert_one_sentence(full, "cannot write the output: No space left on device")
+
+
+@pytest.mark.parametrize("command", ["list-keys", "snapshot BTC-USD", "table books", "verify", "rebuild"])
+async def test_kafka_that_is_away_is_one_sentence(command: str, venue: Venue, tmp_path: Path) -> None:
+    """Of the keys it was a traceback, of the others a line of the Kafka client's log and then the sentence."""
+    port = Ports(tmp_path, usual=False).get("kafka")
+    away = await faust(venue, *command.split(), BROKER_URL=f"kafka://127.0.0.1:{port}", APP_DATADIR=str(tmp_path))
+    assert_one_sentence(away, ".*Unable to bootstrap from .*")
+
+
 async def test_an_operator_lists_a_market_with_any_rule(venue: Venue) -> None:
     """Also those that are whole numbers and never change again; a rule that is given twice is no rule."""
     market = f"Q{uuid4().hex[:8]}-USD"

@@ -19,7 +19,7 @@ from app.local.ports import FILE, HOST
 from app.local.problems import CannotStart
 from app.local.process import forget_other_programs
 from app.local.state import LOCK, STATE
-from app.local.up import FullDisk, check_space
+from app.local.up import MAX_WORKERS, FullDisk, check_space
 from app.local.venue import ROOT
 from tests.local.launcher import END_TIMEOUT_S, app, assert_refused
 
@@ -69,6 +69,13 @@ def test_workers_that_are_none(workers: str, capsys: pytest.CaptureFixture[str])
         f"'{workers}' is not ROLE=N with a role of matching, recording, clearing, analytics, gateway"
         in capsys.readouterr().err
     )
+
+
+def test_more_workers_than_a_machine_can_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """A slip of the finger started a thousand processes, which stopped the whole machine for minutes."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["up", "--workers", f"matching={MAX_WORKERS + 1}"])
+    assert f"one machine runs at most {MAX_WORKERS} processes of a role" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["up", "clean"])
@@ -134,8 +141,8 @@ def test_a_folder_whose_name_no_server_can_read(tmp_path: Path) -> None:
         (
             "WEB_PORT",
             "tcp://10.0.0.1:80",
-            "Faust cannot use a setting in the environment or faust.conf.py: "
-            "invalid literal for int() with base 10: 'tcp://10.0.0.1:80'",
+            "WEB_PORT in the environment is 'tcp://10.0.0.1:80': input should be a valid integer, unable to parse "
+            "string as an integer",
         ),
     ],
 )

@@ -8,6 +8,7 @@ from uuid import uuid4
 from zlib import crc32
 
 import psycopg2
+import pytest
 from selenium.webdriver.common.keys import Keys
 
 from app import api_keys
@@ -34,6 +35,14 @@ TOO_WIDE = (
     ".filter((box) => !box.closest('.scroll, .facts, #candles, [hidden]'))"
     ".map((box) => `${box.tagName} ${box.className}`)"
 )
+
+CUT_INTERVALS = (
+    "[...document.querySelectorAll('#candles .switch button')].map((button) => [button.innerText, "
+    "button.getBoundingClientRect().right, document.querySelector('#candles').getBoundingClientRect().right])"
+    ".filter(([, right, edge]) => right > edge)"
+)
+WIDTH = "return document.querySelector(arguments[0]).getBoundingClientRect().width"
+SMALL_PHONE, TABLET = (320, 640), (768, 1024)
 
 
 async def opened(page: Page, api: Api, client: str = "me", size: tuple[int, int] = DESKTOP, **rules: Any) -> str:
@@ -131,8 +140,8 @@ async def test_a_busted_trade_stays_struck_through(page: Page, api: Api) -> None
     busted = "[...document.querySelectorAll('[data-busted=true]')].map((row) => row.dataset.trade ?? row.innerText)"
     found = await page.until(busted, lambda rows: len(rows) == 2)
     assert found[0] == f"{market}-1" or f"{market}-1" in found[1]
-    await page.until(CANDLE, lambda candle: candle == "100.00 100.00 100.00 100.00 0.5000")
-    assert await page.js("return document.querySelector('#candles .chart').dataset.revision") == "1"
+    await page.until("document.querySelector('#candles .chart').dataset.revision", lambda revision: revision == "1")
+    assert await page.js(f"return {CANDLE}") == "100.00 100.00 100.00 100.00 0.5000"
     style = await page.js("return getComputedStyle(document.querySelector('#tape [data-busted]')).textDecorationLine")
     assert style == "line-through"
 
@@ -174,6 +183,9 @@ async def test_names_of_others_are_text_and_do_not_break_the_page(page: Page, ap
     await order_by_ticket(page, "buy", "1", "99.00")
     await page.sees("#ticket .outcome", "new")
     assert await page.js("return document.documentElement.scrollWidth") <= DESKTOP[0]
+    assert await page.js(WIDTH, "#ticket [name=price]") >= 60  # the asset's name had left no room to type
+    assert await page.js(WIDTH, ".instruments [aria-current] .name") >= 60
+    assert await page.js(WIDTH, ".headline .instrument") >= 80
     await page.open(f"{api.url}/?instrument=%3Cscript%3Ealert(1)%3C/script%3E&client=%3Csvg/onload=alert(1)%3E&theme=x")
     await page.until(STATE, lambda state: state == "live")
     assert await page.js("return document.querySelector('.who input').value") == "me"
@@ -330,15 +342,18 @@ async def test_a_burst_of_changes_paints_once_a_frame_and_moves_nothing(page: Pa
     assert "differs: 0" in title
 
 
-async def test_the_page_fits_a_phone(page: Page, api: Api) -> None:
-    """Nothing is wider than the screen; the instrument is chosen in a list of its own."""
-    market = await opened(page, api, size=PHONE)
+@pytest.mark.parametrize("size", [SMALL_PHONE, PHONE, TABLET], ids=str)
+async def test_the_page_fits_a_small_screen(size: tuple[int, int], page: Page, api: Api) -> None:
+    """Nothing is wider than the screen, each interval can be chosen; the instrument is in a list of its own."""
+    market = await opened(page, api, size=size)
     await placed(api, market, price="99.00")
     await page.until(LADDER)
     assert await page.js(f"return {TOO_WIDE}") == []
-    assert await page.js("return document.documentElement.scrollWidth") <= PHONE[0]
+    assert await page.js("return document.documentElement.scrollWidth") <= size[0]
     assert await page.js("return document.querySelector('#instrument-select').value") == market
-    assert await page.js("return document.querySelector('#ticket .send').getBoundingClientRect().height") >= 36
+    assert await page.js(f"return {CUT_INTERVALS}") == []
+    if size != TABLET:
+        assert await page.js("return document.querySelector('#ticket .send').getBoundingClientRect().height") >= 36
 
 
 async def test_nothing_comes_from_elsewhere(page: Page, api: Api) -> None:
@@ -356,10 +371,12 @@ async def test_the_pages_arithmetic_is_exact(page: Page, api: Api) -> None:
     script = """const [d, c] = [await import("/static/page/decimals.js"), await import("/static/page/crc32.js")];
         const [numbers, text] = arguments;
         return [numbers.map((n) => String(d.units(n))), numbers.map((n) => d.plain(d.units(n), 8)), c.crc32(text),
-          d.grouped("1234567.5"), d.plain(d.times(d.units("70000.01"), d.units("0.0003")), 8)];"""
-    exact, back, checksum, grouped, product = await page.later(script, numbers, text)
+          d.grouped("1234567.5"), d.plain(d.times(d.units("70000.01"), d.units("0.0003")), 8),
+          ["-0.004", "-0.01", "-12.3"].map((n) => d.plain(d.units(n), 2))];"""
+    exact, back, checksum, grouped, product, negative = await page.later(script, numbers, text)
     assert exact == [str(units(number)) for number in numbers]
     assert back == [f"{Decimal(number):.8f}" for number in numbers]
+    assert negative == ["0.00", "-0.01", "-12.30"]  # a market that fell a little was at -0.00%
     assert (checksum, grouped, product) == (crc32(text.encode()), "1,234,567.5", "21.00000300")
 
 

@@ -20,13 +20,13 @@ export function typed(text) {
   }
 }
 
-/** An integer number of 10^-8 as text with this many decimals, cut off. */
+/** An integer number of 10^-8 as text with this many decimals, cut off; zero has no sign. */
 export function plain(size, decimals) {
-  const sign = size < 0n ? "-" : "";
   const digits = (size < 0n ? -size : size).toString().padStart(PLACES + 1, "0");
   const whole = digits.slice(0, -PLACES);
   const rest = digits.slice(-PLACES).slice(0, decimals);
-  return sign + whole + (rest ? `.${rest}` : "");
+  const text = whole + (rest ? `.${rest}` : "");
+  return size < 0n && /[1-9]/.test(text) ? `-${text}` : text;
 }
 
 /** The product of two such numbers, as such a number, cut off. */

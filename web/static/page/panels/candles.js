@@ -16,7 +16,7 @@ export function candles({ bars, markets, theme }) {
     switches.append(el("button", { type: "button", class: "quiet small", onclick: () => bars.choose(interval) }, interval));
   }
   const head = heading("Candles", "GET /api/v1/candles, channel candles", switches);
-  const legend = el("p", { class: "legend num" });
+  const legend = el("p", { class: "legend num live" });
   const box = el("div", { class: "chart live", role: "img", "aria-label": "Candles of the chosen instrument" });
   const absent = el("p", { class: "empty", hidden: true });
   const thanks = el(

@@ -26,7 +26,7 @@ export function depth({ market, markets, theme }) {
   const panel = byId("depth");
   const head = heading("Depth", "channel book");
   const canvas = el("canvas", { role: "img", "aria-label": "Depth of the book" });
-  const note = el("p", { class: "note num muted" });
+  const note = el("p", { class: "note num muted live" });
   const box = el("div", { class: "canvas live" }, canvas);
   panel.append(head.element, box, note);
   let colours = null;
