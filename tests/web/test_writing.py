@@ -94,6 +94,19 @@ async def test_public_frames_gather_while_many_go_out() -> None:
     assert [frame["number"] for frame in wire.frames] == [0, 1, 2, 3]
 
 
+async def test_a_connection_gathers_once_however_often_it_writes_meanwhile() -> None:
+    """Its frames would be counted again and again otherwise, and everybody's would wait longer for it."""
+    wire, fanout = Counting(), await busy()
+    client = begun(wire, fanout)
+    await settled()
+    for number in range(3):
+        client.push(numbered(number), is_public=True)
+        client.push(numbered(number))
+        await settled()
+    client.push(numbered(3), is_public=True)
+    assert list(fanout._due) == [client]
+
+
 @pytest.mark.parametrize(
     ("frame", "count"),
     [(numbered(1), MAX_WRITTEN), (framed(msgspec.json.encode("x" * 10_000)), MAX_GATHERED_BYTES // 10_000 + 1)],

@@ -72,7 +72,7 @@ class Client:
         self._lagging: dict[Subscription, None] = {}
         self._draining: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._has_begun = self._is_due = self._gathers = self._has_ended = False
+        self._has_begun = self._is_due = self._has_ended = False
         self.replays: deque[Any] = deque()
         """Subscriptions that wait to be brought up to date; the first one is being so (web/streams/replays.py)."""
         self._replaying: asyncio.Task[None] | None = None
@@ -106,8 +106,7 @@ class Client:
                 return
             if not is_public or len(self._waiting) >= MAX_WRITTEN or self._waiting_bytes >= MAX_GATHERED_BYTES:
                 self._write_soon()
-            elif not self._gathers and self._may_write:
-                self._gathers = True
+            elif self._may_write:
                 self._fanout.add(self)
         elif self._closing is None:
             metrics.websocket_dropped.inc()
@@ -164,7 +163,6 @@ class Client:
 
     def write(self) -> None:
         """Write what waits, as far as there is room; the rest when there is room again."""
-        self._gathers = False
         self._write_all()
         self._is_due = False
 

@@ -32,20 +32,20 @@ class Fanout:
 
     def __init__(self, most_s: float = MOST_S) -> None:
         self._pace = Pace(most_s, FULL_RATE)
-        self._due: list[Reader] = []
+        self._due: dict[Reader, None] = {}
 
     def add(self, reader: Reader) -> None:
-        """Have it write when this turn of the event loop is over, or later if many frames go out."""
+        """Have it write once when this turn of the event loop is over, or later if many frames go out."""
         if not self._due:
             loop, wait_s = asyncio.get_running_loop(), self._pace.wait_s(monotonic())
             if wait_s < LEAST_S:
                 loop.call_soon(self._write)
             else:
                 loop.call_later(wait_s, self._write)
-        self._due.append(reader)
+        self._due[reader] = None
 
     def _write(self) -> None:
-        due, self._due = self._due, []
+        due, self._due = self._due, {}
         frames = sum(reader.waiting for reader in due)
         for reader in due:
             reader.write()
