@@ -23,7 +23,7 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 RATES = ("--rates", "500", "1000", "2000")
 # 3,200 orders: with more, a slow machine lets some wait for longer than a second, and refuses them (web/entry/room.py).
 BATCHES = ("--batch", "100", "--connections", "32")
-# Short: the engine is stopped, and a gateway refuses orders while 20,000 of a partition wait for it.
+# These runs are short, because the engine is stopped: once 20,000 orders of a partition wait, the gateway refuses more.
 ALONE = ("--gateway-only",)
 
 

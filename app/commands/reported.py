@@ -1,5 +1,6 @@
 """Sends a command straight into `orders` and waits for the engine's report of it in `executions`."""
 
+import asyncio
 import time
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ from app.kafka.reading import Stretch, connected_reader, end_of
 from app.models.commands import SetEngineVersion, SnapshotBook, encode_command
 from app.models.reports import ExecutionReport, read_report
 from app.topics import EXECUTIONS, ORDERS
+
+POLL_S = 0.05
 
 
 class Sent(NamedTuple):
@@ -41,5 +44,6 @@ async def _report_of(
             report = read_report(record.value)
             if report is not None and report.offset == offset:
                 return report
+        await asyncio.sleep(POLL_S)
         await stretch.extend()
     return None
