@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-from app.configuration import Settings, WrongSetting, broker_address
+from app.configuration import Settings, WrongSetting, broker_address, split_address
 
 FOLDER = Path(".matchstream")
 """The data folder of `make run`, in the working directory."""
@@ -91,7 +91,7 @@ def find(ours: Settings, fausts: Mapping[str, Any], environment: Mapping[str, st
         "MATCHSTREAM_URL": GATEWAY,
     }
     given = {name: environment[name] for name in KINDS if environment.get(name)}
-    if not _is_http(given.get("MATCHSTREAM_URL", GATEWAY)):
+    if not split_address(given.get("MATCHSTREAM_URL", GATEWAY), ("http", "https")):
         raise WrongSetting("the gateway's address (MATCHSTREAM_URL or --url) must be http://HOST:PORT")
     is_configured = bool(environment.get("FAUST_CONF"))  # settings of the user's own, not those for development
     folder = Path(environment.get(FOLDER_VARIABLE) or FOLDER).resolve()
@@ -117,14 +117,6 @@ def without_password(url: str) -> str:
     found = urlsplit(url)
     user, at, host = found.netloc.rpartition("@")
     return urlunsplit(found._replace(netloc=f"{user.partition(':')[0]}{at}{host}", query=""))
-
-
-def _is_http(url: str) -> bool:
-    try:
-        found = urlsplit(url)
-        return found.scheme in ("http", "https") and bool(found.hostname) and found.port != 0
-    except ValueError:  # a port or an IPv6 address that cannot be
-        return False
 
 
 def _is_of(venue: Addresses, name: str, address: str) -> bool:

@@ -7,9 +7,10 @@ the file, because Faust would silently ignore it.
 import os
 import re
 import runpy
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import faust
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -196,12 +197,18 @@ def broker_address(broker: Any) -> str:
 
 
 def _is_plain_kafka(url: str) -> bool:
+    found = split_address(url, UNENCRYPTED)
+    return found is not None and not (found.query or " " in found.netloc or "@" in found.netloc)
+
+
+def split_address(url: str, schemes: Collection[str]) -> SplitResult | None:
+    """The parts of an address with one of these schemes, a host, and a port that can be; None for any other text."""
     try:
         found = urlsplit(url)
-        is_place = bool(found.hostname) and " " not in found.netloc and found.port != 0
+        is_place = bool(found.hostname) and found.port != 0
     except ValueError:  # a port or an IPv6 address that cannot be
-        return False
-    return found.scheme in UNENCRYPTED and is_place and "@" not in found.netloc and not found.query
+        return None
+    return found if found.scheme in schemes and is_place else None
 
 
 def _check_roads_to_kafka(fausts: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from app.clearing.amounts import text
 from app.commands.gateway import acting_on, checked_key, fail
 from app.kafka.one_shot import ToSend, send
 from app.models.clearing import MAX_REASON, ClearingFact, InstructionOutcome, Settle, encode_fact, key_of
-from app.models.http import InvalidTime, milliseconds, rfc3339
+from app.models.http import InvalidTime, milliseconds, other_cycle
 from app.postgres import (
     Away,
     CannotRemove,
@@ -67,10 +67,8 @@ async def settle(self: Any, at: str | None, key: str | None, dry_run: bool, as_j
                 f"the cycle with the key {fact.key} is not netted after {WAIT_S:g} s: look at /readyz of the clearing "
                 f"worker. The cycle is asked for; the same command with --key {fact.key} shows it"
             )
-        wanted = None if fact.cutoff_time is None else rfc3339(fact.cutoff_time)
-        if found["cutoff_time"] != wanted:
-            end = found["cutoff_time"] or "what was recorded when it was closed"
-            fail(f"the key {fact.key} was used for cycle {found['cycle']}, up to {end}: give another key")
+        if other := other_cycle(fact, found):
+            fail(f"the key {fact.key} was used for {other}: give another key")
         click.echo(json.dumps(found, indent=2) if as_json else _cycle_text(found))
 
 

@@ -7,7 +7,6 @@ could see a command-line argument.
 import json
 import logging
 import os
-import re
 import sys
 from http import HTTPStatus
 from typing import Any, NoReturn
@@ -20,7 +19,7 @@ import faust.cli.base as cli
 from app import output, where
 from app.addresses import Addresses, NoAddress, find, without_password
 from app.configuration import WrongSetting, load
-from app.models.http import NAME_PATTERN, NAME_RULE
+from app.models.http import NAME_RULE, is_name
 
 TIMEOUT_S = 10.0
 ENGINE_TIMEOUT_S = 8  # how long the gateway waits for the engine's answer; unless asked, only two seconds
@@ -28,7 +27,7 @@ ENGINE_TIMEOUT_S = 8  # how long the gateway waits for the engine's answer; unle
 
 def checked_key(context: Any, option: Any, key: str | None) -> str | None:
     """The value of an option `--key`. We refuse an empty one: with a new key instead, a repeat would act twice."""
-    if key is not None and re.match(NAME_PATTERN, key) is None:
+    if key is not None and not is_name(key):
         raise click.BadParameter(f"expected {NAME_RULE}")
     return key
 
@@ -54,7 +53,10 @@ def gateway_at(url: str | None) -> str:
 
 
 def acting_on(*names: str, url: str | None = None) -> Addresses:
-    """The venue's addresses; prints those named to standard error, and ends the command if one is unknown."""
+    """The venue's addresses; prints those named to standard error, and ends the command if one is unknown.
+
+    From here on, what the command prints is guarded (app/output.py), and errors of Kafka's client are not logged.
+    """
     try:
         found = where if url is None else find(*load(), {**os.environ, "MATCHSTREAM_URL": url})
         found.need(*names)

@@ -9,14 +9,13 @@ from typing import Any
 
 import click
 import faust.cli.base as cli
-import msgspec
 from aiokafka.errors import KafkaError
 
 from app import api_keys, app
 from app.commands.gateway import acting_on, fail
 from app.kafka.reading import NothingToRead
 from app.models.api_keys import MAX_RATE, MIN_RATE, ApiKey, KeyRole, new_key
-from app.models.http import NAME_RULE, InvalidTime, Name, milliseconds, rfc3339
+from app.models.http import NAME_RULE, InvalidTime, is_name, milliseconds, rfc3339
 
 json_option = cli.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -75,10 +74,9 @@ def _row(key: ApiKey) -> dict[str, Any]:
 
 
 def _client_id(text: str) -> str:
-    try:
-        return msgspec.convert(text, Name)
-    except msgspec.ValidationError:
+    if not is_name(text):
         fail(f"invalid --client-id: expected {NAME_RULE}")
+    return text
 
 
 def _rate(rate: float | None) -> float | None:

@@ -1,6 +1,5 @@
 """An operator's commands for a market: `faust -A app list-instrument`, `halt`, `set-fees`, `bust`, and the others."""
 
-import re
 from collections.abc import Iterable
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -18,7 +17,7 @@ from app.engine import partition_of
 from app.kafka.reading import NothingToRead
 from app.matching.versions import VERSIONS
 from app.models.commands import ListInstrument, SetEngineVersion, SnapshotBook
-from app.models.http import NAME_PATTERN, NAME_RULE
+from app.models.http import NAME_RULE, is_name
 
 INSTRUMENTS = "/api/v1/instruments"
 T = TypeVar("T")
@@ -113,7 +112,7 @@ async def engine_version(self: Any, instrument: str, version: int) -> None:
 
 
 async def _send(command: SnapshotBook | SetEngineVersion) -> None:
-    if re.match(NAME_PATTERN, command.instrument) is None:
+    if not is_name(command.instrument):
         fail(f"invalid INSTRUMENT: expected {NAME_RULE}")
     broker = acting_on("BROKER_URL").broker
     number = partition_of(command.instrument, app.conf.topic_partitions)

@@ -3,6 +3,8 @@
 Numbers in requests are JSON numbers or strings, read exactly; answers have decimal strings and RFC 3339 times.
 """
 
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import SimpleNamespace
@@ -13,7 +15,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from app.clearing.cycles import Decision
 from app.matching.words import OrderType, SelfTradePrevention, Side, Status, TimeInForce
-from app.models.clearing import MAX_REASON
+from app.models.clearing import MAX_REASON, Settle
 from app.models.commands import BustReason, DecimalText, FeeRates, Identifier, ListInstrument, PlaceOrder
 from app.models.decimals import InvalidDecimal, Scale, plain, units
 from app.models.reports import OrderChange, OrderTerms, PublicTrade, TradeReport
@@ -35,6 +37,7 @@ NAME_PATTERN = r"^(?!\.{1,2}$)[A-Za-z0-9._:-]{1,64}$(?!\n)"
 NAME_RULE = "1 to 64 of A-Z a-z 0-9 . _ : -, but not . or .."
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, max_length=64, description=NAME_RULE)]
 """What a new name (of a client, an instrument or a key) must match; names that exist already may not."""
+_NAME = re.compile(NAME_PATTERN)
 RequiredNumber = Annotated[Raw, Meta(extra_json_schema=_NUMBER)]
 Number = Annotated[Raw, Meta(extra_json_schema=_OR_NULL)] | UnsetType
 
@@ -171,6 +174,18 @@ def milliseconds(moment: datetime | None) -> int | None:
     if not 0 <= time_ms <= LARGEST_TIME_MS:
         raise InvalidTime("must be a time from 1970 to 9999")
     return time_ms
+
+
+def is_name(text: str) -> bool:
+    """Whether a new client, instrument or key may be called so."""
+    return _NAME.match(text) is not None
+
+
+def other_cycle(fact: Settle, cycle: Mapping[str, Any]) -> str | None:
+    """What the key of `fact` was used for, if this cycle (as the API shows it) has another cutoff time; else None."""
+    if cycle["cutoff_time"] == (None if fact.cutoff_time is None else rfc3339(fact.cutoff_time)):
+        return None
+    return f"cycle {cycle['cycle']}, up to {cycle['cutoff_time'] or 'what was recorded when it was closed'}"
 
 
 def rfc3339(time_ms: int) -> str:

@@ -18,7 +18,6 @@ from app.matching.words import OrderType, SelfTradePrevention, Side, TimeInForce
 from app.models.commands import RATE_PATTERN, ListInstrument, PlaceOrder
 from app.models.http import (
     DECIMAL_RULES,
-    NAME_PATTERN,
     NAME_RULE,
     InvalidNumber,
     InvalidTime,
@@ -26,6 +25,7 @@ from app.models.http import (
     PlaceOrderRequest,
     decimal_text,
     decode_place,
+    is_name,
     milliseconds,
 )
 from web.edge.answers import unknown_order
@@ -49,7 +49,6 @@ NOT_A_RATE = "must be basis points with at most two decimals, like 2.5 or -0.75"
 ACCEPTED_TYPES = frozenset(("application/json", "application/octet-stream", "application/x-www-form-urlencoded"))
 IDENTITY = ["identity"]
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
-_NAME = re.compile(NAME_PATTERN, re.ASCII)
 _FIELD = re.compile(r" - at (?:`key` in )?`\$\.?(.*)`$")
 _NAMED_FIELD = re.compile(r"(?:unknown|required) field `([^`]{1,64})`")
 _NAMES = re.compile(rb'"([a-z_]+)"\s*:')
@@ -176,7 +175,7 @@ def header_key(request: web.Request) -> str | None:
     if len(request.headers.getall("Idempotency-Key")) > 1:
         raise malformed("Idempotency-Key", "was given twice")
     key = header[1:-1] if len(header) > 1 and header[0] == header[-1] == '"' else header
-    if _NAME.fullmatch(key) is None:
+    if not is_name(key):
         raise malformed("Idempotency-Key", NOT_A_NAME)
     return key
 

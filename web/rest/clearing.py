@@ -12,7 +12,7 @@ from app.clearing.amounts import of_units, text
 from app.clearing.positions import Position
 from app.matching.words import Reason
 from app.models.clearing import InstructionOutcome, Settle, encode_fact, key_of
-from app.models.http import decode_outcome, decode_settle, rfc3339
+from app.models.http import decode_outcome, decode_settle, other_cycle
 from app.postgres.settlements import SUMS
 from web.edge.answers import CSV, JSON, answer
 from web.edge.callers import caller_of
@@ -63,9 +63,8 @@ async def settle(request: web.Request) -> web.StreamResponse:
     found = await waited(
         request, lambda: gateway.settlements.cycle_of_key(fact.key), lambda cycle: bool(cycle and cycle["seal"])
     )
-    if found is not None and found["cutoff_time"] != (None if cutoff_time is None else rfc3339(cutoff_time)):
-        end = found["cutoff_time"] or "what was recorded when it was closed"
-        raise Problem(422, Reason.DUPLICATE_ORDER, f"this key was used for cycle {found['cycle']}, up to {end}")
+    if found and (other := other_cycle(fact, found)):
+        raise Problem(422, Reason.DUPLICATE_ORDER, f"this key was used for {other}")
     if found is None or found["seal"] is None:
         return answer({"key": fact.key}, 202)
     return answer(found, 201, {"Location": f"/api/v1/settlements/{found['cycle']}"})
