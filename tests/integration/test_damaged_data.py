@@ -6,6 +6,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import PolicyViolationError
 
 from app.local.venue import Venue
 from app.setup import prepare
@@ -86,12 +87,21 @@ async def _truncate(venue: Venue, keep_manifests: bool) -> None:
     try:
         # Kafka deletes no records of a compacted topic: somebody must have meant it.
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, BOOKS_CHANGELOG.name, DELETING)])
-        await admin.delete_records(ends)
+        await until(lambda: _deleted(admin, ends))
         await admin.alter_configs(
             [ConfigResource(ConfigResourceType.TOPIC, BOOKS_CHANGELOG.name, BOOKS_CHANGELOG.config)]
         )
     finally:
         await admin.close()
+
+
+async def _deleted(admin: AIOKafkaAdminClient, ends: dict[TopicPartition, RecordsToDelete]) -> bool:
+    """Whether the broker has deleted the records; it refuses until it has taken over the topic's new settings."""
+    try:
+        await admin.delete_records(ends)
+    except PolicyViolationError:
+        return False
+    return True
 
 
 async def _make_anew(venue: Venue, topic: str) -> None:
