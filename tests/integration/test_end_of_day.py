@@ -123,6 +123,15 @@ async def test_a_cycle_ends_at_a_time_of_the_log(venue: Venue) -> None:
     assert (await cli(venue, "settle", "--at", "2999-01-01T00:00:00Z")).code == 1
 
 
+async def test_no_cycle_is_asked_for_while_postgres_cannot_show_it(venue: Venue) -> None:
+    """The command failed and did not say that it had asked for a cycle; each new try closed one more."""
+    nowhere = venue.servers.database_url.rpartition("/")[0] + "/nothing"
+    told = await cli(venue, "settle", "--key", "blind", DATABASE_URL=nowhere)
+    assert told.code == 1 and "does not exist; run `python -m app setup`" in told.err, told
+    await settle(venue)  # by then, whatever was asked for earlier has a cycle
+    assert rows(venue, "SELECT cycle FROM cycles WHERE key = 'blind'") == []
+
+
 CHANGES = {
     "UPDATE trades SET seller_fee = seller_fee {} 0.01 WHERE trade_id = %s": "trades {}: seller_fee is '-0.03000000'",
     "UPDATE trade_busts SET seq = seq {} 1 WHERE instrument || '-' || trade_seq = %s": "trade_busts {}: seq is ",
