@@ -1,7 +1,7 @@
 """Keep a worker's log readable: aiokafka says the same sentence again only after some seconds.
 
-While Kafka is away it would log some hundred lines a second, and two each time that a gateway looks up an old order. Log
-files are bounded, so the lines that an operator looks for would be gone.
+While Kafka is away it would log some hundred lines a second, and two each time that a gateway looks up an old order.
+Log files are bounded, so the lines that an operator looks for would be gone.
 """
 
 import logging
