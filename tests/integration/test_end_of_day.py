@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 from typing import Any
 
@@ -283,6 +284,9 @@ async def test_deaths_pauses_and_an_empty_database_change_nothing(unsupervised: 
         await process.kill()
     await asyncio.to_thread(drop_database, venue.servers.database_url)
     await prepare(venue.servers.broker, venue.servers.database_url)
+    emptied = await verify(Addresses(venue.servers.broker, venue.servers.database_url))
+    assert emptied.is_right, emptied.as_text()
+    assert re.fullmatch(r"Postgres has 0 of \d+ reports .*, and no recording worker runs", emptied.in_flight[0])
     await venue.start_worker("clearing", env={"SETTLE_AT": "00:00"})
     await venue.start_worker("recording")
     daily = "SELECT count(*) > 0 FROM cycles WHERE key LIKE 'daily-%' AND seal IS NOT NULL"
