@@ -18,6 +18,7 @@ import msgspec
 
 from app.engine import Partition, UnknownEngine
 from app.models.reports import encode
+from app.output import guard
 
 FIRST_OFFSET = 1
 FIRST_TIME_MS = 1
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run `python -m app replay FILE`; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m app replay", description=__doc__)
     parser.add_argument("file", help="a file with one command per line; - reads standard input")
+    guard()
     try:
         run(parser.parse_args(arguments).file)
     except (OSError, OffsetGoesBack, UnknownEngine) as error:

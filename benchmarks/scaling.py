@@ -1,8 +1,9 @@
 """`python -m benchmarks.scaling`: what an order costs with one and with two matching workers and gateways.
 
 At the same offered rate, each in a new venue and in turns: an order must not cost more because there are more processes
-to share the work. Counts all CPU that the venue's processes use during the load. Prints conditions and a table, writes
-JSON with `--json`.
+to share the work. With `--grow`, one and two of each, and two are offered twice the rate, so that each process has as
+much to do as a single one. Counts all CPU that the venue's processes use during the load. Prints conditions and a
+table, writes JSON with `--json`.
 """
 
 import argparse
@@ -26,12 +27,12 @@ CONNECTIONS = 64
 CLIENTS = 2
 FIRST_SECONDS = 5  # a first load, which does not count, warms up servers and workers
 TIMEOUT_S = 120.0
-ONE = "1 matching, 1 gateway"
+ONE, TWO = "1 matching, 1 gateway", "2 matching, 2 gateways"
 SIZES: Mapping[str, Mapping[str, int]] = {
     ONE: {},
     "2 matching, 1 gateway": {"matching": 2},
     "1 matching, 2 gateways": {"gateway": 2},
-    "2 matching, 2 gateways": {"matching": 2, "gateway": 2},
+    TWO: {"matching": 2, "gateway": 2},
 }
 
 
@@ -40,26 +41,30 @@ def main() -> int:
     parser.add_argument("--rate", type=int, default=RATE, help="orders a second")
     parser.add_argument("--seconds", type=int, default=20, help="seconds of each run")
     parser.add_argument("--runs", type=int, default=1, help="runs of each size, in turns")
+    parser.add_argument("--grow", action="store_true", help="only one and two of each, two at twice the rate")
     parser.add_argument("--json", type=Path, help="also write the result to this file")
     options = parser.parse_args()
-    found = asyncio.run(measure(options.rate, options.seconds, options.runs))
+    rates = {ONE: options.rate, TWO: 2 * options.rate} if options.grow else dict.fromkeys(SIZES, options.rate)
+    found = asyncio.run(measure(rates, options.seconds, options.runs))
     _print(found)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
     return 0 if found["right"] else 1
 
 
-async def measure(rate: int, seconds: int, runs: int) -> dict[str, Any]:
-    """Run each size in turns, the first one first."""
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in SIZES}
+async def measure(rates: Mapping[str, int], seconds: int, runs: int) -> dict[str, Any]:
+    """Offer each size its orders a second, in turns, the first one first."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in rates}
     with Clients(CLIENTS) as clients:
         for _ in range(runs):
-            for name, workers in SIZES.items():
-                found[name].append(await _run(clients, workers, rate, seconds))
+            for name, rate in rates.items():
+                found[name].append(await _run(clients, SIZES[name], rate, seconds))
     is_right = all(
-        run["verdict"] == "RIGHT" and run["accepted"] == rate * seconds for runs in found.values() for run in runs
+        run["verdict"] == "RIGHT" and run["accepted"] == rates[name] * seconds
+        for name, runs in found.items()
+        for run in runs
     )
-    return {"conditions": conditions(), "rate": rate, "seconds": seconds, "sizes": found, "right": is_right}
+    return {"conditions": conditions(), "rates": dict(rates), "seconds": seconds, "sizes": found, "right": is_right}
 
 
 async def _run(clients: Clients, workers: Mapping[str, int], rate: int, seconds: int) -> dict[str, Any]:
@@ -90,16 +95,16 @@ async def _run(clients: Clients, workers: Mapping[str, int], rate: int, seconds:
 
 
 def _print(found: dict[str, Any]) -> None:
-    where = found["conditions"]
-    print(f"\n{found['rate']:,} orders a second for {found['seconds']} s; {where['cpus']} cores, {where['cpu']}")
+    where, rates = found["conditions"], found["rates"]
+    print(f"\nfor {found['seconds']} s; {where['cpus']} cores, {where['cpu']}")
     base = median(run["all_us"] for run in found["sizes"][ONE])
     for name, runs in found["sizes"].items():
         costs = [run["all_us"] for run in runs]
         roles = ", ".join(f"{role} {median(run['cpu_us'][role] for run in runs):.0f}" for role in runs[0]["cpu_us"])
         spread = f"{median(costs):,.0f} µs CPU an order ({min(costs):,.0f} to {max(costs):,.0f})"
-        print(f"  {name:<23} {spread}, {median(costs) / base:.2f} times: {roles}")
+        print(f"  {name:<23} {rates[name]:,}/s: {spread}, {median(costs) / base:.2f} times: {roles}")
         for run in runs:
-            if run["verdict"] != "RIGHT" or run["accepted"] != found["rate"] * found["seconds"]:
+            if run["verdict"] != "RIGHT" or run["accepted"] != rates[name] * found["seconds"]:
                 print(f"    accepted {run['accepted']:,}; {run['verdict']}")
 
 

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent
 USE_VENUE = "changed_port end_of_day cli large_records one_trade poison lobster_in_a_venue assignment_cases"
 USE_SERVERS = (
     "app/test_export app/test_genesis clearing kafka local/test_servers postgres streaming "
-    "verification/test_checker_and_clearing web/entry"
+    "verification/test_checker_and_clearing web/entry web/market"
 )
 TOGETHER: dict[str, tuple[str, ...]] = {
     "venue": tuple(f"integration/test_{name}.py" for name in USE_VENUE.split()),

@@ -41,9 +41,10 @@ async def table(self: Any, name: str, key: str | None, local: bool, changelog: b
         views = VIEWS[name](await _partitions(local, name), key)
     except (Damaged, DamagedSnapshot, KafkaError) as error:
         fail(str(error) or type(error).__name__)
-    if key is not None and not views:
+    if not views and (local or key is not None):
+        entry = "no entries" if key is None else f"no entry for {key}"
         place = f" in {app.conf.tabledir}: try ROLE={_role(name)} and another SLOT" if local else ""
-        fail(f"{name} has no entry for {key}{place}")
+        fail(f"{name} has {entry}{place}")
     click.echo(json.dumps(views[0] if key is not None else views, indent=2) if as_json else _text(views))
 
 

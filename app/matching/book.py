@@ -291,7 +291,7 @@ class Book:
     def _enter(self, order: Order) -> None:
         """Match a new order, then the stops that it triggers (R9)."""
         orders, journal = self.orders, self.journal
-        journal.touched[order] = None
+        journal.touch(order)
         journal.allow(self._listing.max_fills)
         if order.terms.stop_price is not None and not order.triggered:
             orders.admit(order)

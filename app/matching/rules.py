@@ -14,6 +14,7 @@ from app.matching.words import OrderType, Reason, Side, TimeInForce
 
 MAX_QUOTE_SCALE = 8
 MAX_BUSTS = 10_000  # of a market: its state remembers each
+UNCHANGEABLE = ("base_asset", "quote_asset", "tick_size", "lot_size", "quote_scale")  # of a market's listing
 
 _LIMIT, _MARKET, _STOP_LIMIT = OrderType.LIMIT, OrderType.MARKET, OrderType.STOP_LIMIT
 _GTC, _GTD = TimeInForce.GTC, TimeInForce.GTD
@@ -85,9 +86,9 @@ def refusal_of_amend(
 
 
 def refusal_of_listing(new: Listing, old: Listing) -> Reason | None:
-    """The first check that new rules of a market fail: limits may change, tick size, lot size and assets may not."""
-    same = new[:5] == old[:5]  # instrument, assets, tick and lot size
-    return None if same and new.quote_scale == old.quote_scale and is_valid_listing(new) else Reason.UNSUPPORTED_ORDER
+    """The first check that new rules of a market fail: limits may change, what is UNCHANGEABLE may not."""
+    same = all(getattr(new, name) == getattr(old, name) for name in ("instrument", *UNCHANGEABLE))
+    return None if same and is_valid_listing(new) else Reason.UNSUPPORTED_ORDER
 
 
 def is_valid_listing(listing: Listing) -> bool:

@@ -224,8 +224,8 @@ class BatchConsumer(kafka_driver.Consumer):
             last.timestamp / 1000,
             last.timestamp_type,
             None,
-            last.key,
-            last.value,
+            None,  # no key, no value: the message lives until its checkpoint, longer than its records
+            None,
             None,
             None,
             None,

@@ -8,7 +8,6 @@ Here the request runs in the reader's own event loop, and the next one is in fli
 import asyncio
 import logging
 from collections.abc import Collection, Iterable, Iterator
-from itertools import islice
 from math import inf
 from time import monotonic
 from typing import Any, NamedTuple
@@ -22,7 +21,7 @@ from app import metrics
 from app.kafka.brokers import Brokers
 from app.kafka.fetch_request import Fetch
 from app.pace import FULL_RATE, Pace
-from app.streaming.intact import Batches, DamagedLog
+from app.streaming.intact import MAX_EXPANDED_BYTES, Batches, DamagedLog, expanded_bytes
 
 MAX_WAIT_MS = 500  # how long Kafka waits for records before it answers without any
 MAX_PARTITION_BYTES = 1024 * 1024  # in an answer; Kafka sends a larger first batch whole
@@ -39,19 +38,30 @@ class Fetched(NamedTuple):
     offset: int
     batches: list[Any]
 
-    def records(self) -> Iterator[Any]:
-        """Each record, with offset, timestamp (ms), timestamp_type, key and value."""
-        for batch in self.batches:
-            if not batch.is_control_batch:
-                for record in batch:
-                    if record.offset >= self.offset:  # Kafka sends whole batches
-                        yield record
-
     def chunks(self, most: int) -> Iterator[tuple[Any, ...]]:
-        """The records in tuples of at most `most`."""
-        records = self.records()
-        while chunk := tuple(islice(records, most)):
-            yield chunk
+        """The records in tuples of at most `most`, fewer where compressed batches expand to MAX_EXPANDED_BYTES.
+
+        Each record has offset, timestamp (ms), timestamp_type, key and value. This uses up the batches: each keeps what
+        it was expanded to as long as somebody has it.
+        """
+        chunk, expanded = list[Any](), 0
+        self.batches.reverse()
+        while self.batches:
+            batch = self.batches.pop()
+            if batch.is_control_batch:
+                continue
+            for record in batch:
+                if record.offset >= self.offset:  # Kafka sends whole batches
+                    chunk.append(record)
+                    if len(chunk) == most:
+                        yield tuple(chunk)
+                        chunk, expanded = [], 0
+            expanded += expanded_bytes(batch)
+            if chunk and expanded >= MAX_EXPANDED_BYTES:
+                yield tuple(chunk)
+                chunk, expanded = [], 0
+        if chunk:
+            yield tuple(chunk)
 
 
 class Fetching:

@@ -22,6 +22,11 @@ from app.unusable import pass_over
 
 MAGIC = 2  # the format of every batch that Kafka has written since 0.11
 MAX_RECORDS = 500_000  # in one batch, which is in memory as a whole
+MAX_EXPANDED_BYTES = 8 * 1024 * 1024
+"""Once compressed batches have expanded to so much, what they gave is used before more of a fetch is read.
+
+A fetch of 1 MB can hold hundreds of batches that expand to 64 MB each.
+"""
 UNREADABLE = b"unreadable: this batch of Kafka's log cannot be decompressed or parsed"
 
 
@@ -73,6 +78,8 @@ class Batches:
         self._where, self._batches, self._position = where, batches, position
         self._is_first = True
         self._next: Any = None
+        self._last: Any = None
+        self._expanded = 0
 
     @property
     def position(self) -> int:
@@ -80,7 +87,15 @@ class Batches:
         return self._position
 
     def has_next(self) -> bool:
-        """Whether there is another batch. Raises DamagedLog."""
+        """Whether there is another batch. Raises DamagedLog.
+
+        False once the records that were read have expanded to MAX_EXPANDED_BYTES: aiokafka fetches the rest again.
+        """
+        if self._last is not None:
+            self._expanded += expanded_bytes(self._last)
+            self._last = None
+        if self._expanded >= MAX_EXPANDED_BYTES:
+            return False
         if self._next is None and self._batches.has_next():
             batch = self._intact()
             if batch is None and self._is_first:
@@ -92,8 +107,8 @@ class Batches:
 
     def next_batch(self) -> Any:
         """The next batch, checked."""
-        found, self._next = self._next, None
-        return found
+        self._last, self._next = self._next, None
+        return self._last
 
     def _intact(self) -> Any:
         try:
@@ -114,10 +129,16 @@ class Batches:
         )
 
 
+def expanded_bytes(batch: Any) -> int:
+    """How much memory the records of this batch take, if it was compressed and has been read; else 0."""
+    return batch.expanded_bytes if isinstance(batch, _Batch) else 0
+
+
 class _Batch:
     """A checked batch, with the interface that aiokafka's PartitionRecords needs."""
 
     is_control_batch = False
+    expanded_bytes = 0
 
     def __init__(self, where: TopicPartition, batch: Any) -> None:
         self._where, self._batch = where, batch
@@ -137,13 +158,21 @@ class _Batch:
         if count > MAX_RECORDS:
             return [self._unreadable(f"more than {MAX_RECORDS} records in a batch")]
         try:
-            return list(batch)
+            records = list(batch)
         except MemoryError:
             raise  # a process with more memory would read the records instead
         except Exception as error:
             return [self._unreadable(repr(error))]
+        if batch.compression_type:
+            self.expanded_bytes = sum(map(_bytes_of, records))
+        return records
 
     def _unreadable(self, why: str) -> DefaultRecord:
         batch, last = self._batch, self.next_offset - 1
         pass_over(self._where.topic, self._where.partition, last, why)
         return DefaultRecord(last, batch.max_timestamp, batch.timestamp_type, None, UNREADABLE, [])
+
+
+def _bytes_of(record: DefaultRecord) -> int:
+    headers = sum(len(name) + len(value or b"") for name, value in record.headers)
+    return len(record.key or b"") + len(record.value or b"") + headers

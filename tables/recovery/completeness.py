@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from app.models.undecodable import UNDECODABLE
 from tables.recovery.around import Around
 from tables.recovery.changelog import Damaged, Loaded
 from tables.recovery.refusals import require_log, require_partition
@@ -41,10 +42,13 @@ class Reported(NamedTuple):
     seqs: dict[str, tuple[int, int]] = {}
 
     def with_values(self, values: Iterable[bytes]) -> "Reported":
-        """This summary extended by these encoded outputs."""
+        """This summary extended by these encoded outputs; skips what another program wrote, as all readers do."""
         last, seqs = self.last_event, dict(self.seqs)
         for value in values:
-            output = _decode(value)
+            try:
+                output = _decode(value)
+            except UNDECODABLE:
+                continue
             last = max(last, output.offset)
             low, high = seqs.get(output.instrument, (output.seq, output.seq))
             seqs[output.instrument] = min(low, output.seq), max(high, output.seq)

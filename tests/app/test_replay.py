@@ -108,6 +108,15 @@ def test_equal_input_gives_equal_bytes_in_any_process() -> None:
     assert outputs == {b"".join(report + b"\n" for report in replay(io.BytesIO(text)))}
 
 
+def test_a_reader_that_has_gone_ends_the_replay(tmp_path: Path) -> None:
+    """Without a word, as other programs end."""
+    log = tmp_path / "log"
+    log.write_bytes(b"".join(lines(LIST, *(SELL | {"client_order_id": f"s{number}"} for number in range(2_000)))))
+    command = f'"{sys.executable}" -m app replay "{log}" | head -1'
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True)
+    assert done.stderr == b"" and json.loads(done.stdout)["command"] == "list"
+
+
 def test_every_command_is_accepted() -> None:
     """A day in a market, with each word of the log at least once, told by what came of each order."""
     client, market = {"instrument": "BTC-USD", "client_id": "alice"}, {"instrument": "BTC-USD"}

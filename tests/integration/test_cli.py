@@ -268,8 +268,9 @@ async def test_the_table_of_a_running_worker_is_shown(venue: Venue, here: Path) 
 
     for side in ("sell", "buy"):
         await in_folder(here, "place", market, side, "1.00", "9.50")
-    of_matching = await in_folder(here, "table", "candles", market, "--local")
-    assert "try ROLE=analytics and another SLOT" in of_matching.err
+    for key in ([market], []):
+        of_matching = await in_folder(here, "table", "candles", *key, "--local")
+        assert of_matching.code == 1 and "try ROLE=analytics and another SLOT" in of_matching.err
     bars = await until(
         lambda: in_folder(here, "table", "candles", market, "--local", ROLE="analytics"),
         lambda bars: market in bars.out or "another SLOT" not in bars.err,

@@ -6,11 +6,13 @@ from app.matching.book import Book
 from app.matching.commands import ClientRates, FeeSchedule, List, Listing, MassCancel, Moment, Place, SetFees, Snapshot
 from app.matching.events import MAX_ENTRIES_PER_PART, BustedTrade, Level, OrderState, Report, Trade, parts_of, split
 from app.matching.fees import MAX_CLIENTS_WITH_RATES, MAX_RATE
-from app.matching.words import OrderType, Outcome, SelfTradePrevention, Side, Status
+from app.matching.words import Liquidity, OrderType, Outcome, SelfTradePrevention, Side, Status
 from app.models.conversion import scale_of
 from app.models.reports import encode, report_message
 from tests.matching.pair import Pair
 from tests.matching.reader import Reader
+from tests.matching.scenario import LISTING as OF_SCENARIOS
+from tests.matching.scenario import Play
 from tests.matching.streams import INSTRUMENT, commands
 
 KIB = 1024
@@ -140,3 +142,17 @@ def test_a_reader_notices_a_lost_report() -> None:
     reader.follow(reports[0])
     with pytest.raises(AssertionError, match="a gap"):
         reader.follow(reports[2])
+
+
+def test_an_amended_order_reports_the_fill_that_a_waiting_stop_gave_it() -> None:
+    """The stop runs before the amend, in the same command: the order's last fill in it is that one."""
+    pair, play = Pair(OF_SCENARIOS.instrument), Play(mirrored=False)
+    pair.apply(*play.listing())
+    lines = ("list max_fills=1", "sell s1 1 @ 105", "sell s2 5 @ 106", "buy b1 1 stop 105", "buy b2 1 @ 105")
+    for line in lines:
+        pair.apply(*play.read(line))
+    report = pair.apply(*play.read("amend s2 4 @ 107"))
+    assert [(state.last_price, state.last_quantity, state.liquidity) for state in report.orders] == [
+        (106, 1, Liquidity.TAKER),
+        (106, 1, Liquidity.MAKER),
+    ]

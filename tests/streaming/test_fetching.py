@@ -55,7 +55,9 @@ class Log:
     async def take(self, wanted: list[TopicPartition] | None = None) -> None:
         """One fetch."""
         for fetched in await self.fetching.fetch(wanted or self.partitions):
-            self.read[fetched.where] += [(record.offset, record.value) for record in fetched.records()]
+            self.read[fetched.where] += [
+                (record.offset, record.value) for chunk in fetched.chunks(1_000) for record in chunk
+            ]
 
     async def take_all(self, wanted: list[TopicPartition] | None = None) -> None:
         """Fetches until everything written was read."""

@@ -18,7 +18,8 @@ import app
 from app.kafka.reading import Stretch, new_reader
 from app.local.servers import Servers
 from app.streaming import codecs, intact
-from app.streaming.intact import UNREADABLE, DamagedLog
+from app.streaming.fetching import Fetched
+from app.streaming.intact import MAX_EXPANDED_BYTES, UNREADABLE, Batches, DamagedLog
 from app.topics import ORDERS
 
 assert app, "it makes every consumer read like this"
@@ -102,6 +103,28 @@ def test_decompression_ends(codec: str) -> None:
     assert decode(encode(most)) == most
     with pytest.raises(Exception, match=r"more than|failed to write whole buffer"):
         decode(encode(most + b"1"))
+
+
+LARGE = bytes(MAX_EXPANDED_BYTES // 2)
+CODEC_NUMBERS = {None: 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+
+
+@pytest.mark.parametrize("codec", CODEC_NUMBERS)
+def test_what_expands_is_read_and_used_piece_by_piece(codec: str | None) -> None:
+    """Else one fetch of 1 MB could fill any memory. aiokafka fetches the rest again, our own reader keeps it."""
+    log = [batch(offset, LARGE, codec=CODEC_NUMBERS[codec]) for offset in range(6)]
+    pieces, position = list[int](), 0
+    while position < len(log):
+        buffer = MemoryRecords(b"".join(log[position:]))
+        records = fetcher.PartitionRecords(WHERE, buffer, None, position, None, None, True, fetcher.READ_UNCOMMITTED)
+        pieces.append(sum(record.value == LARGE for record in records))
+        position = records.next_fetch_offset
+    checked, batches = Batches(WHERE, MemoryRecords(b"".join(log)), 0), list[Any]()
+    while checked.has_next():
+        batches.append(checked.next_batch())
+    chunks = [len(chunk) for chunk in Fetched(WHERE, 0, batches).chunks(100)]
+    assert pieces == chunks == ([2, 2, 2] if codec else [6])
+    assert not batches, "an expanded batch stays in memory for as long as somebody has it"
 
 
 @pytest.fixture

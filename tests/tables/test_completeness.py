@@ -1,5 +1,6 @@
 """What a start notices of logs that have lost something, and what it must take for a working venue; from values."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -21,9 +22,12 @@ class Report(NamedTuple):
 
 
 class Logs:
-    """`executions` with these reports, then as many offsets without any (transactions); `orders` with this end."""
+    """`executions` with these reports, then as many offsets without any (transactions); `orders` with this end.
 
-    def __init__(self, reports: list[Report], orders_end: int, first: int = 0, holes: int = 0) -> None:
+    Bytes among the reports are records of another program.
+    """
+
+    def __init__(self, reports: Sequence[Report | bytes], orders_end: int, first: int = 0, holes: int = 0) -> None:
         self._reports, self._orders_end, self._first, self._holes = reports, orders_end, first, holes
         self.read, self.around = 0, AROUND
 
@@ -36,7 +40,9 @@ class Logs:
         """Read from the list."""
         some = self._reports[first:end]
         self.read += len(some)
-        return Reported().with_values(msgspec.json.encode(report._asdict()) for report in some)
+        return Reported().with_values(
+            one if isinstance(one, bytes) else msgspec.json.encode(one._asdict()) for one in some
+        )
 
 
 def loaded(floor: int, executions: int = 0, **named: tuple[int, int, int]) -> Loaded:
@@ -63,6 +69,7 @@ WORKING = {
         loaded(6, 5, A=(4, 3, 5), B=(5, 2, 5)),
     ),
     "transactions": (Logs(TRADED, 9, holes=3), loaded(6, 8, A=(4, 3, 8), B=(5, 2, 8))),
+    "another program's records": (Logs([b"", *TRADED, b"{}", b"\xff", b"[" * 10_000, b'{"seq":9}'], 6), AFTER),
     "retention has taken reports": (Logs([*TRADED, TRADED[0]], 6, first=5), IDLE),
 }
 

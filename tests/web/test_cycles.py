@@ -95,7 +95,9 @@ async def test_a_statement_is_json_or_csv(api: Api, market: str) -> None:
     assert [(row["row"], row["side"], row["price"], row["fee"]) for row in mine] == [("trade", "buy", "100.00", "0")]
     async with aiohttp.ClientSession() as session:
         url = f"{api.url}/api/v1{path}"
-        for accepted in ("Text/CSV", "text/csv"):
+        async with session.get(url, headers={"Accept": "application/json, text/csv;q=0"}) as answer:
+            assert (answer.content_type, (await answer.json())["rows"]) == ("application/json", rows)
+        for accepted in ("Text/CSV", "application/json;q=0.5, text/csv; q=1.0"):
             async with session.get(url, headers={"Accept": accepted}) as answer:
                 lines = (await answer.text()).splitlines()
                 assert complaint("GET", f"/api/v1{path}", 200, answer.content_type, "") is None

@@ -80,9 +80,16 @@ async def test_a_frame_beyond_the_limit_closes_its_connection_only(api: Api, mar
             await hostile.raw.send_str("x" * 10_000_000)
             await hostile.raw.receive_str(timeout=20)
         await other.until(followed, await trade(api, market))
+
+
+async def test_the_longest_request_is_answered_and_one_byte_more_is_not(api: Api) -> None:
+    """64 KB are within the limit, as over HTTP."""
     async with connected(api) as socket:
-        await socket.raw.send_str(" " * (MAX_MESSAGE_BYTES - 10) + "{}")
+        await socket.raw.send_str(" " * (MAX_MESSAGE_BYTES - 2) + "{}")
         assert (await socket.answer())["error"]["code"] == "malformed_request"
+        with pytest.raises((ConnectionError, aiohttp.ClientError, TypeError)):
+            await socket.raw.send_str(" " * (MAX_MESSAGE_BYTES - 1) + "{}")
+            await socket.raw.receive_str(timeout=20)
 
 
 async def test_a_foreign_page_cannot_connect(api: Api) -> None:

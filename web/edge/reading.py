@@ -52,6 +52,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _FIELD = re.compile(r" - at (?:`key` in )?`\$\.?(.*)`$")
 _NAMED_FIELD = re.compile(r"(?:unknown|required) field `([^`]{1,64})`")
 _NAMES = re.compile(rb'"([a-z_]+)"\s*:')
+_EXCLUDED = re.compile(r"q=0(\.0*)?", re.ASCII)
 _WAIT = re.compile(r"\s*wait=([0-9]{1,3})\s*", re.ASCII)
 _time = partial(msgspec.convert, type=datetime)
 T = TypeVar("T")
@@ -238,6 +239,15 @@ def preferred_wait(request: web.Request) -> int | None:
     """The seconds of `Prefer: wait=SECONDS`, at most MAX_WAIT_S; None without that header."""
     preferred = _WAIT.fullmatch(request.headers.get("Prefer", ""))
     return None if preferred is None else min(int(preferred[1]), MAX_WAIT_S)
+
+
+def asks_for(content_type: str, request: web.Request) -> bool:
+    """Whether `Accept` names this content type and does not exclude it with `q=0`."""
+    for accepted in request.headers.get("Accept", "").lower().split(","):
+        name, *parameters = (part.strip() for part in accepted.split(";"))
+        if name == content_type:
+            return not any(map(_EXCLUDED.fullmatch, parameters))
+    return False
 
 
 def order_id_of(request: web.Request) -> str:

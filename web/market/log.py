@@ -8,7 +8,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from app.engine import partition_of
 from app.kafka.reading import KafkaAway, LogRecord, PatientReader, Stretch, end_of
 from app.models.commands import PlaceOrder, ReplaceOrder, UndecodableCommand, decode_command
-from app.models.reports import ExecutionReport, decode_report
+from app.models.reports import ExecutionReport, read_report
+from app.models.undecodable import UNDECODABLE
 from app.topics import EXECUTIONS, ORDERS
 
 READ_TIMEOUT_S = 5.0
@@ -59,7 +60,7 @@ class LogReader:
             records = await Stretch(reader, where, start, await end_of(reader, where)).read()
         if not records:
             raise Unreadable(f"executions[{where.partition}] ends before report {seq + 1} of {instrument}")
-        return [_decoded(record) for record in records if record.key == key], records[-1].offset + 1
+        return [report for record in records if (report := _report_of(record, key))], records[-1].offset + 1
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[AIOKafkaConsumer]:
@@ -120,7 +121,8 @@ async def _find(reader: AIOKafkaConsumer, where: TopicPartition, key: bytes, seq
         middle = low if high - low <= STEP else (low + high) // 2
         reached, is_below = middle, False
         async for record in _records(reader, where, middle, high):
-            found = _decoded(record).seq if record.key == key else 0
+            report = _report_of(record, key)
+            found = 0 if report is None else report.seq
             if found == seq:
                 return record.offset
             if found > seq:
@@ -135,9 +137,10 @@ async def _find(reader: AIOKafkaConsumer, where: TopicPartition, key: bytes, seq
 async def _parts(reader: AIOKafkaConsumer, where: TopicPartition, key: bytes, offset: int) -> list[ExecutionReport]:
     parts: list[ExecutionReport] = []
     async for record in _records(reader, where, offset, await end_of(reader, where)):
-        if record.key == key:
-            parts.append(_decoded(record))
-            if parts[-1].part == parts[-1].parts:
+        report = _report_of(record, key)
+        if report is not None:
+            parts.append(report)
+            if report.part == report.parts:
                 return parts
     raise Unreadable(f"executions[{where.partition}] ends within the report at {offset}")
 
@@ -150,5 +153,11 @@ async def _records(reader: AIOKafkaConsumer, where: TopicPartition, start: int, 
             yield record
 
 
-def _decoded(record: LogRecord) -> ExecutionReport:
-    return decode_report(record.value or b"")
+def _report_of(record: LogRecord, key: bytes) -> ExecutionReport | None:
+    """The report, if it is one under this key; None for what another program wrote. Raises Unreadable."""
+    if record.key != key:
+        return None
+    try:
+        return read_report(record.value)
+    except UNDECODABLE as error:
+        raise Unreadable(f"the report of {key.decode()} at offset {record.offset} is unreadable: {error}") from error

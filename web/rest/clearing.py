@@ -20,6 +20,7 @@ from web.edge.problems import Problem
 from web.edge.reading import (
     DEFAULT_WAIT_S,
     MAX_LIMIT,
+    asks_for,
     body_of,
     decoded,
     header_key,
@@ -139,7 +140,7 @@ async def get_statement(request: web.Request) -> web.StreamResponse:
         found = await ask_history(gateway.settlements.statement(client, cycle))
     if found is None:
         raise Problem(404, "unknown_statement", f"cycle {cycle} has no statement for {client}")
-    if CSV in request.headers.get("Accept", "").lower():
+    if asks_for(CSV, request):
         return web.Response(text=found.csv(), content_type=CSV)
     return web.Response(text=found.json(), content_type=JSON)
 

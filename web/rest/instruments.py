@@ -5,7 +5,7 @@ from uuid import uuid4
 from aiohttp import web
 
 from app.matching.commands import List
-from app.matching.rules import is_valid_listing
+from app.matching.rules import UNCHANGEABLE, is_valid_listing
 from app.matching.words import Reason
 from app.models.commands import CommandMessage, HaltInstrument, ResumeInstrument, UndecodableCommand
 from app.models.conversion import to_core
@@ -17,8 +17,6 @@ from web.gateway import Gateway
 from web.hosting import GATEWAY
 from web.rest.changing import refusal
 from web.trading.carrying_out import carry_out
-
-UNCHANGEABLE = ("base_asset", "quote_asset", "tick_size", "lot_size", "quote_scale")
 
 
 async def list_instrument(request: web.Request) -> web.StreamResponse:

@@ -79,8 +79,9 @@ async def stream(request: web.Request) -> web.StreamResponse:
 
 
 def _socket(request: web.Request) -> web.WebSocketResponse:
+    refused_from = MAX_MESSAGE_BYTES + 1  # aiohttp refuses a message that is as long as its max_msg_size
     socket = web.WebSocketResponse(
-        heartbeat=PING_INTERVAL_S, max_msg_size=MAX_MESSAGE_BYTES, compress=False, protocols=(PROTOCOL,)
+        heartbeat=PING_INTERVAL_S, max_msg_size=refused_from, compress=False, protocols=(PROTOCOL,)
     )
     if not socket.can_prepare(request):
         raise Problem(426, "upgrade_required", "this is a WebSocket", {"Upgrade": "websocket"})
