@@ -28,6 +28,7 @@ from app.streaming.connections import know_closed_connections
 from app.streaming.consumer import BatchConsumer
 from app.streaming.failstop import end_process
 from app.streaming.intact import read_intact
+from app.streaming.log_lines import repeat_seldom
 from app.streaming.recovery import OrderedTableManager
 from app.streaming.slot import SlotTaken, hold_slot
 from app.streaming.version import UnknownFaust, require_known_faust
@@ -84,6 +85,7 @@ class MatchstreamApp(faust.App):
             hold_slot(Path(self.conf.datadir), self.conf.broker, settings.role, settings.slot)
         except (UnknownFaust, NoAddress, SlotTaken) as error:
             end_process(str(error))
+        repeat_seldom()
         watch(self)
         collect_rarely()
         for begin in self._beginnings:

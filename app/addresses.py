@@ -140,7 +140,12 @@ def _running(folder: Path) -> Addresses | None:
         addresses, ports = dict(state["addresses"]), dict(state["ports"])
     except (OSError, ValueError, KeyError):
         return None
-    parts = {name: addresses["gateway" if name == "MATCHSTREAM_URL" else name] for name in KINDS}
+    source = f"the venue in {folder}"
+    parts = {name: address for name, address in addresses.items() if name in KINDS}
+    if "gateway" not in addresses:  # its port may be that of another venue's gateway
+        sentence = f"{source} runs without its {{}}: stop it, and start it without --no-workers"
+        return Addresses(parts, source, sentence, folder)
+    parts["MATCHSTREAM_URL"] = addresses["gateway"]
     host = parts["MATCHSTREAM_URL"].rpartition(":")[0]
     gateways = frozenset(f"{host}:{port}" for name, port in ports.items() if name.startswith("gateway-"))
-    return Addresses(parts, f"the venue in {folder}", folder=folder, gateways=gateways)
+    return Addresses(parts, source, folder=folder, gateways=gateways)

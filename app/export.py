@@ -181,6 +181,8 @@ def _write(database_url: str, name: str, span: Span, target: Target) -> dict[str
         finally:
             bar.clear()
         ranges = {market: {"from_seq": first, "to_seq": last} for market, (first, last) in rows.ranges.items()}
+        for market, last in rows.removed.items():
+            ranges[market]["removed_to_seq"] = last
     metadata = {"rows_of": name, "ranges": ranges, "rows": done, "sha256": digest.hexdigest()}
     target.finish(json.dumps(metadata))
     return metadata

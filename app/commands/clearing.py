@@ -60,13 +60,9 @@ async def settle(self: Any, at: str | None, key: str | None, dry_run: bool, as_j
             await _show_preview(settlements, as_json)
             return
         fact = _checked(Settle(key or uuid4().hex, None if at is None else _time(at)))
+        await settlements.cycle_of_key(fact.key)  # ask for no cycle while Postgres cannot show it
         await _send(venue.broker, fact)
-        found = await _until(lambda: settlements.cycle_of_key(fact.key), lambda cycle: bool(cycle and cycle["seal"]))
-        if found is None or not found["seal"]:
-            fail(
-                f"the cycle with the key {fact.key} is not netted after {WAIT_S:g} s: look at /readyz of the clearing "
-                f"worker. The cycle is asked for; the same command with --key {fact.key} shows it"
-            )
+        found = await _netted(settlements, fact.key)
         if other := other_cycle(fact, found):
             fail(f"the key {fact.key} was used for {other}: give another key")
         click.echo(json.dumps(found, indent=2) if as_json else _cycle_text(found))
@@ -207,7 +203,21 @@ async def _send(broker: str, fact: ClearingFact) -> None:
     try:
         await send(broker, [ToSend(CLEARING.name, 0, key_of(fact), encode_fact(fact))])
     except KafkaError as error:
-        fail(f"not sent: {error}")
+        key = f" with --key {fact.key}" if isinstance(fact, Settle) else ""
+        fail(f"Kafka did not confirm it: {error}; it is safe to repeat the same command{key}")
+
+
+async def _netted(settlements: Settlements, key: str) -> dict[str, Any]:
+    """The cycle that was asked for under this key, once it is netted; else ends the command and says how to see it."""
+    shown = f"The cycle is asked for; the same command with --key {key} shows it"
+    try:
+        found = await _until(lambda: settlements.cycle_of_key(key), lambda cycle: bool(cycle and cycle["seal"]))
+    except (HistoryUnavailable, Refused) as error:
+        fail(f"{error}. {shown}")
+    if found is None or not found["seal"]:
+        worker = "look at /readyz of the clearing worker"
+        fail(f"the cycle with the key {key} is not netted after {WAIT_S:g} s: {worker}. {shown}")
+    return found
 
 
 async def _until(ask: Callable[[], Awaitable[T]], is_done: Callable[[T], bool]) -> T:

@@ -47,6 +47,11 @@ def api_key() -> str | None:
     return key
 
 
+def key_hint(status: int) -> str:
+    """What to add to a gateway's refusal: its own sentence names a header, which no command takes."""
+    return "; this command takes the key from MATCHSTREAM_API_KEY" if status == HTTPStatus.UNAUTHORIZED else ""
+
+
 def gateway_at(url: str | None) -> str:
     """The base URL of the gateway to use; prints it to standard error."""
     return acting_on("MATCHSTREAM_URL", url=url).gateway
@@ -103,7 +108,7 @@ def show(answer: tuple[int, Any], as_json: bool, text: Any) -> None:
     """Print an answer, formatted by `text`; an error is printed as one sentence, with exit code 1."""
     status, body = answer
     if status >= 400 and not as_json:
-        fail(f"{body.get('title', status)}: {body.get('detail', '')}".rstrip(": "))
+        fail(f"{body.get('title', status)}: {body.get('detail', '')}".rstrip(": ") + key_hint(status))
     click.echo(json.dumps(body, indent=2) if as_json else text(body))
     if status >= 400:
         fail("")

@@ -9,7 +9,7 @@ import click
 import faust.cli.base as cli
 
 from app import app
-from app.commands.gateway import api_key, fail, gateway_at, url_option
+from app.commands.gateway import api_key, fail, gateway_at, key_hint, url_option
 
 RECONNECT_S = 0.5
 
@@ -41,7 +41,7 @@ async def watch(
                 async with session.ws_connect(f"{gateway}/stream") as socket:
                     await _print_all(socket, params)
             except aiohttp.WSServerHandshakeError as error:
-                fail(f"the gateway refuses the connection: {error.status} {error.message}")
+                fail(f"the gateway refuses the connection: {error.status} {error.message}{key_hint(error.status)}")
             except (aiohttp.ClientError, OSError) as error:
                 click.echo(f"no connection to {gateway} ({error}); trying again", err=True)
             await asyncio.sleep(RECONNECT_S)

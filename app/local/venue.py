@@ -228,7 +228,9 @@ class Venue:
             self._keeping.cancel()
 
     def _remember(self) -> None:
-        addresses = self.servers.env | {"gateway": self.url}
+        names = [*(worker.name for worker in self.workers), *self.processes]
+        has_gateway = any(name.startswith("gateway-") for name in names)
+        addresses = self.servers.env | ({"gateway": self.url} if has_gateway else {})
         processes = [*self.servers.processes.values(), *self.processes.values()]
         try:
             state.write(self.folder, addresses, processes, self.ports.claimed, self._ready)

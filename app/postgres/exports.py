@@ -14,6 +14,7 @@ Kind = Literal["text", "integer", "decimal", "amount", "boolean", "time"]
 """A decimal is a price, a quantity or a fee; an amount is a price times a quantity, and may have more decimals."""
 REPORTS = "SELECT instrument, last_seq FROM instrument_progress ORDER BY instrument"
 BARS = "SELECT instrument, seq FROM tickers ORDER BY instrument"
+REMOVED = "SELECT instrument, to_seq FROM removed_history JOIN cycle_ranges USING (cycle, instrument)"
 
 
 class Exported(NamedTuple):
@@ -25,6 +26,8 @@ class Exported(NamedTuple):
     order: str
     recorded: str = REPORTS
     """The query for the seq up to which each instrument is recorded."""
+    removed: str | None = None
+    """The query for the seq up to which retention has removed rows of an instrument; None if it removes none."""
 
 
 class Span(NamedTuple):
@@ -68,6 +71,7 @@ EXPORTS = {
         "market.orders",
         "accepting_seq",
         "instrument, accepting_seq",
+        removed=REMOVED,
     ),
     "candles": Exported(
         _columns(
@@ -90,6 +94,8 @@ class Export:
         self._connection, self._what, self._span = connection, what, span
         self.ranges = self._ranges()
         """Instrument -> the first and the last seq that the export covers."""
+        self.removed = self._removed()
+        """Instrument -> the seq up to which retention has removed rows, where that concerns the range."""
 
     def count(self) -> int:
         """How many rows it has."""
@@ -119,6 +125,10 @@ class Export:
         if first > end:
             raise BeyondRecorded(f"the range begins at seq {first} and ends at {end}: give an earlier --from-seq")
         return {instrument: (first, end)}
+
+    def _removed(self) -> dict[str, int]:
+        found = self._rows(self._what.removed, []) if self._what.removed else []
+        return {name: to_seq for name, to_seq in found if name in self.ranges and self.ranges[name][0] <= to_seq}
 
     def _where(self) -> tuple[str, list[Any]]:
         if self._span.instrument is None:

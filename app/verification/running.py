@@ -74,7 +74,7 @@ async def verify(
         ids = await _log_ids(where.broker, logs.partitions)
         # If Postgres belongs to another log, it will never catch up: do not wait, the judge reports it.
         recorded = None if await _has_another_log(where, ids) else _recorded(where)
-        required, _ = await caught_up(where.broker, logs, recorded, timeout_s)
+        required, _, unrecorded = await caught_up(where.broker, logs, recorded, timeout_s)
         total = sum([await logs.end(ORDERS.name, partition_id) for partition_id in range(logs.partitions)])
         books = await _books(where, logs) if where.url else None
         tables = await Stored.open(where.database_url) if where.database_url else None
@@ -100,7 +100,7 @@ async def verify(
             seen = await judge(logs, evidence, naive, count, findings)
             read = _of_log(bar_states, ids) if bar_states else None
             late = await judge_bars(logs, findings, tables, read, ids, evidence.patience_s)
-            whole = verdict(findings, naive, (*seen.in_flight, *late), ids)
+            whole = verdict(findings, naive, (*filter(None, [unrecorded]), *seen.in_flight, *late), ids)
             return whole._replace(addresses=where.shown)
         finally:
             if tables is not None:

@@ -25,10 +25,12 @@ class CaughtUp(NamedTuple):
     """For each partition of `orders` the offset below which everything must be done, and how long we waited.
 
     If commands are left and no matching worker runs, the offsets are 0: then only snapshots show what must be done.
+    `unrecorded` says what Postgres lacks if no recording worker runs.
     """
 
     required: dict[int, int]
     waited_s: float
+    unrecorded: str | None = None
 
 
 async def caught_up(broker: str, logs: VenueLogs, recorded: Recorded | None, timeout_s: float) -> CaughtUp:
@@ -45,7 +47,7 @@ async def caught_up(broker: str, logs: VenueLogs, recorded: Recorded | None, tim
     ends = {partition_id: await logs.end(EXECUTIONS.name, partition_id) for partition_id in range(logs.partitions)}
     while recorded is not None and (behind := _unrecorded(await recorded(), ends)):
         if not await members(broker, "recording"):
-            break
+            return CaughtUp(required, time.monotonic() - started, f"{behind}, and no recording worker runs")
         await _wait(started, timeout_s, behind)
     return CaughtUp(required, time.monotonic() - started)
 

@@ -108,6 +108,17 @@ def test_what_a_killed_launcher_left_is_no_venue(folder: Path) -> None:
         found().need("BROKER_URL")
 
 
+def test_a_venue_without_workers_has_no_gateway(folder: Path) -> None:
+    """With `up --no-workers` another venue's gateway may have its port, and would take the command."""
+    servers = {name: HERE[name] for name in HERE if name != "MATCHSTREAM_URL"}
+    with state.acquire(folder):
+        state.write(folder, servers, [], {"gateway-0": 20004, "kafka": 20001}, ready=True)
+        assert (found().parts, found().folder) == (servers, folder)
+        with pytest.raises(NoAddress, match=r"runs without its gateway \(MATCHSTREAM_URL\): stop it, and start it"):
+            found().need("MATCHSTREAM_URL")
+        assert found(MATCHSTREAM_URL=ELSEWHERE["MATCHSTREAM_URL"]).gateway == ELSEWHERE["MATCHSTREAM_URL"]
+
+
 def test_without_a_folder_the_settings_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a container; a settings file of one's own is complete, and beats the folder."""
     monkeypatch.chdir(tmp_path)

@@ -18,6 +18,7 @@ import pytest
 from app.export import METADATA, main
 from app.models.candles import update_message
 from app.models.decimals import Scale
+from app.postgres import remove_history
 from app.postgres.candles import BarRows
 from app.postgres.exports import EXPORTS
 from app.postgres.schema import migrate
@@ -130,6 +131,22 @@ def test_a_range_has_the_rows_of_these_reports(recorded: str, export: Callable[.
     assert code == 0 and metadata["ranges"] == {"BTC-USD": {"from_seq": 100, "to_seq": 400}}
     assert found["seq"].to_pylist() == [seq for (seq,) in wanted]
     assert export("trades", *range_, tmp_path / "again.parquet")[1] == metadata
+
+
+def test_an_export_says_what_retention_has_removed(recorded: str, export: Callable[..., Any], tmp_path: Path) -> None:
+    """The range promised every order from seq 1 on; trades stay."""
+    cycle = "(cycle, key, state, requested_at, closed_at, seal, has_positions)"
+    ask(recorded, f"INSERT INTO cycles {cycle} VALUES (1, 'a', 'settled', '1970-01-01', '1970-01-01', 'seal', true)")
+    ask(recorded, "INSERT INTO cycle_ranges VALUES (1, 'BTC-USD', 0, 150)")
+    asyncio.run(remove_history(recorded, 1, kept_h=-1))
+
+    def ranges(what: str, *arguments: Any) -> Any:
+        return export(what, *arguments, tmp_path / "rows.parquet")[1]["ranges"]["BTC-USD"]
+
+    assert ranges("orders")["removed_to_seq"] == 150
+    later = ("--instrument", "BTC-USD", "--from-seq")
+    assert "removed_to_seq" in ranges("orders", *later, 150)
+    assert "removed_to_seq" not in ranges("orders", *later, 151) | ranges("trades")
 
 
 def test_a_range_without_rows_is_an_empty_file(export: Callable[..., Any], tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 import click
 import pytest
 
-from app.commands import gateway, keys
-from app.commands.gateway import api_key, change, checked_key
+from app.commands import clearing, gateway, keys
+from app.commands.gateway import api_key, change, checked_key, show
+from app.postgres import Reader, Settlements
 from tests.load.misbehaving import BODY, misbehaving
 
 PATH = "/api/v1/orders/7/cancel"
@@ -35,6 +36,25 @@ async def test_the_key_is_shown_if_no_answer_came(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(gateway, "fail", refuse)
     with pytest.raises(SystemExit, match=r"no answer from the gateway at http://127\.0\.0\.1:1: .*; .* --key mine"):
         await change("http://127.0.0.1:1", PATH, "mine")
+
+
+async def test_the_key_of_a_cycle_is_shown_if_postgres_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cycle is asked for by then; without its key the next try would ask for another one."""
+    monkeypatch.setattr(clearing, "fail", refuse)
+    reader = Reader("postgresql://127.0.0.1:1/gone")
+    with pytest.raises(SystemExit, match=r"away.*\. The cycle is asked for; the same command with --key mine shows it"):
+        await clearing._netted(Settlements(reader), "mine")
+    await reader.close()
+
+
+async def test_who_lacks_an_api_key_reads_where_the_command_line_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway's sentence names a header, which nobody can give to the command line."""
+    monkeypatch.setattr(gateway, "fail", refuse)
+    refusal = {"title": "unauthorized", "detail": "send your API key once: Authorization: Bearer KEY"}
+    with pytest.raises(SystemExit, match="Bearer KEY; this command takes the key from MATCHSTREAM_API_KEY"):
+        show((401, refusal), False, str)
+    with pytest.raises(SystemExit, match=r"forbidden: not yours$"):
+        show((403, {"title": "forbidden", "detail": "not yours"}), False, str)
 
 
 @pytest.mark.parametrize(

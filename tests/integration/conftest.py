@@ -147,9 +147,9 @@ async def under_load(venue: Venue, ledger: Ledger, rate: float, seed: int, tag: 
             ledger.record(entry)
 
 
-async def cli(venue: Venue, *arguments: str) -> Told:
-    """Run `faust -A app …` against the venue."""
-    env = os.environ | venue.env | {"APP_DATADIR": str(venue.folder / "workers" / "matching-0")}
+async def cli(venue: Venue, *arguments: str, **other: str) -> Told:
+    """Run `faust -A app …` against the venue; `other` replaces some of its addresses."""
+    env = os.environ | venue.env | {"APP_DATADIR": str(venue.folder / "workers" / "matching-0")} | other
     process = await asyncio.create_subprocess_exec(
         warm.faust(),
         "-A",

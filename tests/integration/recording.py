@@ -145,7 +145,7 @@ async def record(venue: Venue, entries: list[Entry]) -> Recorded:
         return await recorded_positions(source, EXECUTIONS.name)
 
     async with VenueLogs(broker) as logs:
-        required, _ = await caught_up(broker, logs, recorded, QUIET_TIMEOUT_S)
+        required = (await caught_up(broker, logs, recorded, QUIET_TIMEOUT_S)).required
         partitions = logs.partitions
         while not await _bars_are_recorded(logs, Addresses(broker, source)):
             pass

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 from typing import Any
 
@@ -121,6 +122,15 @@ async def test_a_cycle_ends_at_a_time_of_the_log(venue: Venue) -> None:
     ((later,),) = rows(venue, f"SELECT max(report_seq) FROM trades WHERE instrument = '{market}'")
     assert after <= ranges[market] < later
     assert (await cli(venue, "settle", "--at", "2999-01-01T00:00:00Z")).code == 1
+
+
+async def test_no_cycle_is_asked_for_while_postgres_cannot_show_it(venue: Venue) -> None:
+    """The command failed and did not say that it had asked for a cycle; each new try closed one more."""
+    nowhere = venue.servers.database_url.rpartition("/")[0] + "/nothing"
+    told = await cli(venue, "settle", "--key", "blind", DATABASE_URL=nowhere)
+    assert told.code == 1 and "does not exist; run `python -m app setup`" in told.err, told
+    await settle(venue)  # by then, whatever was asked for earlier has a cycle
+    assert rows(venue, "SELECT cycle FROM cycles WHERE key = 'blind'") == []
 
 
 CHANGES = {
@@ -274,6 +284,9 @@ async def test_deaths_pauses_and_an_empty_database_change_nothing(unsupervised: 
         await process.kill()
     await asyncio.to_thread(drop_database, venue.servers.database_url)
     await prepare(venue.servers.broker, venue.servers.database_url)
+    emptied = await verify(Addresses(venue.servers.broker, venue.servers.database_url))
+    assert emptied.is_right, emptied.as_text()
+    assert re.fullmatch(r"Postgres has 0 of \d+ reports .*, and no recording worker runs", emptied.in_flight[0])
     await venue.start_worker("clearing", env={"SETTLE_AT": "00:00"})
     await venue.start_worker("recording")
     daily = "SELECT count(*) > 0 FROM cycles WHERE key LIKE 'daily-%' AND seal IS NOT NULL"

@@ -10,7 +10,9 @@ import pytest
 
 from app.local import upkeep as module
 from app.local.process import Command, Process, plain_environment
+from app.local.state import read
 from app.local.upkeep import LOW_SPACE_BYTES, Upkeep
+from app.local.venue import Venue
 from tests.local.test_supervisor import until
 
 LIMIT = 10_000
@@ -90,3 +92,13 @@ async def test_a_duty_that_fails_keeps_nobody_from_the_others(tmp_path: Path, mo
     keeping = asyncio.create_task(Upkeep(tmp_path, lambda line: None, remember).run())
     await until(lambda: len(failures) > 2)
     keeping.cancel()
+
+
+@pytest.mark.parametrize(("workers", "has_gateway"), [({}, False), ({"matching": 1}, False), ({"gateway": 1}, True)])
+async def test_the_state_names_a_gateway_only_if_one_is_to_run(
+    workers: dict[str, int], has_gateway: bool, tmp_path: Path
+) -> None:
+    """Commands act on the address that it names, and without a gateway its port may be another venue's."""
+    Venue(tmp_path, workers)._remember()
+    known = read(tmp_path)
+    assert known is not None and ("gateway" in known.addresses) is has_gateway
