@@ -30,6 +30,7 @@ class Reader:
         self.terms: dict[bytes, Place] = {}
         self.trades: list[Trade] = []
         self.traded: dict[bytes, tuple[int, int]] = {}  # quantity and notional of an order's trades
+        self.earlier: dict[bytes, int] = {}  # lots of trades to come that belong to the order which had the id before
         self.engine_version: int | None = None
         self.rates: FeeSchedule | None = None  # in force since the last command
         self.owed: dict[bytes, Fraction] = {}  # rate x notional over an order's trades, in units of the quote scale
@@ -90,6 +91,8 @@ class Reader:
     def _take_state(self, state: OrderState) -> None:
         if state.terms is not None:
             self.terms[state.order_id] = state.terms
+            if (before := self.orders.get(state.order_id)) is not None:
+                self.earlier[state.order_id] = before.filled - self.traded[state.order_id][0]
             self.traded[state.order_id] = (0, 0)
             self.owed[state.order_id], self.fees[state.order_id] = Fraction(), 0
         assert state.quantity == state.filled + state.remaining, f"{state} does not add up"
@@ -99,12 +102,23 @@ class Reader:
         assert trade.seq == self.trade_seq + 1, f"a gap: trade {trade.seq} after {self.trade_seq}"
         self.trade_seq = trade.seq
         self.trades.append(trade)
-        for order_id in (trade.maker_order_id, trade.taker_order_id):
+        present = {order_id for order_id in (trade.maker_order_id, trade.taker_order_id) if self._is_present(order_id)}
+        for order_id in present:
             quantity, notional = self.traded[order_id]
             self.traded[order_id] = quantity + trade.quantity, notional + trade.quantity * trade.price
-        self._take_fees(trade)
+        for order_id in {trade.maker_order_id, trade.taker_order_id} - present:
+            self.earlier[order_id] -= trade.quantity
+        self._take_fees(trade, present)
 
-    def _take_fees(self, trade: Trade) -> None:
+    def _is_present(self, order_id: bytes) -> bool:
+        """Whether a trade is that of the order which has this id now.
+
+        A report lists its orders before its trades. In one command a waiting stop may end an order, and another begin
+        under its id, if the market has forgotten the id; then the first trades are those of the one that ended.
+        """
+        return not self.earlier.get(order_id)
+
+    def _take_fees(self, trade: Trade, present: Collection[bytes]) -> None:
         taker_fee, maker_fee = fees_by_role(trade)
         assert self.listing is not None, "a trade before any listing"
         worth = trade.price * trade.quantity * self.listing.tick_size * self.listing.lot_size
@@ -113,8 +127,9 @@ class Reader:
             (trade.taker_order_id, trade.taker_client_id, taker_fee, "taker"),
             (trade.maker_order_id, trade.maker_client_id, maker_fee, "maker"),
         ):
-            self.owed[order_id] += Fraction(self._rate(client_id, role), 10**6) * worth_in_units
-            self.fees[order_id] += fee
+            if order_id in present:
+                self.owed[order_id] += Fraction(self._rate(client_id, role), 10**6) * worth_in_units
+                self.fees[order_id] += fee
             self.balances[client_id] = self.balances.get(client_id, 0) + fee
 
     def _rate(self, client_id: str, role: str) -> int:
