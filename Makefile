@@ -37,7 +37,7 @@ screenshots: $(VENV)/dev.stamp ## Write pictures of the page into screenshots/ (
 	@$(PYTHON) -m tests.page.screenshots $(ARGS)
 
 # Two processes of tests; the files that use one venue stay in one of them (tests/conftest.py).
-TOGETHER := -n 4 --dist loadfile --no-loadscope-reorder
+TOGETHER := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: lint ## Lint and run all tests, which start the servers they need: 13 minutes
