@@ -216,7 +216,7 @@ def _check_roads_to_kafka(fausts: dict[str, Any]) -> None:
     if named:
         raise WrongSetting(f"unsupported settings: {', '.join(named)}; set the address of Kafka with broker only")
     for broker in (fausts.get("broker"), os.environ.get("BROKER_URL")):
-        if broker:
+        if broker is not None:
             broker_address(broker)
 
 

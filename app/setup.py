@@ -31,6 +31,8 @@ def main(arguments: Sequence[str]) -> int:
         print(f"Error: {problem}", file=sys.stderr)
         return 1
     print(f"topics, schema and instruments exist: {where.text('BROKER_URL', 'DATABASE_URL')}")
+    if options.grant is not None:
+        print(f"the role {options.grant} has the rights that the workers need")
     return 0
 
 

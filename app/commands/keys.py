@@ -46,6 +46,8 @@ async def list_keys(self: Any, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
+    if not rows:
+        click.echo("there are no keys", err=True)
     for row in sorted(rows, key=lambda row: (row["client_id"], row["created_at"])):
         rate = "" if row["rate"] is None else f"  {row['rate']:g}/s"
         until = f"  until {row['expires_at']}" if row["expires_at"] else ""

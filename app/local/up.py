@@ -237,8 +237,8 @@ def _workers(text: str) -> tuple[str, int]:
     role, _, count = text.partition("=")
     if role not in ROLES or not count.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not ROLE=N with a role of {', '.join(ROLES)}")
-    if int(count) > MAX_WORKERS:
-        raise argparse.ArgumentTypeError(f"{text!r}: one machine runs at most {MAX_WORKERS} processes of a role")
+    if not 1 <= int(count) <= MAX_WORKERS:
+        raise argparse.ArgumentTypeError(f"{text!r}: one machine runs 1 to {MAX_WORKERS} processes of a role")
     return role, int(count)
 
 

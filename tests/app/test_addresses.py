@@ -135,6 +135,7 @@ def test_no_password_is_shown() -> None:
 
 
 REFUSED = [
+    ("BROKER_URL", ""),
     ("BROKER_URL", "kafka+ssl://kafka:9093"),
     ("BROKER_URL", "kafka://me:secret@kafka:9092"),
     ("BROKER_URL", "kafka://one:9092;kafka+ssl://two:9093"),
