@@ -60,6 +60,7 @@ async def settle(request: web.Request) -> web.StreamResponse:
     if cutoff_time is not None and cutoff_time > time.time_ns() // 1_000_000:
         raise invalid("cutoff_time", "is not over yet: a cycle ends at a time that every market has passed")
     fact = Settle(key or uuid4().hex, cutoff_time)
+    await ask_history(gateway.settlements.cycle_of_key(fact.key))  # ask for no cycle while Postgres cannot show it
     await gateway.outgoing.send_fact(key_of(fact), encode_fact(fact))
     found = await waited(
         request, lambda: gateway.settlements.cycle_of_key(fact.key), lambda cycle: bool(cycle and cycle["seal"])

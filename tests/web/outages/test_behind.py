@@ -7,8 +7,9 @@ from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
 
+from app.kafka.reading import bounds
 from app.models import identity
-from app.topics import ORDERS
+from app.topics import CLEARING, ORDERS
 from app.verification.running import Addresses, until_quiet, verify
 from tests.until import until
 from tests.web.conftest import INSTRUMENT, list_market
@@ -182,6 +183,9 @@ async def test_without_postgres_orders_books_and_recent_trades_go_on(gateways: G
                 refused = await api("GET", path)
                 assert (refused.status, refused.body["code"]) == (503, "history_unavailable"), path
                 assert "order entry and books still work" in refused.body["detail"]
+        facts = await bounds(venue.servers.broker, CLEARING.name, [0])
+        assert (await first("POST", "/settlements")).body["code"] == "history_unavailable"
+        assert await bounds(venue.servers.broker, CLEARING.name, [0]) == facts, "it asked for a cycle that nobody sees"
         # The second began with a snapshot: what this client did before, it cannot know.
         assert (await second("GET", "/orders?client_id=seller&limit=50")).status == 503
         ready = await until(lambda: second("GET", "/../../readyz"), lambda found: found.status == 200)
